@@ -1,0 +1,30 @@
+// arena.h: bump allocation of many small things that are freed together. Not thread-safe.
+#pragma once
+
+#include "base/span.h"
+
+typedef struct Arena {
+  char *next, *end;
+  struct ArenaChunk *chunks; // owned, newest first
+  size_t total_bytes;        // handed out, for statistics
+} Arena;
+
+#define ARENA_INIT                                                                                 \
+  { NULL, NULL, NULL, 0 }
+
+void arena_done(Arena *arena);
+void *arena_grow(Arena *arena, size_t size_bytes); // slow path of arena_alloc
+
+// 8-aligned, uninitialised, lives until arena_done.
+static inline void *arena_alloc(Arena *arena, size_t size_bytes) {
+  size_bytes = (size_bytes + 7) & ~(size_t)7;
+  if (UNLIKELY((size_t)(arena->end - arena->next) < size_bytes)) return arena_grow(arena, size_bytes);
+  void *ptr = arena->next;
+  arena->next += size_bytes;
+  return ptr;
+}
+#define ARENA_NEW(arena, Type) ((Type *)arena_alloc((arena), sizeof(Type)))
+#define ARENA_ARRAY(arena, Type, count) ((Type *)arena_alloc((arena), sizeof(Type) * (count)))
+// NUL-terminated copy.
+Span arena_dup(Arena *arena, Span s);
+char *arena_printf(Arena *arena, const char *fmt, ...) PRINTF_LIKE(2, 3);

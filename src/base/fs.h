@@ -1,0 +1,37 @@
+// fs.h: file descriptors and files: whole reads and writes, atomic replacement, recursive removal, path text.
+// All functions retry EINTR and name the path in their error.
+#pragma once
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+
+// CLEANUP(fs_close_fd): closes when >= 0.
+void fs_close_fd(int *fd);
+MUST_CHECK bool fs_open(const char *path, int flags, mode_t mode, int *ret_fd, Err *err); // adds O_CLOEXEC
+// Appends the whole file. `limit_bytes` 0: none; larger files give ERR_LIMIT.
+MUST_CHECK bool fs_read_file(const char *path, size_t limit_bytes, Buf *ret, Err *err);
+MUST_CHECK bool fs_read_fd(int fd, size_t limit_bytes, Buf *ret, Err *err);
+// Reads until `len` bytes or end of file; *ret_len tells.
+MUST_CHECK bool fs_read_full(int fd, void *data, size_t len, size_t *ret_len, Err *err);
+MUST_CHECK bool fs_write_all(int fd, Span data, Err *err);
+// Temporary file beside it, fsync when `sync`, rename.
+MUST_CHECK bool fs_write_file_atomic(const char *path, Span data, mode_t mode, bool sync, Err *err);
+MUST_CHECK bool fs_mkdir_all(const char *path, mode_t mode, Err *err); // existing is fine
+// Removes a file or tree without following symbolic links, making read-only directories writable; absent is fine.
+MUST_CHECK bool fs_remove_tree(const char *path, Err *err);
+MUST_CHECK bool fs_read_link(const char *path, Buf *ret, Err *err);
+MUST_CHECK bool fs_fsync_dir(const char *path, Err *err);
+MUST_CHECK bool fs_make_temp_dir(const char *parent, const char *prefix, Buf *ret_path, Err *err);
+bool fs_exists(const char *path); // lstat succeeds
+
+// Path text. No disk access.
+// Absolute, no '.', '..', '//' or trailing '/'; '..' above the root stays at the root. `base` must be absolute and is used when
+// `path` is relative. Appends to *ret.
+void fs_path_canon(Span base, Span path, Buf *ret);
+Span fs_path_base(Span path); // after the last '/'
+Span fs_path_dir(Span path);  // before the last '/'; "/" for "/x", "." without '/'
+// Appends `a/b` with exactly one '/' between.
+void fs_path_join(Buf *ret, Span a, Span b);

@@ -1,0 +1,36 @@
+// process.h: child processes with explicit descriptors and environment, waited for by pidfd.
+#pragma once
+
+#include <sys/types.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+
+typedef struct ProcessSpec {
+  const char *const *argv;   // NULL-terminated; argv[0] is looked up in PATH when it has no '/'
+  const char *const *env;    // NULL-terminated "K=V"; NULL inherits
+  const char *cwd;           // NULL inherits
+  int stdin_fd, stdout_fd, stderr_fd; // -1: /dev/null for stdin, inherit for the others
+  const int *keep_fds;       // further descriptors to keep open, same numbers; others are closed
+  size_t keep_fd_count;
+  bool new_session;          // setsid, so that the whole group can be killed by -pid
+  bool die_with_parent;      // PR_SET_PDEATHSIG SIGKILL
+} ProcessSpec;
+
+#define PROCESS_SPEC_INIT                                                                          \
+  { .stdin_fd = -1, .stdout_fd = -1, .stderr_fd = -1 }
+
+typedef struct Process {
+  pid_t pid;
+  int pidfd; // readable when the child has ended; owned
+} Process;
+
+// An exec failure is reported here, not by exit code 127.
+MUST_CHECK bool process_spawn(const ProcessSpec *spec, Process *ret, Err *err);
+// Blocks; *ret_status as from waitpid. Closes pidfd.
+MUST_CHECK bool process_wait(Process *process, int *ret_status, Err *err);
+void process_kill(const Process *process, int sig, bool whole_group);
+// Runs to the end; captures standard output (and error, when ret_stderr is not NULL). Non-zero exit is not an error here.
+MUST_CHECK bool process_run(const ProcessSpec *spec, Buf *ret_stdout, Buf *ret_stderr, int *ret_status, Err *err);
+// "exited with code 3", "was killed by signal 9 (Killed)".
+void process_format_status(int status, Buf *ret);
