@@ -1,6 +1,7 @@
 // arena.h: bump allocation of many small things that are freed together. Not thread-safe.
 #pragma once
 
+#include "base/mem.h"
 #include "base/span.h"
 
 typedef struct Arena {
@@ -23,8 +24,14 @@ static inline void *arena_alloc(Arena *arena, size_t size_bytes) {
   arena->next += size_bytes;
   return ptr;
 }
+// `count * size` is checked for overflow.
+static inline void *arena_alloc_array(Arena *arena, size_t count, size_t size_bytes) {
+  size_t total_bytes;
+  if (UNLIKELY(__builtin_mul_overflow(count, size_bytes, &total_bytes) || total_bytes > SIZE_MAX - 7)) mem_die(SIZE_MAX);
+  return arena_alloc(arena, total_bytes);
+}
 #define ARENA_NEW(arena, Type) ((Type *)arena_alloc((arena), sizeof(Type)))
-#define ARENA_ARRAY(arena, Type, count) ((Type *)arena_alloc((arena), sizeof(Type) * (count)))
+#define ARENA_ARRAY(arena, Type, count) ((Type *)arena_alloc_array((arena), (count), sizeof(Type)))
 // NUL-terminated copy.
 Span arena_dup(Arena *arena, Span s);
 char *arena_printf(Arena *arena, const char *fmt, ...) PRINTF_LIKE(2, 3);

@@ -2,7 +2,8 @@
 // reads as a path of operations ("adding './x' to the store: opening '/a/x': No such file or directory").
 //
 // A function that takes `Err *err` last returns false exactly when it set *err. `err` may be NULL where the caller
-// does not want the message.
+// does not want the message. When two things fail in a row the first error stays: the later ones are mostly its
+// consequences (a failing cleanup). To try something else instead, err_done first.
 #pragma once
 
 #include <stdarg.h>
@@ -18,7 +19,7 @@ typedef enum ErrKind {
 
 typedef struct Err {
   ErrKind kind;
-  int sys_errno; // 0 unless kind is ERR_IO
+  int sys_errno; // 0 unless set by err_set_errno
   char *message; // owned
 } Err;
 
@@ -31,9 +32,9 @@ bool err_set(Err *err, ErrKind kind, const char *fmt, ...) PRINTF_LIKE(3, 4);
 bool err_vset(Err *err, ErrKind kind, const char *fmt, va_list args) PRINTF_LIKE(3, 0);
 // Kind ERR_IO (ERR_NOT_FOUND for ENOENT), message "<text>: <strerror>".
 bool err_set_errno(Err *err, int sys_errno, const char *fmt, ...) PRINTF_LIKE(3, 4);
-// Prepends "<text>: ".
+// Prepends "<text>: "; nothing when no error is set.
 bool err_wrap(Err *err, const char *fmt, ...) PRINTF_LIKE(2, 3);
-// Moves `from` into `to` (which must be unset or NULL).
+// Moves `from` into `to`, which is unset or NULL (then, or when it is set already, `from` is freed).
 bool err_move(Err *to, Err *from);
 static inline bool err_is_set(const Err *err) {
   return err->kind != ERR_NONE;

@@ -28,6 +28,7 @@ bool map_has(const Map *map, Span key);
 void *map_set(Map *map, Span key, void *value);
 // Returns the removed value or NULL.
 void *map_remove(Map *map, Span key);
-// for (MapEntry *e = map_first(m); e; e = map_next(m, e))
+// for (MapEntry *e = map_first(m); e; e = map_next(m, e))   Insertion order. Removing the current entry is allowed on the
+// way; map_set of a new key moves entries and ends the walk.
 MapEntry *map_first(const Map *map);
 MapEntry *map_next(const Map *map, MapEntry *entry);

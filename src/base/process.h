@@ -14,7 +14,7 @@ typedef struct ProcessSpec {
   const int *keep_fds;       // further descriptors to keep open, same numbers; others are closed
   size_t keep_fd_count;
   bool new_session;          // setsid, so that the whole group can be killed by -pid
-  bool die_with_parent;      // PR_SET_PDEATHSIG SIGKILL
+  bool die_with_parent;      // SIGKILL when the spawning *thread* ends: spawn from one that lives as long as the child should
 } ProcessSpec;
 
 #define PROCESS_SPEC_INIT                                                                          \
@@ -25,7 +25,7 @@ typedef struct Process {
   int pidfd; // readable when the child has ended; owned
 } Process;
 
-// An exec failure is reported here, not by exit code 127.
+// An exec failure is reported here, not by exit code 127. The child starts with no signal blocked and none handled.
 MUST_CHECK bool process_spawn(const ProcessSpec *spec, Process *ret, Err *err);
 // Blocks; *ret_status as from waitpid. Closes pidfd.
 MUST_CHECK bool process_wait(Process *process, int *ret_status, Err *err);

@@ -58,9 +58,11 @@ size_t span_find(Span s, Span needle);
 // Cuts at the first `c`: `*ret_head` is what stands before it, `*s` what follows. False (and the whole rest as
 // head, `*s` empty) when there is no `c`.
 bool span_split(Span *s, char c, Span *ret_head);
+// Without ASCII white space at both ends.
 Span span_trim(Span s);
+// 64 well-mixed bits, the same in every process on machines of one byte order; not keyed, so never stored or trusted.
 uint64_t span_hash(Span s);
-// Decimal, whole span, no sign. False on anything else or overflow.
+// Decimal, whole span, no sign ('-' allowed for i64). False on anything else or overflow, *ret unchanged.
 MUST_CHECK bool span_parse_u64(Span s, uint64_t *ret);
 MUST_CHECK bool span_parse_i64(Span s, int64_t *ret);
 // Owned NUL-terminated copy.
