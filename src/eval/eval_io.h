@@ -60,6 +60,9 @@ typedef struct EvalIoOps {
   bool (*get_env)(EvalIo *io, Span name, Buf *ret);
   // Restricted and pure evaluation: false with Nix's message when `path` may not be read.
   bool (*check_path)(EvalIo *io, Span path, Err *err);
+  // Waits that have completed since the last call, at most `cap`; with `block`, waits for the first one when none has. 0 with *err set when
+  // nothing can complete any more or the user interrupted.
+  size_t (*poll)(EvalIo *io, bool block, EvalIoWait *ret, size_t cap, Err *err);
 } EvalIoOps;
 
 struct EvalIo {

@@ -1,0 +1,71 @@
+// eval_error.h: the pending error of an evaluation: kind, message, position and the chain of "while ..." frames that unwinding
+// adds. One error is pending per VM at most; functions that fail return VALUE_ERROR (or STEP_ERROR) after setting it here.
+#pragma once
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "eval/value.h"
+
+typedef struct Vm Vm;
+
+typedef enum EvalErrorKind {
+  EVAL_ERROR_EVAL,      // any other error
+  EVAL_ERROR_THROW,     // builtins.throw: caught by tryEval
+  EVAL_ERROR_ASSERT,    // assert: caught by tryEval
+  EVAL_ERROR_ABORT,
+  EVAL_ERROR_TYPE,
+  EVAL_ERROR_UNDEFINED, // undefined variable
+  EVAL_ERROR_MISSING,   // attribute missing
+  EVAL_ERROR_RECURSION, // infinite recursion
+  EVAL_ERROR_STACK,     // call depth
+  EVAL_ERROR_SYNTAX,
+  EVAL_ERROR_IO,        // reading, building, fetching
+  EVAL_ERROR_RESTRICTED,
+  EVAL_ERROR_INTERRUPTED,
+} EvalErrorKind;
+
+typedef struct EvalTrace {
+  PosId pos;     // 0: none
+  char *message; // owned
+  bool always;   // shown without --show-trace too (addErrorContext)
+} EvalTrace;
+
+typedef struct EvalError {
+  EvalErrorKind kind;
+  ErrKind cause;  // ERR_EVAL, or the kind of the IO or build failure
+  PosId pos;
+  Buf message;    // Nix's wording without "error: "; may contain colour marks? no: plain text
+  Buf suggestions; // "Did you mean a or b?" or empty
+  EvalTrace *traces; // innermost first
+  size_t trace_count, trace_cap;
+  size_t dropped_count; // traces beyond EVAL_ERROR_MAX_TRACES in the middle
+} EvalError;
+
+#define EVAL_ERROR_MAX_TRACES 2000
+
+// All return VALUE_ERROR.
+Value eval_error(Vm *vm, EvalErrorKind kind, PosId pos, const char *fmt, ...) PRINTF_LIKE(4, 5);
+// "expected a list but found a string: "x"" : the value is printed shortly.
+Value eval_error_type(Vm *vm, PosId pos, const char *expected, Value found);
+// Takes an Err of base/ (freed).
+Value eval_error_from_err(Vm *vm, EvalErrorKind kind, PosId pos, Err *err);
+// Adds a frame to the pending error.
+void eval_error_trace(Vm *vm, PosId pos, const char *fmt, ...) PRINTF_LIKE(3, 4);
+// The best matches of `name` among `candidates` by edit distance, as Nix chooses and words them, into error->suggestions.
+void eval_error_suggest(Vm *vm, Span name, const Span *candidates, size_t count);
+EvalError *eval_error_pending(Vm *vm); // NULL when none
+void eval_error_clear(Vm *vm);
+// Moves the pending error out; owned.
+EvalError *eval_error_take(Vm *vm);
+void eval_error_restore(Vm *vm, EvalError *error);
+void eval_error_free(EvalError *error);
+
+typedef struct EvalErrorFormat {
+  bool show_trace; // all frames
+  bool colour;
+  bool brief;      // cause, where, which package or option; the rest on demand (firn's own commands)
+} EvalErrorFormat;
+// As C++ Nix 2.26 prints it, from "error:" on, with source excerpts.
+void eval_error_format(Vm *vm, const EvalError *error, const EvalErrorFormat *format, Buf *ret);
+// "an integer", "a set", "the built-in function 'map'", "a function": as Nix's showType.
+const char *eval_error_type_phrase(Vm *vm, Value v);

@@ -1,0 +1,127 @@
+// vm.h: the evaluator: what builtins and embedders see of it. One Vm per thread; no global state.
+//
+// Values returned by functions here follow the rules of heap.h: a collection can only happen inside vm_run and the functions that
+// call it (vm_eval_*, vm_force_root, ...), which are for embedders and must not be called by builtins.
+#pragma once
+
+#include "eval/builtin.h"
+#include "eval/context.h"
+#include "eval/eval_error.h"
+#include "eval/eval_io.h"
+#include "eval/heap.h"
+#include "eval/native.h"
+#include "eval/pos.h"
+#include "eval/shape.h"
+#include "eval/symbol.h"
+
+enum { // numbers of the names in symbols.def
+  SYM_NONE_,
+#define SYMBOL(id, text) SYM_##id,
+#include "eval/symbols.def"
+#undef SYMBOL
+  SYM_COUNT_
+};
+
+typedef struct VmSettings {
+  bool pure_eval, restrict_eval;
+  bool pipe_operators, no_url_literals;
+  bool trace_verbose, abort_on_warn;
+  bool allow_import_from_derivation; // default true
+  uint32_t max_call_depth;           // 0: VM_DEFAULT_MAX_CALL_DEPTH
+  const char *current_system;        // "x86_64-linux"
+  const char *store_dir;             // "/nix/store"
+  const char *home_dir;              // for ~/x; NULL: error
+  HeapConfig heap;
+} VmSettings;
+
+// A call deeper than this is "stack overflow; max-call-depth exceeded". Frames are ~100 bytes of heap, so the limit is a guard
+// against infinite recursion, not against the C stack.
+#define VM_DEFAULT_MAX_CALL_DEPTH 3000000
+
+typedef struct Task Task;   // task.h
+typedef struct Unit Unit;   // unit.h
+
+struct Vm {
+  Heap heap;
+  SymbolTable *symbols;
+  ShapeTable *shapes;
+  ContextTable *contexts;
+  PosTable *positions;
+  EvalIo *io; // borrowed
+  VmSettings settings;
+  const Builtin **builtins; // by builtin number
+  uint32_t builtin_count;
+  EvalError *error; // pending, owned; NULL: none
+  struct VmState *state; // private to vm.c, task.c
+  void *glue;            // for builtins of glue/: borrowed
+  volatile int interrupted; // set from a signal handler
+};
+
+// ---- for builtins ----
+
+static inline Value vm_float(Vm *vm, double d) {
+  Float *f = heap_alloc(&vm->heap, sizeof(Float));
+  f->head = HEAD(T_FLOAT, 0, 0);
+  f->value = d;
+  return value_from_ptr(f, TAG_OBJ);
+}
+static inline Value vm_int(Vm *vm, int64_t i) {
+  if (LIKELY(value_fits_int(i))) return value_int(i);
+  BigInt *b = heap_alloc(&vm->heap, sizeof(BigInt));
+  b->head = HEAD(T_BIGINT, 0, 0);
+  b->value = i;
+  return value_from_ptr(b, TAG_OBJ);
+}
+
+// Type checks of values in WHNF. False with "expected a list but found ..." pending, and `context` (may be NULL) as its trace frame.
+MUST_CHECK bool vm_expect_int(Vm *vm, Value v, const char *context);
+MUST_CHECK bool vm_expect_bool(Vm *vm, Value v, const char *context);
+MUST_CHECK bool vm_expect_string(Vm *vm, Value v, const char *context);
+MUST_CHECK bool vm_expect_string_no_context(Vm *vm, Value v, const char *context);
+MUST_CHECK bool vm_expect_attrs(Vm *vm, Value v, const char *context);
+MUST_CHECK bool vm_expect_list(Vm *vm, Value v, const char *context);
+MUST_CHECK bool vm_expect_function(Vm *vm, Value v, const char *context); // also a set with __functor
+
+// A question to the world was answered EVAL_IO_PENDING: returns VALUE_PARK; the leaf builtin is called again when `wait` is complete.
+Value vm_wait(Vm *vm, EvalIoWait wait);
+// Formals of a closure: a set of booleans (functionArgs). VALUE_EMPTY_ATTRS for other functions.
+Value vm_function_args(Vm *vm, Value function);
+// Name of a function for messages: "'foo'" or "anonymous lambda".
+void vm_function_name(Vm *vm, Value function, Buf *ret);
+PosId vm_function_pos(Vm *vm, Value function);
+// Position of the call that is being executed (for __curPos-like builtins and messages); 0 when unknown.
+PosId vm_call_pos(Vm *vm);
+
+// ---- for embedders ----
+
+// `io` and the settings' strings stay alive as long as the VM. `extra` are tables besides those of eval/builtins/.
+Vm *vm_new(EvalIo *io, const VmSettings *settings, const BuiltinTable *extra, size_t extra_count);
+void vm_free(Vm *vm);
+
+// All of these run tasks until the asked-for value is there (building and waiting as needed), and leave it in `root`
+// (registered with heap_add_root by the caller). False with an error pending in the VM.
+// `base_dir`: absolute, for relative paths. `origin`: "«string»" or a path, for messages.
+MUST_CHECK bool vm_eval_text(Vm *vm, Span text, Span base_dir, Span origin, HeapRoot *root);
+MUST_CHECK bool vm_eval_file(Vm *vm, Span path, HeapRoot *root); // like `import path`
+MUST_CHECK bool vm_force_root(Vm *vm, HeapRoot *root);
+MUST_CHECK bool vm_call_root(Vm *vm, HeapRoot *fn, const HeapRoot *args, uint32_t arg_count, HeapRoot *root);
+// Runs `def` with arguments taken from `args`; its value in `root`.
+MUST_CHECK bool vm_run_native(Vm *vm, const NativeDef *def, HeapRoot *const *args, uint32_t arg_count, HeapRoot *root);
+// Several at once: each job is a native with its arguments; all run as tasks of equal rank, the results and errors are kept apart.
+typedef struct VmJob {
+  const NativeDef *def;
+  HeapRoot args[NATIVE_MAX_ARGS]; // registered by vm_run_jobs while it runs
+  uint32_t arg_count;
+  HeapRoot result;  // value, registered until vm_job_done
+  EvalError *error; // owned; NULL on success
+  void (*finished)(struct VmJob *job, void *ctx); // called in job order as soon as this and all earlier jobs are finished; may be NULL
+  void *ctx;
+} VmJob;
+void vm_run_jobs(Vm *vm, VmJob *jobs, size_t count);
+void vm_job_done(Vm *vm, VmJob *job);
+
+// Counters for --eval-stats.
+typedef struct VmStats {
+  uint64_t calls, builtin_calls, thunks, thunks_forced, envs, sets, set_elements, updates, list_concats, lookups, parked, sparks, units;
+} VmStats;
+void vm_get_stats(const Vm *vm, VmStats *ret);
