@@ -2,8 +2,12 @@
 // compile.c and then freed. It knows no evaluator state: names are indices into the file's own name table.
 //
 // Invariants after parsing: attribute paths of definitions are merged into nested sets (as C++ Nix's addAttr does),
-// names in a set are unique, formals are unique and sorted by nothing (source order), `pos` is the byte offset of the
-// token that C++ Nix reports for the node.
+// names in a set are unique, formals are unique and in source order, `pos` is the byte offset of the token that C++ Nix
+// reports for the node (AST_NO_POS for the sets that an attribute path creates).
+//
+// Trees can be deeper than the nesting of the source: `a + a + a ...` leans to the left once per operator and `a.b.c = 1`
+// makes a set per name, so whoever walks a tree recursively must count its own depth (PARSER_MAX_DEPTH bounds only brackets
+// and right operands).
 #pragma once
 
 #include "base/arena.h"
@@ -11,6 +15,7 @@
 // Index into Ast.names.
 typedef uint32_t AstName;
 #define AST_NO_NAME UINT32_MAX
+#define AST_NO_POS UINT32_MAX
 
 typedef enum ExprKind {
   EXPR_INT,
@@ -62,9 +67,10 @@ typedef struct ExprInt { Expr head; int64_t value; } ExprInt;
 typedef struct ExprFloat { Expr head; double value; } ExprFloat;
 // EXPR_STRING, EXPR_PATH (text as written), EXPR_SEARCH_PATH (text between the brackets)
 typedef struct ExprText { Expr head; Span text; } ExprText;
-// Parts are EXPR_STRING for literal text, anything else for ${...}. Indented strings are already stripped. An interpolated
-// string always has at least one non-literal part ("${x}" has exactly one).
-typedef struct ExprInterp { Expr head; uint32_t count; Expr **parts; } ExprInterp;
+// Literal text is EXPR_STRING, but `${"x"}` is one too. Indented strings are already stripped; their escapes ('', $) are
+// parts of their own, as in C++ Nix, so literals can stand side by side and there may be nothing but literals. At least one
+// part. `part_pos[i]` is the offset of the literal or of the `${` (what C++ Nix reports when the part cannot be coerced).
+typedef struct ExprInterp { Expr head; uint32_t count; Expr **parts; uint32_t *part_pos; } ExprInterp;
 typedef struct ExprVar { Expr head; AstName name; } ExprVar;
 
 // One step of an attribute path: a static name, or an expression (`name` is AST_NO_NAME).
@@ -117,16 +123,23 @@ typedef struct ExprAttrs {
 // `let binds in body`. The old `let { ...; body = e; }` is EXPR_SELECT of `body` from a recursive set.
 typedef struct ExprLet { Expr head; ExprAttrs *binds; Expr *body; } ExprLet;
 typedef struct ExprList { Expr head; uint32_t count; Expr **items; } ExprList;
-typedef struct ExprPair { Expr head; Expr *first; Expr *second; } ExprPair; // WITH, ASSERT, binary operators
+// WITH, ASSERT, binary operators. The positions are the first tokens of the operands (a parenthesis included); head.pos is the
+// keyword or the operator.
+typedef struct ExprPair { Expr head; Expr *first; Expr *second; uint32_t first_pos, second_pos; } ExprPair;
 typedef struct ExprIf { Expr head; Expr *cond; Expr *then_; Expr *else_; } ExprIf;
 typedef struct ExprUnary { Expr head; Expr *operand; } ExprUnary; // NOT, NEGATE
 
-typedef struct AstNameEntry { Span text; uint32_t hash; } AstNameEntry; // text lives in the source or the arena
+typedef struct AstNameEntry { Span text; uint32_t hash; } AstNameEntry; // text lives in the source or the arena; hash: name_hash
+
+// A `/** ... */` comment and the lambda that it documents (at ExprLambda.head.pos). Sorted by lambda_pos.
+typedef struct AstDoc { uint32_t lambda_pos; uint32_t begin, end; } AstDoc;
 
 typedef struct Ast {
   Arena arena;
   AstNameEntry *names; // owned; every distinct identifier and static attribute name, in order of first appearance
   uint32_t name_count;
+  AstDoc *docs; // owned
+  uint32_t doc_count;
   Expr *root;
 } Ast;
 
