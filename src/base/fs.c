@@ -168,6 +168,7 @@ static bool remove_content(Removal *removal, int fd, unsigned depth, Err *err) {
     fs_close_fd(&list_fd);
     return false;
   }
+  rewinddir(dir); // the duplicate shares its offset with `fd`, which an earlier round has left at the end
   bool ok = true;
   while (ok) {
     errno = 0;
@@ -202,12 +203,11 @@ static bool remove_entry(Removal *removal, int dir_fd, const char *name, unsigne
   CLEANUP(fs_close_fd) int fd = open_dir_writable(dir_fd, name);
   if (fd < 0) return err_set_errno(err, errno == ENOTDIR || errno == ELOOP ? why : errno, "removing '%s'", name);
   if (depth == REMOVE_MAX_DEPTH) return move_to_top(removal, dir_fd, name, err);
-  Removal self = {.top_fd = fd};
-  if (!removal) removal = &self;
+  Removal top = {.top_fd = fd};
   do {
-    removal->again = false;
-    if (!remove_content(removal, fd, depth + 1, err)) return err_wrap(err, "'%s'", name);
-  } while (removal == &self && self.again);
+    top.again = false;
+    if (!remove_content(removal ? removal : &top, fd, depth + 1, err)) return err_wrap(err, "'%s'", name);
+  } while (top.again);
   if (unlinkat(dir_fd, name, AT_REMOVEDIR) != 0 && errno != ENOENT)
     return err_set_errno(err, errno, "removing directory '%s'", name);
   return true;

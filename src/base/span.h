@@ -45,7 +45,7 @@ static inline bool span_has_suffix(Span s, Span suffix) {
 static inline Span span_sub(Span s, size_t start, size_t len) {
   if (start > s.len) start = s.len;
   if (len > s.len - start) len = s.len - start;
-  return (Span){s.data + start, len};
+  return (Span){start ? s.data + start : s.data, len}; // NULL + 0 is undefined
 }
 static inline Span span_from(Span s, size_t start) {
   return span_sub(s, start, SIZE_MAX);

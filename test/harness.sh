@@ -1,0 +1,109 @@
+# harness.sh: the harness of shell tests, to be sourced first. A script is a list of functions test_NAME and the last
+# line `run_tests`; it prints TAP. Each test runs in a subshell with `set -eu`, in an empty directory of its own (removed
+# afterwards) that is also HOME and holds the XDG folders, so that nothing of the user's is read or written.
+#
+#   . "$FIRN_TEST_SOURCE_DIR/harness.sh"
+#   test_one_plus_one() {
+#     run firn eval -E '1 + 1'
+#     expect_status 0
+#     expect_out 2
+#   }
+#   run_tests
+#
+# $FIRN_TEST_BUILD_DIR and its bin/ come first in PATH.
+export PATH="$FIRN_TEST_BUILD_DIR:$FIRN_TEST_BUILD_DIR/bin:$PATH"
+export LC_ALL=C.UTF-8
+
+note() { # TEXT...: diagnostics
+  printf '%s\n' "$*" | sed 's/^/# /'
+}
+
+fail() { # TEXT...: ends the test as failed
+  note "failed: $*"
+  exit 1
+}
+
+skip() { # REASON...: ends the test as not run here, for a reason that lies in the machine; in CI a failure
+  printf '%s' "$*" > "$test_skip_file"
+  exit 77
+}
+
+run() { # COMMAND...: runs it; $status, $out and $err hold what came
+  status=0
+  "$@" > "$test_scratch/out" 2> "$test_scratch/err" < /dev/null || status=$?
+  out=$(cat "$test_scratch/out")
+  err=$(cat "$test_scratch/err")
+  last_run=$*
+}
+
+show_run() {
+  note "ran: $last_run"
+  note "status: $status"
+  note "standard output: $out"
+  note "standard error: $err"
+}
+
+expect_status() { # NUMBER
+  [ "$status" = "$1" ] || { show_run; fail "status $status instead of $1"; }
+}
+
+expect_out() { # TEXT: the whole standard output, trailing newlines aside
+  [ "$out" = "$1" ] || { show_run; fail "standard output is not: $1"; }
+}
+
+expect_out_has() { # TEXT: a part of it
+  case $out in *"$1"*) ;; *) show_run; fail "standard output lacks: $1" ;; esac
+}
+
+expect_err_has() { # TEXT
+  case $err in *"$1"*) ;; *) show_run; fail "standard error lacks: $1" ;; esac
+}
+
+expect_equal() { # GOT WANT
+  [ "$1" = "$2" ] || fail "got: $1
+want: $2"
+}
+
+run_tests() { # [NAME...]: all functions test_* in the order of the script, or the ones named in FIRN_TEST_ONLY
+  local names number=0 failed=0 name scratch_root test_status
+  # `declare -F` sorts by name; line numbers give the order of the script.
+  names=$(shopt -s extdebug; for name in $(compgen -A function test_); do declare -F "$name"; done | sort -k2n | cut -d' ' -f1)
+  if [ -n "${FIRN_TEST_ONLY:-}" ]; then names=$FIRN_TEST_ONLY; fi
+  # shellcheck disable=SC2086 # one word per name
+  set -- $names
+  echo "1..$#"
+  scratch_root=$(mktemp -d "${TMPDIR:-/tmp}/firn-test-XXXXXX")
+  for name in "$@"; do
+    number=$((number + 1))
+    test_scratch=$scratch_root/$number.scratch
+    test_skip_file=$test_scratch/skip
+    mkdir -p "$test_scratch" "$scratch_root/$number/home"
+    test_status=0
+    # A child shell, not `( … ) || …`: there `set -e` would be ignored.
+    (
+      set -eu
+      cd "$scratch_root/$number"
+      export HOME=$PWD/home XDG_CACHE_HOME=$PWD/home/.cache XDG_DATA_HOME=$PWD/home/.local/share
+      export XDG_CONFIG_HOME=$PWD/home/.config XDG_STATE_HOME=$PWD/home/.local/state
+      "$name"
+    ) &
+    wait $! || test_status=$?
+    if [ $test_status = 0 ]; then
+      echo "ok $number - ${name#test_}"
+    elif [ $test_status = 77 ] && [ -e "$test_skip_file" ]; then
+      echo "ok $number - ${name#test_} # SKIP $(cat "$test_skip_file")"
+    else
+      note "the test ended with status $test_status"
+      echo "not ok $number - ${name#test_}"
+      failed=1
+    fi
+    if [ -z "${FIRN_TEST_KEEP:-}" ]; then
+      chmod -R u+rwX "$scratch_root/$number" 2>/dev/null || true
+      rm -rf "${scratch_root:?}/$number" "$test_scratch"
+    else
+      note "kept $scratch_root/$number"
+    fi
+  done
+  [ -n "${FIRN_TEST_KEEP:-}" ] || rm -rf "$scratch_root"
+  exit $failed
+}
