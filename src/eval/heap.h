@@ -79,8 +79,9 @@ static inline void heap_store(Heap *heap, const void *object, Value *slot, Value
   if (UNLIKELY(heap_is_young(heap, value_ptr(v)) && !heap_is_young(heap, object))) heap_remember(heap, slot);
 }
 static inline bool heap_wants_collection(const Heap *heap) { return heap->next >= heap->soft_end; }
+// After a major collection: whether what is alive exceeds config.max_bytes. The VM then raises an error.
+bool heap_over_limit(const Heap *heap);
 // Collects: `scan` must visit all roots that are not HeapRoots. A minor scan may skip what cannot hold new pointers.
 void heap_collect(Heap *heap, HeapScanFn scan, void *ctx, bool force_major);
 // During collection only: updates the slot to the object's new place.
 void heap_visit(Heap *heap, Value *slot);
-// Callback for weak tables, after marking of a major collection: whether a shape is used etc. is told by Shape.marked.

@@ -1,4 +1,5 @@
-// list.h: lists. A list is flat, a slice of another list, or a concatenation that is flattened on first access by index.
+// list.h: lists. A list is flat or a slice of a flat one. Concatenations of some length live in buffers with room at both ends,
+// so that `++` in a loop (either way round) and `tail` in a loop are linear.
 #pragma once
 
 #include "eval/vm.h"
@@ -6,8 +7,14 @@
 static inline size_t list_count(Value list) {
   return list == VALUE_EMPTY_LIST ? 0 : (size_t)head_payload(value_head(list));
 }
-// The items, contiguous; flattens a concatenation. Borrowed until the next safepoint. Items may be thunks.
-Value *list_items(Vm *vm, Value list);
+// The items, contiguous. Borrowed until the next safepoint. Items may be thunks.
+static inline Value *list_items(Vm *vm, Value list) {
+  if (list == VALUE_EMPTY_LIST) return NULL;
+  void *p = value_ptr(list);
+  if (head_type(((Object *)p)->head) == T_LIST) return ((List *)p)->items;
+  Slice *s = p;
+  return ((List *)value_ptr(s->list))->items + s->offset;
+}
 static inline Value list_get(Vm *vm, Value list, size_t index) { return list_items(vm, list)[index]; }
 // New list of `count` >= 1 items, to be set before the next safepoint; list_value gives VALUE_EMPTY_LIST for count 0.
 List *list_new(Vm *vm, size_t count);

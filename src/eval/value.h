@@ -10,7 +10,7 @@
 //   THUNK  pointer to a thunk: the only tag that may stand for an unevaluated (or forwarded) value
 //   STR    pointer to a string
 //   ATTRS  pointer to a non-empty attribute set (flat or layered)
-//   LIST   pointer to a non-empty list (flat, slice or concatenation)
+//   LIST   pointer to a non-empty list (flat or slice)
 //   LAZY   only in the slots of a literal set or an env: code that nobody has asked for yet; see below
 //
 // A value with any tag but THUNK and LAZY is in weak head normal form ("WHNF").
@@ -28,14 +28,14 @@
 //   T_PAP       head, function, args...                     payload number of args
 //   T_ENV       head, parent env, slots...                  payload number of slots
 //   T_ATTRS     head, shape, env of lazy slots, slots...    payload number of slots; slots in name order, as in the shape
-//   T_LAYERED   head, base set, top set                     payload number of attributes of the union
+//   T_LAYERED   head, base set, top set                     flags & LAYERED_DEPTH; once flattened: base is the flat set, top 0
 //   T_LIST      head, items...                              payload number of items
-//   T_SLICE     head, list, offset                          payload number of items
-//   T_CONCAT    head, left list, right list                 payload number of items; overwritten by a T_SLICE once flattened
+//               flag LIST_BUFFER: room to grow at both ends; items[0], items[1] are raw: the used range of item numbers
+//   T_SLICE     head, flat list, offset                     payload number of items
 //   T_THUNK     head, env                                   payload code pointer
 //   T_APP       head, function, args...                     payload number of args; a delayed call
-//   T_BLACKHOLE as T_THUNK/T_APP but under evaluation       payload number of the owning task; flag THUNK_WAITED
-//   T_IND       head, value                                 payload size of the whole object in words
+//   T_BLACKHOLE as T_THUNK/T_APP but under evaluation       payload owning task (32 bits) | number of args (16 bits)
+//   T_IND       head, value                                 evaluated: never copied by a collection, only followed
 #pragma once
 
 #include <assert.h>
@@ -74,20 +74,22 @@ enum {
   T_LAYERED = 0x51,
   T_LIST = 0x59,
   T_SLICE = 0x61,
-  T_CONCAT = 0x69,
-  T_THUNK = 0x71,
-  T_APP = 0x79,
-  T_BLACKHOLE = 0x81,
-  T_IND = 0x89,
+  T_THUNK = 0x69,
+  T_APP = 0x71,
+  T_BLACKHOLE = 0x79,
+  T_IND = 0x81,
 };
 
 enum {
   STR_EXTERN = 1,
   STR_SLICE = 2,
   THUNK_WAITED = 1,  // some task waits for this blackhole
-  THUNK_IS_APP = 2,  // a blackhole or indirection that was a T_APP
+  THUNK_IS_APP = 2,  // a blackhole that was a T_APP
+  LIST_BUFFER = 1,
+  LAYERED_DEPTH = 15, // mask: how many layers are below
   ATTRS_LAZY = 1,    // some slot may hold TAG_LAZY
   ENV_WITH = 1,      // the env of a `with`: slot 0 is the set
+  OBJ_LARGE = 0x20,  // allocated apart, never moved
   OBJ_STATIC = 0x40, // lives in a unit or other immortal memory: never moved or marked
   OBJ_MARK = 0x80,   // mark of large and static objects during a major collection
 };
@@ -120,7 +122,6 @@ typedef struct Attrs { Head head; Shape *shape; Env *env; Value slots[]; } Attrs
 typedef struct Layered { Head head; Value base; Value top; } Layered;
 typedef struct List { Head head; Value items[]; } List;
 typedef struct Slice { Head head; Value list; uint64_t offset; } Slice;
-typedef struct Concat { Head head; Value left; Value right; } Concat;
 typedef struct Thunk { Head head; union { Env *env; Value value; }; } Thunk;
 typedef struct AppThunk { Head head; Value fn; Value args[]; } AppThunk;
 

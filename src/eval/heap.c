@@ -1,0 +1,392 @@
+// heap.c: nursery, old space, minor and major collections.
+//
+// Old space is a list of HEAP_CHUNK_BYTES chunks, aligned to their size so that the chunk of an object is found by masking. A
+// major collection copies everything reachable into fresh chunks and frees the old ones. The work list is an explicit stack.
+#include "eval/heap.h"
+
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#include "base/mem.h"
+#include "eval/shape.h"
+
+#define HEAP_CHUNK_BYTES ((size_t)1 << 20)
+#define HEAP_DEFAULT_NURSERY_BYTES ((size_t)4 << 20)
+#define HEAP_DEFAULT_THRESHOLD_BYTES ((size_t)256 << 20)
+#define HEAP_MAX_RESERVE_BYTES ((size_t)1 << 36) // what one leaf function may allocate between two safepoints
+#define HEAP_MIN_RESERVE_BYTES ((size_t)1 << 28)
+#define HEAP_KEEP_BYTES ((size_t)4 << 20) // of a nursery that overflowed, kept mapped beyond the soft end
+
+typedef struct HeapChunk {
+  struct HeapChunk *next;
+  uint64_t epoch; // of the major collection that made it
+} HeapChunk;
+
+typedef struct HeapSpace {
+  HeapChunk *chunks;
+  char *next, *end; // bump range of the newest chunk
+  uint64_t epoch;
+  Object **gray; // copied or marked, not yet scanned
+  size_t gray_count, gray_cap;
+  Object **large; // every large object; those from `large_young` on are newer than the last collection
+  size_t large_count, large_cap, large_young;
+  size_t *large_sizes;
+  size_t large_sizes_cap;
+  size_t reserve_bytes;
+  size_t next_major_bytes;
+  bool major; // a major collection is in progress
+} HeapSpace;
+
+void heap_init(Heap *heap, const HeapConfig *config) {
+  *heap = (Heap){.config = *config};
+  if (!heap->config.nursery_bytes) heap->config.nursery_bytes = HEAP_DEFAULT_NURSERY_BYTES;
+  if (!heap->config.threshold_bytes) heap->config.threshold_bytes = HEAP_DEFAULT_THRESHOLD_BYTES;
+  HeapSpace *space = heap->space = mem_alloc_zero(sizeof *space);
+  space->epoch = 1;
+  size_t reserve = HEAP_MAX_RESERVE_BYTES;
+  void *p = MAP_FAILED;
+  for (; reserve >= HEAP_MIN_RESERVE_BYTES; reserve /= 2) {
+    p = mmap(NULL, reserve, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (p != MAP_FAILED) break;
+  }
+  if (p == MAP_FAILED) mem_die(reserve);
+  space->reserve_bytes = reserve;
+  heap->nursery = heap->next = p;
+  heap->hard_end = heap->nursery + reserve;
+  heap->nursery_span = reserve;
+  heap->soft_end = heap->nursery + heap->config.nursery_bytes;
+  heap->roots.next = heap->roots.prev = &heap->roots;
+  space->next_major_bytes = heap->config.threshold_bytes;
+}
+
+static void heap_free_chunks(HeapChunk *chunk) {
+  for (HeapChunk *next; chunk; chunk = next) {
+    next = chunk->next;
+    munmap(chunk, HEAP_CHUNK_BYTES);
+  }
+}
+
+void heap_done(Heap *heap) {
+  HeapSpace *space = heap->space;
+  if (!space) return;
+  heap_free_chunks(space->chunks);
+  for (size_t i = 0; i < space->large_count; i++) mem_free(space->large[i]);
+  mem_free(space->large);
+  mem_free(space->large_sizes);
+  mem_free(space->gray);
+  mem_free(space);
+  munmap(heap->nursery, heap->nursery_span);
+  mem_free(heap->remembered);
+  *heap = (Heap){0};
+}
+
+void heap_add_root(Heap *heap, HeapRoot *root, Value value) {
+  root->value = value;
+  root->prev = &heap->roots;
+  root->next = heap->roots.next;
+  root->next->prev = root;
+  heap->roots.next = root;
+}
+
+void heap_remove_root(Heap *heap, HeapRoot *root) {
+  (void)heap;
+  root->next->prev = root->prev;
+  root->prev->next = root->next;
+  root->next = root->prev = NULL;
+}
+
+void *heap_alloc_slow(Heap *heap, size_t size_bytes) {
+  HeapSpace *space = heap->space;
+  if (size_bytes < HEAP_LARGE_BYTES) mem_die(size_bytes); // the reserved range is used up
+  // The caller writes the head; OBJ_LARGE is set in it at the next collection, which finds the object in this list.
+  Object *object = mem_alloc(size_bytes);
+  MEM_RESERVE(space->large, space->large_cap, space->large_count + 1);
+  MEM_RESERVE(space->large_sizes, space->large_sizes_cap, space->large_count + 1);
+  space->large[space->large_count] = object;
+  space->large_sizes[space->large_count++] = size_bytes;
+  heap->stats.large_bytes += size_bytes;
+  heap->stats.allocated_bytes += size_bytes;
+  return object;
+}
+
+void heap_remember(Heap *heap, Value *slot) {
+  MEM_RESERVE(heap->remembered, heap->remembered_cap, heap->remembered_count + 1);
+  heap->remembered[heap->remembered_count++] = slot;
+}
+
+static size_t heap_object_bytes(const Object *object) {
+  Head h = object->head;
+  size_t payload = (size_t)head_payload(h);
+  switch (head_type(h)) {
+  case T_FLOAT:
+  case T_BIGINT:
+  case T_CLOSURE:
+  case T_THUNK:
+  case T_IND: return 16;
+  case T_STRING:
+  case T_PATH:
+    if (head_flags(h) & STR_EXTERN) return 24;
+    if (head_flags(h) & STR_SLICE) return 32;
+    return (16 + (payload + 1 < 8 ? 8 : payload + 1) + 7) & ~(size_t)7;
+  case T_BYTES: return (16 + payload + 7) & ~(size_t)7;
+  case T_PAP:
+  case T_ENV:
+  case T_APP: return 16 + 8 * payload;
+  case T_BLACKHOLE: return head_flags(h) & THUNK_IS_APP ? 16 + 8 * (payload & 0xffff) : 16;
+  case T_ATTRS: return 24 + 8 * payload;
+  case T_LAYERED:
+  case T_SLICE: return 24;
+  case T_LIST: return 8 + 8 * payload;
+  default: assert(!"heap object with an unknown head"); return 8;
+  }
+}
+
+static char *heap_new_chunk(HeapSpace *space) {
+  // Over-reserve and trim, to get the alignment.
+  char *p = mmap(NULL, 2 * HEAP_CHUNK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (p == MAP_FAILED) mem_die(HEAP_CHUNK_BYTES);
+  char *aligned = (char *)(((uintptr_t)p + HEAP_CHUNK_BYTES - 1) & ~(uintptr_t)(HEAP_CHUNK_BYTES - 1));
+  if (aligned > p) munmap(p, (size_t)(aligned - p));
+  munmap(aligned + HEAP_CHUNK_BYTES, (size_t)(p + HEAP_CHUNK_BYTES - aligned));
+  HeapChunk *chunk = (HeapChunk *)aligned;
+  *chunk = (HeapChunk){.next = space->chunks, .epoch = space->epoch};
+  space->chunks = chunk;
+  space->next = aligned + sizeof(HeapChunk);
+  space->end = aligned + HEAP_CHUNK_BYTES;
+  return space->next;
+}
+
+static void heap_push_gray(HeapSpace *space, Object *object) {
+  MEM_RESERVE(space->gray, space->gray_cap, space->gray_count + 1);
+  space->gray[space->gray_count++] = object;
+}
+
+static bool heap_has_pointers(Head h) {
+  switch (head_type(h)) {
+  case T_FLOAT:
+  case T_BIGINT:
+  case T_BYTES: return false;
+  case T_STRING:
+  case T_PATH: return head_flags(h) & STR_SLICE;
+  default: return true;
+  }
+}
+
+static Object *heap_copy(Heap *heap, Object *from) {
+  HeapSpace *space = heap->space;
+  size_t size = heap_object_bytes(from);
+  if ((size_t)(space->end - space->next) < size) {
+    heap->stats.old_bytes += HEAP_CHUNK_BYTES;
+    heap_new_chunk(space);
+  }
+  Object *to = (Object *)space->next;
+  space->next += size;
+  memcpy(to, from, size);
+  heap->stats.promoted_bytes += size;
+  if (heap_has_pointers(to->head)) heap_push_gray(space, to);
+  from->head = HEAD(T_FORWARD, 0, (uintptr_t)to);
+  return to;
+}
+
+// Where the object is after this collection.
+static Object *heap_forward(Heap *heap, Object *object) {
+  HeapSpace *space = heap->space;
+  if (!space->major) {
+    if (!heap_is_young(heap, object)) return object;
+    if (head_type(object->head) == T_FORWARD) return (Object *)head_payload(object->head);
+    return heap_copy(heap, object);
+  }
+  Head h = object->head;
+  if (head_type(h) == T_FORWARD) return (Object *)head_payload(h);
+  unsigned flags = head_flags(h);
+  if (flags & OBJ_STATIC) return object;
+  if (flags & OBJ_LARGE) {
+    if (!(flags & OBJ_MARK)) {
+      object->head |= HEAD(0, OBJ_MARK, 0);
+      if (heap_has_pointers(h)) heap_push_gray(space, object);
+    }
+    return object;
+  }
+  if (!heap_is_young(heap, object)) {
+    const HeapChunk *chunk = (const HeapChunk *)((uintptr_t)object & ~(uintptr_t)(HEAP_CHUNK_BYTES - 1));
+    if (chunk->epoch == space->epoch) return object; // already in the new space
+  }
+  return heap_copy(heap, object);
+}
+
+// Evaluated thunks, flattened sets and whole-list slices are left out of the way.
+static Value heap_shortcut(Value v) {
+  for (;;) {
+    if (value_tag(v) == TAG_THUNK) {
+      if (head_type(value_head(v)) != T_IND) return v;
+      v = ((Thunk *)value_ptr(v))->value;
+    } else if (value_tag(v) == TAG_ATTRS) {
+      const Layered *set = value_ptr(v);
+      if (head_type(set->head) != T_LAYERED || set->top) return v;
+      v = set->base;
+    } else {
+      return v;
+    }
+  }
+}
+
+void heap_visit(Heap *heap, Value *slot) {
+  Value v = *slot;
+  switch (value_tag(v)) {
+  case TAG_INT:
+  case TAG_IMM:
+  case TAG_LAZY: return;
+  case TAG_OBJ:
+    if (!v) return;
+    break;
+  case TAG_THUNK:
+  case TAG_ATTRS:
+    v = heap_shortcut(v);
+    if (value_tag(v) == TAG_INT || value_tag(v) == TAG_IMM) {
+      *slot = v;
+      return;
+    }
+    break;
+  default: break;
+  }
+  *slot = value_from_ptr(heap_forward(heap, value_ptr(v)), value_tag(v));
+}
+
+static void heap_visit_ptr(Heap *heap, void *slot) {
+  void **p = slot;
+  if (*p) *p = heap_forward(heap, *p);
+}
+
+static void heap_visit_range(Heap *heap, Value *slots, size_t count) {
+  for (size_t i = 0; i < count; i++) heap_visit(heap, &slots[i]);
+}
+
+static void heap_scan_object(Heap *heap, Object *object) {
+  Head h = object->head;
+  size_t payload = (size_t)head_payload(h);
+  switch (head_type(h)) {
+  case T_STRING:
+  case T_PATH:
+    if (head_flags(h) & STR_SLICE) heap_visit_ptr(heap, &((String *)object)->slice.owner);
+    break;
+  case T_CLOSURE: heap_visit_ptr(heap, &((Closure *)object)->env); break;
+  case T_THUNK: heap_visit_ptr(heap, &((Thunk *)object)->env); break;
+  case T_IND: heap_visit(heap, &((Thunk *)object)->value); break;
+  case T_PAP:
+  case T_APP:
+    heap_visit(heap, &((Pap *)object)->fn);
+    heap_visit_range(heap, ((Pap *)object)->args, payload);
+    break;
+  case T_BLACKHOLE:
+    if (head_flags(h) & THUNK_IS_APP) {
+      heap_visit(heap, &((AppThunk *)object)->fn);
+      heap_visit_range(heap, ((AppThunk *)object)->args, payload & 0xffff);
+    } else {
+      heap_visit_ptr(heap, &((Thunk *)object)->env);
+    }
+    break;
+  case T_ENV:
+    heap_visit_ptr(heap, &((Env *)object)->parent);
+    heap_visit_range(heap, ((Env *)object)->slots, payload);
+    break;
+  case T_ATTRS: {
+    Attrs *set = (Attrs *)object;
+    if (heap->space->major) set->shape->marked = true;
+    if (head_flags(h) & ATTRS_LAZY) heap_visit_ptr(heap, &set->env);
+    heap_visit_range(heap, set->slots, payload);
+    break;
+  }
+  case T_LAYERED:
+    heap_visit(heap, &((Layered *)object)->base);
+    heap_visit(heap, &((Layered *)object)->top);
+    break;
+  case T_LIST: heap_visit_range(heap, ((List *)object)->items, payload); break;
+  case T_SLICE: heap_visit(heap, &((Slice *)object)->list); break;
+  default: break;
+  }
+}
+
+static void heap_drain(Heap *heap) {
+  HeapSpace *space = heap->space;
+  while (space->gray_count) heap_scan_object(heap, space->gray[--space->gray_count]);
+}
+
+static void heap_scan_roots(Heap *heap, HeapScanFn scan, void *ctx) {
+  for (HeapRoot *root = heap->roots.next; root != &heap->roots; root = root->next)
+    heap_visit(heap, &root->value);
+  scan(ctx, heap, heap->space->major);
+}
+
+static void heap_flag_large(HeapSpace *space) {
+  for (size_t i = space->large_young; i < space->large_count; i++)
+    space->large[i]->head |= HEAD(0, OBJ_LARGE, 0);
+}
+
+static void heap_minor(Heap *heap, HeapScanFn scan, void *ctx) {
+  HeapSpace *space = heap->space;
+  heap_flag_large(space);
+  for (size_t i = space->large_young; i < space->large_count; i++)
+    heap_scan_object(heap, space->large[i]);
+  for (size_t i = 0; i < heap->remembered_count; i++) heap_visit(heap, heap->remembered[i]);
+  heap_scan_roots(heap, scan, ctx);
+  heap_drain(heap);
+  heap->stats.minor_count++;
+}
+
+static void heap_sweep_large(Heap *heap) {
+  HeapSpace *space = heap->space;
+  size_t kept = 0;
+  for (size_t i = 0; i < space->large_count; i++) {
+    Object *object = space->large[i];
+    if (head_flags(object->head) & OBJ_MARK) {
+      object->head &= ~HEAD(0, OBJ_MARK, 0);
+      space->large[kept] = object;
+      space->large_sizes[kept++] = space->large_sizes[i];
+    } else {
+      heap->stats.large_bytes -= space->large_sizes[i];
+      mem_free(object);
+    }
+  }
+  space->large_count = kept;
+}
+
+static void heap_major(Heap *heap, HeapScanFn scan, void *ctx) {
+  HeapSpace *space = heap->space;
+  HeapChunk *from = space->chunks;
+  space->major = true;
+  space->epoch++;
+  space->chunks = NULL;
+  space->next = space->end = NULL;
+  heap->stats.old_bytes = 0;
+  heap_flag_large(space);
+  heap_scan_roots(heap, scan, ctx);
+  heap_drain(heap);
+  space->major = false;
+  heap_free_chunks(from);
+  heap_sweep_large(heap);
+  heap->stats.major_count++;
+  size_t live = heap->stats.old_bytes + heap->stats.large_bytes;
+  size_t next = live * 2 > heap->config.threshold_bytes ? live * 2 : heap->config.threshold_bytes;
+  size_t max = heap->config.max_bytes;
+  if (max && next > max - max / 4) next = live + live / 8 > max - max / 4 ? live + live / 8 : max - max / 4;
+  space->next_major_bytes = next;
+}
+
+void heap_collect(Heap *heap, HeapScanFn scan, void *ctx, bool force_major) {
+  HeapSpace *space = heap->space;
+  size_t used = (size_t)(heap->next - heap->nursery);
+  heap->stats.allocated_bytes += used;
+  size_t total = heap->stats.old_bytes + heap->stats.large_bytes;
+  if (total + used > heap->stats.peak_bytes) heap->stats.peak_bytes = total + used;
+  if (force_major || total > space->next_major_bytes) heap_major(heap, scan, ctx);
+  else heap_minor(heap, scan, ctx);
+  heap->remembered_count = 0;
+  space->large_young = space->large_count;
+  heap->next = heap->nursery;
+  size_t keep = heap->config.nursery_bytes + HEAP_KEEP_BYTES;
+  if (used > keep) madvise(heap->nursery + keep, used - keep, MADV_DONTNEED);
+}
+
+bool heap_over_limit(const Heap *heap) {
+  return heap->config.max_bytes && heap->stats.old_bytes + heap->stats.large_bytes > heap->config.max_bytes;
+}
