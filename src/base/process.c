@@ -41,7 +41,10 @@ typedef struct ChildPlan {
   pid_t parent_pid;
 } ChildPlan;
 
-static NORETURN void child_fail(const ChildPlan *plan, ChildStep step) {
+// AddressSanitizer tracks the stack of each thread and would take the child's for a broken one.
+#define IN_CHILD __attribute__((no_sanitize_address))
+
+IN_CHILD static NORETURN void child_fail(const ChildPlan *plan, ChildStep step) {
   ChildFailure failure = {step, errno};
   // The parent is blocked reading a pipe far larger than this, so the write is complete or the parent is gone.
   if (write(plan->report_fd, &failure, sizeof failure) < 0) _exit(126);
@@ -50,7 +53,7 @@ static NORETURN void child_fail(const ChildPlan *plan, ChildStep step) {
 
 // Handlers of the parent must not run here once signals are unblocked; what the user told us to ignore (nohup) stays
 // ignored, except SIGPIPE, which firn ignores for itself.
-static void child_reset_signals(void) {
+IN_CHILD static void child_reset_signals(void) {
   for (int sig = 1; sig < NSIG; sig++) {
     struct sigaction action;
     if (sigaction(sig, NULL, &action) != 0) continue;
@@ -64,7 +67,7 @@ static void child_reset_signals(void) {
   sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-static void child_set_stdio(ChildPlan *plan) {
+IN_CHILD static void child_set_stdio(ChildPlan *plan) {
   // Move everything above 2 first: one may be sitting on another's place.
   for (int i = 0; i < 3; i++) {
     plan->stdio[i] = fcntl(plan->stdio[i], F_DUPFD_CLOEXEC, 3);
@@ -78,7 +81,7 @@ static void child_set_stdio(ChildPlan *plan) {
     if (dup2(plan->stdio[i], i) < 0) child_fail(plan, CHILD_STDIO);
 }
 
-static void child_set_keep(const ChildPlan *plan) {
+IN_CHILD static void child_set_keep(const ChildPlan *plan) {
   if (syscall(SYS_close_range, 3u, ~0u, 4u /* CLOSE_RANGE_CLOEXEC, Linux 5.11 */) != 0) {
     struct rlimit limit;
     int end = getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < 1 << 20 ? (int)limit.rlim_cur : 1 << 20;
@@ -88,7 +91,7 @@ static void child_set_keep(const ChildPlan *plan) {
     if (fcntl(plan->spec->keep_fds[i], F_SETFD, 0) != 0) child_fail(plan, CHILD_KEEP);
 }
 
-static int child_main(void *arg) {
+IN_CHILD static int child_main(void *arg) {
   ChildPlan *plan = arg;
   const ProcessSpec *spec = plan->spec;
   if (spec->new_session && setsid() < 0) child_fail(plan, CHILD_SESSION);
