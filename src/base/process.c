@@ -23,7 +23,12 @@
 enum { CHILD_STACK_BYTES = 64 << 10 };
 
 typedef enum ChildStep {
-  CHILD_STDIO, CHILD_KEEP, CHILD_SESSION, CHILD_PARENT, CHILD_CWD, CHILD_EXEC,
+  CHILD_STDIO,
+  CHILD_KEEP,
+  CHILD_SESSION,
+  CHILD_PARENT,
+  CHILD_CWD,
+  CHILD_EXEC,
 } ChildStep;
 
 // The child's report of what failed; nothing is sent when exec succeeds.
@@ -134,12 +139,16 @@ static bool find_program(const char *name, Buf *ret, Err *err) {
 static bool set_failure(const ChildPlan *plan, ChildFailure failure, Err *err) {
   const ProcessSpec *spec = plan->spec;
   static const char *const steps[] = {
-      [CHILD_STDIO] = "setting up standard input and output", [CHILD_KEEP] = "passing on a file descriptor",
-      [CHILD_SESSION] = "starting a session",                 [CHILD_PARENT] = "binding to the parent's life",
-      [CHILD_CWD] = "entering directory",                     [CHILD_EXEC] = "executing",
+      [CHILD_STDIO] = "setting up standard input and output",
+      [CHILD_KEEP] = "passing on a file descriptor",
+      [CHILD_SESSION] = "starting a session",
+      [CHILD_PARENT] = "binding to the parent's life",
+      [CHILD_CWD] = "entering directory",
+      [CHILD_EXEC] = "executing",
   };
   if (failure.step == CHILD_CWD) err_set_errno(err, failure.sys_errno, "%s '%s'", steps[failure.step], spec->cwd);
-  else if (failure.step == CHILD_EXEC) err_set_errno(err, failure.sys_errno, "%s '%s'", steps[failure.step], plan->program);
+  else if (failure.step == CHILD_EXEC)
+    err_set_errno(err, failure.sys_errno, "%s '%s'", steps[failure.step], plan->program);
   else err_set_errno(err, failure.sys_errno, "%s", steps[failure.step]);
   return err_wrap(err, "starting '%s'", spec->argv[0]);
 }
@@ -163,7 +172,8 @@ static pid_t clone_child(ChildPlan *plan) {
 // Starts the child and waits until it has executed its program or reported why not.
 static bool start_child(ChildPlan *plan, Process *ret, Err *err) {
   int report[2];
-  if (pipe2(report, O_CLOEXEC) != 0) return err_set_errno(err, errno, "starting '%s': creating a pipe", plan->spec->argv[0]);
+  if (pipe2(report, O_CLOEXEC) != 0)
+    return err_set_errno(err, errno, "starting '%s': creating a pipe", plan->spec->argv[0]);
   CLEANUP(fs_close_fd) int read_fd = report[0];
   CLEANUP(fs_close_fd) int write_fd = report[1];
   plan->report_fd = write_fd;
@@ -180,7 +190,8 @@ static bool start_child(ChildPlan *plan, Process *ret, Err *err) {
     kill(pid, SIGKILL);
   }
   if (!ok) {
-    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) { }
+    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) {
+    }
     return false;
   }
   *ret = (Process){pid, pidfd};

@@ -11,7 +11,10 @@
 #include "base/fs.h"
 #include "harness.h"
 
-#define ARGV(...) (const char *const[]){__VA_ARGS__, NULL}
+#define ARGV(...)         \
+  (const char *const[]) { \
+    __VA_ARGS__, NULL     \
+  }
 #define SH(script) ARGV("/bin/sh", "-c", script)
 
 static void run(ProcessSpec spec, int want_status, const char *want_stdout) {
@@ -40,7 +43,8 @@ TEST(both_streams_do_not_deadlock) {
   Err err = ERR_INIT;
   int status;
   // Both more than a pipe holds, interleaved.
-  ProcessSpec spec = spec_of(SH("i=0; while [ $i -lt 300 ]; do printf '%01000d' 1; printf '%01000d' 2 >&2; i=$((i+1)); done"));
+  ProcessSpec spec =
+      spec_of(SH("i=0; while [ $i -lt 300 ]; do printf '%01000d' 1; printf '%01000d' 2 >&2; i=$((i+1)); done"));
   CHECK_OK(process_run(&spec, &out, &errors, &status, &err), &err);
   CHECK_EQ_INT(out.len, 300000);
   CHECK_EQ_INT(errors.len, 300000);
@@ -93,7 +97,8 @@ TEST(stdio_may_be_permuted) {
 TEST(only_the_named_descriptors_stay_open) {
   int leaked = fcntl(1, F_DUPFD, 50), kept = fcntl(1, F_DUPFD, 60), cloexec_kept = fcntl(1, F_DUPFD_CLOEXEC, 70);
   CHECK(leaked == 50 && kept == 60 && cloexec_kept == 70);
-  ProcessSpec spec = spec_of(SH("cd /proc/self/fd; for fd in *; do [ -e $fd ] && [ $fd -gt 2 ] && [ $fd -lt 100 ] && echo $fd; done; true"));
+  ProcessSpec spec = spec_of(
+      SH("cd /proc/self/fd; for fd in *; do [ -e $fd ] && [ $fd -gt 2 ] && [ $fd -lt 100 ] && echo $fd; done; true"));
   spec.keep_fds = (const int[]){60, 70};
   spec.keep_fd_count = 2;
   Buf out = BUF_INIT;
@@ -114,7 +119,8 @@ TEST(failures_to_start_are_errors) {
   CHECK_ERR(process_spawn(&spec, &process, &err), &err, ERR_NOT_FOUND, "'no-such-program-in-path' in PATH");
   spec = spec_of(ARGV("/bin/sh"));
   spec.cwd = "/nowhere";
-  CHECK_ERR(process_spawn(&spec, &process, &err), &err, ERR_NOT_FOUND, "starting '/bin/sh': entering directory '/nowhere'");
+  CHECK_ERR(process_spawn(&spec, &process, &err), &err, ERR_NOT_FOUND,
+            "starting '/bin/sh': entering directory '/nowhere'");
   spec = spec_of(ARGV("/bin/sh"));
   spec.keep_fds = (const int[]){999};
   spec.keep_fd_count = 1;
