@@ -24,8 +24,9 @@ void derivation_format(const Derivation *drv, const DerivationFormatOptions *opt
 void derivation_format_outputs(const Derivation *drv, bool mask_outputs, Buf *ret); // from "Derive(" to "],["
 void derivation_format_inputs(const Derivation *drv, Buf *ret);                      // elements, no brackets
 void derivation_format_modulo_inputs(const DerivationFormatInput *inputs, size_t count, Buf *ret);
-// From "]," after the inputs to the end, with the variables named like an output left empty; their positions (just before the
-// closing quote) go to ret_slots[i] for drv->outputs[i], SIZE_MAX where there is no such variable.
-void derivation_format_rest(const Derivation *drv, size_t *ret_slots, Buf *ret);
-// One quoted string: '"', '\\', LF, CR and TAB are escaped.
+// From "]," after the inputs to the end. With mask_outputs, variables named like an output get an empty value. Where such a value
+// begins goes to ret_slots[i] for drv->outputs[i] (SIZE_MAX: no such variable) unless ret_slots is NULL. Slots ascend.
+void derivation_format_rest(const Derivation *drv, bool mask_outputs, size_t *ret_slots, Buf *ret);
+// One string: '"', '\\', LF, CR and TAB are escaped. With and without the quotes.
 void derivation_format_string(Span s, Buf *ret);
+void derivation_format_escaped(Span s, Buf *ret);
