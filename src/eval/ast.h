@@ -60,6 +60,7 @@ typedef enum ExprKind {
 typedef struct Expr {
   uint8_t kind; // ExprKind
   uint8_t parenthesised;
+  uint8_t spare_args; // the parser's: `args` of this call has room up to the next power of two
   uint32_t pos;
 } Expr;
 

@@ -1,10 +1,13 @@
-// name_table.h: interning of the names of one file: text -> dense AstName, in order of first appearance. Open addressing, linear
-// probing, load at most one half.
+// name_table.h: interning of the names of one file: text -> dense AstName, in order of first
+// appearance. Open addressing, linear probing, load at most one half.
 #pragma once
 
 #include "eval/ast.h"
 
-typedef struct NameSlot { uint32_t hash; uint32_t name_plus_1; } NameSlot; // 0: free
+typedef struct NameSlot {
+  uint32_t hash;
+  uint32_t name_plus_1;
+} NameSlot; // 0: free
 
 typedef struct NameTable {
   AstNameEntry *entries; // owned until taken by an Ast
@@ -19,6 +22,6 @@ void name_table_done(NameTable *table);
 // Id of `text`, which must outlive the table; `hash` is name_hash(text).
 AstName name_table_intern(NameTable *table, Span text, uint32_t hash);
 
-// The hash of names: eight bytes at a time as little-endian words, the last one padded with zeros. The same on every supported
-// machine and in every run, so it may be stored.
+// The hash of names: eight bytes at a time as little-endian words, the last one padded with zeros.
+// The same on every supported machine and in every run, so it may be stored.
 uint32_t name_hash(Span text);

@@ -1,0 +1,10 @@
+#include "eval/ast.h"
+
+#include "base/mem.h"
+
+void ast_done(Ast *ast) {
+  arena_done(&ast->arena);
+  mem_free(ast->names);
+  mem_free(ast->docs);
+  *ast = (Ast){0};
+}
