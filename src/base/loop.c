@@ -171,12 +171,13 @@ bool loop_add_child(Loop *loop, Process process, LoopChildFn fn, void *ctx, Loop
 static void call_child(LoopSource *source) {
   int status = 0;
   pid_t pid;
-  do pid = waitpid(source->process.pid, &status, 0);
+  struct rusage usage = {0};
+  do pid = wait4(source->process.pid, &status, 0, &usage);
   while (pid < 0 && errno == EINTR);
   LoopChildFn fn = source->child_fn;
   void *ctx = source->ctx;
   loop_remove(source);
-  fn(ctx, status);
+  fn(ctx, status, &usage);
 }
 
 static void run_posted(Loop *loop) {

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <sys/epoll.h>
+#include <sys/resource.h>
 
 #include "base/err.h"
 #include "base/process.h"
@@ -19,7 +20,7 @@ typedef struct LoopSource LoopSource;
 
 typedef void (*LoopFdFn)(void *ctx, uint32_t events); // EPOLLIN | EPOLLOUT | EPOLLHUP | EPOLLERR, as from epoll
 typedef void (*LoopTimerFn)(void *ctx);
-typedef void (*LoopChildFn)(void *ctx, int status); // as from waitpid
+typedef void (*LoopChildFn)(void *ctx, int status, const struct rusage *usage); // as from wait4
 typedef void (*LoopPostFn)(void *ctx);
 
 MUST_CHECK bool loop_new(Loop **ret, Err *err);

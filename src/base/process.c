@@ -12,6 +12,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -88,6 +89,16 @@ static void child_set_keep(const ChildPlan *plan) {
     if (fcntl(plan->spec->keep_fds[i], F_SETFD, 0) != 0) child_fail(plan, CHILD_KEEP);
 }
 
+static void child_set_attributes(const ProcessSpec *spec) {
+  if (spec->set_umask) umask((mode_t)spec->umask);
+  if (spec->persona) personality(spec->persona);
+  struct rlimit limit;
+  if (spec->no_core_dumps && getrlimit(RLIMIT_CORE, &limit) == 0) {
+    limit.rlim_cur = 0;
+    setrlimit(RLIMIT_CORE, &limit);
+  }
+}
+
 static int child_main(void *arg) {
   ChildPlan *plan = arg;
   const ProcessSpec *spec = plan->spec;
@@ -100,6 +111,7 @@ static int child_main(void *arg) {
   child_set_stdio(plan);
   child_set_keep(plan);
   if (spec->cwd && chdir(spec->cwd) != 0) child_fail(plan, CHILD_CWD);
+  child_set_attributes(spec);
   child_reset_signals();
   execve(plan->program, (char *const *)spec->argv, (char *const *)plan->env);
   child_fail(plan, CHILD_EXEC);

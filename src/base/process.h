@@ -15,6 +15,10 @@ typedef struct ProcessSpec {
   size_t keep_fd_count;
   bool new_session;          // setsid, so that the whole group can be killed by -pid
   bool die_with_parent;      // SIGKILL when the spawning *thread* ends: spawn from one that lives as long as the child should
+  bool set_umask;            // to `umask`; else inherited
+  unsigned umask;
+  bool no_core_dumps;        // soft limit 0
+  unsigned long persona;     // for personality(2); 0 inherits
 } ProcessSpec;
 
 #define PROCESS_SPEC_INIT                                                                          \

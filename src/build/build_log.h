@@ -35,5 +35,5 @@ Span *build_log_tail(BuildLog *log, size_t *ret_count);
 
 // <log_dir>/drvs/<first two characters of base>/<rest>.zst, for the base name of a derivation.
 void build_log_put_path(Span log_dir, Span drv_base, Buf *ret);
-// Appends the text of a stored log (.zst; also .bz2 and plain files that C++ Nix wrote are recognised by the caller's name).
+// Appends the text of a stored log.
 MUST_CHECK bool build_log_read(const char *path, Buf *ret, Err *err);

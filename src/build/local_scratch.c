@@ -1,0 +1,127 @@
+// local_scratch.c: see local_scratch.h. Names: "<pid>-<n>-<name>" running, "kept-<name>-<pid>-<n>" kept, "gone-…" being removed.
+#include "build/local_scratch.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "base/log.h"
+
+struct LocalScratch {
+  char *dir;
+  _Atomic unsigned counter;
+};
+
+bool local_scratch_new(const char *dir, LocalScratch **ret, Err *err) {
+  if (!fs_mkdir_all(dir, 0755, err)) return err_wrap(err, "making the directory for builds");
+  LocalScratch *scratch = mem_alloc_zero(sizeof *scratch);
+  scratch->dir = span_dup(span_cstr(dir));
+  *ret = scratch;
+  return true;
+}
+
+void local_scratch_free(LocalScratch *scratch) {
+  mem_free(scratch->dir);
+  mem_free(scratch);
+}
+
+void local_scratch_name_only(LocalScratch *scratch, const char *name, Arena *arena, LocalScratchDir *ret) {
+  const char *top = arena_printf(arena, "%s/%d-%u-%s", scratch->dir, (int)getpid(), atomic_fetch_add(&scratch->counter, 1), name);
+  *ret = (LocalScratchDir){
+      .top = top,
+      .build = arena_printf(arena, "%s/build", top),
+      .tmp = arena_printf(arena, "%s/tmp", top),
+      .store = arena_printf(arena, "%s/store", top),
+      .root = arena_printf(arena, "%s/root", top),
+      .lock_fd = -1,
+  };
+}
+
+static bool make_dir(const char *path, mode_t mode, Err *err) {
+  // chmod: the umask must not take bits away.
+  return (mkdir(path, 0700) == 0 && (mode == 0700 || chmod(path, mode) == 0)) || err_set_errno(err, errno, "making '%s'", path);
+}
+
+// The shared lock on the whole keeps a cleaner from looking at the moment between making a directory and locking it.
+static bool make_locked(LocalScratch *scratch, LocalScratchDir *dir, Err *err) {
+  CLEANUP(fs_close_fd) int whole_fd = -1;
+  if (!fs_open(scratch->dir, O_RDONLY | O_DIRECTORY, 0, &whole_fd, err)) return false;
+  while (flock(whole_fd, LOCK_SH) != 0)
+    if (errno != EINTR) return err_set_errno(err, errno, "locking '%s'", scratch->dir);
+  if (!make_dir(dir->top, 0700, err) || !fs_open(dir->top, O_RDONLY | O_DIRECTORY, 0, &dir->lock_fd, err)) return false;
+  return flock(dir->lock_fd, LOCK_EX | LOCK_NB) == 0 || err_set_errno(err, errno, "locking '%s'", dir->top);
+}
+
+bool local_scratch_make(LocalScratch *scratch, const char *name, Arena *arena, LocalScratchDir *ret, Err *err) {
+  local_scratch_name_only(scratch, name, arena, ret);
+  return make_locked(scratch, ret, err) && make_dir(ret->build, 0700, err) && make_dir(ret->tmp, 01777, err) &&
+         make_dir(ret->store, 0755, err) && make_dir(ret->root, 0755, err);
+}
+
+const char *local_scratch_keep(LocalScratch *scratch, LocalScratchDir *dir, const char *name, Arena *arena) {
+  const char *kept = arena_printf(arena, "%s/kept-%s-%d-%u", scratch->dir, name, (int)getpid(), atomic_fetch_add(&scratch->counter, 1));
+  if (rename(dir->build, kept) == 0 && chmod(kept, 0755) == 0) return kept;
+  log_warn("cannot keep the build directory '%s': %s", dir->build, strerror(errno));
+  return NULL;
+}
+
+static void remove_job(void *ctx) {
+  char *path = ctx;
+  Err err = ERR_INIT;
+  if (!fs_remove_tree(path, &err)) log_warn("removing a build directory: %s", err_message(&err));
+  err_done(&err);
+  mem_free(path);
+}
+
+void local_scratch_remove(LocalScratch *scratch UNUSED, Pool *cleaner, LocalScratchDir *dir) {
+  // Unlocked first: if this process dies before the job is done, the next one removes the rest.
+  fs_close_fd(&dir->lock_fd);
+  if (dir->top) pool_submit(cleaner, remove_job, span_dup(span_cstr(dir->top)));
+  dir->top = NULL;
+}
+
+static bool is_unlocked(const char *path) {
+  CLEANUP(fs_close_fd) int fd = -1;
+  return fs_open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, &fd, NULL) && flock(fd, LOCK_EX | LOCK_NB) == 0;
+}
+
+// Under the exclusive lock of the whole, abandoned directories only get another name, which takes no time; removing them comes
+// after.
+static void rename_abandoned(LocalScratch *scratch, DIR *dir) {
+  Buf path = BUF_INIT, gone = BUF_INIT;
+  for (struct dirent *entry; (entry = readdir(dir));) {
+    Span name = span_cstr(entry->d_name);
+    if (name.data[0] < '0' || name.data[0] > '9') continue;
+    buf_clear(&path);
+    buf_clear(&gone);
+    buf_printf(&path, "%s/%s", scratch->dir, entry->d_name);
+    buf_printf(&gone, "%s/gone-%s", scratch->dir, entry->d_name);
+    if (is_unlocked(buf_cstr(&path)) && rename(buf_cstr(&path), buf_cstr(&gone)) != 0)
+      log_warn("renaming the abandoned build directory '%s': %s", path.data, strerror(errno));
+  }
+  buf_done(&path);
+  buf_done(&gone);
+}
+
+void local_scratch_clean(LocalScratch *scratch, Pool *cleaner) {
+  CLEANUP(fs_close_fd) int whole_fd = -1;
+  if (!fs_open(scratch->dir, O_RDONLY | O_DIRECTORY, 0, &whole_fd, NULL)) return;
+  DIR *dir = opendir(scratch->dir);
+  if (!dir) return;
+  if (flock(whole_fd, LOCK_EX | LOCK_NB) == 0) {
+    rename_abandoned(scratch, dir);
+    flock(whole_fd, LOCK_UN);
+  }
+  rewinddir(dir);
+  for (struct dirent *entry; (entry = readdir(dir));) {
+    if (!span_has_prefix(span_cstr(entry->d_name), SPAN("gone-"))) continue;
+    Buf path = BUF_INIT;
+    buf_printf(&path, "%s/%s", scratch->dir, entry->d_name);
+    pool_submit(cleaner, remove_job, buf_take(&path));
+  }
+  closedir(dir);
+}
