@@ -31,9 +31,9 @@ typedef struct LocalBuilder {
   Loop *loop;
   Pool *cleaner; // removes directories of finished builds
   LocalScratch *scratch;
-  Buf seccomp;          // once it was needed
-  char *shell;          // owned; NULL until looked for
-  bool native_refused;  // AUTO: the system refused, bubblewrap did not
+  Buf seccomp;         // once it was needed
+  char *shell;         // owned; NULL until looked for
+  bool native_refused; // AUTO: the system refused, bubblewrap did not
 } LocalBuilder;
 
 typedef struct LocalBuild {
@@ -60,11 +60,15 @@ static const char *cstr(Arena *arena, Span s) {
   return arena_dup(arena, s).data;
 }
 
-// "<build_dir>" of relative request paths: "build/x" -> host path of x. NULL when it is not below the build directory.
+// "<build_dir>" of relative request paths: "build/x" -> host path of x. NULL when it is not below
+// the build directory.
 static const char *host_file_path(LocalBuild *build, Span path) {
   Span build_dir = span_from(span_cstr(build->builder->config.build_dir), 1);
-  if (!span_has_prefix(path, build_dir) || path.len <= build_dir.len || path.data[build_dir.len] != '/') return NULL;
-  return arena_printf(&build->arena, "%s%.*s", build->dir.build, SPAN_ARG(span_from(path, build_dir.len)));
+  if (!span_has_prefix(path, build_dir) || path.len <= build_dir.len ||
+      path.data[build_dir.len] != '/')
+    return NULL;
+  return arena_printf(&build->arena, "%s%.*s", build->dir.build,
+                      SPAN_ARG(span_from(path, build_dir.len)));
 }
 
 // Base name of an output of the request; empty when it is not directly in the store directory.
@@ -75,15 +79,16 @@ static Span output_base(const LocalBuilder *builder, Span output) {
 }
 
 static const char *output_host_path(LocalBuild *build, Span output) {
-  const char *dir = build->options->no_sandbox ? build->builder->config.physical_store_dir : build->dir.store;
+  const char *dir =
+      build->options->no_sandbox ? build->builder->config.physical_store_dir : build->dir.store;
   return arena_printf(&build->arena, "%s/%.*s", dir, SPAN_ARG(output_base(build->builder, output)));
 }
 
 static bool check_outputs(LocalBuild *build, Err *err) {
   for (size_t i = 0; i < build->request->output_count; i++)
     if (!output_base(build->builder, build->request->outputs[i]).len)
-      return err_set(err, ERR_OTHER, "the local builder makes outputs only in '%s', not '/%.*s'", build->builder->config.store_dir,
-                     SPAN_ARG(build->request->outputs[i]));
+      return err_set(err, ERR_OTHER, "the local builder makes outputs only in '%s', not '/%.*s'",
+                     build->builder->config.store_dir, SPAN_ARG(build->request->outputs[i]));
   return true;
 }
 
@@ -91,11 +96,14 @@ static bool write_files(LocalBuild *build, Err *err) {
   for (size_t i = 0; i < build->request->file_count; i++) {
     const BuildFile *file = &build->request->files[i];
     const char *path = host_file_path(build, file->path);
-    if (!path) return err_set(err, ERR_OTHER, "the local builder makes files only in '%s', not '/%.*s'", build->builder->config.build_dir, SPAN_ARG(file->path));
+    if (!path)
+      return err_set(err, ERR_OTHER, "the local builder makes files only in '%s', not '/%.*s'",
+                     build->builder->config.build_dir, SPAN_ARG(file->path));
     Buf dir = BUF_INIT;
     buf_put_span(&dir, fs_path_dir(span_cstr(path)));
     CLEANUP(fs_close_fd) int fd = -1;
-    bool ok = fs_mkdir_all(buf_cstr(&dir), 0755, err) && fs_open(path, O_WRONLY | O_CREAT | O_EXCL, 0644, &fd, err) &&
+    bool ok = fs_mkdir_all(buf_cstr(&dir), 0755, err) &&
+              fs_open(path, O_WRONLY | O_CREAT | O_EXCL, 0644, &fd, err) &&
               fs_write_all(fd, file->content, err);
     buf_done(&dir);
     if (!ok) return err_wrap(err, "writing '/%.*s'", SPAN_ARG(file->path));
@@ -105,28 +113,35 @@ static bool write_files(LocalBuild *build, Err *err) {
 
 // --- facts about the host
 
-// A program interpreter (PT_INTERP) means a dynamic executable, which would not start in a sandbox that holds nothing else.
+// A program interpreter (PT_INTERP) means a dynamic executable, which would not start in a sandbox
+// that holds nothing else.
 static bool is_static(const char *path) {
   Buf head = BUF_INIT;
   CLEANUP(fs_close_fd) int fd = -1;
   char bytes[4096];
   size_t len = 0;
-  if (!fs_open(path, O_RDONLY, 0, &fd, NULL) || !fs_read_full(fd, bytes, sizeof bytes, &len, NULL)) return false;
+  if (!fs_open(path, O_RDONLY, 0, &fd, NULL) || !fs_read_full(fd, bytes, sizeof bytes, &len, NULL))
+    return false;
   buf_done(&head);
-  return span_find(span_make(bytes, len), SPAN("/ld-linux")) == SIZE_MAX && span_find(span_make(bytes, len), SPAN("/ld-musl")) == SIZE_MAX;
+  return span_find(span_make(bytes, len), SPAN("/ld-linux")) == SIZE_MAX &&
+         span_find(span_make(bytes, len), SPAN("/ld-musl")) == SIZE_MAX;
 }
 
 static bool find_shell(LocalBuilder *builder, const char **ret, Err *err) {
-  static const char *const candidates[] = {"/usr/bin/busybox", "/bin/busybox", "/usr/lib/busybox/bin/busybox-static"};
+  static const char *const candidates[] = {"/usr/bin/busybox", "/bin/busybox",
+                                           "/usr/lib/busybox/bin/busybox-static"};
   if (builder->config.shell) {
     *ret = builder->config.shell;
     return true;
   }
   for (size_t i = 0; !builder->shell && i < ARRAY_LEN(candidates); i++)
-    if (access(candidates[i], X_OK) == 0 && is_static(candidates[i])) builder->shell = span_dup(span_cstr(candidates[i]));
+    if (access(candidates[i], X_OK) == 0 && is_static(candidates[i]))
+      builder->shell = span_dup(span_cstr(candidates[i]));
   *ret = builder->shell;
-  return builder->shell || err_set(err, ERR_NOT_FOUND, "builders need a static shell as /bin/sh, and there is no statically linked "
-                                                       "busybox: install the package busybox-static");
+  return builder->shell ||
+         err_set(err, ERR_NOT_FOUND,
+                 "builders need a static shell as /bin/sh, and there is no statically linked "
+                 "busybox: install the package busybox-static");
 }
 
 // The file a path leads to, or NULL when there is none.
@@ -138,8 +153,11 @@ static const char *resolve(Arena *arena, const char *path) {
 }
 
 static const char *find_ca_certs(LocalBuild *build) {
-  static const char *const candidates[] = {"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem"};
-  if (build->builder->config.ca_certs) return resolve(&build->arena, build->builder->config.ca_certs);
+  static const char *const candidates[] = {"/etc/ssl/certs/ca-certificates.crt",
+                                           "/etc/pki/tls/certs/ca-bundle.crt",
+                                           "/etc/ssl/ca-bundle.pem"};
+  if (build->builder->config.ca_certs)
+    return resolve(&build->arena, build->builder->config.ca_certs);
   for (size_t i = 0; i < ARRAY_LEN(candidates); i++) {
     const char *path = resolve(&build->arena, candidates[i]);
     if (path) return path;
@@ -149,16 +167,19 @@ static const char *find_ca_certs(LocalBuild *build) {
 
 // --- planning
 
-static bool make_input_bind(LocalBuild *build, const CastoreNode *input, SandboxBind *ret, Err *err) {
+static bool make_input_bind(LocalBuild *build, const CastoreNode *input, SandboxBind *ret,
+                            Err *err) {
   Buf path = BUF_INIT;
   struct stat st;
   bool ok = build->callbacks.locate(build->callbacks.ctx, input, &path, err);
-  if (ok && lstat(buf_cstr(&path), &st) != 0) ok = err_set_errno(err, errno, "input '%s'", buf_cstr(&path));
+  if (ok && lstat(buf_cstr(&path), &st) != 0)
+    ok = err_set_errno(err, errno, "input '%s'", buf_cstr(&path));
   if (ok) {
-    *ret = (SandboxBind){
-        .path = arena_printf(&build->arena, "/%.*s/%.*s", SPAN_ARG(build->request->inputs_dir), SPAN_ARG(input->name)),
-        .source = cstr(&build->arena, buf_span(&path)),
-        .is_dir = S_ISDIR(st.st_mode)};
+    *ret = (SandboxBind){.path = arena_printf(&build->arena, "/%.*s/%.*s",
+                                              SPAN_ARG(build->request->inputs_dir),
+                                              SPAN_ARG(input->name)),
+                         .source = cstr(&build->arena, buf_span(&path)),
+                         .is_dir = S_ISDIR(st.st_mode)};
     if (S_ISLNK(st.st_mode)) {
       buf_clear(&path);
       ok = fs_read_link(ret->source, &path, err);
@@ -169,7 +190,8 @@ static bool make_input_bind(LocalBuild *build, const CastoreNode *input, Sandbox
   return ok;
 }
 
-// An input that is also an output (rebuilding a path that a sandbox-path needs) stays out, as in Nix.
+// An input that is also an output (rebuilding a path that a sandbox-path needs) stays out, as in
+// Nix.
 static bool is_output(const BuildRequest *request, const char *path) {
   for (size_t i = 0; i < request->output_count; i++)
     if (span_eq_cstr(request->outputs[i], path + 1)) return true;
@@ -179,7 +201,8 @@ static bool is_output(const BuildRequest *request, const char *path) {
 static bool make_binds(LocalBuild *build, SandboxSpec *spec, Err *err) {
   const LocalBuilderConfig *config = &build->builder->config;
   const BuildRequest *request = build->request;
-  SandboxBind *binds = ARENA_ARRAY(&build->arena, SandboxBind, config->extra_bind_count + request->input_count + 1);
+  SandboxBind *binds =
+      ARENA_ARRAY(&build->arena, SandboxBind, config->extra_bind_count + request->input_count + 1);
   size_t count = 0;
   for (size_t i = 0; i < config->extra_bind_count; i++)
     if (!is_output(request, config->extra_binds[i].path)) binds[count++] = config->extra_binds[i];
@@ -199,7 +222,8 @@ static void make_command(LocalBuild *build, SandboxSpec *spec) {
   argv[request->arg_count] = NULL;
   const char **env = ARENA_ARRAY(&build->arena, const char *, request->env_count + 1);
   for (size_t i = 0; i < request->env_count; i++)
-    env[i] = arena_printf(&build->arena, "%.*s=%.*s", SPAN_ARG(request->env[i].key), SPAN_ARG(request->env[i].value));
+    env[i] = arena_printf(&build->arena, "%.*s=%.*s", SPAN_ARG(request->env[i].key),
+                          SPAN_ARG(request->env[i].value));
   env[request->env_count] = NULL;
   spec->argv = argv;
   spec->env = env;
@@ -222,8 +246,11 @@ static bool make_plan(LocalBuild *build, Arena *arena, SandboxPlan *ret, Err *er
       .gid = 100,
   };
   bool shell_given = false; // a sandbox-path "/bin/sh" is preferred to looking for one
-  for (size_t i = 0; i < config->extra_bind_count; i++) shell_given |= strcmp(config->extra_binds[i].path, "/bin/sh") == 0;
-  if (build->request->provide_bin_sh && !shell_given && !find_shell(build->builder, &spec.shell_source, err)) return false;
+  for (size_t i = 0; i < config->extra_bind_count; i++)
+    shell_given |= strcmp(config->extra_binds[i].path, "/bin/sh") == 0;
+  if (build->request->provide_bin_sh && !shell_given &&
+      !find_shell(build->builder, &spec.shell_source, err))
+    return false;
   if (spec.network) {
     spec.resolv_conf_source = resolve(&build->arena, "/etc/resolv.conf");
     spec.services_source = resolve(&build->arena, "/etc/services");
@@ -239,19 +266,24 @@ static bool make_plan(LocalBuild *build, Arena *arena, SandboxPlan *ret, Err *er
 // --- starting
 
 static const char no_namespaces_text[] =
-    "this system does not allow the namespaces that isolate builds; see /proc/sys/user/max_user_namespaces and the security module's "
+    "this system does not allow the namespaces that isolate builds; see "
+    "/proc/sys/user/max_user_namespaces and the security module's "
     "settings, or say --no-sandbox to build without isolation";
 
 static bool start_with_bwrap(LocalBuild *build, const SandboxRun *run, Err *err) {
   build->whole_group = true;
-  if (!sandbox_bwrap_available()) return err_set(err, ERR_NOT_FOUND, "there is no program 'bwrap': install the package bubblewrap");
+  if (!sandbox_bwrap_available())
+    return err_set(err, ERR_NOT_FOUND,
+                   "there is no program 'bwrap': install the package bubblewrap");
   return sandbox_bwrap_start(run, &build->process, err);
 }
 
-static bool start_sandboxed(LocalBuild *build, const SandboxRun *run, bool *ret_exec_failed, Err *err) {
+static bool start_sandboxed(LocalBuild *build, const SandboxRun *run, bool *ret_exec_failed,
+                            Err *err) {
   LocalBuilder *builder = build->builder;
   SandboxExecutor executor = builder->config.executor;
-  if (executor == SANDBOX_EXECUTOR_BUBBLEWRAP || builder->native_refused) return start_with_bwrap(build, run, err);
+  if (executor == SANDBOX_EXECUTOR_BUBBLEWRAP || builder->native_refused)
+    return start_with_bwrap(build, run, err);
   switch (sandbox_native_start(run, &build->process, err)) {
   case SANDBOX_STARTED: return true;
   case SANDBOX_EXEC_FAILED: *ret_exec_failed = true; return false;
@@ -274,23 +306,30 @@ static bool start_sandboxed(LocalBuild *build, const SandboxRun *run, bool *ret_
   return true;
 }
 
-// Variables that name the build directory get its real place, which without a sandbox is not /build.
+// Variables that name the build directory get its real place, which without a sandbox is not
+// /build.
 static const char *replace_build_dir(LocalBuild *build, const char *entry) {
   Span value = span_cstr(entry), name, dir = span_cstr(build->builder->config.build_dir);
   if (!span_split(&value, '=', &name) || !span_has_prefix(value, dir)) return entry;
   if (value.len > dir.len && value.data[dir.len] != '/') return entry;
-  return arena_printf(&build->arena, "%.*s=%s%.*s", SPAN_ARG(name), build->dir.build, SPAN_ARG(span_from(value, dir.len)));
+  return arena_printf(&build->arena, "%.*s=%s%.*s", SPAN_ARG(name), build->dir.build,
+                      SPAN_ARG(span_from(value, dir.len)));
 }
 
 static bool start_plain(LocalBuild *build, int output_fd, bool *ret_exec_failed, Err *err) {
   const LocalBuilderConfig *config = &build->builder->config;
   if (strcmp(config->physical_store_dir, config->store_dir) != 0)
-    return err_set(err, ERR_OTHER, "cannot build without a sandbox: builders expect the store at '%s', but it is at '%s'", config->store_dir,
-                   config->physical_store_dir);
+    return err_set(
+        err, ERR_OTHER,
+        "cannot build without a sandbox: builders expect the store at '%s', but it is at '%s'",
+        config->store_dir, config->physical_store_dir);
   for (size_t i = 0; i < build->request->output_count; i++) {
     const char *path = output_host_path(build, build->request->outputs[i]);
     if (fs_exists(path))
-      return err_set(err, ERR_OTHER, "cannot build without a sandbox: '%s' exists, and the builder would have to write another one beside it", path);
+      return err_set(err, ERR_OTHER,
+                     "cannot build without a sandbox: '%s' exists, and the builder would have to "
+                     "write another one beside it",
+                     path);
   }
   SandboxSpec command = {0};
   make_command(build, &command);
@@ -310,8 +349,8 @@ static bool start_plain(LocalBuild *build, int output_fd, bool *ret_exec_failed,
   return false;
 }
 
-// Builders write to a terminal, as under C++ Nix: some programs print other, or no, output to a pipe. It is raw, so bytes pass
-// unchanged.
+// Builders write to a terminal, as under C++ Nix: some programs print other, or no, output to a
+// pipe. It is raw, so bytes pass unchanged.
 static bool open_terminal(LocalBuild *build, int *ret_slave, Err *err) {
   int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK);
   if (master < 0 || unlockpt(master) != 0) {
@@ -332,7 +371,8 @@ static bool open_terminal(LocalBuild *build, int *ret_slave, Err *err) {
 }
 
 static bool get_seccomp(LocalBuilder *builder, Err *err) {
-  return !builder->config.filter_syscalls || builder->seccomp.len || sandbox_seccomp_program(&builder->seccomp, err);
+  return !builder->config.filter_syscalls || builder->seccomp.len ||
+         sandbox_seccomp_program(&builder->seccomp, err);
 }
 
 static bool start_process(LocalBuild *build, bool *ret_exec_failed, Err *err) {
@@ -340,8 +380,12 @@ static bool start_process(LocalBuild *build, bool *ret_exec_failed, Err *err) {
   if (!open_terminal(build, &slave, err)) return false;
   if (build->options->no_sandbox) return start_plain(build, slave, ret_exec_failed, err);
   SandboxPlan plan;
-  if (!get_seccomp(build->builder, err) || !make_plan(build, &build->arena, &plan, err)) return false;
-  SandboxRun run = {.plan = &plan, .root_dir = build->dir.root, .output_fd = slave, .seccomp = buf_span(&build->builder->seccomp)};
+  if (!get_seccomp(build->builder, err) || !make_plan(build, &build->arena, &plan, err))
+    return false;
+  SandboxRun run = {.plan = &plan,
+                    .root_dir = build->dir.root,
+                    .output_fd = slave,
+                    .seccomp = buf_span(&build->builder->seccomp)};
   return start_sandboxed(build, &run, ret_exec_failed, err);
 }
 
@@ -364,8 +408,10 @@ static void on_silence(void *ctx) {
   LocalBuild *build = ctx;
   uint64_t deadline = build->last_output_ns + build->options->max_silent_ns;
   build->silence_timer = NULL;
-  if (loop_now_ns() >= deadline) kill_build(build, BUILD_SILENT);
-  else build->silence_timer = loop_add_timer(build->builder->loop, deadline, on_silence, build);
+  if (loop_now_ns() >= deadline)
+    kill_build(build, BUILD_SILENT);
+  else
+    build->silence_timer = loop_add_timer(build->builder->loop, deadline, on_silence, build);
 }
 
 static void close_output(LocalBuild *build) {
@@ -387,7 +433,8 @@ static void read_output(LocalBuild *build) {
     }
     build->last_output_ns = loop_now_ns();
     if (build->stopped_as == BUILD_LOG_TOO_BIG) continue;
-    if (!build_log_feed(build->log, span_make(data, (size_t)got))) kill_build(build, BUILD_LOG_TOO_BIG);
+    if (!build_log_feed(build->log, span_make(data, (size_t)got)))
+      kill_build(build, BUILD_LOG_TOO_BIG);
     // One builder that prints without end must not keep the loop from the others.
     if ((size_t)got == sizeof data && build->running) return;
   }
@@ -416,20 +463,25 @@ static void finish(LocalBuild *build) {
   read_output(build);
   if (build->master_fd >= 0) close_output(build);
   Err err = ERR_INIT;
-  if (!build_log_close(build->log, &err)) log_warn("%s", err_message(&err));
-  else build->result.log_written = build->options->log_path && build_log_size_bytes(build->log) > 0;
+  if (!build_log_close(build->log, &err))
+    log_warn("%s", err_message(&err));
+  else
+    build->result.log_written = build->options->log_path && build_log_size_bytes(build->log) > 0;
   err_done(&err);
   build->result.log_tail = build_log_tail(build->log, &build->result.log_tail_count);
   build->result.stop_ns = loop_now_ns();
-  if (build->result.outcome == BUILD_SUCCEEDED) collect_outputs(build);
+  if (build->result.outcome == BUILD_SUCCEEDED)
+    collect_outputs(build);
   else if (build->options->keep_failed && build->result.outcome != BUILD_CANCELLED)
-    build->result.kept_dir = local_scratch_keep(builder->scratch, &build->dir, build->options->name, &build->arena);
+    build->result.kept_dir =
+        local_scratch_keep(builder->scratch, &build->dir, build->options->name, &build->arena);
   build->callbacks.done(build->callbacks.ctx, &build->base, &build->result);
 }
 
 static void set_outcome(LocalBuild *build, int status) {
   BuildResult *result = &build->result;
-  if (build->stopped_as != BUILD_SUCCEEDED) result->outcome = build->stopped_as;
+  if (build->stopped_as != BUILD_SUCCEEDED)
+    result->outcome = build->stopped_as;
   else if (WIFSIGNALED(status)) {
     result->outcome = BUILD_SIGNALLED;
     result->signal = WTERMSIG(status);
@@ -442,11 +494,13 @@ static void set_outcome(LocalBuild *build, int status) {
 static void on_child_exit(void *ctx, int status, const struct rusage *usage) {
   LocalBuild *build = ctx;
   build->child_source = NULL;
-  // Without a PID namespace, what the builder left behind in its session must be looked for. Its process group cannot have been
-  // given to anybody else while it has members.
+  // Without a PID namespace, what the builder left behind in its session must be looked for. Its
+  // process group cannot have been given to anybody else while it has members.
   if (build->whole_group) kill(-build->process.pid, SIGKILL);
-  build->result.user_us = (uint64_t)usage->ru_utime.tv_sec * 1000000 + (uint64_t)usage->ru_utime.tv_usec;
-  build->result.system_us = (uint64_t)usage->ru_stime.tv_sec * 1000000 + (uint64_t)usage->ru_stime.tv_usec;
+  build->result.user_us =
+      (uint64_t)usage->ru_utime.tv_sec * 1000000 + (uint64_t)usage->ru_utime.tv_usec;
+  build->result.system_us =
+      (uint64_t)usage->ru_stime.tv_sec * 1000000 + (uint64_t)usage->ru_stime.tv_usec;
   set_outcome(build, status);
   finish(build);
 }
@@ -460,16 +514,21 @@ static void on_exec_failed(void *ctx) {
 static bool watch(LocalBuild *build, Err *err) {
   Loop *loop = build->builder->loop;
   const BuildOptions *options = build->options;
-  if (!loop_add_fd(loop, build->master_fd, EPOLLIN, on_output, build, &build->output_source, err)) return false;
-  if (!loop_add_child(loop, build->process, on_child_exit, build, &build->child_source, err)) return false;
+  if (!loop_add_fd(loop, build->master_fd, EPOLLIN, on_output, build, &build->output_source, err))
+    return false;
+  if (!loop_add_child(loop, build->process, on_child_exit, build, &build->child_source, err))
+    return false;
   build->running = true;
   uint64_t now = build->result.start_ns;
-  if (options->timeout_ns) build->timeout_timer = loop_add_timer(loop, now + options->timeout_ns, on_timeout, build);
-  if (options->max_silent_ns) build->silence_timer = loop_add_timer(loop, now + options->max_silent_ns, on_silence, build);
+  if (options->timeout_ns)
+    build->timeout_timer = loop_add_timer(loop, now + options->timeout_ns, on_timeout, build);
+  if (options->max_silent_ns)
+    build->silence_timer = loop_add_timer(loop, now + options->max_silent_ns, on_silence, build);
   return true;
 }
 
-// C++ Nix's child reports this in the log and exits with 1; so it is a failed build, not a failure to build.
+// C++ Nix's child reports this in the log and exits with 1; so it is a failed build, not a failure
+// to build.
 static bool report_exec_failure(LocalBuild *build, Err *err) {
   Buf line = BUF_INIT;
   buf_printf(&line, "error: %s\n", err_message(err));
@@ -493,8 +552,8 @@ static void free_build(LocalBuild *build) {
   mem_free(build);
 }
 
-static LocalBuild *new_build(LocalBuilder *builder, const BuildRequest *request, const BuildOptions *options,
-                             const BuildCallbacks *callbacks) {
+static LocalBuild *new_build(LocalBuilder *builder, const BuildRequest *request,
+                             const BuildOptions *options, const BuildCallbacks *callbacks) {
   LocalBuild *build = mem_alloc_zero(sizeof *build);
   build->base.service = &builder->base;
   build->builder = builder;
@@ -507,16 +566,22 @@ static LocalBuild *new_build(LocalBuilder *builder, const BuildRequest *request,
   return build;
 }
 
-static bool local_start(BuildService *service, const BuildRequest *request, const BuildOptions *options,
-                        const BuildCallbacks *callbacks, BuildHandle **ret, Err *err) {
+static bool local_start(BuildService *service, const BuildRequest *request,
+                        const BuildOptions *options, const BuildCallbacks *callbacks,
+                        BuildHandle **ret, Err *err) {
   LocalBuilder *builder = (LocalBuilder *)service;
   LocalBuild *build = new_build(builder, request, options, callbacks);
-  BuildLogConfig log_config = {.path = options->log_path, .max_bytes = options->max_log_bytes, .tail_lines = options->log_tail_lines,
-                               .line = callbacks->line, .phase = callbacks->phase, .ctx = callbacks->ctx};
+  BuildLogConfig log_config = {.path = options->log_path,
+                               .max_bytes = options->max_log_bytes,
+                               .tail_lines = options->log_tail_lines,
+                               .line = callbacks->line,
+                               .phase = callbacks->phase,
+                               .ctx = callbacks->ctx};
   build->log = build_log_new(&log_config);
   bool exec_failed = false;
   build->result.start_ns = build->last_output_ns = loop_now_ns();
-  bool ok = check_outputs(build, err) && local_scratch_make(builder->scratch, options->name, &build->arena, &build->dir, err) &&
+  bool ok = check_outputs(build, err) &&
+            local_scratch_make(builder->scratch, options->name, &build->arena, &build->dir, err) &&
             write_files(build, err) && start_process(build, &exec_failed, err);
   if (ok) {
     ok = watch(build, err);
@@ -553,7 +618,8 @@ static void local_free(BuildService *service) {
   mem_free(builder);
 }
 
-static const BuildServiceOps local_ops = {"local", local_start, local_cancel, local_release, local_free};
+static const BuildServiceOps local_ops = {"local", local_start, local_cancel, local_release,
+                                          local_free};
 
 static const char *copy_text(Arena *arena, const char *text) {
   return text ? cstr(arena, span_cstr(text)) : NULL;
@@ -593,8 +659,9 @@ bool local_builder_new(const LocalBuilderConfig *config, Loop *loop, BuildServic
   return true;
 }
 
-bool local_builder_plan(BuildService *service, const BuildRequest *request, const BuildOptions *options,
-                        const BuildCallbacks *callbacks, Arena *arena, SandboxPlan *ret, Err *err) {
+bool local_builder_plan(BuildService *service, const BuildRequest *request,
+                        const BuildOptions *options, const BuildCallbacks *callbacks, Arena *arena,
+                        SandboxPlan *ret, Err *err) {
   LocalBuilder *builder = (LocalBuilder *)service;
   LocalBuild *build = new_build(builder, request, options, callbacks);
   local_scratch_name_only(builder->scratch, options->name, arena, &build->dir);

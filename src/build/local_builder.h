@@ -1,12 +1,14 @@
-// local_builder.h: the BuildService that runs builders on this machine: in a sandbox (sandbox.h) made by firn's own use of
-// namespaces or by bubblewrap, or, only when asked for by name, without isolation.
+// local_builder.h: the BuildService that runs builders on this machine: in a sandbox (sandbox.h)
+// made by firn's own use of namespaces or by bubblewrap, or, only when asked for by name, without
+// isolation.
 //
-// Each build has a directory of its own, made below `scratch_dir`, which must be on the file system of the store so that outputs
-// are moved by rename:
+// Each build has a directory of its own, made below `scratch_dir`, which must be on the file system
+// of the store so that outputs are moved by rename:
 //   <scratch_dir>/<pid>-<n>-<name>/   0700
 //     build/    the builder's /build         tmp/   its /tmp
 //     store/    its writable /nix/store      root/  mount point of its root
-// It is removed when the build is released, and what a killed firn left behind by local_builder_new of a later one.
+// It is removed when the build is released, and what a killed firn left behind by local_builder_new
+// of a later one.
 //
 // Test: test/build/local_builder_test.c.
 #pragma once
@@ -15,29 +17,33 @@
 #include "build/service.h"
 
 typedef enum SandboxExecutor {
-  SANDBOX_EXECUTOR_AUTO,  // native, or bubblewrap where the system lets only that make user namespaces
+  SANDBOX_EXECUTOR_AUTO, // native, or bubblewrap where the system lets only that make user
+                         // namespaces
   SANDBOX_EXECUTOR_NATIVE,
   SANDBOX_EXECUTOR_BUBBLEWRAP,
 } SandboxExecutor;
 
 typedef struct LocalBuilderConfig {
-  const char *scratch_dir;        // on the host
-  const char *store_dir;          // what builders see: "/nix/store"
-  const char *physical_store_dir; // where its objects lie on the host; no_sandbox needs it to be store_dir
-  const char *build_dir;          // what builders see: "/build"
-  const char *shell;              // a static shell for /bin/sh; NULL: busybox is looked for
-  const char *ca_certs;           // NULL: the system's bundle is looked for
+  const char *scratch_dir; // on the host
+  const char *store_dir;   // what builders see: "/nix/store"
+  const char
+      *physical_store_dir; // where its objects lie on the host; no_sandbox needs it to be store_dir
+  const char *build_dir;   // what builders see: "/build"
+  const char *shell;       // a static shell for /bin/sh; NULL: busybox is looked for
+  const char *ca_certs;    // NULL: the system's bundle is looked for
   const SandboxBind *extra_binds; // sandbox-paths
   size_t extra_bind_count;
-  uint64_t shm_size_bytes;        // 0: half of memory
+  uint64_t shm_size_bytes; // 0: half of memory
   SandboxExecutor executor;
   bool filter_syscalls;
 } LocalBuilderConfig;
 
-// The configuration is copied. Fails when scratch_dir cannot be made. A missing shell or missing namespaces are reported by the
-// build that needs them, not here: substituting needs neither.
-MUST_CHECK bool local_builder_new(const LocalBuilderConfig *config, Loop *loop, BuildService **ret, Err *err);
-// The plan that a build of `request` would be run with, without running anything (--dry-sandbox). Inputs are shown at the place that
-// `callbacks->locate` names.
-MUST_CHECK bool local_builder_plan(BuildService *service, const BuildRequest *request, const BuildOptions *options,
-                                   const BuildCallbacks *callbacks, Arena *arena, SandboxPlan *ret, Err *err);
+// The configuration is copied. Fails when scratch_dir cannot be made. A missing shell or missing
+// namespaces are reported by the build that needs them, not here: substituting needs neither.
+MUST_CHECK bool local_builder_new(const LocalBuilderConfig *config, Loop *loop, BuildService **ret,
+                                  Err *err);
+// The plan that a build of `request` would be run with, without running anything (--dry-sandbox).
+// Inputs are shown at the place that `callbacks->locate` names.
+MUST_CHECK bool local_builder_plan(BuildService *service, const BuildRequest *request,
+                                   const BuildOptions *options, const BuildCallbacks *callbacks,
+                                   Arena *arena, SandboxPlan *ret, Err *err);

@@ -36,7 +36,8 @@ static void make_parents(Planner *planner, const char *path) {
   }
 }
 
-static void add_bind(Planner *planner, SandboxStepKind kind, const char *source, const char *path, bool is_dir) {
+static void add_bind(Planner *planner, SandboxStepKind kind, const char *source, const char *path,
+                     bool is_dir) {
   make_parents(planner, path);
   SandboxStep *step = add_step(planner, kind, path);
   step->source = source;
@@ -55,7 +56,8 @@ static void add_optional_file_bind(Planner *planner, const char *source, const c
   if (source) add_bind(planner, SANDBOX_STEP_BIND_READ_ONLY, source, path, false);
 }
 
-// /etc as C++ Nix makes it: accounts whose names do not depend on the host, and name resolution only for builds with network.
+// /etc as C++ Nix makes it: accounts whose names do not depend on the host, and name resolution
+// only for builds with network.
 static void plan_etc(Planner *planner, const SandboxSpec *spec) {
   add_file(planner, "/etc/passwd",
            arena_printf(planner->arena,
@@ -96,8 +98,8 @@ static void plan_binds(Planner *planner, const SandboxSpec *spec) {
       make_parents(planner, bind->path);
       add_step(planner, SANDBOX_STEP_SYMLINK, bind->path)->content = span_cstr(bind->link_target);
     } else {
-      add_bind(planner, bind->writable ? SANDBOX_STEP_BIND : SANDBOX_STEP_BIND_READ_ONLY, bind->source, bind->path,
-               bind->is_dir);
+      add_bind(planner, bind->writable ? SANDBOX_STEP_BIND : SANDBOX_STEP_BIND_READ_ONLY,
+               bind->source, bind->path, bind->is_dir);
     }
   }
   map_done(&last);
@@ -124,7 +126,8 @@ SandboxPlan sandbox_plan(const SandboxSpec *spec, Arena *arena) {
   add_bind(&planner, SANDBOX_STEP_BIND, spec->tmp_dir_source, "/tmp", true);
   add_bind(&planner, SANDBOX_STEP_BIND, spec->build_dir_source, spec->build_dir, true);
   add_bind(&planner, SANDBOX_STEP_BIND, spec->output_dir, spec->store_dir, true);
-  if (spec->shell_source) add_bind(&planner, SANDBOX_STEP_BIND_READ_ONLY, spec->shell_source, "/bin/sh", false);
+  if (spec->shell_source)
+    add_bind(&planner, SANDBOX_STEP_BIND_READ_ONLY, spec->shell_source, "/bin/sh", false);
   plan_binds(&planner, spec);
   add_step(&planner, SANDBOX_STEP_READ_ONLY, "/");
   map_done(&planner.made);
@@ -145,10 +148,14 @@ static void put_quoted(Buf *ret, Span s) {
   buf_put_char(ret, '"');
   for (size_t i = 0; i < s.len; i++) {
     unsigned char c = (unsigned char)s.data[i];
-    if (c == '\n') buf_put_cstr(ret, "\\n");
-    else if (c < 0x20 || c == 0x7f) buf_printf(ret, "\\x%02x", c);
-    else if (c == '"' || c == '\\') buf_printf(ret, "\\%c", c);
-    else buf_put_char(ret, (char)c);
+    if (c == '\n')
+      buf_put_cstr(ret, "\\n");
+    else if (c < 0x20 || c == 0x7f)
+      buf_printf(ret, "\\x%02x", c);
+    else if (c == '"' || c == '\\')
+      buf_printf(ret, "\\%c", c);
+    else
+      buf_put_char(ret, (char)c);
   }
   buf_put_char(ret, '"');
 }
@@ -177,11 +184,13 @@ static void format_step(const SandboxStep *step, Buf *ret) {
 }
 
 void sandbox_format(const SandboxPlan *plan, Buf *ret) {
-  buf_printf(ret, "namespaces user mount pid ipc uts cgroup%s\n", plan->share_network ? "" : " net");
+  buf_printf(ret, "namespaces user mount pid ipc uts cgroup%s\n",
+             plan->share_network ? "" : " net");
   buf_printf(ret, "identity uid=%u gid=%u hostname=%s%s\n", plan->uid, plan->gid, plan->hostname,
              plan->uname_32bit ? " uname=32bit" : "");
   for (size_t i = 0; i < plan->step_count; i++) format_step(&plan->steps[i], ret);
-  buf_printf(ret, "seccomp %s\n", plan->filter_syscalls ? "no set-uid bits, no extended attributes" : "none");
+  buf_printf(ret, "seccomp %s\n",
+             plan->filter_syscalls ? "no set-uid bits, no extended attributes" : "none");
   buf_printf(ret, "cwd %s\n", plan->work_dir);
   for (const char *const *e = plan->env; *e; e++) {
     buf_put_cstr(ret, "env ");

@@ -1,5 +1,5 @@
-// sandbox_bwrap.c: see sandbox_bwrap.h. Options go through --args, so that no length limit of the kernel applies to them and nobody
-// reads them in a process list.
+// sandbox_bwrap.c: see sandbox_bwrap.h. Options go through --args, so that no length limit of the
+// kernel applies to them and nobody reads them in a process list.
 #include "build/sandbox_bwrap.h"
 
 #include <errno.h>
@@ -68,7 +68,8 @@ static void put_environment(const SandboxPlan *plan, Buf *ret) {
 }
 
 void sandbox_bwrap_format(const SandboxPlan *plan, Buf *ret) {
-  static const char *const namespaces[] = {"--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup"};
+  static const char *const namespaces[] = {"--unshare-user", "--unshare-pid", "--unshare-ipc",
+                                           "--unshare-uts", "--unshare-cgroup"};
   for (size_t i = 0; i < ARRAY_LEN(namespaces); i++) put_arg(ret, namespaces[i]);
   if (!plan->share_network) put_arg(ret, "--unshare-net");
   put_number(ret, "--uid", plan->uid, false);
@@ -82,7 +83,8 @@ void sandbox_bwrap_format(const SandboxPlan *plan, Buf *ret) {
   for (size_t i = 0; i < plan->step_count; i++) put_step(&plan->steps[i], ret);
 }
 
-// --- descriptors: bubblewrap reads the arguments, the filter and the contents of files from memory files
+// --- descriptors: bubblewrap reads the arguments, the filter and the contents of files from memory
+// files
 
 typedef struct Fds {
   int fds[32];
@@ -90,7 +92,8 @@ typedef struct Fds {
 } Fds;
 
 static bool add_memory_file(Fds *fds, Span content, int *ret, Err *err) {
-  if (fds->count == ARRAY_LEN(fds->fds)) return err_set(err, ERR_LIMIT, "too many files in the sandbox plan");
+  if (fds->count == ARRAY_LEN(fds->fds))
+    return err_set(err, ERR_LIMIT, "too many files in the sandbox plan");
   int fd = memfd_create("bwrap", MFD_CLOEXEC);
   if (fd < 0) return err_set_errno(err, errno, "creating a memory file");
   fds->fds[fds->count++] = *ret = fd;
@@ -111,7 +114,8 @@ static bool put_files(const SandboxPlan *plan, Fds *fds, Buf *args, Err *err) {
   return true;
 }
 
-// The options in bubblewrap's order: files must exist before the root becomes read-only, which is the last step.
+// The options in bubblewrap's order: files must exist before the root becomes read-only, which is
+// the last step.
 static bool put_all(const SandboxRun *run, Fds *fds, Buf *args, Err *err) {
   SandboxPlan plan = *run->plan;
   int fd;
@@ -176,7 +180,8 @@ bool sandbox_bwrap_start(const SandboxRun *run, Process *ret, Err *err) {
   Fds fds = {.count = 0};
   Buf args = BUF_INIT;
   int args_fd = -1;
-  bool ok = put_all(run, &fds, &args, err) && add_memory_file(&fds, buf_span(&args), &args_fd, err) &&
+  bool ok = put_all(run, &fds, &args, err) &&
+            add_memory_file(&fds, buf_span(&args), &args_fd, err) &&
             spawn(run, &fds, args_fd, ret, err);
   for (size_t i = 0; i < fds.count; i++) fs_close_fd(&fds.fds[i]);
   buf_done(&args);

@@ -1,14 +1,19 @@
 // sandbox_native.c: see sandbox_native.h.
 //
-// Until exec, the child runs on a stack of its own in our memory while the calling thread is suspended. It therefore
-// only makes system calls; every path it needs is put together before. What fails comes back through a close-on-exec pipe.
+// Until exec, the child runs on a stack of its own in our memory while the calling thread is
+// suspended. It therefore only makes system calls; every path it needs is put together before. What
+// fails comes back through a close-on-exec pipe.
 //
 // Kernel facts that the order of things depends on:
-// - A process in a new user namespace may map its own user without any privilege once setgroups is denied.
-// - Mounts that came from the parent namespace are locked: read-only and no-device flags can be added, never removed, also by
+// - A process in a new user namespace may map its own user without any privilege once setgroups is
+// denied.
+// - Mounts that came from the parent namespace are locked: read-only and no-device flags can be
+// added, never removed, also by
 //   a builder that makes a user namespace of its own.
-// - All capabilities that the child has are in its own user namespace and vanish with exec, since its user inside is not 0.
-// - pivot_root(".", ".") stacks the old root on the new one, from where it is unmounted: no directory for it is needed.
+// - All capabilities that the child has are in its own user namespace and vanish with exec, since
+// its user inside is not 0.
+// - pivot_root(".", ".") stacks the old root on the new one, from where it is unmounted: no
+// directory for it is needed.
 #include "build/sandbox_native.h"
 
 #include <errno.h>
@@ -42,14 +47,14 @@ typedef enum OpKind { OP_MOUNT, OP_DIR, OP_FILE, OP_SYMLINK, OP_BIND, OP_READ_ON
 
 typedef struct Op {
   OpKind kind;
-  const char *path;    // on the host: below the root directory
-  const char *source;  // BIND; SYMLINK: the target; MOUNT: the file system type
-  const char *data;    // MOUNT: options; FILE: content
-  size_t data_len;     // FILE
-  unsigned mode;       // DIR, FILE
-  unsigned long flags; // MOUNT
+  const char *path;               // on the host: below the root directory
+  const char *source;             // BIND; SYMLINK: the target; MOUNT: the file system type
+  const char *data;               // MOUNT: options; FILE: content
+  size_t data_len;                // FILE
+  unsigned mode;                  // DIR, FILE
+  unsigned long flags;            // MOUNT
   bool is_dir, read_only, device; // BIND
-  size_t step;         // of the plan, for messages
+  size_t step;                    // of the plan, for messages
 } Op;
 
 typedef struct Prepared {
@@ -64,12 +69,14 @@ static Op *add_op(Prepared *prepared, OpKind kind, const char *inside) {
   MEM_RESERVE(prepared->ops, prepared->op_cap, prepared->op_count + 1);
   Op *op = &prepared->ops[prepared->op_count++];
   const char *root = prepared->run->root_dir;
-  const char *path = strcmp(inside, "/") == 0 ? root : arena_printf(prepared->arena, "%s%s", root, inside);
+  const char *path =
+      strcmp(inside, "/") == 0 ? root : arena_printf(prepared->arena, "%s%s", root, inside);
   *op = (Op){.kind = kind, .path = path, .step = prepared->step};
   return op;
 }
 
-static void add_mount(Prepared *prepared, const char *inside, const char *type, unsigned long flags, const char *data) {
+static void add_mount(Prepared *prepared, const char *inside, const char *type, unsigned long flags,
+                      const char *data) {
   Op *op = add_op(prepared, OP_MOUNT, inside);
   op->source = type;
   op->flags = flags;
@@ -84,7 +91,8 @@ static void add_symlink(Prepared *prepared, const char *inside, const char *targ
   add_op(prepared, OP_SYMLINK, inside)->source = target;
 }
 
-static void add_bind(Prepared *prepared, const char *inside, const char *source, bool is_dir, bool read_only, bool device) {
+static void add_bind(Prepared *prepared, const char *inside, const char *source, bool is_dir,
+                     bool read_only, bool device) {
   Op *op = add_op(prepared, OP_BIND, inside);
   op->source = source;
   op->is_dir = is_dir;
@@ -93,7 +101,8 @@ static void add_bind(Prepared *prepared, const char *inside, const char *source,
 }
 
 static void add_dev(Prepared *prepared) {
-  static const char *const nodes[] = {"/dev/full", "/dev/null", "/dev/random", "/dev/tty", "/dev/urandom", "/dev/zero"};
+  static const char *const nodes[] = {"/dev/full", "/dev/null",    "/dev/random",
+                                      "/dev/tty",  "/dev/urandom", "/dev/zero"};
   static const char *const links[][2] = {{"/dev/fd", "/proc/self/fd"},
                                          {"/dev/stdin", "/proc/self/fd/0"},
                                          {"/dev/stdout", "/proc/self/fd/1"},
@@ -101,16 +110,19 @@ static void add_dev(Prepared *prepared) {
                                          {"/dev/ptmx", "/dev/pts/ptmx"}};
   add_dir(prepared, "/dev", 0755);
   add_mount(prepared, "/dev", "tmpfs", MS_NOSUID | MS_STRICTATIME, "mode=0755");
-  for (size_t i = 0; i < ARRAY_LEN(nodes); i++) add_bind(prepared, nodes[i], nodes[i], false, false, true);
+  for (size_t i = 0; i < ARRAY_LEN(nodes); i++)
+    add_bind(prepared, nodes[i], nodes[i], false, false, true);
   for (size_t i = 0; i < ARRAY_LEN(links); i++) add_symlink(prepared, links[i][0], links[i][1]);
   add_dir(prepared, "/dev/shm", 0755);
   add_dir(prepared, "/dev/pts", 0755);
-  add_mount(prepared, "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620");
+  add_mount(prepared, "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC,
+            "newinstance,ptmxmode=0666,mode=0620");
 }
 
 static void add_tmpfs(Prepared *prepared, const SandboxStep *step) {
   const char *data = step->size_bytes
-                         ? arena_printf(prepared->arena, "mode=%04o,size=%llu", step->mode, (unsigned long long)step->size_bytes)
+                         ? arena_printf(prepared->arena, "mode=%04o,size=%llu", step->mode,
+                                        (unsigned long long)step->size_bytes)
                          : arena_printf(prepared->arena, "mode=%04o", step->mode);
   if (strcmp(step->path, "/") != 0) add_dir(prepared, step->path, 0755);
   add_mount(prepared, step->path, "tmpfs", MS_NOSUID | MS_NODEV, data);
@@ -127,10 +139,18 @@ static void prepare_step(Prepared *prepared, const SandboxStep *step) {
     op->mode = step->mode;
     break;
   }
-  case SANDBOX_STEP_SYMLINK: add_symlink(prepared, step->path, arena_dup(prepared->arena, step->content).data); break;
-  case SANDBOX_STEP_BIND_READ_ONLY: add_bind(prepared, step->path, step->source, step->is_dir, true, false); break;
-  case SANDBOX_STEP_BIND: add_bind(prepared, step->path, step->source, step->is_dir, false, false); break;
-  case SANDBOX_STEP_BIND_DEVICE: add_bind(prepared, step->path, step->source, false, false, true); break;
+  case SANDBOX_STEP_SYMLINK:
+    add_symlink(prepared, step->path, arena_dup(prepared->arena, step->content).data);
+    break;
+  case SANDBOX_STEP_BIND_READ_ONLY:
+    add_bind(prepared, step->path, step->source, step->is_dir, true, false);
+    break;
+  case SANDBOX_STEP_BIND:
+    add_bind(prepared, step->path, step->source, step->is_dir, false, false);
+    break;
+  case SANDBOX_STEP_BIND_DEVICE:
+    add_bind(prepared, step->path, step->source, false, false, true);
+    break;
   case SANDBOX_STEP_DEV: add_dev(prepared); break;
   case SANDBOX_STEP_PROC:
     add_dir(prepared, step->path, 0755);
@@ -144,8 +164,18 @@ static void prepare_step(Prepared *prepared, const SandboxStep *step) {
 
 // What the child was doing when it failed. Text for messages: phase_text.
 typedef enum Phase {
-  PHASE_PARENT, PHASE_IDENTITY, PHASE_PRIVATE, PHASE_STEP, PHASE_NETWORK, PHASE_HOSTNAME, PHASE_ROOT, PHASE_WORK_DIR,
-  PHASE_STDIO, PHASE_LIMITS, PHASE_SECCOMP, PHASE_EXEC,
+  PHASE_PARENT,
+  PHASE_IDENTITY,
+  PHASE_PRIVATE,
+  PHASE_STEP,
+  PHASE_NETWORK,
+  PHASE_HOSTNAME,
+  PHASE_ROOT,
+  PHASE_WORK_DIR,
+  PHASE_STDIO,
+  PHASE_LIMITS,
+  PHASE_SECCOMP,
+  PHASE_EXEC,
 } Phase;
 
 typedef struct Failure {
@@ -178,8 +208,8 @@ static bool write_text(const char *path, const char *text) {
   return ok;
 }
 
-// The parent may have been killed before the prctl, and then no signal comes. getppid says nothing in a new PID namespace, but the
-// report pipe has lost its only reader.
+// The parent may have been killed before the prctl, and then no signal comes. getppid says nothing
+// in a new PID namespace, but the report pipe has lost its only reader.
 static void tie_to_parent(const Child *child) {
   if (setsid() < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) child_fail(child, PHASE_PARENT, 0);
   close(child->report_read_fd);
@@ -189,8 +219,10 @@ static void tie_to_parent(const Child *child) {
 
 static void set_identity(const Child *child) {
   // Without setgroups (kernels before 3.19) there is nothing to deny.
-  if (!write_text("/proc/self/setgroups", "deny") && errno != ENOENT) child_fail(child, PHASE_IDENTITY, 0);
-  if (!write_text("/proc/self/uid_map", child->uid_map) || !write_text("/proc/self/gid_map", child->gid_map))
+  if (!write_text("/proc/self/setgroups", "deny") && errno != ENOENT)
+    child_fail(child, PHASE_IDENTITY, 0);
+  if (!write_text("/proc/self/uid_map", child->uid_map) ||
+      !write_text("/proc/self/gid_map", child->gid_map))
     child_fail(child, PHASE_IDENTITY, 0);
 }
 
@@ -202,25 +234,32 @@ static bool make_file(const char *path, unsigned mode, const char *data, size_t 
   return ok;
 }
 
-// Adds flags to all mounts at and below `path`. Before Linux 5.12 only the topmost can be changed, which is all there is in a store path.
+// Adds flags to all mounts at and below `path`. Before Linux 5.12 only the topmost can be changed,
+// which is all there is in a store path.
 static bool restrict_mount(const char *path, bool recursive, bool read_only, bool no_device) {
   struct {
     uint64_t attr_set, attr_clr, propagation, userns_fd;
-  } attr = {.attr_set = (read_only ? 1u : 0u) /* RDONLY */ | 2u /* NOSUID */ | (no_device ? 4u : 0u) /* NODEV */};
+  } attr = {.attr_set = (read_only ? 1u : 0u) /* RDONLY */ | 2u /* NOSUID */ |
+                        (no_device ? 4u : 0u) /* NODEV */};
   enum { MOUNT_SETATTR = 442, RECURSIVE = 0x8000 };
-  if (syscall(MOUNT_SETATTR, AT_FDCWD, path, recursive ? RECURSIVE : 0, &attr, sizeof attr) == 0) return true;
+  if (syscall(MOUNT_SETATTR, AT_FDCWD, path, recursive ? RECURSIVE : 0, &attr, sizeof attr) == 0)
+    return true;
   if (errno != ENOSYS) return false;
   struct statfs st;
   if (statfs(path, &st) != 0) return false;
-  // ST_NOEXEC and the access time flags have the values of their MS_ counterparts; they must be kept.
-  unsigned long keep = (unsigned long)st.f_flags & (MS_NODEV | MS_NOEXEC | MS_NOATIME | MS_NODIRATIME);
+  // ST_NOEXEC and the access time flags have the values of their MS_ counterparts; they must be
+  // kept.
+  unsigned long keep =
+      (unsigned long)st.f_flags & (MS_NODEV | MS_NOEXEC | MS_NOATIME | MS_NODIRATIME);
   keep |= MS_NOSUID | (read_only ? MS_RDONLY : 0) | (no_device ? MS_NODEV : 0);
   if ((unsigned long)st.f_flags & 4096 /* ST_RELATIME */) keep |= MS_RELATIME;
   return mount(NULL, path, NULL, MS_REMOUNT | MS_BIND | keep, NULL) == 0;
 }
 
 static bool run_bind(const Op *op) {
-  if (op->is_dir ? mkdir(op->path, 0755) != 0 && errno != EEXIST : !make_file(op->path, 0444, NULL, 0)) return false;
+  if (op->is_dir ? mkdir(op->path, 0755) != 0 && errno != EEXIST
+                 : !make_file(op->path, 0444, NULL, 0))
+    return false;
   if (mount(op->source, op->path, NULL, MS_BIND | MS_REC, NULL) != 0) return false;
   return restrict_mount(op->path, true, op->read_only, !op->device);
 }
@@ -245,8 +284,8 @@ static void set_loopback_up(const Child *child) {
 }
 
 static void enter_root(const Child *child) {
-  if (chdir(child->run->root_dir) != 0 || syscall(SYS_pivot_root, ".", ".") != 0 || umount2(".", MNT_DETACH) != 0 ||
-      chdir("/") != 0)
+  if (chdir(child->run->root_dir) != 0 || syscall(SYS_pivot_root, ".", ".") != 0 ||
+      umount2(".", MNT_DETACH) != 0 || chdir("/") != 0)
     child_fail(child, PHASE_ROOT, 0);
   if (chdir(child->run->plan->work_dir) != 0) child_fail(child, PHASE_WORK_DIR, 0);
 }
@@ -254,13 +293,15 @@ static void enter_root(const Child *child) {
 static void set_stdio(Child *child) {
   // The report pipe first, out of the way of 0, 1 and 2.
   child->report_fd = fcntl(child->report_fd, F_DUPFD_CLOEXEC, 3);
-  int null_fd = fcntl(child->null_fd, F_DUPFD_CLOEXEC, 3), output_fd = fcntl(child->run->output_fd, F_DUPFD_CLOEXEC, 3);
-  if (child->report_fd < 0 || null_fd < 0 || output_fd < 0 || dup2(null_fd, 0) < 0 || dup2(output_fd, 1) < 0 ||
-      dup2(output_fd, 2) < 0)
+  int null_fd = fcntl(child->null_fd, F_DUPFD_CLOEXEC, 3),
+      output_fd = fcntl(child->run->output_fd, F_DUPFD_CLOEXEC, 3);
+  if (child->report_fd < 0 || null_fd < 0 || output_fd < 0 || dup2(null_fd, 0) < 0 ||
+      dup2(output_fd, 1) < 0 || dup2(output_fd, 2) < 0)
     child_fail(child, PHASE_STDIO, 0);
   if (syscall(SYS_close_range, 3u, ~0u, 4u /* CLOSE_RANGE_CLOEXEC, Linux 5.11 */) == 0) return;
   struct rlimit limit;
-  int end = getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < 1 << 20 ? (int)limit.rlim_cur : 1 << 20;
+  int end = getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < 1 << 20 ? (int)limit.rlim_cur
+                                                                              : 1 << 20;
   for (int fd = 3; fd < end; fd++) fcntl(fd, F_SETFD, FD_CLOEXEC);
 }
 
@@ -269,13 +310,16 @@ static void set_limits(const Child *child) {
   struct rlimit no_core = {0, RLIM_INFINITY};
   if (getrlimit(RLIMIT_CORE, &no_core) == 0) no_core.rlim_cur = 0;
   setrlimit(RLIMIT_CORE, &no_core);
-  // Addresses that do not change from run to run make builds more deterministic; C++ Nix does the same.
+  // Addresses that do not change from run to run make builds more deterministic; C++ Nix does the
+  // same.
   unsigned long persona = (unsigned long)personality(0xffffffff);
   if (child->run->plan->uname_32bit) persona = (persona & ~(unsigned long)PER_MASK) | PER_LINUX32;
   personality(persona | ADDR_NO_RANDOMIZE);
-  // A keyring of its own, so that keys of the caller's session cannot be reached. Fails where keyrings are not built in.
+  // A keyring of its own, so that keys of the caller's session cannot be reached. Fails where
+  // keyrings are not built in.
   syscall(SYS_keyctl, 1 /* KEYCTL_JOIN_SESSION_KEYRING */, NULL);
-  for (int cap = 0; prctl(PR_CAPBSET_DROP, cap) == 0; cap++) { }
+  for (int cap = 0; prctl(PR_CAPBSET_DROP, cap) == 0; cap++) {
+  }
   for (int sig = 1; sig < NSIG; sig++) signal(sig, SIG_DFL);
   sigset_t none;
   sigemptyset(&none);
@@ -288,7 +332,8 @@ static void set_filter(const Child *child) {
   Span program = child->run->seccomp;
   struct sock_fprog filter = {.len = (unsigned short)(program.len / sizeof(struct sock_filter)),
                               .filter = (struct sock_filter *)(uintptr_t)program.data};
-  if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &filter) != 0) child_fail(child, PHASE_SECCOMP, 0);
+  if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &filter) != 0)
+    child_fail(child, PHASE_SECCOMP, 0);
 }
 
 static int child_main(void *arg) {
@@ -340,15 +385,18 @@ static SandboxStart set_failure(const Child *child, const Failure *failure, Err 
   }
   const Op *op = &child->ops[failure->op];
   const SandboxStep *step = &plan->steps[op->step];
-  err_set_errno(err, failure->sys_errno, "%s '%s'%s%s%s", sandbox_step_name(step->kind), op->path + strlen(child->run->root_dir),
-                op->kind == OP_BIND ? " from '" : "", op->kind == OP_BIND ? op->source : "", op->kind == OP_BIND ? "'" : "");
-  // Where a security module forbids user namespaces, making one works and the first mount in it fails.
+  err_set_errno(err, failure->sys_errno, "%s '%s'%s%s%s", sandbox_step_name(step->kind),
+                op->path + strlen(child->run->root_dir), op->kind == OP_BIND ? " from '" : "",
+                op->kind == OP_BIND ? op->source : "", op->kind == OP_BIND ? "'" : "");
+  // Where a security module forbids user namespaces, making one works and the first mount in it
+  // fails.
   return denied && failure->op == 0 ? SANDBOX_NO_NAMESPACES : SANDBOX_FAILED;
 }
 
 static pid_t clone_child(Child *child, int *ret_pidfd) {
-  int flags = CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD | CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC |
-              CLONE_NEWUTS | CLONE_NEWCGROUP | (child->run->plan->share_network ? 0 : CLONE_NEWNET);
+  int flags = CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD | CLONE_NEWUSER | CLONE_NEWNS |
+              CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP |
+              (child->run->plan->share_network ? 0 : CLONE_NEWNET);
   char *stack = mem_alloc(CHILD_STACK_BYTES);
   sigset_t all, former;
   sigfillset(&all);
@@ -383,8 +431,10 @@ static SandboxStart start_child(Child *child, Process *ret, Err *err) {
   Failure failure;
   size_t got = 0;
   SandboxStart start = SANDBOX_STARTED;
-  if (!fs_read_full(read_fd, &failure, sizeof failure, &got, err)) start = SANDBOX_FAILED;
-  else if (got == sizeof failure) start = set_failure(child, &failure, err);
+  if (!fs_read_full(read_fd, &failure, sizeof failure, &got, err))
+    start = SANDBOX_FAILED;
+  else if (got == sizeof failure)
+    start = set_failure(child, &failure, err);
   if (start == SANDBOX_STARTED) {
     *ret = process;
     return start;

@@ -1,11 +1,15 @@
-// sandbox_native.h: carries out a sandbox plan with the kernel's namespaces directly, without a helper program.
+// sandbox_native.h: carries out a sandbox plan with the kernel's namespaces directly, without a
+// helper program.
 //
-// One clone makes the builder's process, with CLONE_VM | CLONE_VFORK as process.h does it, so nothing of a large heap is copied; that
-// process sets up its own world and executes the builder. It is our child and PID 1 of its PID namespace: its exit status
-// is the builder's, killing it kills everything in the namespace, and when it has been waited for, nothing of the build runs any more.
-// bubblewrap (sandbox_bwrap.h) does the same with two more processes and time quadratic in the number of binds.
+// One clone makes the builder's process, with CLONE_VM | CLONE_VFORK as process.h does it, so
+// nothing of a large heap is copied; that process sets up its own world and executes the builder.
+// It is our child and PID 1 of its PID namespace: its exit status is the builder's, killing it
+// kills everything in the namespace, and when it has been waited for, nothing of the build runs any
+// more. bubblewrap (sandbox_bwrap.h) does the same with two more processes and time quadratic in
+// the number of binds.
 //
-// Works for any user where the kernel lets users make user namespaces; it needs no privilege and uses none that root has.
+// Works for any user where the kernel lets users make user namespaces; it needs no privilege and
+// uses none that root has.
 #pragma once
 
 #include "base/process.h"
@@ -13,7 +17,8 @@
 
 typedef struct SandboxRun {
   const SandboxPlan *plan;
-  const char *root_dir; // an empty directory on the host, mount point of the sandbox's root in its own mount namespace
+  const char *root_dir; // an empty directory on the host, mount point of the sandbox's root in its
+                        // own mount namespace
   int output_fd;        // standard output and error of the builder; its standard input is /dev/null
   Span seccomp;         // sandbox_seccomp_program; used when the plan filters
 } SandboxRun;
@@ -22,8 +27,10 @@ typedef enum SandboxStart {
   SANDBOX_STARTED,
   SANDBOX_NO_NAMESPACES, // this system does not let us make them; err says what failed
   SANDBOX_FAILED,        // a step failed; err says which
-  SANDBOX_EXEC_FAILED,   // everything is set up but the builder cannot be executed; err.sys_errno says why
+  SANDBOX_EXEC_FAILED,   // everything is set up but the builder cannot be executed; err.sys_errno
+                         // says why
 } SandboxStart;
 
-// Nothing is left running unless SANDBOX_STARTED. The builder dies when the calling thread's process dies.
+// Nothing is left running unless SANDBOX_STARTED. The builder dies when the calling thread's
+// process dies.
 SandboxStart sandbox_native_start(const SandboxRun *run, Process *ret, Err *err);

@@ -1,8 +1,10 @@
-// service.h: something that runs build requests: the local sandbox, and later OCI runtimes and remote builders.
+// service.h: something that runs build requests: the local sandbox, and later OCI runtimes and
+// remote builders.
 //
-// A service belongs to the thread of the event loop it was made with: all functions are called there, none blocks for long, and
-// callbacks come from there. A started build ends with exactly one `done` callback, also after service_cancel; after it, the
-// caller takes the outputs and gives the handle back with service_release, which removes what is left of the build.
+// A service belongs to the thread of the event loop it was made with: all functions are called
+// there, none blocks for long, and callbacks come from there. A started build ends with exactly one
+// `done` callback, also after service_cancel; after it, the caller takes the outputs and gives the
+// handle back with service_release, which removes what is left of the build.
 //
 // Tests: test/build/service_contract.h, run on every backend.
 #pragma once
@@ -15,24 +17,24 @@ typedef struct BuildHandle BuildHandle;
 
 // What the request does not say, because it does not change the result.
 typedef struct BuildOptions {
-  const char *name;             // for messages and directory names: "hello-2.10" of the derivation
-  const char *log_path;         // where the whole log goes, zstd-compressed; NULL: nowhere
-  uint64_t timeout_ns;          // 0: none
-  uint64_t max_silent_ns;       // 0: none
-  uint64_t max_log_bytes;       // 0: none
-  unsigned log_tail_lines;      // how many last lines the result carries
-  bool keep_failed;             // the build directory of a failed build stays, owned by the caller
-  bool no_sandbox;              // said by the user in so many words; only backends that can
-  bool want_kvm;                // requiredSystemFeatures has "kvm"
-  bool uname_32bit;             // i686-linux on x86_64-linux
+  const char *name;        // for messages and directory names: "hello-2.10" of the derivation
+  const char *log_path;    // where the whole log goes, zstd-compressed; NULL: nowhere
+  uint64_t timeout_ns;     // 0: none
+  uint64_t max_silent_ns;  // 0: none
+  uint64_t max_log_bytes;  // 0: none
+  unsigned log_tail_lines; // how many last lines the result carries
+  bool keep_failed;        // the build directory of a failed build stays, owned by the caller
+  bool no_sandbox;         // said by the user in so many words; only backends that can
+  bool want_kvm;           // requiredSystemFeatures has "kvm"
+  bool uname_32bit;        // i686-linux on x86_64-linux
 } BuildOptions;
 
 typedef enum BuildOutcome {
   BUILD_SUCCEEDED,
-  BUILD_EXITED,      // exit_code is not 0
-  BUILD_SIGNALLED,   // signal
+  BUILD_EXITED,    // exit_code is not 0
+  BUILD_SIGNALLED, // signal
   BUILD_TIMED_OUT,
-  BUILD_SILENT,      // for longer than max_silent_ns
+  BUILD_SILENT, // for longer than max_silent_ns
   BUILD_LOG_TOO_BIG,
   BUILD_CANCELLED,
   BUILD_NOT_STARTED, // err says why
@@ -41,7 +43,8 @@ typedef enum BuildOutcome {
 // An output of a build that succeeded, positional to request.outputs.
 typedef struct BuildOutput {
   bool present;
-  const char *host_path; // NULL where the backend hands back content; else where it lies: not yet canonical, to be moved away
+  const char *host_path; // NULL where the backend hands back content; else where it lies: not yet
+                         // canonical, to be moved away
   CastoreNode node;      // when host_path is NULL
 } BuildOutput;
 
@@ -54,15 +57,17 @@ typedef struct BuildResult {
   size_t output_count;
   Span *log_tail; // lines
   size_t log_tail_count;
-  bool log_written;     // log_path exists and is not empty
-  const char *kept_dir; // keep_failed; NULL: none
+  bool log_written;           // log_path exists and is not empty
+  const char *kept_dir;       // keep_failed; NULL: none
   uint64_t start_ns, stop_ns; // loop_now_ns
-  uint64_t user_us, system_us; // processor time of all processes of the build; 0 where it is not known
+  uint64_t user_us,
+      system_us; // processor time of all processes of the build; 0 where it is not known
 } BuildResult;
 
 typedef struct BuildCallbacks {
   void *ctx;
-  // Local backends: appends the host path at which this input lies as a file or tree. NULL only for remote backends.
+  // Local backends: appends the host path at which this input lies as a file or tree. NULL only for
+  // remote backends.
   bool (*locate)(void *ctx, const CastoreNode *input, Buf *ret_path, Err *err);
   void (*line)(void *ctx, Span line);   // a complete line of the log, '\r' resolved; may be NULL
   void (*phase)(void *ctx, Span phase); // "@nix {…setPhase…}"; may be NULL
@@ -85,10 +90,13 @@ struct BuildHandle {
   BuildService *service;
 };
 
-// Request and options must live until the release. Fails (without a `done`) only when nothing was started.
-MUST_CHECK bool service_start(BuildService *service, const BuildRequest *request, const BuildOptions *options,
-                              const BuildCallbacks *callbacks, BuildHandle **ret, Err *err);
-// Kills the build at once; `done` follows with BUILD_CANCELLED (unless it had ended). May be called twice.
+// Request and options must live until the release. Fails (without a `done`) only when nothing was
+// started.
+MUST_CHECK bool service_start(BuildService *service, const BuildRequest *request,
+                              const BuildOptions *options, const BuildCallbacks *callbacks,
+                              BuildHandle **ret, Err *err);
+// Kills the build at once; `done` follows with BUILD_CANCELLED (unless it had ended). May be called
+// twice.
 void service_cancel(BuildHandle *handle);
 // Only after `done`.
 void service_release(BuildHandle *handle);

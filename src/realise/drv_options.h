@@ -1,5 +1,7 @@
-// drv_options.h: the attributes of a derivation that steer how it is built, read from its environment or, with
-// __structuredAttrs, from the JSON in the variable __json. Nix: ParsedDerivation, and checkOutputs of local-derivation-goal.
+// drv_options.h: the attributes of a derivation that steer how it is built, read from its
+// environment or, with
+// __structuredAttrs, from the JSON in the variable __json. Nix: ParsedDerivation, and checkOutputs
+// of local-derivation-goal.
 //
 // Test: test/realise/drv_options_test.c.
 #pragma once

@@ -1,17 +1,20 @@
-// scheduler.h: makes outputs of derivations exist: have them, substitute them, or build them, inputs first, as many at once as
-// there are slots.
+// scheduler.h: makes outputs of derivations exist: have them, substitute them, or build them,
+// inputs first, as many at once as there are slots.
 //
-// The scheduler has a thread of its own, which runs an event loop: builders' output is read, ended builders are registered and their
-// successors started while the evaluator computes, whatever it does and however long it does not look. (The alternative, pumping from the
-// evaluator's safepoints, would leave finished builds unregistered and slots empty for as long as one native function or one
-// collection takes.) Hashing and registering outputs runs on further threads, so that a large output holds up nobody. Every function
-// here may be called from any thread; none but scheduler_wait and scheduler_free blocks.
+// The scheduler has a thread of its own, which runs an event loop: builders' output is read, ended
+// builders are registered and their successors started while the evaluator computes, whatever it
+// does and however long it does not look. (The alternative, pumping from the evaluator's
+// safepoints, would leave finished builds unregistered and slots empty for as long as one native
+// function or one collection takes.) Hashing and registering outputs runs on further threads, so
+// that a large output holds up nobody. Every function here may be called from any thread; none but
+// scheduler_wait and scheduler_free blocks.
 //
-// A *goal* is "this output of this derivation is valid". Goals are de-duplicated by derivation and output, those of
-// one derivation share one build. What callers hold is a *ticket*: a number for a set of goals, never reused, never 0.
+// A *goal* is "this output of this derivation is valid". Goals are de-duplicated by derivation and
+// output, those of one derivation share one build. What callers hold is a *ticket*: a number for a
+// set of goals, never reused, never 0.
 //
-// Two firns never build the same output twice: a build holds locks on its outputs (output_lock.h); who waits for a lock looks
-// again whether the output exists once he has it.
+// Two firns never build the same output twice: a build holds locks on its outputs (output_lock.h);
+// who waits for a lock looks again whether the output exists once he has it.
 //
 // Tests: test/realise/scheduler_test.c, test/realise/scheduler_fault_test.c.
 #pragma once
@@ -29,12 +32,13 @@ typedef enum SchedulerState { SCHEDULER_PENDING, SCHEDULER_DONE, SCHEDULER_FAILE
 
 typedef enum SchedulerMode {
   SCHEDULER_NORMAL,
-  SCHEDULER_CHECK,  // build again although valid, compare (--check, --rebuild); inputs are realised normally
+  SCHEDULER_CHECK,  // build again although valid, compare (--check, --rebuild); inputs are realised
+                    // normally
   SCHEDULER_REPAIR, // build again and replace what is there
 } SchedulerMode;
 
-// What happens, for progress displays and logs. Called from the scheduler's thread, in order for one build; must not block and must not call the
-// scheduler.
+// What happens, for progress displays and logs. Called from the scheduler's thread, in order for
+// one build; must not block and must not call the scheduler.
 typedef enum SchedulerEventKind {
   SCHEDULER_EVENT_BUILD_START,
   SCHEDULER_EVENT_BUILD_PHASE,
@@ -52,8 +56,8 @@ typedef struct SchedulerCounts {
 
 typedef struct SchedulerEvent {
   SchedulerEventKind kind;
-  uint64_t build_id;  // of one build; 0 for COUNTS
-  uint64_t time_ns;   // loop_now_ns
+  uint64_t build_id;         // of one build; 0 for COUNTS
+  uint64_t time_ns;          // loop_now_ns
   const StorePath *drv_path; // NULL for COUNTS
   Span text;
   const SchedulerCounts *counts;
@@ -62,7 +66,8 @@ typedef struct SchedulerEvent {
 // Optional: fetches outputs from elsewhere. Called on a worker thread, several at once.
 typedef struct SchedulerSubstituter {
   void *ctx;
-  // Makes `path` and its references valid in the store. *ret_found false: nobody has it (not an error).
+  // Makes `path` and its references valid in the store. *ret_found false: nobody has it (not an
+  // error).
   bool (*substitute)(void *ctx, Store *store, const StorePath *path, bool *ret_found, Err *err);
 } SchedulerSubstituter;
 
@@ -70,20 +75,20 @@ typedef struct SchedulerConfig {
   unsigned max_jobs; // build slots; 0 builds nothing (only substitution)
   unsigned cores;    // NIX_BUILD_CORES; 0: all of the machine
   bool keep_going, keep_failed, fallback;
-  bool no_sandbox; // said by the user
+  bool no_sandbox;      // said by the user
   bool relaxed_sandbox; // "sandbox = relaxed": __noChroot derivations run without one
   uint64_t timeout_ns, max_silent_ns, max_log_bytes;
-  unsigned log_tail_lines;   // 0: 25, as Nix
-  const char *system;        // "x86_64-linux"
+  unsigned log_tail_lines;                                     // 0: 25, as Nix
+  const char *system;                                          // "x86_64-linux"
   const char *const *extra_platforms, *const *system_features; // NULL-terminated; may be NULL
-  const char *log_dir;       // "<state>/log/firn"; NULL: logs are not stored
-  const char *lock_dir;      // NULL: "<scratch_dir>/locks"
+  const char *log_dir;  // "<state>/log/firn"; NULL: logs are not stored
+  const char *lock_dir; // NULL: "<scratch_dir>/locks"
   LocalBuilderConfig builder;
-  // Reads a derivation. Any thread, so KnownPaths of an evaluator must lock or write its .drv first. NULL: from the store. Text of
-  // *ret is in `arena`.
+  // Reads a derivation. Any thread, so KnownPaths of an evaluator must lock or write its .drv
+  // first. NULL: from the store. Text of *ret is in `arena`.
   bool (*load)(void *ctx, const StorePath *drv_path, Arena *arena, Derivation *ret, Err *err);
   void *load_ctx;
-  const SchedulerSubstituter *substituter; // NULL: none
+  const SchedulerSubstituter *substituter;               // NULL: none
   void (*event)(void *ctx, const SchedulerEvent *event); // NULL: none
   void *event_ctx;
 } SchedulerConfig;
@@ -92,38 +97,42 @@ typedef struct SchedulerConfig {
   { .max_jobs = 1, .system = "x86_64-linux" }
 
 // Text of the configuration is copied; hooks and the store must outlive the scheduler.
-MUST_CHECK bool scheduler_new(Store *store, const SchedulerConfig *config, Scheduler **ret, Err *err);
+MUST_CHECK bool scheduler_new(Store *store, const SchedulerConfig *config, Scheduler **ret,
+                              Err *err);
 // Cancels what runs, waits until every builder is dead and its directories are removed, frees.
 void scheduler_free(Scheduler *scheduler);
 
-// Wants `outputs` of a derivation (none: all). Whether they exist is found out by the scheduler: the ticket is pending at first even
-// when nothing is to be done (scheduler_wait returns at once then).
-SchedulerTicket scheduler_realise(Scheduler *scheduler, const StorePath *drv_path, const Span *outputs, size_t output_count,
-                                  SchedulerMode mode);
+// Wants `outputs` of a derivation (none: all). Whether they exist is found out by the scheduler:
+// the ticket is pending at first even when nothing is to be done (scheduler_wait returns at once
+// then).
+SchedulerTicket scheduler_realise(Scheduler *scheduler, const StorePath *drv_path,
+                                  const Span *outputs, size_t output_count, SchedulerMode mode);
 // Wants a store path that no derivation is known for: valid already, or substituted, or an error.
 SchedulerTicket scheduler_ensure(Scheduler *scheduler, const StorePath *path);
 
-// FAILED sets *err (a copy, may be NULL): the build's own error, or "1 dependencies of derivation '…' failed to build" with its cause
-// before it.
+// FAILED sets *err (a copy, may be NULL): the build's own error, or "1 dependencies of derivation
+// '…' failed to build" with its cause before it.
 SchedulerState scheduler_state(Scheduler *scheduler, SchedulerTicket ticket, Err *err);
-// After DONE: the path of one output. False when the ticket does not have it. Needed for content-addressed derivations; the
-// paths of others are known before.
+// After DONE: the path of one output. False when the ticket does not have it. Needed for
+// content-addressed derivations; the paths of others are known before.
 bool scheduler_output(Scheduler *scheduler, SchedulerTicket ticket, Span output, StorePath *ret);
 // Forgets a ticket; what it wanted goes on.
 void scheduler_drop(Scheduler *scheduler, SchedulerTicket ticket);
 
 // Completion. The descriptor is readable while finished tickets have not been taken.
 int scheduler_fd(const Scheduler *scheduler);
-// Takes one ticket that has finished since; false when there is none now. Each ticket is delivered once.
+// Takes one ticket that has finished since; false when there is none now. Each ticket is delivered
+// once.
 bool scheduler_next_finished(Scheduler *scheduler, SchedulerTicket *ret);
-// Waits until a finished ticket can be taken, at most timeout_ms (-1: for ever). True when there is one. False at once when there
-// is none and nothing is running that could finish.
+// Waits until a finished ticket can be taken, at most timeout_ms (-1: for ever). True when there is
+// one. False at once when there is none and nothing is running that could finish.
 bool scheduler_wait(Scheduler *scheduler, int timeout_ms);
 
-// Ctrl-C. Async-signal-safe is only scheduler_interrupt; both make every unfinished ticket fail with ERR_INTERRUPTED, kill all builders
-// and start nothing more.
+// Ctrl-C. Async-signal-safe is only scheduler_interrupt; both make every unfinished ticket fail
+// with ERR_INTERRUPTED, kill all builders and start nothing more.
 void scheduler_cancel(Scheduler *scheduler);
 void scheduler_interrupt(Scheduler *scheduler);
-// OR of the status bits that nix-build exits with: 100 build failure, |1 timeout, |2 hash mismatch, |8 not deterministic; 0: none.
+// OR of the status bits that nix-build exits with: 100 build failure, |1 timeout, |2 hash mismatch,
+// |8 not deterministic; 0: none.
 int scheduler_failure_status(Scheduler *scheduler);
 SchedulerCounts scheduler_counts(Scheduler *scheduler);

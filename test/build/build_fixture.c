@@ -1,0 +1,140 @@
+#include "build_fixture.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "harness.h"
+
+void build_fixture_init(BuildFixture *fixture, SandboxExecutor executor) {
+  Err err = ERR_INIT;
+  *fixture = (BuildFixture){0};
+  fixture->input_dir = test_temp_path("inputs");
+  CHECK_OK(fs_mkdir_all(fixture->input_dir, 0755, &err), &err);
+  CHECK_OK(loop_new(&fixture->loop, &err), &err);
+  fixture->config = (LocalBuilderConfig){
+      .scratch_dir = test_temp_path("scratch"),
+      .store_dir = "/nix/store",
+      .physical_store_dir = test_temp_path("store"),
+      .build_dir = "/build",
+      .executor = executor,
+      .filter_syscalls = true,
+  };
+  CHECK_OK(local_builder_new(&fixture->config, fixture->loop, &fixture->service, &err), &err);
+  fixture->options = (BuildOptions){.name = "test", .log_tail_lines = 10};
+}
+
+static void release(BuildFixture *fixture) {
+  service_release(STEAL(fixture->handle));
+  buf_clear(&fixture->log);
+  buf_clear(&fixture->phases);
+  fixture->request = (BuildRequest){0};
+}
+
+void build_fixture_done(BuildFixture *fixture) {
+  release(fixture);
+  service_free(fixture->service);
+  loop_free(fixture->loop);
+  arena_done(&fixture->arena);
+  buf_done(&fixture->log);
+  buf_done(&fixture->phases);
+}
+
+static bool locate(void *ctx, const CastoreNode *input, Buf *ret_path, Err *err UNUSED) {
+  BuildFixture *fixture = ctx;
+  buf_printf(ret_path, "%s/%.*s", fixture->input_dir, SPAN_ARG(input->name));
+  return true;
+}
+
+static void on_line(void *ctx, Span line) {
+  BuildFixture *fixture = ctx;
+  buf_put_span(&fixture->log, line);
+  buf_put_char(&fixture->log, '\n');
+}
+
+static void on_phase(void *ctx, Span phase) {
+  BuildFixture *fixture = ctx;
+  buf_put_span(&fixture->phases, phase);
+  buf_put_char(&fixture->phases, '\n');
+}
+
+static void on_done(void *ctx, BuildHandle *handle, const BuildResult *result) {
+  BuildFixture *fixture = ctx;
+  fixture->handle = handle;
+  fixture->result = *result;
+  fixture->done = true;
+}
+
+// Every entry of the input directory is an input.
+static void fill_request(BuildFixture *fixture, const char *script) {
+  Arena *arena = &fixture->arena;
+  BuildRequest *request = &fixture->request;
+  Span *args = ARENA_ARRAY(arena, Span, 3);
+  args[0] = SPAN("/bin/sh");
+  args[1] = SPAN("-c");
+  args[2] = arena_dup(arena, span_cstr(script));
+  Span *outputs = ARENA_ARRAY(arena, Span, 1);
+  outputs[0] = span_from(SPAN(BUILD_FIXTURE_OUT), 1);
+  BuildEnv *env = ARENA_ARRAY(arena, BuildEnv, 3);
+  env[0] = (BuildEnv){SPAN("PATH"), SPAN("/path-not-set")};
+  env[1] = (BuildEnv){SPAN("TMPDIR"), SPAN("/build")};
+  env[2] = (BuildEnv){SPAN("out"), SPAN(BUILD_FIXTURE_OUT)};
+  bool network = request->network_access;
+  CastoreNode *inputs = request->inputs;
+  size_t input_count = request->input_count;
+  *request = (BuildRequest){.inputs = inputs,
+                            .input_count = input_count,
+                            .args = args,
+                            .arg_count = 3,
+                            .working_dir = SPAN("build"),
+                            .inputs_dir = SPAN("nix/store"),
+                            .outputs = outputs,
+                            .output_count = 1,
+                            .env = env,
+                            .env_count = 3,
+                            .system = SPAN("x86_64-linux"),
+                            .network_access = network,
+                            .provide_bin_sh = true};
+}
+
+void build_fixture_start(BuildFixture *fixture, const char *script) {
+  Err err = ERR_INIT;
+  bool network = fixture->request.network_access;
+  CastoreNode *inputs = fixture->request.inputs;
+  size_t input_count = fixture->request.input_count;
+  release(fixture);
+  fixture->request.network_access = network;
+  fixture->request.inputs = inputs;
+  fixture->request.input_count = input_count;
+  fill_request(fixture, script);
+  BuildCallbacks callbacks = {fixture, locate, on_line, on_phase, on_done};
+  fixture->done = false;
+  CHECK_OK(service_start(fixture->service, &fixture->request, &fixture->options, &callbacks,
+                         &fixture->handle, &err),
+           &err);
+}
+
+bool build_fixture_wait(BuildFixture *fixture, int timeout_ms) {
+  Err err = ERR_INIT;
+  uint64_t deadline = loop_now_ns() + (uint64_t)timeout_ms * 1000000;
+  while (!fixture->done && loop_now_ns() < deadline)
+    CHECK_OK(loop_run_once(fixture->loop, 100, &err), &err);
+  return fixture->done;
+}
+
+void build_fixture_run(BuildFixture *fixture, const char *script) {
+  build_fixture_start(fixture, script);
+  CHECK(build_fixture_wait(fixture, 20000));
+}
+
+Span build_fixture_output(BuildFixture *fixture, const char *rest) {
+  Err err = ERR_INIT;
+  CHECK_EQ_INT(fixture->result.output_count, 1);
+  const char *path =
+      arena_printf(&fixture->arena, "%s%s", fixture->result.outputs[0].host_path, rest);
+  Buf content = BUF_INIT;
+  CHECK_OK(fs_read_file(path, 0, &content, &err), &err);
+  Span ret = arena_dup(&fixture->arena, buf_span(&content));
+  buf_done(&content);
+  return ret;
+}
