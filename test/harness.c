@@ -104,7 +104,8 @@ static void put_quoted(Buf *ret, Span s) {
   buf_put_char(ret, '"');
 }
 
-static NORETURN void fail_spans(const char *file, int line, const char *what, Span got, const char *relation, Span want) {
+static NORETURN void fail_spans(const char *file, int line, const char *what, Span got, const char *relation,
+                                Span want) {
   Buf text = BUF_INIT;
   buf_printf(&text, "%s\n  got  ", what);
   put_quoted(&text, got);
@@ -132,7 +133,8 @@ void test_check_err(const char *file, int line, const char *what, bool ok, Err *
   if (!err_is_set(err)) test_fail(file, line, "%s\n  returned false without an error", what);
   if (span_find(span_cstr(err_message(err)), span_cstr(part)) == SIZE_MAX)
     fail_spans(file, line, what, span_cstr(err_message(err)), "lacks", span_cstr(part));
-  if (err->kind != kind) test_fail(file, line, "%s\n  error kind %d instead of %d: %s", what, (int)err->kind, (int)kind, err_message(err));
+  if (err->kind != kind)
+    test_fail(file, line, "%s\n  error kind %d instead of %d: %s", what, (int)err->kind, (int)kind, err_message(err));
   err_done(err);
 }
 
@@ -140,7 +142,8 @@ uint64_t test_seed(void) {
   uint64_t seed;
   const char *given = getenv("FIRN_TEST_SEED");
   if (given) {
-    if (!span_parse_u64(span_cstr(given), &seed)) test_fail(__FILE__, __LINE__, "FIRN_TEST_SEED is not a number: %s", given);
+    if (!span_parse_u64(span_cstr(given), &seed))
+      test_fail(__FILE__, __LINE__, "FIRN_TEST_SEED is not a number: %s", given);
   } else if (getrandom(&seed, sizeof seed, 0) != (ssize_t)sizeof seed) {
     test_fail(__FILE__, __LINE__, "getrandom: %s", strerror(errno));
   }
@@ -204,7 +207,8 @@ static bool run_forked(const TestCase *test) {
     exit(EXIT_SUCCESS); // runs LeakSanitizer
   }
   int status;
-  while (waitpid(pid, &status, 0) < 0 && errno == EINTR) { }
+  while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+  }
   if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SUCCESS) return true;
   if (report->skipped) return true;
   Buf how = BUF_INIT;

@@ -23,16 +23,16 @@ typedef void (*TestBody)(void);
 void test_register(const char *name, TestBody body);
 int test_main(int argc, char **argv);
 
-#define TEST(name)                                                                                 \
-  static void test_body_##name(void);                                                              \
-  __attribute__((constructor)) static void test_register_##name(void) {                            \
-    test_register(#name, test_body_##name);                                                        \
-  }                                                                                                \
+#define TEST(name)                                                      \
+  static void test_body_##name(void);                                   \
+  __attribute__((constructor)) static void test_register_##name(void) { \
+    test_register(#name, test_body_##name);                             \
+  }                                                                     \
   static void test_body_##name(void)
 
-#define TEST_MAIN()                                                                                \
-  int main(int argc, char **argv) {                                                                \
-    return test_main(argc, argv);                                                                  \
+#define TEST_MAIN()                 \
+  int main(int argc, char **argv) { \
+    return test_main(argc, argv);   \
   }
 
 // Ends the test as failed. The text may have several lines.
@@ -48,9 +48,9 @@ void test_check_contains(const char *file, int line, const char *what, Span got,
 void test_check_ok(const char *file, int line, const char *what, bool ok, Err *err);
 void test_check_err(const char *file, int line, const char *what, bool ok, Err *err, ErrKind kind, const char *part);
 
-#define CHECK(cond)                                                                                \
-  do {                                                                                             \
-    if (!(cond)) test_fail(__FILE__, __LINE__, "%s", #cond);                                       \
+#define CHECK(cond)                                          \
+  do {                                                       \
+    if (!(cond)) test_fail(__FILE__, __LINE__, "%s", #cond); \
   } while (0)
 #define CHECK_EQ_INT(got, want) test_check_int(__FILE__, __LINE__, #got, (int64_t)(got), (int64_t)(want))
 // A Span against a C string.
@@ -70,7 +70,7 @@ uint64_t test_random_below(uint64_t *rng, uint64_t limit);
 void test_random_bytes(uint64_t *rng, void *data, size_t len);
 
 // Results of these are borrowed and live as long as the test.
-const char *test_temp_dir(void);                     // this test's own, empty, removed afterwards
-const char *test_temp_path(const char *relative);    // a path in it
-const char *test_source_path(const char *relative);  // a path in the tree's test/ folder
-const char *test_build_path(const char *relative);   // a path in the build folder, as "firn" or "bin/nix-build"
+const char *test_temp_dir(void);                    // this test's own, empty, removed afterwards
+const char *test_temp_path(const char *relative);   // a path in it
+const char *test_source_path(const char *relative); // a path in the tree's test/ folder
+const char *test_build_path(const char *relative);  // a path in the build folder, as "firn" or "bin/nix-build"

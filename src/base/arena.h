@@ -10,7 +10,7 @@ typedef struct Arena {
   size_t total_bytes;        // handed out, for statistics
 } Arena;
 
-#define ARENA_INIT                                                                                 \
+#define ARENA_INIT \
   { NULL, NULL, NULL, 0 }
 
 void arena_done(Arena *arena);
@@ -27,7 +27,8 @@ static inline void *arena_alloc(Arena *arena, size_t size_bytes) {
 // `count * size` is checked for overflow.
 static inline void *arena_alloc_array(Arena *arena, size_t count, size_t size_bytes) {
   size_t total_bytes;
-  if (UNLIKELY(__builtin_mul_overflow(count, size_bytes, &total_bytes) || total_bytes > SIZE_MAX - 7)) mem_die(SIZE_MAX);
+  if (UNLIKELY(__builtin_mul_overflow(count, size_bytes, &total_bytes) || total_bytes > SIZE_MAX - 7))
+    mem_die(SIZE_MAX);
   return arena_alloc(arena, total_bytes);
 }
 #define ARENA_NEW(arena, Type) ((Type *)arena_alloc((arena), sizeof(Type)))

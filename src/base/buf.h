@@ -12,7 +12,7 @@ typedef struct Buf {
   size_t cap;
 } Buf;
 
-#define BUF_INIT                                                                                   \
+#define BUF_INIT \
   { NULL, 0, 0 }
 
 void buf_done(Buf *buf); // also resets it to BUF_INIT

@@ -23,7 +23,7 @@ typedef struct Err {
   char *message; // owned
 } Err;
 
-#define ERR_INIT                                                                                   \
+#define ERR_INIT \
   { ERR_NONE, 0, NULL }
 
 void err_done(Err *err); // frees the message and resets to ERR_INIT

@@ -46,7 +46,8 @@ bool fs_read_fd(int fd, size_t limit_bytes, Buf *ret, Err *err) {
   size_t before = ret->len;
   struct stat st;
   // A regular file tells its size: one more byte shows the end of file without a second growth.
-  if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0 && (limit_bytes == 0 || (size_t)st.st_size <= limit_bytes))
+  if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0 &&
+      (limit_bytes == 0 || (size_t)st.st_size <= limit_bytes))
     buf_reserve(ret, (size_t)st.st_size + 1);
   for (;;) {
     size_t room = ret->cap > ret->len + 1 ? ret->cap - ret->len - 1 : 0;
@@ -168,7 +169,8 @@ static bool remove_content(Removal *removal, int fd, unsigned depth, Err *err) {
     fs_close_fd(&list_fd);
     return false;
   }
-  rewinddir(dir); // the duplicate shares its offset with `fd`, which an earlier round has left at the end
+  // The duplicate shares its offset with `fd`, which an earlier round has left at the end.
+  rewinddir(dir);
   bool ok = true;
   while (ok) {
     errno = 0;

@@ -33,7 +33,8 @@ static void write_stderr(LogLevel level, Span message) {
   buf_put_span(&line, message);
   buf_put_char(&line, '\n');
   // Where standard error is closed or full there is nobody left to tell.
-  if (write(STDERR_FILENO, line.data, line.len) < 0) { }
+  if (write(STDERR_FILENO, line.data, line.len) < 0) {
+  }
   buf_done(&line);
 }
 

@@ -5,7 +5,14 @@
 #include "base/span.h"
 
 typedef enum LogLevel {
-  LOG_ERROR, LOG_WARN, LOG_NOTICE, LOG_INFO, LOG_TALKATIVE, LOG_CHATTY, LOG_DEBUG, LOG_VOMIT,
+  LOG_ERROR,
+  LOG_WARN,
+  LOG_NOTICE,
+  LOG_INFO,
+  LOG_TALKATIVE,
+  LOG_CHATTY,
+  LOG_DEBUG,
+  LOG_VOMIT,
 } LogLevel;
 
 // Receives complete lines without newline. The cli installs one that knows about progress display and JSON.

@@ -15,9 +15,9 @@
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 
 // Moves an owned pointer out of `p`, which becomes NULL, so that its CLEANUP does nothing.
-#define STEAL(p)                                                                                   \
-  ({                                                                                               \
-    __typeof__(p) stolen_ = (p);                                                                   \
-    (p) = NULL;                                                                                    \
-    stolen_;                                                                                       \
+#define STEAL(p)                 \
+  ({                             \
+    __typeof__(p) stolen_ = (p); \
+    (p) = NULL;                  \
+    stolen_;                     \
   })

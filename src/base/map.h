@@ -18,10 +18,10 @@ typedef struct Map {
   size_t live_count;
 } Map;
 
-#define MAP_INIT                                                                                   \
+#define MAP_INIT \
   { NULL, 0, 0, NULL, 0, 0 }
 
-void map_done(Map *map); // frees keys, not values
+void map_done(Map *map);                 // frees keys, not values
 void *map_get(const Map *map, Span key); // NULL when absent
 bool map_has(const Map *map, Span key);
 // Returns the former value or NULL. `value` may be NULL: map_has tells a set of names.

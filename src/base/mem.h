@@ -19,10 +19,10 @@ static inline void mem_free_ptr(void *ptr_to_ptr) {
 }
 
 // Grows `*ret_array` (capacity `*cap` elements) so that it holds at least `need` elements.
-#define MEM_RESERVE(array, cap, need)                                                              \
-  do {                                                                                             \
-    if ((need) > (cap)) {                                                                          \
-      (cap) = (need) > (cap)*2 ? (need) : (cap)*2;                                                 \
-      (array) = mem_realloc_array((array), (cap), sizeof(*(array)));                               \
-    }                                                                                              \
+#define MEM_RESERVE(array, cap, need)                                \
+  do {                                                               \
+    if ((need) > (cap)) {                                            \
+      (cap) = (need) > (cap)*2 ? (need) : (cap)*2;                   \
+      (array) = mem_realloc_array((array), (cap), sizeof(*(array))); \
+    }                                                                \
   } while (0)

@@ -24,7 +24,12 @@
 enum { CHILD_STACK_BYTES = 64 << 10 };
 
 typedef enum ChildStep {
-  CHILD_STDIO, CHILD_KEEP, CHILD_SESSION, CHILD_PARENT, CHILD_CWD, CHILD_EXEC,
+  CHILD_STDIO,
+  CHILD_KEEP,
+  CHILD_SESSION,
+  CHILD_PARENT,
+  CHILD_CWD,
+  CHILD_EXEC,
 } ChildStep;
 
 // The child's report of what failed; nothing is sent when exec succeeds.
@@ -42,7 +47,10 @@ typedef struct ChildPlan {
   pid_t parent_pid;
 } ChildPlan;
 
-static NORETURN void child_fail(const ChildPlan *plan, ChildStep step) {
+// AddressSanitizer tracks the stack of each thread and would take the child's for a broken one.
+#define IN_CHILD __attribute__((no_sanitize_address))
+
+IN_CHILD static NORETURN void child_fail(const ChildPlan *plan, ChildStep step) {
   ChildFailure failure = {step, errno};
   // The parent is blocked reading a pipe far larger than this, so the write is complete or the parent is gone.
   if (write(plan->report_fd, &failure, sizeof failure) < 0) _exit(126);
@@ -51,7 +59,7 @@ static NORETURN void child_fail(const ChildPlan *plan, ChildStep step) {
 
 // Handlers of the parent must not run here once signals are unblocked; what the user told us to ignore (nohup) stays
 // ignored, except SIGPIPE, which firn ignores for itself.
-static void child_reset_signals(void) {
+IN_CHILD static void child_reset_signals(void) {
   for (int sig = 1; sig < NSIG; sig++) {
     struct sigaction action;
     if (sigaction(sig, NULL, &action) != 0) continue;
@@ -65,7 +73,7 @@ static void child_reset_signals(void) {
   sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-static void child_set_stdio(ChildPlan *plan) {
+IN_CHILD static void child_set_stdio(ChildPlan *plan) {
   // Move everything above 2 first: one may be sitting on another's place.
   for (int i = 0; i < 3; i++) {
     plan->stdio[i] = fcntl(plan->stdio[i], F_DUPFD_CLOEXEC, 3);
@@ -79,7 +87,7 @@ static void child_set_stdio(ChildPlan *plan) {
     if (dup2(plan->stdio[i], i) < 0) child_fail(plan, CHILD_STDIO);
 }
 
-static void child_set_keep(const ChildPlan *plan) {
+IN_CHILD static void child_set_keep(const ChildPlan *plan) {
   if (syscall(SYS_close_range, 3u, ~0u, 4u /* CLOSE_RANGE_CLOEXEC, Linux 5.11 */) != 0) {
     struct rlimit limit;
     int end = getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < 1 << 20 ? (int)limit.rlim_cur : 1 << 20;
@@ -89,7 +97,7 @@ static void child_set_keep(const ChildPlan *plan) {
     if (fcntl(plan->spec->keep_fds[i], F_SETFD, 0) != 0) child_fail(plan, CHILD_KEEP);
 }
 
-static void child_set_attributes(const ProcessSpec *spec) {
+IN_CHILD static void child_set_attributes(const ProcessSpec *spec) {
   if (spec->set_umask) umask((mode_t)spec->umask);
   if (spec->persona) personality(spec->persona);
   struct rlimit limit;
@@ -99,7 +107,7 @@ static void child_set_attributes(const ProcessSpec *spec) {
   }
 }
 
-static int child_main(void *arg) {
+IN_CHILD static int child_main(void *arg) {
   ChildPlan *plan = arg;
   const ProcessSpec *spec = plan->spec;
   if (spec->new_session && setsid() < 0) child_fail(plan, CHILD_SESSION);
@@ -143,12 +151,16 @@ static bool find_program(const char *name, Buf *ret, Err *err) {
 static bool set_failure(const ChildPlan *plan, ChildFailure failure, Err *err) {
   const ProcessSpec *spec = plan->spec;
   static const char *const steps[] = {
-      [CHILD_STDIO] = "setting up standard input and output", [CHILD_KEEP] = "passing on a file descriptor",
-      [CHILD_SESSION] = "starting a session",                 [CHILD_PARENT] = "binding to the parent's life",
-      [CHILD_CWD] = "entering directory",                     [CHILD_EXEC] = "executing",
+      [CHILD_STDIO] = "setting up standard input and output",
+      [CHILD_KEEP] = "passing on a file descriptor",
+      [CHILD_SESSION] = "starting a session",
+      [CHILD_PARENT] = "binding to the parent's life",
+      [CHILD_CWD] = "entering directory",
+      [CHILD_EXEC] = "executing",
   };
   if (failure.step == CHILD_CWD) err_set_errno(err, failure.sys_errno, "%s '%s'", steps[failure.step], spec->cwd);
-  else if (failure.step == CHILD_EXEC) err_set_errno(err, failure.sys_errno, "%s '%s'", steps[failure.step], plan->program);
+  else if (failure.step == CHILD_EXEC)
+    err_set_errno(err, failure.sys_errno, "%s '%s'", steps[failure.step], plan->program);
   else err_set_errno(err, failure.sys_errno, "%s", steps[failure.step]);
   return err_wrap(err, "starting '%s'", spec->argv[0]);
 }
@@ -172,7 +184,8 @@ static pid_t clone_child(ChildPlan *plan) {
 // Starts the child and waits until it has executed its program or reported why not.
 static bool start_child(ChildPlan *plan, Process *ret, Err *err) {
   int report[2];
-  if (pipe2(report, O_CLOEXEC) != 0) return err_set_errno(err, errno, "starting '%s': creating a pipe", plan->spec->argv[0]);
+  if (pipe2(report, O_CLOEXEC) != 0)
+    return err_set_errno(err, errno, "starting '%s': creating a pipe", plan->spec->argv[0]);
   CLEANUP(fs_close_fd) int read_fd = report[0];
   CLEANUP(fs_close_fd) int write_fd = report[1];
   plan->report_fd = write_fd;
@@ -189,7 +202,8 @@ static bool start_child(ChildPlan *plan, Process *ret, Err *err) {
     kill(pid, SIGKILL);
   }
   if (!ok) {
-    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) { }
+    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) {
+    }
     return false;
   }
   *ret = (Process){pid, pidfd};

@@ -7,21 +7,22 @@
 #include "base/err.h"
 
 typedef struct ProcessSpec {
-  const char *const *argv;   // NULL-terminated; argv[0] is looked up in PATH when it has no '/'
-  const char *const *env;    // NULL-terminated "K=V"; NULL inherits
-  const char *cwd;           // NULL inherits
+  const char *const *argv;            // NULL-terminated; argv[0] is looked up in PATH when it has no '/'
+  const char *const *env;             // NULL-terminated "K=V"; NULL inherits
+  const char *cwd;                    // NULL inherits
   int stdin_fd, stdout_fd, stderr_fd; // -1: /dev/null for stdin, inherit for the others
-  const int *keep_fds;       // further descriptors to keep open, same numbers; others are closed
+  const int *keep_fds;                // further descriptors to keep open, same numbers; others are closed
   size_t keep_fd_count;
-  bool new_session;          // setsid, so that the whole group can be killed by -pid
-  bool die_with_parent;      // SIGKILL when the spawning *thread* ends: spawn from one that lives as long as the child should
-  bool set_umask;            // to `umask`; else inherited
+  bool new_session; // setsid, so that the whole group can be killed by -pid
+  // SIGKILL when the spawning *thread* ends: spawn from one that lives as long as the child should.
+  bool die_with_parent;
+  bool set_umask; // to `umask`; else inherited
   unsigned umask;
-  bool no_core_dumps;        // soft limit 0
-  unsigned long persona;     // for personality(2); 0 inherits
+  bool no_core_dumps;    // soft limit 0
+  unsigned long persona; // for personality(2); 0 inherits
 } ProcessSpec;
 
-#define PROCESS_SPEC_INIT                                                                          \
+#define PROCESS_SPEC_INIT \
   { .stdin_fd = -1, .stdout_fd = -1, .stderr_fd = -1 }
 
 typedef struct Process {

@@ -11,7 +11,8 @@ typedef struct Span {
 } Span;
 
 // A string literal as Span, usable in static initialisers.
-#define SPAN_LIT(s) {("" s), sizeof(s) - 1}
+#define SPAN_LIT(s) \
+  { ("" s), sizeof(s) - 1 }
 #define SPAN(s) ((Span){("" s), sizeof(s) - 1})
 // For printf("%.*s", SPAN_ARG(s)).
 #define SPAN_ARG(s) (int)(s).len, (s).data
@@ -38,8 +39,7 @@ static inline bool span_has_prefix(Span s, Span prefix) {
   return s.len >= prefix.len && (prefix.len == 0 || memcmp(s.data, prefix.data, prefix.len) == 0);
 }
 static inline bool span_has_suffix(Span s, Span suffix) {
-  return s.len >= suffix.len &&
-         (suffix.len == 0 || memcmp(s.data + s.len - suffix.len, suffix.data, suffix.len) == 0);
+  return s.len >= suffix.len && (suffix.len == 0 || memcmp(s.data + s.len - suffix.len, suffix.data, suffix.len) == 0);
 }
 // The part from `start`, at most `len` bytes; clamped to the span.
 static inline Span span_sub(Span s, size_t start, size_t len) {

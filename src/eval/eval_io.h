@@ -11,6 +11,10 @@
 
 typedef struct EvalIo EvalIo;
 
+// Where `<nix/fetchurl.nix>` is found when the search path has no such entry: a directory of files that come with the evaluator. It
+// exists only as path text, which an implementation recognises by this prefix. Messages show "<nix/fetchurl.nix>".
+#define EVAL_IO_NIX_DIR "/<nix>"
+
 typedef enum EvalIoStatus {
   EVAL_IO_OK,
   EVAL_IO_ERROR,   // *err is set
@@ -60,6 +64,9 @@ typedef struct EvalIoOps {
   bool (*get_env)(EvalIo *io, Span name, Buf *ret);
   // Restricted and pure evaluation: false with Nix's message when `path` may not be read.
   bool (*check_path)(EvalIo *io, Span path, Err *err);
+  // Search path entries that are no paths ("https://host/x.tar.gz", "channel:x", "flake:x"): fetches what `entry` means and appends the
+  // path where it is. EVAL_IO_OK with nothing appended: not available, the entry is ignored (the implementation has warned). May be NULL.
+  EvalIoStatus (*resolve_search_entry)(EvalIo *io, Span entry, Buf *ret_path, EvalIoWait *ret_wait, Err *err);
   // Waits that have completed since the last call, at most `cap`; with `block`, waits for the first one when none has. 0 with *err set when
   // nothing can complete any more or the user interrupted.
   size_t (*poll)(EvalIo *io, bool block, EvalIoWait *ret, size_t cap, Err *err);

@@ -22,6 +22,10 @@ enum { // numbers of the names in symbols.def
   SYM_COUNT_
 };
 
+typedef struct VmSearchEntry { Span prefix, path; } VmSearchEntry; // "nixpkgs=/x" of NIX_PATH and -I
+
+typedef enum VmMessage { VM_MESSAGE_TRACE, VM_MESSAGE_WARNING } VmMessage;
+
 typedef struct VmSettings {
   bool pure_eval, restrict_eval;
   bool pipe_operators, no_url_literals;
@@ -31,6 +35,12 @@ typedef struct VmSettings {
   const char *current_system;        // "x86_64-linux"
   const char *store_dir;             // "/nix/store"
   const char *home_dir;              // for ~/x; NULL: error
+  const VmSearchEntry *nix_path;     // builtins.nixPath, for <x>; borrowed
+  size_t nix_path_count;
+  int64_t current_time;              // builtins.currentTime; 0: the clock at its first use
+  // Output of builtins.trace ("trace: x") and warn ("evaluation warning: x"), in program order. NULL: the logger, as a notice.
+  void (*message)(void *ctx, VmMessage kind, Span text);
+  void *message_ctx;
   HeapConfig heap;
 } VmSettings;
 

@@ -8,10 +8,10 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size_bytes);
 
-#define FUZZ_CHECK(cond)                                                                           \
-  do {                                                                                             \
-    if (!(cond)) {                                                                                 \
-      fprintf(stderr, "%s:%d: broken law: %s\n", __FILE__, __LINE__, #cond);                       \
-      abort();                                                                                     \
-    }                                                                                              \
+#define FUZZ_CHECK(cond)                                                     \
+  do {                                                                       \
+    if (!(cond)) {                                                           \
+      fprintf(stderr, "%s:%d: broken law: %s\n", __FILE__, __LINE__, #cond); \
+      abort();                                                               \
+    }                                                                        \
   } while (0)

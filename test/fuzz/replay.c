@@ -89,11 +89,13 @@ static bool run_file(const char *path, uint64_t rng) {
   }
   buf_done(&input);
   int status = -1;
-  while (waitpid(pid, &status, 0) < 0 && errno == EINTR) { }
+  while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+  }
   if (status == 0) return true;
   Buf how = BUF_INIT;
   process_format_status(status, &how);
-  test_note("%s or a mutation of it: the target %s; run with FIRN_FUZZ_CRASH=FILE and this seed to keep the input", path, buf_cstr(&how));
+  test_note("%s or a mutation of it: the target %s; run with FIRN_FUZZ_CRASH=FILE and this seed to keep the input",
+            path, buf_cstr(&how));
   buf_done(&how);
   return false;
 }
