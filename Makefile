@@ -12,8 +12,9 @@ all: $(BUILD)/build.ninja ## build build/firn and the links in build/bin/
 $(BUILD)/build.ninja:
 	meson setup $(BUILD) --buildtype=release -Ddebug=true -Dprefix=$(PREFIX) -Dwerror=$(WERROR)
 
+# The other compiler, so that both see every line.
 build-asan/build.ninja:
-	meson setup build-asan -Doptimization=1 -Db_sanitize=address,undefined -Db_lundef=false -Dwerror=$(WERROR)
+	CC=clang meson setup build-asan -Doptimization=1 -Db_sanitize=address,undefined -Db_lundef=false -Dwerror=$(WERROR)
 
 build-fuzz/build.ninja:
 	CC=clang meson setup build-fuzz -Doptimization=1 -Dfuzz=true

@@ -16,9 +16,9 @@ typedef struct Arena {
 void arena_done(Arena *arena);
 void *arena_grow(Arena *arena, size_t size_bytes); // slow path of arena_alloc
 
-// 8-aligned, uninitialised, lives until arena_done.
+// 8-aligned, uninitialised, lives until arena_done; never NULL, not even for 0 bytes.
 static inline void *arena_alloc(Arena *arena, size_t size_bytes) {
-  size_bytes = (size_bytes + 7) & ~(size_t)7;
+  size_bytes = (size_bytes + !size_bytes + 7) & ~(size_t)7;
   if (UNLIKELY((size_t)(arena->end - arena->next) < size_bytes)) return arena_grow(arena, size_bytes);
   void *ptr = arena->next;
   arena->next += size_bytes;

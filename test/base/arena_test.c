@@ -23,6 +23,7 @@ TEST(objects_are_apart_and_aligned) {
 
 TEST(a_large_object_does_not_waste_the_chunk) {
   Arena arena = ARENA_INIT;
+  CHECK(arena_alloc(&arena, 0) != NULL);
   char *first = arena_alloc(&arena, 8);
   arena_alloc(&arena, 1 << 20);
   CHECK(arena_alloc(&arena, 8) == first + 8);
