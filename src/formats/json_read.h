@@ -34,7 +34,8 @@ typedef struct JsonRead {
   uint8_t state;
   uint64_t *stack; // owned: one bit a level, 1 for an object
   size_t stack_cap;
-  Buf scratch; // owned: a string that had escapes
+  Buf scratch;             // owned: a string that had escapes, or a number
+  const char *token_error; // why the last token is none
   // The value of the last event. `string` points into the text or the scratch: valid until the next call.
   Span string;
   bool boolean;

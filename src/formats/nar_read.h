@@ -45,16 +45,17 @@ typedef struct NarReadEvent {
 } NarReadEvent;
 
 typedef struct NarRead {
-  uint8_t state;
-  uint8_t field_len; // bytes gathered in `field`
-  uint8_t pad;       // padding bytes still to come
+  uint8_t state;      // what the grammar expects next
+  uint8_t phase;      // where inside of a string the input stopped
+  uint8_t length_len; // bytes gathered in `length`
+  uint8_t pad;        // padding bytes still to come
   bool executable;
-  uint32_t depth;    // open directories
-  uint64_t offset;   // bytes consumed
-  uint64_t left;     // bytes of the current string still to come
-  char field[24];    // the tag or length being gathered
-  Buf text;          // owned: the name or target being gathered
-  Buf names;         // owned: last entry name of each open directory, each followed by its length (u16)
+  uint32_t depth;  // open directories
+  uint64_t offset; // bytes consumed
+  uint64_t left;   // bytes of the current string still to come
+  uint8_t length[8];
+  Buf text;  // owned: a tag, name or target that came in pieces
+  Buf names; // owned: last entry name of each open directory, each followed by its length (uint16_t)
 } NarRead;
 
 void nar_read_init(NarRead *nar);
@@ -63,3 +64,6 @@ void nar_read_done(NarRead *nar);
 NarReadStatus nar_read_next(NarRead *nar, Span *input, NarReadEvent *ret, Err *err);
 // At the end of the input: false unless the archive is complete.
 MUST_CHECK bool nar_read_finish(const NarRead *nar, Err *err);
+
+// A name that may stand in an archive: 1..NAR_READ_NAME_MAX bytes, not "." or "..", no '/' or NUL.
+MUST_CHECK bool nar_read_check_name(Span name, Err *err);
