@@ -1,0 +1,289 @@
+// fetcher_git.c: trees of Git repositories, through the git program; see fetcher.h.
+//
+// Remote repositories are mirrored in $XDG_CACHE_HOME/firn/git/<hash of the URL>, a bare repository in which each wanted ref is fetched
+// once; local ones are read in place. The tree is written by `git archive`, with everything in attributes that would change contents
+// switched off (info/attributes of a throw-away git directory), so that what arrives is what was committed, as in Nix 2.26; export-ignore is
+// honoured when asked for. A local working tree with changes gives its tracked files as they are.
+#include "glue/fetcher.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "base/log.h"
+#include "base/process.h"
+
+void fetcher_git_tree_done(FetcherGitTree *tree) {
+  buf_done(&tree->store_path);
+  buf_done(&tree->rev);
+  buf_done(&tree->dirty_rev);
+}
+
+typedef struct Repo {
+  const FetcherGit *git;
+  Buf dir; // local: the working tree or bare repository; remote: the mirror
+  bool is_local;
+  bool is_dirty; // local working tree with changes, and no ref or rev was asked for
+  Buf scratch;   // removed at the end
+} Repo;
+
+static void repo_done(Repo *repo) {
+  Err ignored = ERR_INIT;
+  if (repo->scratch.len && !fs_remove_tree(buf_cstr(&repo->scratch), &ignored))
+    log_msg(LOG_INFO, "%s", err_message(&ignored));
+  err_done(&ignored);
+  buf_done(&repo->scratch);
+  buf_done(&repo->dir);
+}
+
+#define GIT_ARGS_MAX 24
+
+// Runs `git -C dir args...`; its standard output, without the last newline, in *ret (may be NULL).
+static bool git_run(const Repo *repo, const char *const *args, Buf *ret, bool *ret_failed, Err *err) {
+  const char *argv[GIT_ARGS_MAX + 1] = {"git", "-C", repo->dir.data};
+  size_t count = 3;
+  for (size_t i = 0; args[i]; i++) {
+    assert(count < GIT_ARGS_MAX);
+    argv[count++] = args[i];
+  }
+  ProcessSpec spec = PROCESS_SPEC_INIT;
+  spec.argv = argv;
+  Buf out CLEANUP(buf_done) = BUF_INIT, errors CLEANUP(buf_done) = BUF_INIT;
+  int status;
+  if (!process_run(&spec, &out, &errors, &status, err))
+    return err_wrap(err, "fetching Git repository '%.*s'", SPAN_ARG(repo->git->url));
+  if (ret_failed) *ret_failed = status != 0;
+  if (status != 0 && !ret_failed)
+    return err_set(err, ERR_IO, "fetching Git repository '%.*s': 'git %s' failed: %.*s", SPAN_ARG(repo->git->url),
+                   args[0], SPAN_ARG(span_trim(buf_span(&errors))));
+  if (ret) {
+    buf_put_span(ret, buf_span(&out));
+    if (ret->len && ret->data[ret->len - 1] == '\n') ret->len--;
+    buf_cstr(ret);
+  }
+  return true;
+}
+
+static bool open_local(Repo *repo, Span path, Err *err) {
+  repo->is_local = true;
+  fs_path_canon(SPAN("/"), path, &repo->dir);
+  if (!fs_exists(buf_cstr(&repo->dir)))
+    return err_set(err, ERR_NOT_FOUND, "path '%s' does not exist", buf_cstr(&repo->dir));
+  Buf bare CLEANUP(buf_done) = BUF_INIT, changes CLEANUP(buf_done) = BUF_INIT;
+  if (!git_run(repo, (const char *[]){"rev-parse", "--is-bare-repository", NULL}, &bare, NULL, err)) return false;
+  if (span_eq_cstr(buf_span(&bare), "true") || repo->git->rev.len || repo->git->ref.len) return true;
+  if (!git_run(repo, (const char *[]){"status", "--porcelain", "--untracked-files=no", NULL}, &changes, NULL, err))
+    return false;
+  repo->is_dirty = changes.len > 0;
+  return true;
+}
+
+static bool open_mirror(Repo *repo, Err *err) {
+  Hash hash;
+  Buf name CLEANUP(buf_done) = BUF_INIT;
+  const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+  if (!cache && !home)
+    return err_set(err, ERR_OTHER, "cannot tell the cache directory: neither XDG_CACHE_HOME nor HOME is set");
+  buf_put_cstr(&repo->dir, cache && *cache ? cache : home);
+  if (!cache || !*cache) buf_put_cstr(&repo->dir, "/.cache");
+  hash_of(HASH_SHA256, repo->git->url, &hash);
+  hash_format(&hash, HASH_FORMAT_NIX32, false, &name);
+  buf_printf(&repo->dir, "/firn/git/%s", buf_cstr(&name));
+  buf_cstr(&repo->dir);
+  if (fs_exists(repo->dir.data)) return true;
+  if (!fs_mkdir_all(repo->dir.data, 0777, err)) return false;
+  return git_run(repo, (const char *[]){"init", "--quiet", "--bare", NULL}, NULL, NULL, err);
+}
+
+static bool has_commit(Repo *repo, const char *rev, bool *ret, Err *err) {
+  Buf name CLEANUP(buf_done) = BUF_INIT;
+  bool failed;
+  buf_printf(&name, "%s^{commit}", rev);
+  if (!git_run(repo, (const char *[]){"cat-file", "-e", buf_cstr(&name), NULL}, NULL, &failed, err)) return false;
+  *ret = !failed;
+  return true;
+}
+
+// Fetches what is asked for into the mirror and finds the commit.
+static bool fetch_remote(Repo *repo, Buf *ret_rev, Err *err) {
+  const FetcherGit *git = repo->git;
+  Buf url CLEANUP(buf_done) = BUF_INIT, spec CLEANUP(buf_done) = BUF_INIT, rev CLEANUP(buf_done) = BUF_INIT;
+  buf_put_span(&url, git->url);
+  buf_put_span(&rev, git->rev);
+  bool have = false;
+  if (rev.len && !has_commit(repo, buf_cstr(&rev), &have, err)) return false;
+  if (!have) {
+    if (git->all_refs) buf_put_cstr(&spec, "refs/*:refs/*");
+    else if (git->ref.len) buf_printf(&spec, "+%.*s:refs/firn/wanted", SPAN_ARG(git->ref));
+    else if (rev.len) buf_printf(&spec, "+%s:refs/firn/wanted", buf_cstr(&rev));
+    else buf_put_cstr(&spec, "+HEAD:refs/firn/wanted");
+    log_msg(LOG_INFO, "fetching Git repository '%s'...", buf_cstr(&url));
+    const char *deep[] = {"fetch", "--quiet", "--force", "--", buf_cstr(&url), buf_cstr(&spec), NULL};
+    const char *flat[] = {"fetch", "--quiet", "--force", "--depth", "1", "--", buf_cstr(&url), buf_cstr(&spec), NULL};
+    if (!git_run(repo, git->shallow ? flat : deep, NULL, NULL, err)) return false;
+  }
+  if (!rev.len)
+    return git_run(repo, (const char *[]){"rev-parse", "--verify", "refs/firn/wanted^{commit}", NULL}, ret_rev, NULL,
+                   err);
+  if (!have && !has_commit(repo, buf_cstr(&rev), &have, err)) return false;
+  if (!have)
+    return err_set(err, ERR_NOT_FOUND,
+                   "Cannot find Git revision '%s' in ref '%.*s' of repository '%s'! Please make sure that the rev "
+                   "exists on the ref you've specified or add allRefs = true;",
+                   buf_cstr(&rev), SPAN_ARG(git->ref), buf_cstr(&url));
+  buf_put_span(ret_rev, buf_span(&rev));
+  return true;
+}
+
+static bool find_local_rev(Repo *repo, Buf *ret_rev, Err *err) {
+  const FetcherGit *git = repo->git;
+  Buf name CLEANUP(buf_done) = BUF_INIT;
+  if (git->rev.len) buf_put_span(&name, git->rev);
+  else if (git->ref.len) buf_put_span(&name, git->ref);
+  else buf_put_cstr(&name, "HEAD");
+  buf_put_cstr(&name, "^{commit}");
+  return git_run(repo, (const char *[]){"rev-parse", "--verify", "--end-of-options", buf_cstr(&name), NULL}, ret_rev,
+                 NULL, err);
+}
+
+// A git directory that borrows the objects of the repository and switches conversions off.
+static bool make_plain_dir(Repo *repo, bool export_ignore, Buf *ret, Err *err) {
+  Buf objects CLEANUP(buf_done) = BUF_INIT, file CLEANUP(buf_done) = BUF_INIT, text CLEANUP(buf_done) = BUF_INIT;
+  fs_path_join(ret, buf_span(&repo->scratch), SPAN("git"));
+  Repo plain = {.git = repo->git, .dir = *ret};
+  if (!fs_mkdir_all(buf_cstr(ret), 0700, err)) return false;
+  plain.dir = *ret;
+  if (!git_run(repo, (const char *[]){"rev-parse", "--path-format=absolute", "--git-path", "objects", NULL}, &objects,
+               NULL, err) ||
+      !git_run(&plain, (const char *[]){"init", "--quiet", "--bare", NULL}, NULL, NULL, err))
+    return false;
+  fs_path_join(&file, buf_span(ret), SPAN("objects/info/alternates"));
+  buf_put_char(&objects, '\n');
+  if (!fs_write_file_atomic(buf_cstr(&file), buf_span(&objects), 0600, false, err)) return false;
+  buf_clear(&file);
+  fs_path_join(&file, buf_span(ret), SPAN("info"));
+  if (!fs_mkdir_all(buf_cstr(&file), 0700, err)) return false;
+  buf_put_cstr(&file, "/attributes");
+  buf_put_cstr(&text, "* -text -eol -ident -filter -working-tree-encoding -export-subst");
+  buf_put_cstr(&text, export_ignore ? "\n" : " -export-ignore\n");
+  return fs_write_file_atomic(buf_cstr(&file), buf_span(&text), 0600, false, err);
+}
+
+static bool run_tar(const char *const *argv, Err *err) {
+  ProcessSpec spec = PROCESS_SPEC_INIT;
+  spec.argv = argv;
+  Buf out CLEANUP(buf_done) = BUF_INIT, errors CLEANUP(buf_done) = BUF_INIT;
+  int status;
+  if (!process_run(&spec, &out, &errors, &status, err)) return false;
+  return status == 0 || err_set(err, ERR_IO, "copying a Git tree: %.*s", SPAN_ARG(span_trim(buf_span(&errors))));
+}
+
+static bool extract(Repo *repo, const char *rev, Buf *ret_tree, Err *err) {
+  Buf plain_dir CLEANUP(buf_done) = BUF_INIT, archive CLEANUP(buf_done) = BUF_INIT;
+  if (!make_plain_dir(repo, repo->git->export_ignore, &plain_dir, err)) return false;
+  fs_path_join(&archive, buf_span(&repo->scratch), SPAN("tree.tar"));
+  fs_path_join(ret_tree, buf_span(&repo->scratch), SPAN("tree"));
+  if (!fs_mkdir_all(buf_cstr(ret_tree), 0700, err)) return false;
+  Repo plain = {.git = repo->git, .dir = plain_dir};
+  if (!git_run(&plain, (const char *[]){"archive", "--format=tar", "--output", buf_cstr(&archive), rev, NULL}, NULL,
+               NULL, err))
+    return false;
+  const char *tar[] = {
+      "tar", "--extract", "--no-same-owner", "--file", buf_cstr(&archive), "--directory", buf_cstr(ret_tree), NULL};
+  return run_tar(tar, err);
+}
+
+// Tracked files of a working tree with changes.
+static bool copy_tracked(Repo *repo, Buf *ret_tree, Err *err) {
+  fs_path_join(ret_tree, buf_span(&repo->scratch), SPAN("tree"));
+  if (!fs_mkdir_all(buf_cstr(ret_tree), 0700, err)) return false;
+  Buf list CLEANUP(buf_done) = BUF_INIT, names CLEANUP(buf_done) = BUF_INIT, top CLEANUP(buf_done) = BUF_INIT;
+  if (!git_run(repo, (const char *[]){"rev-parse", "--show-toplevel", NULL}, &top, NULL, err) ||
+      !git_run(repo, (const char *[]){"ls-files", "-z", "--full-name", ":/", NULL}, &list, NULL, err))
+    return false;
+  // Deleted files are still listed.
+  for (Span rest = buf_span(&list), name; span_split(&rest, 0, &name) || name.len;) {
+    Buf path CLEANUP(buf_done) = BUF_INIT;
+    fs_path_join(&path, buf_span(&top), name);
+    if (!name.len || !fs_exists(buf_cstr(&path))) continue;
+    buf_put_span(&names, name);
+    buf_put_char(&names, 0);
+  }
+  Buf file CLEANUP(buf_done) = BUF_INIT, archive CLEANUP(buf_done) = BUF_INIT;
+  fs_path_join(&file, buf_span(&repo->scratch), SPAN("names"));
+  fs_path_join(&archive, buf_span(&repo->scratch), SPAN("tree.tar"));
+  if (!fs_write_file_atomic(buf_cstr(&file), buf_span(&names), 0600, false, err)) return false;
+  // --directory counts for the names that follow it.
+  const char *create[] = {"tar",         "--create",     "--no-recursion", "--file",       buf_cstr(&archive),
+                          "--directory", buf_cstr(&top), "--null",         "--files-from", buf_cstr(&file),
+                          NULL};
+  const char *unpack[] = {
+      "tar", "--extract", "--no-same-owner", "--file", buf_cstr(&archive), "--directory", buf_cstr(ret_tree), NULL};
+  return run_tar(create, err) && run_tar(unpack, err);
+}
+
+static bool read_number(Repo *repo, const char *const *args, int64_t *ret, Err *err) {
+  Buf text CLEANUP(buf_done) = BUF_INIT;
+  if (!git_run(repo, args, &text, NULL, err)) return false;
+  return span_parse_i64(span_trim(buf_span(&text)), ret) ||
+         err_set(err, ERR_OTHER, "git %s gave '%s' instead of a number", args[0], buf_cstr(&text));
+}
+
+static bool describe(Repo *repo, const char *rev, FetcherGitTree *ret, Err *err) {
+  int64_t count = 0;
+  if (!read_number(repo, (const char *[]){"log", "-1", "--format=%ct", rev, NULL}, &ret->last_modified, err))
+    return false;
+  Buf shallow CLEANUP(buf_done) = BUF_INIT;
+  if (repo->git->shallow || repo->is_dirty) return true;
+  if (!git_run(repo, (const char *[]){"rev-parse", "--is-shallow-repository", NULL}, &shallow, NULL, err)) return false;
+  if (span_eq_cstr(buf_span(&shallow), "true"))
+    return err_set(err, ERR_OTHER,
+                   "'%.*s' is a shallow Git repository, but shallow repositories are only allowed when `shallow = "
+                   "true;` is specified",
+                   SPAN_ARG(repo->git->url));
+  if (!read_number(repo, (const char *[]){"rev-list", "--count", rev, NULL}, &count, err)) return false;
+  ret->rev_count = (uint64_t)count;
+  ret->has_rev_count = true;
+  return true;
+}
+
+static bool find_rev(Repo *repo, FetcherGitTree *ret, Err *err) {
+  if (!repo->is_local) return fetch_remote(repo, &ret->rev, err);
+  if (!repo->is_dirty) return find_local_rev(repo, &ret->rev, err);
+  log_warn("Git tree '%s' is dirty", buf_cstr(&repo->dir));
+  if (!find_local_rev(repo, &ret->dirty_rev, err)) return false;
+  buf_cstr(&ret->dirty_rev);
+  return true;
+}
+
+bool fetcher_git(StoreIo *io, const FetcherGit *git, FetcherGitTree *ret, Err *err) {
+  Repo repo CLEANUP(repo_done) = {.git = git};
+  Span url = git->url;
+  bool is_path = span_has_prefix(url, SPAN("/")) || span_has_prefix(url, SPAN("file://"));
+  if (git->submodules) return err_set(err, ERR_OTHER, "fetching Git submodules is not supported");
+  if (is_path ? !open_local(&repo, span_has_prefix(url, SPAN("/")) ? url : span_from(url, 7), err)
+              : !open_mirror(&repo, err))
+    return false;
+
+  Store *store;
+  Buf tree CLEANUP(buf_done) = BUF_INIT, prefix CLEANUP(buf_done) = BUF_INIT;
+  buf_printf(&prefix, "%ld-git", (long)getpid());
+  if (!find_rev(&repo, ret, err) || !store_io_store(io, &store, err) ||
+      !fs_make_temp_dir(store_tmp_dir(store), buf_cstr(&prefix), &repo.scratch, err))
+    return false;
+  const char *commit = repo.is_dirty ? buf_cstr(&ret->dirty_rev) : buf_cstr(&ret->rev);
+  if (!describe(&repo, commit, ret, err)) return false;
+  if (repo.is_dirty ? !copy_tracked(&repo, &tree, err) : !extract(&repo, commit, &tree, err)) return false;
+  if (repo.is_dirty) buf_put_cstr(&ret->dirty_rev, "-dirty");
+
+  StorePath path;
+  StoreAddOptions options = STORE_ADD_OPTIONS_INIT;
+  options.no_stat_cache = true;
+  if (!source_hash_path(buf_cstr(&tree), CA_NAR, NULL, ret->nar_sha256, err) ||
+      !store_add_path(store, git->name, buf_cstr(&tree), &options, &path, err))
+    return false;
+  store_format_path(store, &path, &ret->store_path);
+  access_check_allow(store_io_access(io), buf_span(&ret->store_path));
+  return true;
+}
