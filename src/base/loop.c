@@ -55,8 +55,7 @@ uint64_t loop_now_ns(void) {
 // --- timers: a binary heap whose elements know their place, so that any of them can be removed
 
 static bool timer_before(const LoopSource *a, const LoopSource *b) {
-  return a->deadline_ns != b->deadline_ns ? a->deadline_ns < b->deadline_ns
-                                          : a->sequence < b->sequence;
+  return a->deadline_ns != b->deadline_ns ? a->deadline_ns < b->deadline_ns : a->sequence < b->sequence;
 }
 
 static void heap_put(Loop *loop, size_t i, LoopSource *source) {
@@ -74,8 +73,7 @@ static void heap_up(Loop *loop, size_t i) {
 static void heap_down(Loop *loop, size_t i) {
   LoopSource *source = loop->heap[i];
   for (size_t child; (child = 2 * i + 1) < loop->heap_count; i = child) {
-    if (child + 1 < loop->heap_count && timer_before(loop->heap[child + 1], loop->heap[child]))
-      child++;
+    if (child + 1 < loop->heap_count && timer_before(loop->heap[child + 1], loop->heap[child])) child++;
     if (!timer_before(loop->heap[child], source)) break;
     heap_put(loop, i, loop->heap[child]);
   }
@@ -97,12 +95,7 @@ static void heap_remove(Loop *loop, LoopSource *source) {
 
 static LoopSource *source_new(Loop *loop, SourceKind kind, void *ctx) {
   LoopSource *source = mem_alloc_zero(sizeof *source);
-  *source = (LoopSource){.loop = loop,
-                         .kind = kind,
-                         .ctx = ctx,
-                         .fd = -1,
-                         .process = {-1, -1},
-                         .heap_index = SIZE_MAX};
+  *source = (LoopSource){.loop = loop, .kind = kind, .ctx = ctx, .fd = -1, .process = {-1, -1}, .heap_index = SIZE_MAX};
   source->next = loop->sources;
   if (source->next) source->next->prev = source;
   loop->sources = source;
@@ -116,10 +109,8 @@ void loop_remove(LoopSource *source) {
   if (source->fd >= 0) epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, source->fd, NULL);
   if (source->kind == SOURCE_CHILD) fs_close_fd(&source->process.pidfd);
   heap_remove(loop, source);
-  if (source->prev)
-    source->prev->next = source->next;
-  else
-    loop->sources = source->next;
+  if (source->prev) source->prev->next = source->next;
+  else loop->sources = source->next;
   if (source->next) source->next->prev = source->prev;
   source->next = loop->dead;
   loop->dead = source;
@@ -141,8 +132,7 @@ static bool watch(Loop *loop, LoopSource *source, int fd, uint32_t events, Err *
   return true;
 }
 
-bool loop_add_fd(Loop *loop, int fd, uint32_t events, LoopFdFn fn, void *ctx, LoopSource **ret,
-                 Err *err) {
+bool loop_add_fd(Loop *loop, int fd, uint32_t events, LoopFdFn fn, void *ctx, LoopSource **ret, Err *err) {
   LoopSource *source = source_new(loop, SOURCE_FD, ctx);
   source->fd_fn = fn;
   if (!watch(loop, source, fd, events, err)) {
@@ -164,8 +154,7 @@ LoopSource *loop_add_timer(Loop *loop, uint64_t deadline_ns, LoopTimerFn fn, voi
   return source;
 }
 
-bool loop_add_child(Loop *loop, Process process, LoopChildFn fn, void *ctx, LoopSource **ret,
-                    Err *err) {
+bool loop_add_child(Loop *loop, Process process, LoopChildFn fn, void *ctx, LoopSource **ret, Err *err) {
   LoopSource *source = source_new(loop, SOURCE_CHILD, ctx);
   source->child_fn = fn;
   if (!watch(loop, source, process.pidfd, EPOLLIN, err)) {
@@ -279,8 +268,7 @@ bool loop_new(Loop **ret, Err *err) {
   loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
   loop->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
-  if (loop->epoll_fd < 0 || loop->wake_fd < 0 ||
-      epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, loop->wake_fd, &event) != 0) {
+  if (loop->epoll_fd < 0 || loop->wake_fd < 0 || epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, loop->wake_fd, &event) != 0) {
     err_set_errno(err, errno, "creating an event loop");
     loop_free(loop);
     return false;

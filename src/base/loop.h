@@ -20,8 +20,7 @@ typedef struct Loop Loop;
 // children, after it was called.
 typedef struct LoopSource LoopSource;
 
-typedef void (*LoopFdFn)(
-    void *ctx, uint32_t events); // EPOLLIN | EPOLLOUT | EPOLLHUP | EPOLLERR, as from epoll
+typedef void (*LoopFdFn)(void *ctx, uint32_t events); // EPOLLIN | EPOLLOUT | EPOLLHUP | EPOLLERR, as from epoll
 typedef void (*LoopTimerFn)(void *ctx);
 typedef void (*LoopChildFn)(void *ctx, int status, const struct rusage *usage); // as from wait4
 typedef void (*LoopPostFn)(void *ctx);
@@ -32,15 +31,13 @@ MUST_CHECK bool loop_new(Loop **ret, Err *err);
 void loop_free(Loop *loop);
 
 // Level-triggered. The descriptor stays the caller's and must be open until loop_remove.
-MUST_CHECK bool loop_add_fd(Loop *loop, int fd, uint32_t events, LoopFdFn fn, void *ctx,
-                            LoopSource **ret, Err *err);
+MUST_CHECK bool loop_add_fd(Loop *loop, int fd, uint32_t events, LoopFdFn fn, void *ctx, LoopSource **ret, Err *err);
 // Calls once, at or after `deadline_ns` of loop_now_ns. Timers of one round fire in the order of
 // their deadlines.
 LoopSource *loop_add_timer(Loop *loop, uint64_t deadline_ns, LoopTimerFn fn, void *ctx);
 // Waits for the child by its pidfd, reaps it, closes the pidfd (which becomes the loop's) and calls
 // once.
-MUST_CHECK bool loop_add_child(Loop *loop, Process process, LoopChildFn fn, void *ctx,
-                               LoopSource **ret, Err *err);
+MUST_CHECK bool loop_add_child(Loop *loop, Process process, LoopChildFn fn, void *ctx, LoopSource **ret, Err *err);
 // NULL is allowed. For a child that has not ended, the pidfd is closed and the process is left to
 // the caller.
 void loop_remove(LoopSource *source);

@@ -59,15 +59,13 @@ static void start_thread(Pool *pool) {
   sigset_t all, former;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &former);
-  if (pthread_create(&pool->threads[pool->thread_count], NULL, pool_thread, pool) == 0)
-    pool->thread_count++;
+  if (pthread_create(&pool->threads[pool->thread_count], NULL, pool_thread, pool) == 0) pool->thread_count++;
   pthread_sigmask(SIG_SETMASK, &former, NULL);
 }
 
 void pool_submit(Pool *pool, PoolFn fn, void *ctx) {
   pthread_mutex_lock(&pool->lock);
-  if (pool->idle_count <= pool->queued_count && pool->thread_count < pool->thread_max)
-    start_thread(pool);
+  if (pool->idle_count <= pool->queued_count && pool->thread_count < pool->thread_max) start_thread(pool);
   if (pool->thread_count == 0) {
     pthread_mutex_unlock(&pool->lock);
     fn(ctx);

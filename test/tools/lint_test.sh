@@ -167,6 +167,13 @@ test_build() {
   finds 'src/base/lost.c:1: build: is not named in src/base/meson.build' "tools/setup does not install the dependency 'libfoo'"
 }
 
+test_references() {
+  make_tree
+  add '// Test: test/base/noun_test.c, and see src/base/noun.h.'
+  finds 'noun.c:9: references: there is no test/base/noun_test.c'
+  [ "$(grep -c references <<< "$out")" = 1 ] || fail "more than one finding: $out"
+}
+
 test_scripts() {
   make_tree
   printf '#!/bin/sh\nif true\n' > tools/broken
