@@ -51,6 +51,8 @@ Value eval_error_type(Vm *vm, PosId pos, const char *expected, Value found);
 Value eval_error_from_err(Vm *vm, EvalErrorKind kind, PosId pos, Err *err);
 // Adds a frame to the pending error.
 void eval_error_trace(Vm *vm, PosId pos, const char *fmt, ...) PRINTF_LIKE(3, 4);
+// The same with a text of the program (addErrorContext): shown without --show-trace too.
+void eval_error_trace_always(Vm *vm, PosId pos, Span text);
 // The best matches of `name` among `candidates` by edit distance, as Nix chooses and words them, into error->suggestions.
 void eval_error_suggest(Vm *vm, Span name, const Span *candidates, size_t count);
 EvalError *eval_error_pending(Vm *vm); // NULL when none

@@ -32,5 +32,5 @@ PosId pos_of(const PosSource *source, uint32_t offset);
 const PosSource *pos_source(const PosTable *table, PosId pos);
 // False for 0, an unknown position, or a text that cannot be read (then *ret has the source and line 0).
 bool pos_resolve(PosTable *table, PosId pos, Pos *ret);
-// Text of a 1-based line without its newline; empty when there is none.
+// Text of a 1-based line without its newline; NULL data when there is none.
 Span pos_line(PosTable *table, const PosSource *source, uint32_t line);

@@ -1,0 +1,40 @@
+// builtin.c: argument checks of the table of builtins.
+#include "eval/builtin.h"
+
+#include "eval/vm.h"
+
+static bool builtin_expect_number(Vm *vm, Value v, const char *context) {
+  if (value_is_int(v) || value_is_float(v)) return true;
+  eval_error_type(vm, 0, "a float", v);
+  if (context) eval_error_trace(vm, 0, "%s", context);
+  return false;
+}
+
+bool builtin_check_arg(Vm *vm, const Builtin *builtin, unsigned index, Value arg) {
+  if (!builtin->types || index >= strlen(builtin->types)) return true;
+  const char *context = builtin->contexts[index];
+  switch (builtin->types[index]) {
+  case 'i': return vm_expect_int(vm, arg, context);
+  case 'n': return builtin_expect_number(vm, arg, context);
+  case 'b': return vm_expect_bool(vm, arg, context);
+  case 's': return vm_expect_string_no_context(vm, arg, context);
+  case 'S': return vm_expect_string(vm, arg, context);
+  case 'a': return vm_expect_attrs(vm, arg, context);
+  case 'l': return vm_expect_list(vm, arg, context);
+  case 'f': return vm_expect_function(vm, arg, context);
+  default: return true;
+  }
+}
+
+void builtin_blame(Vm *vm, const Builtin *builtin, const Value *args, unsigned failed) {
+  EvalError *error = eval_error_take(vm);
+  for (unsigned i = 0; i < failed; i++) {
+    Value arg = value_follow(args[i]);
+    if (!(builtin->strict >> i & 1) || !value_is_whnf(arg)) continue;
+    if (builtin_check_arg(vm, builtin, i, arg)) continue;
+    eval_error_free(error); // the type error is pending now
+    return;
+  }
+  eval_error_restore(vm, error);
+  if (builtin->contexts[failed]) eval_error_trace(vm, 0, "%s", builtin->contexts[failed]);
+}

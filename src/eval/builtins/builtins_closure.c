@@ -1,0 +1,211 @@
+// builtins_closure.c: builtins.genericClosure.
+//
+// The keys that were seen are a hash table while they are all strings, all paths or all integers, which they are in practice. As soon as
+// one is of another type they become a sorted list, searched with Nix's `<`, which also reports what cannot be compared.
+#include <stdlib.h>
+
+#include "eval/builtins/builtins_util.h"
+#include "eval/builtins/registry.h"
+
+#define QUEUE_MIN 16
+#define TABLE_MIN 32
+
+enum {
+  ARGUMENT,
+  FRAME,
+  OPERATOR,
+  QUEUE, // elements in order of arrival; [HEAD, TAIL) wait
+  HEAD_,
+  TAIL,
+  RESULT, // list with room; RESULT_COUNT items
+  RESULT_COUNT,
+  KIND,      // of the keys
+  KEYS,      // hash table (free entries are null), or the sorted list with room
+  KEY_COUNT,
+  KEY,
+  LOW,
+  HIGH,
+  NEW, // list that the operator returned
+  I,
+  SLOT_COUNT
+};
+
+typedef enum KeyKind { KEYS_NONE, KEYS_STRING, KEYS_PATH, KEYS_INT, KEYS_SORTED } KeyKind;
+
+static KeyKind key_kind(Value v) {
+  return value_is_string(v) ? KEYS_STRING : value_is_path(v) ? KEYS_PATH : value_is_int(v) ? KEYS_INT : KEYS_SORTED;
+}
+
+// Appends to a list with room.
+static void push_item(Native *n, unsigned list_slot, unsigned count_slot, Value v) {
+  size_t count = (size_t)native_get(n, count_slot), cap = list_count(n->slot[list_slot]);
+  if (count == cap) {
+    Value wider = scratch_new(n->vm, cap < QUEUE_MIN ? QUEUE_MIN : cap * 2);
+    if (count) memcpy(list_items(n->vm, wider), list_items(n->vm, n->slot[list_slot]), count * sizeof(Value));
+    n->slot[list_slot] = wider;
+  }
+  list_set(n->vm, n->slot[list_slot], count, v);
+  native_add(n, count_slot, 1);
+}
+
+static uint64_t key_hash(Value key) {
+  uint64_t h = value_is_int(key) ? (uint64_t)value_get_int(key) : span_hash(str_span(key));
+  return h * UINT64_C(0x9E3779B97F4A7C15) >> 16;
+}
+
+static bool key_equal(Value a, Value b) {
+  return value_is_int(a) ? value_get_int(a) == value_get_int(b) : span_eq(str_span(a), str_span(b));
+}
+
+// The entry of `key`, or the free one where it belongs.
+static size_t table_find(const Value *table, size_t mask, Value key) {
+  size_t i = key_hash(key) & mask;
+  while (table[i] != VALUE_NULL && !key_equal(table[i], key)) i = (i + 1) & mask;
+  return i;
+}
+
+static void table_grow(Native *n) {
+  size_t old_count = list_count(n->slot[KEYS]), count = old_count ? old_count * 2 : TABLE_MIN;
+  Value table = scratch_new(n->vm, count), *items = list_items(n->vm, table);
+  const Value *old = old_count ? list_items(n->vm, n->slot[KEYS]) : NULL;
+  for (size_t i = 0; i < old_count; i++)
+    if (old[i] != VALUE_NULL) items[table_find(items, count - 1, old[i])] = old[i];
+  n->slot[KEYS] = table;
+}
+
+// False when it was there.
+static bool table_add(Native *n, Value key) {
+  if (((size_t)native_get(n, KEY_COUNT) + 1) * 2 > list_count(n->slot[KEYS])) table_grow(n);
+  const Value *table = list_items(n->vm, n->slot[KEYS]);
+  size_t i = table_find(table, list_count(n->slot[KEYS]) - 1, key);
+  if (table[i] != VALUE_NULL) return false;
+  list_set(n->vm, n->slot[KEYS], i, key);
+  native_add(n, KEY_COUNT, 1);
+  return true;
+}
+
+static int compare_integers(const void *a, const void *b) {
+  int64_t x = value_get_int(*(const Value *)a), y = value_get_int(*(const Value *)b);
+  return (x > y) - (x < y);
+}
+
+// From table to sorted list, when a key of another type comes. Only integers can be compared with another type (floats); other tables
+// become a list of one item, enough to name both types in the error.
+static void sort_table(Native *n) {
+  Value table = n->slot[KEYS];
+  size_t cap = list_count(table), count = 0;
+  bool ints = native_get(n, KIND) == KEYS_INT;
+  const Value *old = cap ? list_items(n->vm, table) : NULL;
+  Value sorted = scratch_new(n->vm, cap + QUEUE_MIN), *items = list_items(n->vm, sorted);
+  for (size_t i = 0; i < cap && (ints || !count); i++)
+    if (old[i] != VALUE_NULL) items[count++] = old[i];
+  if (ints) qsort(items, count, sizeof *items, compare_integers);
+  n->slot[KEYS] = sorted;
+  native_set(n, KEY_COUNT, (int64_t)count);
+  native_set(n, KIND, KEYS_SORTED);
+}
+
+static void insert_sorted(Native *n, size_t at, Value key) {
+  push_item(n, KEYS, KEY_COUNT, VALUE_NULL);
+  for (size_t i = (size_t)native_get(n, KEY_COUNT) - 1; i > at; i--)
+    list_set(n->vm, n->slot[KEYS], i, list_get(n->vm, n->slot[KEYS], i - 1));
+  list_set(n->vm, n->slot[KEYS], at, key);
+}
+
+static bool missing_attr(Native *n, Value set, Sym name, const char *frame) {
+  if (attrs_has(set, name)) return false;
+  eval_error(n->vm, EVAL_ERROR_MISSING, 0, "attribute '%.*s' missing", SPAN_ARG(symbol_text(n->vm->symbols, name)));
+  eval_error_trace(n->vm, 0, "%s", frame);
+  return true;
+}
+
+#define CONTEXT_START "while evaluating the 'startSet' attribute passed as argument to builtins.genericClosure"
+#define CONTEXT_OPERATOR "while evaluating the 'operator' attribute passed as argument to builtins.genericClosure"
+#define CONTEXT_ELEMENT "while evaluating one of the elements generated by (or initially passed to) builtins.genericClosure"
+#define CONTEXT_RETURN "while evaluating the return value of the `operator` passed to builtins.genericClosure"
+#define CONTEXT_COMPARE "while comparing the `key` attributes of two genericClosure elements"
+
+static Step closure_step(Native *n) {
+  NATIVE_BEGIN(n);
+  if (!expect_attrs(n->vm, n->slot[ARGUMENT], ARG1 "genericClosure")) return STEP_ERROR;
+  if (missing_attr(n, n->slot[ARGUMENT], SYM_start_set, "in the attrset passed as argument to builtins.genericClosure")) return STEP_ERROR;
+  NATIVE_FORCE_FOR(n, attrs_get(n->vm, n->slot[ARGUMENT], SYM_start_set), FRAME, CONTEXT_START);
+  if (!expect_list(n->vm, n->result, CONTEXT_START)) return STEP_ERROR;
+  if (n->result == VALUE_EMPTY_LIST) NATIVE_RETURN(n, VALUE_EMPTY_LIST);
+  n->slot[QUEUE] = list_from(n->vm, list_items(n->vm, n->result), list_count(n->result));
+  native_set(n, HEAD_, 0);
+  native_set(n, TAIL, (int64_t)list_count(n->result));
+  if (missing_attr(n, n->slot[ARGUMENT], SYM_operator_, "in the attrset passed as argument to builtins.genericClosure")) return STEP_ERROR;
+  NATIVE_FORCE_FOR(n, attrs_get(n->vm, n->slot[ARGUMENT], SYM_operator_), FRAME, CONTEXT_OPERATOR);
+  n->slot[OPERATOR] = n->result;
+  if (!expect_function(n->vm, n->slot[OPERATOR], CONTEXT_OPERATOR)) return STEP_ERROR;
+  n->slot[RESULT] = n->slot[KEYS] = VALUE_EMPTY_LIST;
+  native_set(n, RESULT_COUNT, 0);
+  native_set(n, KEY_COUNT, 0);
+  native_set(n, KIND, KEYS_NONE);
+
+  for (; native_get(n, HEAD_) < native_get(n, TAIL); native_add(n, HEAD_, 1)) {
+    NATIVE_FORCE_FOR(n, list_get(n->vm, n->slot[QUEUE], (size_t)native_get(n, HEAD_)), FRAME, CONTEXT_ELEMENT);
+    if (!expect_attrs(n->vm, n->result, CONTEXT_ELEMENT)) return STEP_ERROR;
+    list_set(n->vm, n->slot[QUEUE], (size_t)native_get(n, HEAD_), n->result);
+    if (missing_attr(n, n->result, SYM_key, "in one of the attrsets generated by (or initially passed to) builtins.genericClosure")) return STEP_ERROR;
+    NATIVE_FORCE(n, attrs_get(n->vm, n->result, SYM_key));
+    n->slot[KEY] = n->result;
+    if (native_get(n, KIND) == KEYS_NONE && key_kind(n->slot[KEY]) != KEYS_SORTED) native_set(n, KIND, key_kind(n->slot[KEY]));
+    if (native_get(n, KIND) != KEYS_SORTED && native_get(n, KIND) != (int64_t)key_kind(n->slot[KEY])) sort_table(n);
+    if (native_get(n, KIND) != KEYS_SORTED) {
+      if (!table_add(n, n->slot[KEY])) continue;
+    } else {
+      native_set(n, LOW, 0);
+      native_set(n, HIGH, native_get(n, KEY_COUNT));
+      while (native_get(n, LOW) < native_get(n, HIGH)) {
+        n->args[0] = n->slot[KEY];
+        n->args[1] = list_get(n->vm, n->slot[KEYS], (size_t)(native_get(n, LOW) + native_get(n, HIGH)) / 2);
+        n->slot[FRAME] = value_raw_ptr(CONTEXT_COMPARE);
+        NATIVE_PUSH(n, &native_compare);
+        n->slot[FRAME] = value_raw(0);
+        if (value_small_int(n->result) == 0) break;
+        if (value_small_int(n->result) < 0) native_set(n, HIGH, (native_get(n, LOW) + native_get(n, HIGH)) / 2);
+        else native_set(n, LOW, (native_get(n, LOW) + native_get(n, HIGH)) / 2 + 1);
+      }
+      if (native_get(n, LOW) < native_get(n, HIGH)) continue;
+      insert_sorted(n, (size_t)native_get(n, LOW), n->slot[KEY]);
+    }
+    push_item(n, RESULT, RESULT_COUNT, list_get(n->vm, n->slot[QUEUE], (size_t)native_get(n, HEAD_)));
+    NATIVE_CALL1(n, n->slot[OPERATOR], list_get(n->vm, n->slot[QUEUE], (size_t)native_get(n, HEAD_)));
+    if (!expect_list(n->vm, n->result, CONTEXT_RETURN)) return STEP_ERROR;
+    n->slot[NEW] = n->result;
+    for (native_set(n, I, 0); (size_t)native_get(n, I) < list_count(n->slot[NEW]); native_add(n, I, 1)) {
+      NATIVE_FORCE(n, list_get(n->vm, n->slot[NEW], (size_t)native_get(n, I)));
+      push_item(n, QUEUE, TAIL, n->result);
+    }
+  }
+  NATIVE_RETURN(n, list_from(n->vm, list_items(n->vm, n->slot[RESULT]), (size_t)native_get(n, RESULT_COUNT)));
+  NATIVE_END;
+}
+
+static void closure_trace(Native *n) {
+  trace_slot(n, FRAME);
+}
+
+static void closure_sparks(Native *n, SparkSink *sink) {
+  if (native_get(n, TAIL) == 0 || !value_is_list(n->slot[QUEUE])) return;
+  for (int64_t i = native_get(n, HEAD_) + 1; i < native_get(n, TAIL); i++)
+    spark_add(sink, list_get(n->vm, n->slot[QUEUE], (size_t)i));
+}
+
+static const NativeDef closure_native = {.name = "genericClosure", .step = closure_step, .arg_count = 1, .slot_count = SLOT_COUNT,
+                                         .trace = closure_trace, .sparks = closure_sparks};
+
+static const Builtin rows[] = {
+    {"genericClosure", 1, 1, 0, NULL, &closure_native, "attrset",
+     "Return the transitive closure of a relation as a list of sets. `startSet` is the list of sets to begin with, and `operator` is a "
+     "function from a set to the list of sets that it leads to. Every set has an attribute `key`, a value that can be compared; of sets with "
+     "equal keys only the first one is taken. `operator` is called once for each set of the result, in its order (breadth first).\n\n"
+     "```nix\nbuiltins.genericClosure {\n  startSet = [ { key = 5; } ];\n  operator = { key }: [\n"
+     "    { key = if (key / 2) * 2 == key then key / 2 else 3 * key + 1; }\n  ];\n}\n```\n\n"
+     "lists the keys 5, 16, 8, 4, 2 and 1.",
+     "a", {ARG1 "genericClosure"}},
+};
+
+const BuiltinTable builtins_closure_table = {rows, ARRAY_LEN(rows)};

@@ -1,0 +1,363 @@
+// eval_error.c: the pending error and its text. The layout follows showErrorInfo in libutil/error.cc of Nix 2.26, the choice of
+// suggestions libutil/suggestions.cc.
+#include "eval/eval_error.h"
+
+#include <stdlib.h>
+
+#include "base/map.h"
+#include "base/mem.h"
+#include "eval/print.h"
+#include "eval/str.h"
+#include "eval/vm.h"
+
+#define SUGGESTION_LIMIT 5
+#define SUGGESTION_MAX_DISTANCE 2
+
+#define COLOUR_ERROR "\033[31;1m"
+#define COLOUR_WARNING "\033[35;1m"
+#define COLOUR_AT "\033[34;1m"
+#define COLOUR_OFF "\033[0m"
+
+static EvalError *eval_error_new(EvalErrorKind kind, PosId pos) {
+  EvalError *e = mem_alloc_zero(sizeof *e);
+  e->kind = kind;
+  e->cause = ERR_EVAL;
+  e->pos = pos;
+  return e;
+}
+
+static void eval_error_set(Vm *vm, EvalError *error) {
+  eval_error_free(vm->error);
+  vm->error = error;
+}
+
+Value eval_error(Vm *vm, EvalErrorKind kind, PosId pos, const char *fmt, ...) {
+  EvalError *e = eval_error_new(kind, pos);
+  va_list args;
+  va_start(args, fmt);
+  buf_vprintf(&e->message, fmt, args);
+  va_end(args);
+  eval_error_set(vm, e);
+  return VALUE_ERROR;
+}
+
+Value eval_error_type(Vm *vm, PosId pos, const char *expected, Value found) {
+  EvalError *e = eval_error_new(EVAL_ERROR_TYPE, pos);
+  buf_printf(&e->message, "expected %s but found %s: ", expected, eval_error_type_phrase(vm, found));
+  print_value(vm, found, &print_options_error, VALUE_ABSENT, &e->message);
+  eval_error_set(vm, e);
+  return VALUE_ERROR;
+}
+
+Value eval_error_from_err(Vm *vm, EvalErrorKind kind, PosId pos, Err *err) {
+  EvalError *e = eval_error_new(kind, pos);
+  e->cause = err->kind;
+  buf_put_cstr(&e->message, err_message(err));
+  err_done(err);
+  eval_error_set(vm, e);
+  return VALUE_ERROR;
+}
+
+// The first half of the traces stays (the innermost frames, next to the cause), the second half is a ring of the outermost ones.
+#define TRACES_HALF (EVAL_ERROR_MAX_TRACES / 2)
+
+static EvalTrace *eval_error_next_trace(EvalError *e) {
+  if (e->trace_count < EVAL_ERROR_MAX_TRACES) {
+    MEM_RESERVE(e->traces, e->trace_cap, e->trace_count + 1);
+    return &e->traces[e->trace_count++];
+  }
+  EvalTrace *t = &e->traces[TRACES_HALF + e->dropped_count++ % TRACES_HALF];
+  mem_free(t->message);
+  return t;
+}
+
+// The i-th trace, innermost first.
+static const EvalTrace *eval_error_get_trace(const EvalError *e, size_t i) {
+  if (i < TRACES_HALF || !e->dropped_count) return &e->traces[i];
+  return &e->traces[TRACES_HALF + (i - TRACES_HALF + e->dropped_count) % TRACES_HALF];
+}
+
+void eval_error_trace(Vm *vm, PosId pos, const char *fmt, ...) {
+  if (!vm->error) return;
+  Buf text = BUF_INIT;
+  va_list args;
+  va_start(args, fmt);
+  buf_vprintf(&text, fmt, args);
+  va_end(args);
+  *eval_error_next_trace(vm->error) = (EvalTrace){pos, buf_take(&text), false};
+}
+
+void eval_error_trace_always(Vm *vm, PosId pos, Span text) {
+  if (vm->error) *eval_error_next_trace(vm->error) = (EvalTrace){pos, span_dup(text), true};
+}
+
+EvalError *eval_error_pending(Vm *vm) {
+  return vm->error;
+}
+
+void eval_error_clear(Vm *vm) {
+  eval_error_set(vm, NULL);
+}
+
+EvalError *eval_error_take(Vm *vm) {
+  return STEAL(vm->error);
+}
+
+void eval_error_restore(Vm *vm, EvalError *error) {
+  eval_error_set(vm, error);
+}
+
+void eval_error_free(EvalError *e) {
+  if (!e) return;
+  buf_done(&e->message);
+  buf_done(&e->suggestions);
+  for (size_t i = 0; i < e->trace_count; i++) mem_free(e->traces[i].message);
+  mem_free(e->traces);
+  mem_free(e);
+}
+
+const char *eval_error_type_phrase(Vm *vm, Value v) {
+  Value fn = value_is_obj(v, T_PAP) ? ((Pap *)value_ptr(v))->fn : v;
+  if (value_is_builtin(fn)) {
+    Buf text = BUF_INIT;
+    buf_printf(&text, "the %sbuilt-in function '%s'", fn == v ? "" : "partially applied ",
+               vm->builtins[value_builtin_index(fn)]->name);
+    // Symbols live as long as the VM, and there are few such phrases.
+    Sym sym = symbol_intern(vm->symbols, buf_span(&text));
+    buf_done(&text);
+    return symbol_text(vm->symbols, sym).data;
+  }
+  switch (value_type(v)) {
+  case TYPE_INT: return "an integer";
+  case TYPE_FLOAT: return "a float";
+  case TYPE_BOOL: return "a Boolean";
+  case TYPE_STRING: return str_context(v) ? "a string with context" : "a string";
+  case TYPE_PATH: return "a path";
+  case TYPE_NULL: return "null";
+  case TYPE_ATTRS: return "a set";
+  case TYPE_LIST: return "a list";
+  case TYPE_LAMBDA: return "a function";
+  case TYPE_THUNK: break;
+  }
+  return "a thunk";
+}
+
+// ---- suggestions ----
+
+// Levenshtein distance, or anything above `limit` when it is above.
+static unsigned edit_distance(Span a, Span b, unsigned limit, Buf *scratch) {
+  size_t difference = a.len > b.len ? a.len - b.len : b.len - a.len;
+  if (difference > limit) return limit + 1;
+  buf_clear(scratch);
+  buf_reserve(scratch, (b.len + 1) * sizeof(unsigned));
+  unsigned *row = (unsigned *)(void *)scratch->data;
+  for (size_t j = 0; j <= b.len; j++) row[j] = (unsigned)j;
+  for (size_t i = 0; i < a.len; i++) {
+    unsigned diagonal = row[0], best = row[0] = (unsigned)i + 1;
+    for (size_t j = 0; j < b.len; j++) {
+      unsigned cost = diagonal + (a.data[i] != b.data[j]);
+      diagonal = row[j + 1];
+      if (diagonal + 1 < cost) cost = diagonal + 1;
+      if (row[j] + 1 < cost) cost = row[j] + 1;
+      row[j + 1] = cost;
+      if (cost < best) best = cost;
+    }
+    if (best > limit) return limit + 1;
+  }
+  return row[b.len];
+}
+
+typedef struct Suggestion { unsigned distance; Span text; } Suggestion;
+
+static bool suggestion_less(Suggestion a, Suggestion b) {
+  return a.distance != b.distance ? a.distance < b.distance : span_cmp(a.text, b.text) < 0;
+}
+
+void eval_error_suggest(Vm *vm, Span name, const Span *candidates, size_t count) {
+  if (!vm->error) return;
+  Suggestion best[SUGGESTION_LIMIT + 1];
+  size_t n = 0;
+  Buf scratch = BUF_INIT;
+  for (size_t i = 0; i < count; i++) {
+    Suggestion s = {edit_distance(name, candidates[i], SUGGESTION_MAX_DISTANCE, &scratch), candidates[i]};
+    if (s.distance > SUGGESTION_MAX_DISTANCE) continue;
+    size_t k = n;
+    while (k && suggestion_less(s, best[k - 1])) k--;
+    if (k && span_eq(best[k - 1].text, s.text)) continue;
+    memmove(best + k + 1, best + k, (n - k) * sizeof *best);
+    best[k] = s;
+    if (n < SUGGESTION_LIMIT) n++;
+  }
+  buf_done(&scratch);
+  Buf *out = &vm->error->suggestions;
+  buf_clear(out);
+  if (!n) return;
+  buf_put_cstr(out, n > 1 ? "Did you mean one of " : "Did you mean ");
+  for (size_t i = 0; i < n; i++) {
+    if (i) buf_put_cstr(out, i + 1 == n ? " or " : ", ");
+    buf_put_span(out, best[i].text);
+  }
+  buf_put_char(out, '?');
+}
+
+// ---- text ----
+
+typedef struct ErrorText {
+  Vm *vm;
+  const EvalErrorFormat *format;
+  Buf out;
+} ErrorText;
+
+static void put_colour(ErrorText *t, const char *colour) {
+  if (t->format->colour) buf_put_cstr(&t->out, colour);
+}
+
+static void put_code_line(ErrorText *t, const PosSource *source, uint32_t line) {
+  Span text = pos_line(t->vm->positions, source, line);
+  if (line == 0 || !text.data) return;
+  buf_printf(&t->out, "\n %5u| ", line);
+  buf_put_span(&t->out, text);
+}
+
+static bool put_pos(ErrorText *t, const char *indent, PosId id) {
+  Pos pos;
+  if (!pos_resolve(t->vm->positions, id, &pos)) return false;
+  buf_put_cstr(&t->out, indent);
+  put_colour(t, COLOUR_AT);
+  buf_put_cstr(&t->out, "at ");
+  put_colour(t, COLOUR_WARNING);
+  print_path(span_cstr(pos.source->origin), &t->out);
+  buf_printf(&t->out, ":%u:%u", pos.line, pos.column);
+  put_colour(t, COLOUR_OFF);
+  buf_put_char(&t->out, ':');
+  put_code_line(t, pos.source, pos.line - 1);
+  put_code_line(t, pos.source, pos.line);
+  buf_put_cstr(&t->out, "\n      |");
+  buf_put_repeat(&t->out, ' ', pos.column);
+  put_colour(t, COLOUR_ERROR);
+  buf_put_char(&t->out, '^');
+  put_colour(t, COLOUR_OFF);
+  put_code_line(t, pos.source, pos.line + 1);
+  buf_put_char(&t->out, '\n');
+  return true;
+}
+
+// *count: frames shown so far; one with a position counts twice.
+static void put_trace(ErrorText *t, const EvalTrace *trace, size_t *count) {
+  buf_printf(&t->out, "\n… %s\n", trace->message);
+  if (put_pos(t, "  ", trace->pos)) ++*count;
+}
+
+// Up to this many repeated frames are shown; more become one line.
+#define REPEATED_SHOWN_MAX 5
+
+static void put_repeated(ErrorText *t, const EvalError *e, size_t *repeated, size_t n, size_t *count) {
+  if (n == 0) return;
+  if (n <= REPEATED_SHOWN_MAX) {
+    for (size_t i = 0; i < n; i++) put_trace(t, eval_error_get_trace(e, repeated[i]), count);
+    return;
+  }
+  buf_put_char(&t->out, '\n');
+  put_colour(t, COLOUR_WARNING);
+  buf_printf(&t->out, "(%zu duplicate frames omitted)", n);
+  put_colour(t, COLOUR_OFF);
+  buf_put_char(&t->out, '\n');
+}
+
+static void put_traces(ErrorText *t, const EvalError *e) {
+  Map seen = MAP_INIT;
+  Buf key = BUF_INIT;
+  size_t count = 0, repeated_count = 0, repeated[REPEATED_SHOWN_MAX];
+  bool truncated = false;
+  for (size_t i = e->trace_count; i-- > 0;) { // outermost first
+    const EvalTrace *trace = eval_error_get_trace(e, i);
+    if (e->dropped_count && i == TRACES_HALF - 1 && !truncated)
+      buf_printf(&t->out, "\n(%zu frames omitted)\n", e->dropped_count);
+    if (!trace->message[0]) continue;
+    if (!t->format->show_trace && count > 3) truncated = true;
+    if (truncated && !trace->always) continue;
+    buf_clear(&key);
+    buf_printf(&key, "%u %s", trace->pos, trace->message);
+    if (map_has(&seen, buf_span(&key))) {
+      if (repeated_count < REPEATED_SHOWN_MAX) repeated[repeated_count] = i;
+      repeated_count++;
+      continue;
+    }
+    map_set(&seen, buf_span(&key), NULL);
+    put_repeated(t, e, repeated, repeated_count, &count);
+    repeated_count = 0;
+    count++;
+    put_trace(t, trace, &count);
+  }
+  put_repeated(t, e, repeated, repeated_count, &count);
+  if (truncated) {
+    buf_put_char(&t->out, '\n');
+    put_colour(t, COLOUR_WARNING);
+    buf_put_cstr(&t->out, "(stack trace truncated; use '--show-trace' to show the full, detailed trace)");
+    put_colour(t, COLOUR_OFF);
+    buf_put_char(&t->out, '\n');
+  }
+  map_done(&seen);
+  buf_done(&key);
+}
+
+static void put_prefix(ErrorText *t) {
+  put_colour(t, COLOUR_ERROR);
+  buf_put_cstr(&t->out, "error:");
+  put_colour(t, COLOUR_OFF);
+  buf_put_char(&t->out, ' ');
+}
+
+static void put_message(ErrorText *t, const EvalError *e, PosId pos) {
+  buf_put_span(&t->out, buf_span(&e->message));
+  buf_put_char(&t->out, '\n');
+  put_pos(t, "", pos);
+  buf_put_span(&t->out, buf_span(&e->suggestions));
+}
+
+// Cause and place, and what the program itself had to say (addErrorContext).
+static void put_brief(ErrorText *t, const EvalError *e) {
+  PosId pos = e->pos;
+  for (size_t i = 0; i < e->trace_count && !pos; i++) pos = eval_error_get_trace(e, i)->pos;
+  put_message(t, e, pos);
+  for (size_t i = 0; i < e->trace_count; i++) {
+    const EvalTrace *trace = eval_error_get_trace(e, i);
+    if (trace->always) buf_printf(&t->out, "\n… %s\n", trace->message);
+  }
+}
+
+// Appends `text` without white space at its end; its lines behind the first are indented below the first.
+static void put_indented(Buf *ret, size_t line_start, size_t indent, Span text) {
+  while (text.len && memchr(" \n\r\t", text.data[text.len - 1], 4)) text.len--;
+  Span line;
+  for (bool first = true; text.len; first = false) {
+    span_split(&text, '\n', &line);
+    if (!first) {
+      line_start = ret->len;
+      buf_put_repeat(ret, ' ', indent);
+    }
+    buf_put_span(ret, line);
+    while (ret->len > line_start && memchr(" \r\t", ret->data[ret->len - 1], 3)) ret->len--;
+    if (text.len) buf_put_char(ret, '\n');
+  }
+}
+
+void eval_error_format(Vm *vm, const EvalError *e, const EvalErrorFormat *format, Buf *ret) {
+  ErrorText t = {vm, format, BUF_INIT};
+  put_prefix(&t);
+  size_t line_start = ret->len;
+  buf_put_span(ret, buf_span(&t.out));
+  buf_clear(&t.out);
+  if (format->brief) {
+    put_brief(&t, e);
+  } else {
+    if (e->trace_count) {
+      put_traces(&t, e);
+      buf_put_char(&t.out, '\n');
+      put_prefix(&t);
+    }
+    put_message(&t, e, e->pos);
+  }
+  put_indented(ret, line_start, strlen("error: "), buf_span(&t.out));
+  buf_done(&t.out);
+}
