@@ -42,5 +42,5 @@ MUST_CHECK bool builtin_check_arg(Vm *vm, const Builtin *builtin, unsigned index
 typedef struct BuiltinTable { const Builtin *rows; size_t count; } BuiltinTable;
 
 // All tables of eval/builtins/.
-extern const BuiltinTable builtin_tables[];
+extern const BuiltinTable *const builtin_tables[];
 extern const size_t builtin_table_count;
