@@ -1,15 +1,27 @@
 #include "base/fs.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
 
+#include "fault.h"
 #include "harness.h"
 
 static void write_file(const char *path, const char *text) {
   Err err = ERR_INIT;
   CHECK_OK(fs_write_file_atomic(path, span_cstr(text), 0644, false, &err), &err);
+}
+
+static void make_small_tree(const char *path) {
+  Err err = ERR_INIT;
+  Buf sub = BUF_INIT;
+  fs_path_join(&sub, span_cstr(path), SPAN("a/b"));
+  CHECK_OK(fs_mkdir_all(buf_cstr(&sub), 0755, &err), &err);
+  buf_put_cstr(&sub, "/file");
+  write_file(buf_cstr(&sub), "x");
+  buf_done(&sub);
 }
 
 TEST(write_then_read) {
@@ -38,6 +50,58 @@ TEST(failed_atomic_write_leaves_nothing) {
   CHECK_ERR(fs_write_file_atomic(test_temp_path("d/target"), SPAN("x"), 0644, false, &err), &err, ERR_IO, "renaming");
   CHECK(rmdir(test_temp_path("d/target")) == 0);
   CHECK(rmdir(dir) == 0);
+}
+
+// Whatever call fails: the file has its old or its new content, and no temporary file stays. Only with the last steps (syncing
+// the folder) failing may the content be new and the result an error.
+static bool attempt_atomic_write(void *ctx) {
+  Err err = ERR_INIT;
+  const char *path = ctx;
+  bool ok = fs_write_file_atomic(path, SPAN("new"), 0644, true, &err);
+  fault_pause();
+  CHECK(ok != err_is_set(&err));
+  Buf content = BUF_INIT;
+  err_done(&err);
+  CHECK_OK(fs_read_file(path, 0, &content, &err), &err);
+  if (ok) CHECK_STR(buf_span(&content), "new");
+  else CHECK(span_eq(buf_span(&content), SPAN("old")) || span_eq(buf_span(&content), SPAN("new")));
+  buf_done(&content);
+  DIR *dir = opendir(test_temp_path("d"));
+  int entries = 0;
+  while (readdir(dir)) entries++;
+  closedir(dir);
+  CHECK_EQ_INT(entries, 3);
+  write_file(path, "old");
+  return ok;
+}
+
+TEST(every_call_of_an_atomic_write_may_fail) {
+  Err err = ERR_INIT;
+  CHECK_OK(fs_mkdir_all(test_temp_path("d"), 0755, &err), &err);
+  const char *path = test_temp_path("d/file");
+  write_file(path, "old");
+  CHECK(fault_each(ENOSPC, attempt_atomic_write, (void *)path) >= 5);
+  CHECK(fault_each(EINTR, attempt_atomic_write, (void *)path) >= 5);
+}
+
+static bool attempt_remove(void *ctx) {
+  Err err = ERR_INIT;
+  const char *path = ctx;
+  bool ok = fs_remove_tree(path, &err);
+  fault_pause();
+  CHECK(ok != err_is_set(&err));
+  CHECK(ok == !fs_exists(path));
+  // The message names something in the tree that it was about, or the tree.
+  if (!ok) CHECK_CONTAINS(span_cstr(err_message(&err)), "tree");
+  err_done(&err);
+  make_small_tree(path);
+  return ok;
+}
+
+TEST(every_call_of_a_removal_may_fail) {
+  const char *path = test_temp_path("tree");
+  make_small_tree(path);
+  CHECK(fault_each(EIO, attempt_remove, (void *)path) >= 6);
 }
 
 TEST(errors_name_the_path) {
