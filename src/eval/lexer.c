@@ -602,7 +602,8 @@ LexerStop lexer_ind_piece(Lexer *lexer, bool *ret_indent) {
 
 LexerStop lexer_path_piece(Lexer *lexer, bool after_slash) {
   const char *p = lexer->at;
-  lexer->pos = (uint32_t)(p - lexer->src);
+  // Where the file ends, C++ Nix blames a trailing slash on the piece that has it.
+  if (p < lexer->end) lexer->pos = (uint32_t)(p - lexer->src);
   if (starts_interp(lexer, p)) {
     lexer->at = p + 2;
     return LEXER_STOP_INTERP;
