@@ -72,13 +72,13 @@ static inline const char *skip_identifier(const char *p, const char *end) {
     // Unsigned range checks by adding an offset that moves the range to the bottom of the signed
     // range.
     __m128i lower = _mm_or_si128(v, _mm_set1_epi8(0x20));
-    __m128i alpha = _mm_cmplt_epi8(_mm_add_epi8(lower, _mm_set1_epi8((char)(0x80 - 'a'))),
-                                   _mm_set1_epi8((char)(0x80 + 26)));
-    __m128i digit = _mm_cmplt_epi8(_mm_add_epi8(v, _mm_set1_epi8((char)(0x80 - '0'))),
-                                   _mm_set1_epi8((char)(0x80 + 10)));
-    __m128i other = _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('_')),
-                                 _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('\'')),
-                                              _mm_cmpeq_epi8(v, _mm_set1_epi8('-'))));
+    __m128i alpha =
+        _mm_cmplt_epi8(_mm_add_epi8(lower, _mm_set1_epi8((char)(0x80 - 'a'))), _mm_set1_epi8((char)(0x80 + 26)));
+    __m128i digit =
+        _mm_cmplt_epi8(_mm_add_epi8(v, _mm_set1_epi8((char)(0x80 - '0'))), _mm_set1_epi8((char)(0x80 + 10)));
+    __m128i other =
+        _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('_')),
+                     _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('\'')), _mm_cmpeq_epi8(v, _mm_set1_epi8('-'))));
     unsigned mask = (unsigned)_mm_movemask_epi8(_mm_or_si128(_mm_or_si128(alpha, digit), other));
     if (mask != 0xffff) return p + __builtin_ctz(~mask);
     p += 16;
@@ -88,14 +88,12 @@ static inline const char *skip_identifier(const char *p, const char *end) {
 }
 
 // First byte that is one of the four, or the end.
-static inline const char *find_any4(const char *p, const char *end, char a, char b, char c,
-                                    char d) {
+static inline const char *find_any4(const char *p, const char *end, char a, char b, char c, char d) {
 #ifdef __SSE2__
   for (; end - p >= 16; p += 16) {
     __m128i v = _mm_loadu_si128((const __m128i *)p);
-    __m128i hit = _mm_or_si128(
-        _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8(a)), _mm_cmpeq_epi8(v, _mm_set1_epi8(b))),
-        _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8(c)), _mm_cmpeq_epi8(v, _mm_set1_epi8(d))));
+    __m128i hit = _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8(a)), _mm_cmpeq_epi8(v, _mm_set1_epi8(b))),
+                               _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8(c)), _mm_cmpeq_epi8(v, _mm_set1_epi8(d))));
     unsigned mask = (unsigned)_mm_movemask_epi8(hit);
     if (mask) return p + __builtin_ctz(mask);
   }
@@ -108,10 +106,9 @@ static inline const char *skip_blanks(const char *p, const char *end) {
 #ifdef __SSE2__
   for (; end - p >= 16; p += 16) {
     __m128i v = _mm_loadu_si128((const __m128i *)p);
-    __m128i hit = _mm_or_si128(
-        _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8(' ')), _mm_cmpeq_epi8(v, _mm_set1_epi8('\n'))),
-        _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('\t')),
-                     _mm_cmpeq_epi8(v, _mm_set1_epi8('\r'))));
+    __m128i hit =
+        _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8(' ')), _mm_cmpeq_epi8(v, _mm_set1_epi8('\n'))),
+                     _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('\t')), _mm_cmpeq_epi8(v, _mm_set1_epi8('\r'))));
     unsigned mask = (unsigned)_mm_movemask_epi8(hit);
     if (mask != 0xffff) return p + __builtin_ctz(~mask);
   }
@@ -180,8 +177,7 @@ static inline bool starts_interp(const Lexer *lexer, const char *p) {
 
 // (\/{PATH_CHAR}+)* and one more slash, if there is one.
 static const char *skip_path_segments(const Lexer *lexer, const char *p) {
-  while (peek(lexer, p, 0) == '/' && is(peek(lexer, p, 1), CHAR_PATH))
-    p = skip_class(p + 1, lexer->end, CHAR_PATH);
+  while (peek(lexer, p, 0) == '/' && is(peek(lexer, p, 1), CHAR_PATH)) p = skip_class(p + 1, lexer->end, CHAR_PATH);
   return peek(lexer, p, 0) == '/' ? p + 1 : p;
 }
 
@@ -209,8 +205,7 @@ static bool try_path_or_uri(Lexer *lexer, const char *p) {
   const char *end = path_run_end(lexer, p);
   if (end == lexer->end) return false;
   if (*end == '/') return finish_path(lexer, TOKEN_PATH, end);
-  if (*end != ':' || !is(*p, CHAR_ALPHA) || *p == '_' || !is(peek(lexer, end, 1), CHAR_URI))
-    return false;
+  if (*end != ':' || !is(*p, CHAR_ALPHA) || *p == '_' || !is(peek(lexer, end, 1), CHAR_URI)) return false;
   if (scheme_run_end(lexer, p) != end) return false;
   finish(lexer, TOKEN_URI, skip_class(end + 1, lexer->end, CHAR_URI));
   return true;
@@ -220,8 +215,7 @@ static bool try_path_or_uri(Lexer *lexer, const char *p) {
 static bool try_search_path(Lexer *lexer, const char *p) {
   const char *q = path_run_end(lexer, p + 1);
   if (q == p + 1) return false;
-  while (peek(lexer, q, 0) == '/' && is(peek(lexer, q, 1), CHAR_PATH))
-    q = skip_class(q + 1, lexer->end, CHAR_PATH);
+  while (peek(lexer, q, 0) == '/' && is(peek(lexer, q, 1), CHAR_PATH)) q = skip_class(q + 1, lexer->end, CHAR_PATH);
   if (peek(lexer, q, 0) != '>') return false;
   finish(lexer, TOKEN_SPATH, q + 1);
   return true;
@@ -270,8 +264,7 @@ static inline void lex_identifier(Lexer *lexer, const char *p) {
   const char *end = skip_identifier(p + 1, lexer->end);
   char next = peek(lexer, end, 0);
   // `x: y` is far more frequent than an URL, `a.b` than a path.
-  if (UNLIKELY(next == '/' || next == '.' || next == '+' ||
-               (next == ':' && is(peek(lexer, end, 1), CHAR_URI))) &&
+  if (UNLIKELY(next == '/' || next == '.' || next == '+' || (next == ':' && is(peek(lexer, end, 1), CHAR_URI))) &&
       try_path_or_uri(lexer, p))
     return;
   size_t len = (size_t)(end - p);
@@ -284,8 +277,7 @@ static inline void lex_identifier(Lexer *lexer, const char *p) {
       return;
     }
   }
-  if (lexer->names)
-    lexer->name = name_table_intern(lexer->names, span_make(p, len), name_hash(span_make(p, len)));
+  if (lexer->names) lexer->name = name_table_intern(lexer->names, span_make(p, len), name_hash(span_make(p, len)));
 }
 
 // ---- numbers
@@ -306,17 +298,14 @@ static void lex_float(Lexer *lexer, const char *p, const char *end) {
   lexer->floating = strtod(text, NULL);
   bool bad = errno != 0;
   if (text != small) mem_free(text);
-  if (bad)
-    finish_error(lexer, LEXER_BAD_FLOAT, end);
-  else
-    finish(lexer, TOKEN_FLOAT, end);
+  if (bad) finish_error(lexer, LEXER_BAD_FLOAT, end);
+  else finish(lexer, TOKEN_FLOAT, end);
 }
 
 static void lex_integer(Lexer *lexer, const char *p, const char *end) {
   int64_t value = 0;
   for (const char *q = p; q < end; q++)
-    if (__builtin_mul_overflow(value, 10, &value) ||
-        __builtin_add_overflow(value, *q - '0', &value)) {
+    if (__builtin_mul_overflow(value, 10, &value) || __builtin_add_overflow(value, *q - '0', &value)) {
       finish_error(lexer, LEXER_BAD_INTEGER, end);
       return;
     }
@@ -344,28 +333,20 @@ static void lex_number(Lexer *lexer, const char *p) {
 static void lex_dot(Lexer *lexer, const char *p) {
   char next = peek(lexer, p, 1);
   if ((is(next, CHAR_PATH) || next == '/') && try_path_or_uri(lexer, p)) return;
-  if (is(next, CHAR_DIGIT))
-    lex_float(lexer, p, skip_class(p + 1, lexer->end, CHAR_DIGIT));
-  else if (next == '.' && peek(lexer, p, 2) == '.')
-    finish(lexer, TOKEN_ELLIPSIS, p + 3);
-  else
-    finish(lexer, TOKEN_DOT, p + 1);
+  if (is(next, CHAR_DIGIT)) lex_float(lexer, p, skip_class(p + 1, lexer->end, CHAR_DIGIT));
+  else if (next == '.' && peek(lexer, p, 2) == '.') finish(lexer, TOKEN_ELLIPSIS, p + 3);
+  else finish(lexer, TOKEN_DOT, p + 1);
 }
 
 // An operator of one byte, or of two if `second` follows.
-static inline void lex_operator(Lexer *lexer, const char *p, TokenKind one, char second,
-                                TokenKind two) {
-  if (peek(lexer, p, 1) == second)
-    finish(lexer, two, p + 2);
-  else
-    finish(lexer, one, p + 1);
+static inline void lex_operator(Lexer *lexer, const char *p, TokenKind one, char second, TokenKind two) {
+  if (peek(lexer, p, 1) == second) finish(lexer, two, p + 2);
+  else finish(lexer, one, p + 1);
 }
 
 static void lex_pipe(Lexer *lexer, const char *p, TokenKind kind) {
-  if (lexer->pipe_operators)
-    finish(lexer, kind, p + 2);
-  else
-    finish_error(lexer, LEXER_PIPE_DISABLED, p + 2);
+  if (lexer->pipe_operators) finish(lexer, kind, p + 2);
+  else finish_error(lexer, LEXER_PIPE_DISABLED, p + 2);
 }
 
 static void lex_indented_open(Lexer *lexer, const char *p) {
@@ -381,10 +362,8 @@ static void lex_punctuation(Lexer *lexer, const char *p) {
   case '-':
   case '+':
     if ((is(next, CHAR_PATH) || next == '/') && try_path_or_uri(lexer, p)) return;
-    if (*p == '-')
-      lex_operator(lexer, p, TOKEN_MINUS, '>', TOKEN_IMPL);
-    else
-      lex_operator(lexer, p, TOKEN_PLUS, '+', TOKEN_CONCAT);
+    if (*p == '-') lex_operator(lexer, p, TOKEN_MINUS, '>', TOKEN_IMPL);
+    else lex_operator(lexer, p, TOKEN_PLUS, '+', TOKEN_CONCAT);
     return;
   case '/':
     if (!finish_path(lexer, TOKEN_PATH, p)) lex_operator(lexer, p, TOKEN_SLASH, '/', TOKEN_UPDATE);
@@ -394,10 +373,8 @@ static void lex_punctuation(Lexer *lexer, const char *p) {
     break;
   case '<':
     if (is(next, CHAR_PATH) && try_search_path(lexer, p)) return;
-    if (next == '|')
-      lex_pipe(lexer, p, TOKEN_PIPE_FROM);
-    else
-      lex_operator(lexer, p, TOKEN_LT, '=', TOKEN_LEQ);
+    if (next == '|') lex_pipe(lexer, p, TOKEN_PIPE_FROM);
+    else lex_operator(lexer, p, TOKEN_LT, '=', TOKEN_LEQ);
     return;
   case '|':
     if (next == '>') {
@@ -424,9 +401,7 @@ static void lex_punctuation(Lexer *lexer, const char *p) {
   case '!': lex_operator(lexer, p, TOKEN_BANG, '=', TOKEN_NEQ); return;
   case '*': finish(lexer, TOKEN_STAR, p + 1); return;
   case '"': finish(lexer, TOKEN_QUOTE, p + 1); return;
-  case '\0':
-    finish(lexer, TOKEN_EOF, p);
-    return; // bison takes the character 0 for the end of the file
+  case '\0': finish(lexer, TOKEN_EOF, p); return; // bison takes the character 0 for the end of the file
   default: break;
   }
   finish(lexer, TOKEN_INVALID, p + 1);
@@ -461,8 +436,7 @@ void lexer_next(Lexer *lexer) {
 
 void lexer_init(Lexer *lexer, Span source, NameTable *names, Arena *arena, bool pipe_operators) {
   *lexer = (Lexer){0};
-  lexer->src = lexer->at = lexer->path_run_end = lexer->scheme_run_end =
-      source.data ? source.data : "";
+  lexer->src = lexer->at = lexer->path_run_end = lexer->scheme_run_end = source.data ? source.data : "";
   lexer->end = lexer->src + source.len;
   lexer->names = names;
   lexer->arena = arena;
@@ -493,10 +467,8 @@ static Span unescape(Lexer *lexer, Span raw) {
 // Bytes of `raw` that are NUL and not escaped.
 static bool has_nul(Span raw) {
   for (size_t i = 0; i < raw.len; i++) {
-    if (raw.data[i] == '\\')
-      i++;
-    else if (raw.data[i] == '\0')
-      return true;
+    if (raw.data[i] == '\\') i++;
+    else if (raw.data[i] == '\0') return true;
   }
   return false;
 }
@@ -627,10 +599,8 @@ static char *nul_message(Span text) {
   Buf buf = BUF_INIT;
   buf_put_cstr(&buf, "input string '");
   for (size_t i = 0; i < text.len; i++) {
-    if (text.data[i])
-      buf_put_char(&buf, text.data[i]);
-    else
-      buf_put_cstr(&buf, "␀");
+    if (text.data[i]) buf_put_char(&buf, text.data[i]);
+    else buf_put_cstr(&buf, "␀");
   }
   buf_put_cstr(&buf, "' cannot be represented as Nix string because it contains null bytes");
   return buf_take(&buf);

@@ -42,7 +42,7 @@ static void set_token(Scanner *sc, TokenKind kind, uint32_t pos) {
 static void scan_expr(Scanner *sc) {
   lexer_next(&sc->lexer);
   set_token(sc, sc->lexer.kind, sc->lexer.pos);
-  switch (sc->kind) {
+  switch ((int)sc->kind) {
   case TOKEN_DOLLAR_CURLY:
   case TOKEN_LBRACE: push_mode(sc, MODE_EXPR); break;
   case TOKEN_RBRACE: pop_mode(sc); break;
@@ -97,10 +97,8 @@ static void scan_string(Scanner *sc) {
 static void scan_ind(Scanner *sc) {
   bool indent;
   LexerStop stop = lexer_ind_piece(&sc->lexer, &indent);
-  if (stop == LEXER_STOP_MORE)
-    set_token(sc, TOKEN_IND_STR, sc->lexer.pos);
-  else
-    scan_stop(sc, stop, sc->lexer.pos, TOKEN_IND_CLOSE);
+  if (stop == LEXER_STOP_MORE) set_token(sc, TOKEN_IND_STR, sc->lexer.pos);
+  else scan_stop(sc, stop, sc->lexer.pos, TOKEN_IND_CLOSE);
 }
 
 static void scan_path(Scanner *sc, bool after_slash) {
