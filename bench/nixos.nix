@@ -1,0 +1,10 @@
+# The derivation of a small NixOS system.
+{ nixpkgs }:
+(import (nixpkgs + "/nixos") {
+  configuration = {
+    boot.loader.grub.device = "/dev/sda";
+    fileSystems."/".device = "/dev/sda1";
+    services.openssh.enable = true;
+    services.nginx.enable = true;
+  };
+}).system.drvPath
