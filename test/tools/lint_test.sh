@@ -62,6 +62,14 @@ test_arrows() {
   finds "src/base/noun.c:9: arrows: 'base' may not include 'eval'" "no file src/noun.h"
 }
 
+test_generated_headers_may_be_included() {
+  make_tree
+  add '#include "base/made.h"'
+  echo "made = custom_target('made', output: 'made.h')" >> src/base/meson.build
+  run "$lint" --root .
+  expect_status 0
+}
+
 test_cycle_of_layers() {
   make_tree
   printf 'base: eval\neval: base\n' > tools/layers.txt
