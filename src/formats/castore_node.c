@@ -23,8 +23,8 @@ static bool check_target(const CastoreNode *node, Err *err) {
   Span target = node->target;
   if (target.len == 0) return err_set(err, ERR_SYNTAX, "the symbolic link '%.*s' has no target", SPAN_ARG(node->name));
   if (target.len > CASTORE_NODE_TARGET_MAX)
-    return err_set(err, ERR_LIMIT, "the target of the symbolic link '%.*s' is longer than %d bytes", SPAN_ARG(node->name),
-                   CASTORE_NODE_TARGET_MAX);
+    return err_set(err, ERR_LIMIT, "the target of the symbolic link '%.*s' is longer than %d bytes",
+                   SPAN_ARG(node->name), CASTORE_NODE_TARGET_MAX);
   if (memchr(target.data, 0, target.len))
     return err_set(err, ERR_SYNTAX, "the target of the symbolic link '%.*s' contains a NUL byte", SPAN_ARG(node->name));
   return true;
@@ -115,9 +115,7 @@ static bool decode_digest(const PbWireField *field, CastoreDigest *ret, Err *err
 static bool decode_node_field(const PbWireField *field, CastoreNode *node, bool *has_digest, Err *err) {
   bool is_link = node->kind == CASTORE_SYMLINK;
   switch (field->number) {
-  case 1:
-    node->name = field->bytes;
-    return pb_wire_expect(field, PB_WIRE_LEN, "name", err);
+  case 1: node->name = field->bytes; return pb_wire_expect(field, PB_WIRE_LEN, "name", err);
   case 2:
     node->target = field->bytes;
     if (is_link) return pb_wire_expect(field, PB_WIRE_LEN, "target", err);
@@ -227,8 +225,8 @@ bool castore_node_parse_digest(Span text, CastoreDigest *ret, Err *err) {
   size_t prefix_len = span_has_prefix(text, SPAN("blake3-")) ? 7 : span_has_prefix(text, SPAN("b3:")) ? 3 : 0;
   if (prefix_len == 0)
     return err_set(err, ERR_SYNTAX, "digest '%.*s' does not begin with 'blake3-' or 'b3:'", SPAN_ARG(text));
-  if (text.len - prefix_len != base64_len(sizeof(ret->bytes)) || !base64_decode(span_from(text, prefix_len), &bytes, NULL) ||
-      bytes.len != sizeof(ret->bytes))
+  if (text.len - prefix_len != base64_len(sizeof(ret->bytes)) ||
+      !base64_decode(span_from(text, prefix_len), &bytes, NULL) || bytes.len != sizeof(ret->bytes))
     return err_set(err, ERR_SYNTAX, "digest '%.*s' is not base64 of 32 bytes", SPAN_ARG(text));
   memcpy(ret->bytes, bytes.data, sizeof(ret->bytes));
   return true;

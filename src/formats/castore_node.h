@@ -53,7 +53,8 @@ MUST_CHECK bool castore_node_check_directory(const CastoreDirectory *directory, 
 // DirectoryEntry: ONCE counts each entry once and is ours and the proto text's; TWICE is that of tvix and snix since 2024.
 typedef enum CastoreSizeForm { CASTORE_SIZE_ONCE = 1, CASTORE_SIZE_TWICE = 2 } CastoreSizeForm;
 // False on overflow.
-MUST_CHECK bool castore_node_directory_size(const CastoreDirectory *directory, CastoreSizeForm form, uint64_t *ret, Err *err);
+MUST_CHECK bool castore_node_directory_size(const CastoreDirectory *directory, CastoreSizeForm form, uint64_t *ret,
+                                            Err *err);
 
 // Sorts entries by name; for those who collect them in another order. Duplicates remain (check finds them).
 void castore_node_sort(CastoreDirectory *directory);

@@ -28,7 +28,8 @@ bool content_address_method_parse(Span text, bool allow_recursive, CaMethod *ret
     *ret = CA_NAR;
     return true;
   }
-  return err_set(err, ERR_USAGE, "Unknown file ingestion method '%.*s', expect `flat`, `nar`, or `git`", SPAN_ARG(text));
+  return err_set(err, ERR_USAGE, "Unknown file ingestion method '%.*s', expect `flat`, `nar`, or `git`",
+                 SPAN_ARG(text));
 }
 
 void content_address_format(const ContentAddress *ca, Buf *ret) {
@@ -48,14 +49,16 @@ bool content_address_parse(Span text, ContentAddress *ret, Err *err) {
   Span rest = text;
   size_t colon = span_find_char(text, ':');
   if (colon == SIZE_MAX)
-    return err_set(err, ERR_SYNTAX,
-                   "not a content address because it is not in the form '<prefix>:<rest>': %.*s", SPAN_ARG(text));
+    return err_set(err, ERR_SYNTAX, "not a content address because it is not in the form '<prefix>:<rest>': %.*s",
+                   SPAN_ARG(text));
   Span kind = span_sub(text, 0, colon);
   rest = span_from(text, colon + 1);
   if (span_eq(kind, SPAN("text"))) {
     ret->method = CA_TEXT;
   } else if (span_eq(kind, SPAN("fixed"))) {
-    ret->method = skip_prefix(&rest, prefixes[CA_NAR]) ? CA_NAR : skip_prefix(&rest, prefixes[CA_GIT]) ? CA_GIT : CA_FLAT;
+    ret->method = skip_prefix(&rest, prefixes[CA_NAR])   ? CA_NAR
+                  : skip_prefix(&rest, prefixes[CA_GIT]) ? CA_GIT
+                                                         : CA_FLAT;
   } else {
     return err_set(err, ERR_SYNTAX,
                    "content address prefix '%.*s' is unrecognized. Recogonized prefixes are 'text' or 'fixed'",

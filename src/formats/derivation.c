@@ -4,10 +4,11 @@
 #include <stdlib.h>
 
 bool derivation_type(const Derivation *drv, DerivationType *ret, Err *err) {
-  static const DerivationType types[] = {
-      [DERIVATION_INPUT_ADDRESSED] = DERIVATION_TYPE_INPUT_ADDRESSED, [DERIVATION_FIXED] = DERIVATION_TYPE_FIXED,
-      [DERIVATION_FLOATING] = DERIVATION_TYPE_FLOATING, [DERIVATION_DEFERRED] = DERIVATION_TYPE_DEFERRED,
-      [DERIVATION_IMPURE] = DERIVATION_TYPE_IMPURE};
+  static const DerivationType types[] = {[DERIVATION_INPUT_ADDRESSED] = DERIVATION_TYPE_INPUT_ADDRESSED,
+                                         [DERIVATION_FIXED] = DERIVATION_TYPE_FIXED,
+                                         [DERIVATION_FLOATING] = DERIVATION_TYPE_FLOATING,
+                                         [DERIVATION_DEFERRED] = DERIVATION_TYPE_DEFERRED,
+                                         [DERIVATION_IMPURE] = DERIVATION_TYPE_IMPURE};
   if (drv->output_count == 0) return err_set(err, ERR_SYNTAX, "must have at least one output");
   const DerivationOutput *first = &drv->outputs[0];
   for (size_t i = 1; i < drv->output_count; i++) {

@@ -20,9 +20,18 @@ static inline char *put_byte_escaped(char *out, char c) {
   switch (c) {
   case '"':
   case '\\': *out++ = '\\'; break;
-  case '\n': *out++ = '\\'; c = 'n'; break;
-  case '\r': *out++ = '\\'; c = 'r'; break;
-  case '\t': *out++ = '\\'; c = 't'; break;
+  case '\n':
+    *out++ = '\\';
+    c = 'n';
+    break;
+  case '\r':
+    *out++ = '\\';
+    c = 'r';
+    break;
+  case '\t':
+    *out++ = '\\';
+    c = 't';
+    break;
   default: break;
   }
   *out++ = c;

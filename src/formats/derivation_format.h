@@ -22,7 +22,7 @@ void derivation_format(const Derivation *drv, const DerivationFormatOptions *opt
 // The pieces, for derivation_modulo.c, which puts them together in three ways:
 // "Derive([outputs],[inputs]," and ",platform,builder,[args],[env])" with what is between.
 void derivation_format_outputs(const Derivation *drv, bool mask_outputs, Buf *ret); // from "Derive(" to "],["
-void derivation_format_inputs(const Derivation *drv, Buf *ret);                      // elements, no brackets
+void derivation_format_inputs(const Derivation *drv, Buf *ret);                     // elements, no brackets
 void derivation_format_modulo_inputs(const DerivationFormatInput *inputs, size_t count, Buf *ret);
 // From "]," after the inputs to the end. With mask_outputs, variables named like an output get an empty value. Where such a value
 // begins goes to ret_slots[i] for drv->outputs[i] (SIZE_MAX: no such variable) unless ret_slots is NULL. Slots ascend.

@@ -40,7 +40,8 @@ static bool put_inputs(const DerivationInput *inputs, size_t count, Span key, Js
 
 static bool put_output(const DerivationOutput *output, JsonWrite *json, Err *err) {
   Buf hash CLEANUP(buf_done) = BUF_INIT;
-  bool has_ca = output->kind == DERIVATION_FIXED || output->kind == DERIVATION_FLOATING || output->kind == DERIVATION_IMPURE;
+  bool has_ca =
+      output->kind == DERIVATION_FIXED || output->kind == DERIVATION_FLOATING || output->kind == DERIVATION_IMPURE;
   if (!json_write_key(json, output->name, err)) return false;
   json_write_object_begin(json);
   if (output->kind == DERIVATION_FIXED) {

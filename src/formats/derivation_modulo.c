@@ -49,15 +49,16 @@ static void merge_outputs(DerivationFormatInput *into, const DerivationFormatInp
 static size_t merge_equal(DerivationFormatInput *inputs, size_t count, Arena *arena) {
   size_t kept = 0;
   for (size_t i = 0; i < count; i++) {
-    if (kept && compare_format_inputs(&inputs[kept - 1], &inputs[i]) == 0) merge_outputs(&inputs[kept - 1], &inputs[i], arena);
+    if (kept && compare_format_inputs(&inputs[kept - 1], &inputs[i]) == 0)
+      merge_outputs(&inputs[kept - 1], &inputs[i], arena);
     else inputs[kept++] = inputs[i];
   }
   return kept;
 }
 
 // Fills scratch->inputs_modulo. *deferred becomes true when an input is.
-static bool format_modulo_inputs(const Derivation *drv, const DerivationModuloMemo *memo, DerivationModuloScratch *scratch,
-                                 bool *deferred, Span *ret_missing, Err *err) {
+static bool format_modulo_inputs(const Derivation *drv, const DerivationModuloMemo *memo,
+                                 DerivationModuloScratch *scratch, bool *deferred, Span *ret_missing, Err *err) {
   size_t count = 0;
   MEM_RESERVE(scratch->format_inputs, scratch->format_input_cap, drv->input_drv_count);
   for (size_t i = 0; i < drv->input_drv_count; i++) {
@@ -107,7 +108,8 @@ static void hash_fixed(const DerivationOutput *output, DerivationModuloScratch *
 }
 
 // What needs no look at inputs and text. False when the rest has to be looked at.
-static bool hash_special(const Derivation *drv, DerivationType type, DerivationModuloScratch *scratch, DerivationModulo *ret) {
+static bool hash_special(const Derivation *drv, DerivationType type, DerivationModuloScratch *scratch,
+                         DerivationModulo *ret) {
   ret->deferred = type == DERIVATION_TYPE_IMPURE || type == DERIVATION_TYPE_FLOATING;
   if (type == DERIVATION_TYPE_FIXED) hash_fixed(&drv->outputs[0], scratch, ret->sha256);
   else if (type == DERIVATION_TYPE_IMPURE) hash_sha256(SPAN("impure"), ret->sha256);
@@ -146,7 +148,8 @@ static Span keep_path(const StorePath *path, Span store_dir, Arena *arena) {
   return span_make(text, len);
 }
 
-static bool fixed_path(const Derivation *drv, const DerivationOutput *output, Span store_dir, StorePath *ret, Err *err) {
+static bool fixed_path(const Derivation *drv, const DerivationOutput *output, Span store_dir, StorePath *ret,
+                       Err *err) {
   ContentAddress ca = {output->method, output->hash};
   Buf name CLEANUP(buf_done) = BUF_INIT;
   if (span_eq(output->name, SPAN("out"))) return store_path_make_fixed(drv->name, &ca, NULL, store_dir, ret, err);
@@ -272,8 +275,8 @@ static bool check_output(const Derivation *drv, const DerivationOutput *output, 
   Buf text CLEANUP(buf_done) = BUF_INIT;
   store_path_format(right, store_dir, &text);
   if (!span_eq(output->path, buf_span(&text)))
-    return err_set(err, ERR_SYNTAX, "derivation '%.*s' has incorrect output '%.*s', should be '%.*s'", SPAN_ARG(drv_path),
-                   SPAN_ARG(output->path), SPAN_ARG(buf_span(&text)));
+    return err_set(err, ERR_SYNTAX, "derivation '%.*s' has incorrect output '%.*s', should be '%.*s'",
+                   SPAN_ARG(drv_path), SPAN_ARG(output->path), SPAN_ARG(buf_span(&text)));
   const DerivationEnv *env = derivation_find_env(drv, output->name);
   if (env && store_path_parse(env->value, store_dir, &named, NULL) && store_path_eq(&named, right)) return true;
   return err_set(err, ERR_SYNTAX, "derivation '%.*s' has incorrect environment variable '%.*s', should be '%.*s'",

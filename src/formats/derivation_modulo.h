@@ -34,7 +34,7 @@ typedef struct DerivationModuloScratch {
   Arena arena;
 } DerivationModuloScratch;
 
-#define DERIVATION_MODULO_SCRATCH_INIT                                                             \
+#define DERIVATION_MODULO_SCRATCH_INIT \
   { BUF_INIT, BUF_INIT, BUF_INIT, BUF_INIT, BUF_INIT, BUF_INIT, NULL, 0, NULL, 0, NULL, 0, ARENA_INIT }
 
 void derivation_modulo_scratch_done(DerivationModuloScratch *scratch);
@@ -42,7 +42,8 @@ void derivation_modulo_scratch_done(DerivationModuloScratch *scratch);
 // hashDerivationModulo(drv, mask_outputs). With mask_outputs: the hash from which the output paths of an input-addressed
 // derivation are made; without: the hash by which other derivations see it.
 MUST_CHECK bool derivation_modulo_hash(const Derivation *drv, bool mask_outputs, const DerivationModuloMemo *memo,
-                                       DerivationModuloScratch *scratch, DerivationModulo *ret, Span *ret_missing, Err *err);
+                                       DerivationModuloScratch *scratch, DerivationModulo *ret, Span *ret_missing,
+                                       Err *err);
 
 // What instantiating a derivation gives.
 typedef struct DerivationSealed {
@@ -58,13 +59,14 @@ typedef struct DerivationSealed {
 // memo: as in derivation_modulo_hash; nothing was changed then. Law: derivation_parse of the text gives a derivation that
 // derivation_modulo_check accepts (derivation_test).
 MUST_CHECK bool derivation_modulo_seal(Derivation *drv, const DerivationModuloMemo *memo, Span store_dir, Arena *arena,
-                                       DerivationModuloScratch *scratch, DerivationSealed *ret, Span *ret_missing, Err *err);
+                                       DerivationModuloScratch *scratch, DerivationSealed *ret, Span *ret_missing,
+                                       Err *err);
 
 // Recomputes what a parsed derivation claims: input-addressed and fixed output paths, and the variables that hold them.
 // Nix's checkInvariants with its messages; `drv_path` is for them.
-MUST_CHECK bool derivation_modulo_check(const Derivation *drv, Span drv_path, const DerivationModuloMemo *memo, Span store_dir,
-                                        DerivationModuloScratch *scratch, Span *ret_missing, Err *err);
+MUST_CHECK bool derivation_modulo_check(const Derivation *drv, Span drv_path, const DerivationModuloMemo *memo,
+                                        Span store_dir, DerivationModuloScratch *scratch, Span *ret_missing, Err *err);
 
 // The path of the .drv file with this text: a text object that refers to input_srcs and input_drvs.
-MUST_CHECK bool derivation_modulo_drv_path(const Derivation *drv, Span text, Span store_dir, DerivationModuloScratch *scratch,
-                                           StorePath *ret, Err *err);
+MUST_CHECK bool derivation_modulo_drv_path(const Derivation *drv, Span text, Span store_dir,
+                                           DerivationModuloScratch *scratch, StorePath *ret, Err *err);

@@ -107,7 +107,8 @@ static bool check_absolute(Parser *p, Span path) {
 static bool check_store_path(Parser *p, Span path) {
   StorePath parsed;
   if (!check_absolute(p, path)) return false;
-  if (!store_path_is_below(path, p->store_dir) || span_find_char(span_from(path, p->store_dir.len + 1), '/') != SIZE_MAX)
+  if (!store_path_is_below(path, p->store_dir) ||
+      span_find_char(span_from(path, p->store_dir.len + 1), '/') != SIZE_MAX)
     return err_set(p->err, ERR_SYNTAX, "path '%.*s' is not in the Nix store", SPAN_ARG(path));
   return store_path_parse(path, p->store_dir, &parsed, p->err);
 }
@@ -204,7 +205,8 @@ static bool content_output(Parser *p, Span drv_name, Span method_algo, Span hash
     return output->path.len == 0 || fail(p, "content-addressed derivation output should not specify output path");
   }
   output->kind = DERIVATION_FIXED;
-  if (!check_absolute(p, output->path) || !hash_parse_bare(hash, output->hash.algo, &output->hash, p->err)) return false;
+  if (!check_absolute(p, output->path) || !hash_parse_bare(hash, output->hash.algo, &output->hash, p->err))
+    return false;
   // Nix recomputes the path and forgets what the text says: a text that says otherwise would come out different.
   StorePath path;
   Buf name CLEANUP(buf_done) = BUF_INIT, expected CLEANUP(buf_done) = BUF_INIT;
@@ -341,7 +343,8 @@ bool derivation_parse(Span text, Span name, Span store_dir, Arena *arena, Deriva
   memset(ret, 0, sizeof(*ret));
   ret->name = name;
   if (text.len > DERIVATION_PARSE_SIZE_MAX)
-    return err_set(err, ERR_LIMIT, "derivation text of %zu bytes is longer than %zu", text.len, DERIVATION_PARSE_SIZE_MAX);
+    return err_set(err, ERR_LIMIT, "derivation text of %zu bytes is longer than %zu", text.len,
+                   DERIVATION_PARSE_SIZE_MAX);
   if (!parse_head(&p) || !parse_outputs(&p, ret) || !expect(&p, SPAN(",")) ||
       !parse_inputs(&p, 0, &ret->input_drvs, &ret->input_drv_count) || !expect(&p, SPAN(",")) ||
       !parse_input_srcs(&p, ret) || !expect(&p, SPAN(",")) || !parse_string(&p, &ret->platform) ||

@@ -203,8 +203,8 @@ bool hash_parse(Span text, const HashAlgo *expected, Hash *ret, Err *err) {
   HashAlgo algo;
   if (!split_prefix(&rest, &has_algo, &algo, &is_sri, err)) return false;
   if (!has_algo && !expected)
-    return err_set(err, ERR_SYNTAX,
-                   "hash '%.*s' does not include a type, nor is the type otherwise known from context", SPAN_ARG(rest));
+    return err_set(err, ERR_SYNTAX, "hash '%.*s' does not include a type, nor is the type otherwise known from context",
+                   SPAN_ARG(rest));
   if (has_algo && expected && algo != *expected)
     return err_set(err, ERR_SYNTAX, "hash '%.*s' should have type '%.*s'", SPAN_ARG(text),
                    SPAN_ARG(algo_names[*expected]));

@@ -130,11 +130,11 @@ static Token convert_float(JsonRead *json, Span literal) {
 }
 
 static Token read_number(JsonRead *json, int first) {
-  size_t start = json->pos - 1;
   bool is_float;
+  json->token_start = json->pos - 1;
   const char *why = scan_number(json, first, &is_float);
   if (why) return token_error(json, why);
-  Span literal = span_sub(json->text, start, json->pos - start);
+  Span literal = span_sub(json->text, json->token_start, json->pos - json->token_start);
   if (!is_float && first != '-' && span_parse_u64(literal, &json->uinteger)) return T_UINT;
   if (!is_float && first == '-') {
     uint64_t magnitude;
@@ -148,18 +148,21 @@ static Token read_number(JsonRead *json, int first) {
 
 // Strings.
 
-#define CONTROL(code, name, escape) "invalid string: control character U+" code " (" name ") must be escaped to \\u" code escape
+#define CONTROL(code, name, escape) \
+  "invalid string: control character U+" code " (" name ") must be escaped to \\u" code escape
 
 static const char *const control_errors[32] = {
-    CONTROL("0000", "NUL", ""), CONTROL("0001", "SOH", ""), CONTROL("0002", "STX", ""), CONTROL("0003", "ETX", ""),
-    CONTROL("0004", "EOT", ""), CONTROL("0005", "ENQ", ""), CONTROL("0006", "ACK", ""), CONTROL("0007", "BEL", ""),
-    CONTROL("0008", "BS", " or \\b"), CONTROL("0009", "HT", " or \\t"), CONTROL("000A", "LF", " or \\n"),
-    CONTROL("000B", "VT", ""), CONTROL("000C", "FF", " or \\f"), CONTROL("000D", "CR", " or \\r"),
-    CONTROL("000E", "SO", ""), CONTROL("000F", "SI", ""), CONTROL("0010", "DLE", ""), CONTROL("0011", "DC1", ""),
-    CONTROL("0012", "DC2", ""), CONTROL("0013", "DC3", ""), CONTROL("0014", "DC4", ""), CONTROL("0015", "NAK", ""),
-    CONTROL("0016", "SYN", ""), CONTROL("0017", "ETB", ""), CONTROL("0018", "CAN", ""), CONTROL("0019", "EM", ""),
-    CONTROL("001A", "SUB", ""), CONTROL("001B", "ESC", ""), CONTROL("001C", "FS", ""), CONTROL("001D", "GS", ""),
-    CONTROL("001E", "RS", ""), CONTROL("001F", "US", "")};
+    CONTROL("0000", "NUL", ""),       CONTROL("0001", "SOH", ""),       CONTROL("0002", "STX", ""),
+    CONTROL("0003", "ETX", ""),       CONTROL("0004", "EOT", ""),       CONTROL("0005", "ENQ", ""),
+    CONTROL("0006", "ACK", ""),       CONTROL("0007", "BEL", ""),       CONTROL("0008", "BS", " or \\b"),
+    CONTROL("0009", "HT", " or \\t"), CONTROL("000A", "LF", " or \\n"), CONTROL("000B", "VT", ""),
+    CONTROL("000C", "FF", " or \\f"), CONTROL("000D", "CR", " or \\r"), CONTROL("000E", "SO", ""),
+    CONTROL("000F", "SI", ""),        CONTROL("0010", "DLE", ""),       CONTROL("0011", "DC1", ""),
+    CONTROL("0012", "DC2", ""),       CONTROL("0013", "DC3", ""),       CONTROL("0014", "DC4", ""),
+    CONTROL("0015", "NAK", ""),       CONTROL("0016", "SYN", ""),       CONTROL("0017", "ETB", ""),
+    CONTROL("0018", "CAN", ""),       CONTROL("0019", "EM", ""),        CONTROL("001A", "SUB", ""),
+    CONTROL("001B", "ESC", ""),       CONTROL("001C", "FS", ""),        CONTROL("001D", "GS", ""),
+    CONTROL("001E", "RS", ""),        CONTROL("001F", "US", "")};
 
 // After a byte >= 0x80 was taken: the bytes that follow it.
 static bool read_utf8_tail(JsonRead *json, int first) {
@@ -260,6 +263,7 @@ static void skip_plain(JsonRead *json) {
 static Token read_string(JsonRead *json) {
   size_t run = json->pos; // start of what is not in the scratch yet
   bool escaped = false;
+  json->token_start = json->pos - 1;
   buf_clear(&json->scratch);
   while (true) {
     skip_plain(json);
@@ -283,7 +287,7 @@ static Token read_string(JsonRead *json) {
   return T_STRING;
 }
 
-// Tokens. *ret_start: where the token begins, for messages.
+// Tokens.
 
 static bool skip_bom(JsonRead *json) {
   if (json->pos != 0 || peek(json) != 0xef) return true;
@@ -291,12 +295,10 @@ static bool skip_bom(JsonRead *json) {
   return get(json) == 0xbb && get(json) == 0xbf;
 }
 
-static Token next_token(JsonRead *json, size_t *ret_start) {
-  *ret_start = json->pos;
+static Token next_token(JsonRead *json) {
   if (!skip_bom(json)) return token_error(json, "invalid BOM; must be 0xEF 0xBB 0xBF if given");
   int c = get(json);
   while (c == ' ' || c == '\n' || c == '\t' || c == '\r') c = get(json);
-  *ret_start = json->pos - 1;
   switch (c) {
   case -1:
   case 0: return T_END; // nlohmann takes a NUL byte for the end
@@ -328,23 +330,23 @@ static void put_position(const JsonRead *json, Buf *message) {
   buf_printf(message, "parse error at line %zu, column %zu: ", lines + 1, json->pos - line_start);
 }
 
-// What was read of a token, control characters made visible.
-static void put_last_read(const JsonRead *json, size_t start, Buf *message) {
+// What was read since the last string or number began (nlohmann forgets nothing else), control characters made visible.
+static void put_last_read(const JsonRead *json, Buf *message) {
   size_t end = json->pos < json->text.len ? json->pos : json->text.len;
-  for (size_t i = start; i < end; i++) {
+  for (size_t i = json->token_start; i < end; i++) {
     uint8_t c = (uint8_t)json->text.data[i];
     if (c <= 0x1f) buf_printf(message, "<U+%.4X>", c);
     else buf_put_char(message, (char)c);
   }
 }
 
-static JsonEvent fail(JsonRead *json, Token token, size_t start, const char *context, const char *expected, Err *err) {
+static JsonEvent fail(JsonRead *json, Token token, const char *context, const char *expected, Err *err) {
   Buf message CLEANUP(buf_done) = BUF_INIT;
   put_position(json, &message);
   buf_printf(&message, "syntax error while parsing %s - ", context);
   if (token == T_ERROR) {
     buf_printf(&message, "%s; last read: '", json->token_error);
-    put_last_read(json, start, &message);
+    put_last_read(json, &message);
     buf_put_char(&message, '\'');
   } else {
     buf_printf(&message, "unexpected %s", token_name(token));
@@ -384,15 +386,15 @@ static JsonEvent close_nested(JsonRead *json) {
   return is_object ? JSON_OBJECT_END : JSON_ARRAY_END;
 }
 
-static JsonEvent number_overflow(JsonRead *json, size_t start, Err *err) {
+static JsonEvent number_overflow(JsonRead *json, Err *err) {
   json->state = ST_FINISHED;
   err_set(err, ERR_SYNTAX, "[json.exception.out_of_range.406] number overflow parsing '%.*s'",
-          SPAN_ARG(span_sub(json->text, start, json->pos - start)));
+          SPAN_ARG(span_sub(json->text, json->token_start, json->pos - json->token_start)));
   return JSON_ERROR;
 }
 
 // A token where a value is expected.
-static JsonEvent take_value(JsonRead *json, Token token, size_t start, Err *err) {
+static JsonEvent take_value(JsonRead *json, Token token, Err *err) {
   json->state = ST_AFTER_VALUE;
   switch (token) {
   case T_TRUE:
@@ -401,16 +403,17 @@ static JsonEvent take_value(JsonRead *json, Token token, size_t start, Err *err)
   case T_STRING: return JSON_STRING;
   case T_UINT: return JSON_UINT;
   case T_INT: return JSON_INT;
-  case T_FLOAT: return isinf(json->number) ? number_overflow(json, start, err) : JSON_FLOAT;
+  case T_FLOAT: return isinf(json->number) ? number_overflow(json, err) : JSON_FLOAT;
   case T_OBJECT_BEGIN: return open_nested(json, true, err);
   case T_ARRAY_BEGIN: return open_nested(json, false, err);
-  case T_ERROR: return fail(json, token, start, "value", NULL, err);
+  case T_ERROR: return fail(json, token, "value", NULL, err);
   case T_END:
     if (json->pos == 1) {
       json->state = ST_FINISHED;
-      err_set(err, ERR_SYNTAX,
-              "[json.exception.parse_error.101] parse error at line 1, column 1: attempting to parse an empty input; check "
-              "that your input string or stream contains the expected JSON");
+      err_set(
+          err, ERR_SYNTAX,
+          "[json.exception.parse_error.101] parse error at line 1, column 1: attempting to parse an empty input; check "
+          "that your input string or stream contains the expected JSON");
       return JSON_ERROR;
     }
     break;
@@ -419,54 +422,50 @@ static JsonEvent take_value(JsonRead *json, Token token, size_t start, Err *err)
   case T_COLON:
   case T_COMMA: break;
   }
-  return fail(json, token, start, "value", "'[', '{', or a literal", err);
+  return fail(json, token, "value", "'[', '{', or a literal", err);
 }
 
-static JsonEvent take_key(JsonRead *json, Token token, size_t start, Err *err) {
-  if (token != T_STRING) return fail(json, token, start, "object key", token_name(T_STRING), err);
+static JsonEvent take_key(JsonRead *json, Token token, Err *err) {
+  if (token != T_STRING) return fail(json, token, "object key", token_name(T_STRING), err);
   json->state = ST_COLON;
   return JSON_KEY;
 }
 
 static JsonEvent next_after_value(JsonRead *json, Err *err) {
-  size_t start;
-  Token token = next_token(json, &start);
+  Token token = next_token(json);
   if (json->depth == 0) {
-    if (token != T_END) return fail(json, token, start, "value", token_name(T_END), err);
+    if (token != T_END) return fail(json, token, "value", token_name(T_END), err);
     json->state = ST_FINISHED;
     return JSON_END;
   }
   bool is_object = in_object(json);
   if (token == T_COMMA) {
-    token = next_token(json, &start);
-    return is_object ? take_key(json, token, start, err) : take_value(json, token, start, err);
+    token = next_token(json);
+    return is_object ? take_key(json, token, err) : take_value(json, token, err);
   }
   if (token == (is_object ? T_OBJECT_END : T_ARRAY_END)) return close_nested(json);
-  if (is_object) return fail(json, token, start, "object", token_name(T_OBJECT_END), err);
-  return fail(json, token, start, "array", token_name(T_ARRAY_END), err);
+  if (is_object) return fail(json, token, "object", token_name(T_OBJECT_END), err);
+  return fail(json, token, "array", token_name(T_ARRAY_END), err);
 }
 
 JsonEvent json_read_next(JsonRead *json, Err *err) {
-  size_t start;
   Token token;
   switch ((enum State)json->state) {
   case ST_AFTER_VALUE: return next_after_value(json, err);
   case ST_FIRST:
-    token = next_token(json, &start);
+    token = next_token(json);
     if (token == T_ARRAY_END) return close_nested(json);
-    return take_value(json, token, start, err);
+    return take_value(json, token, err);
   case ST_FIRST_KEY:
-    token = next_token(json, &start);
+    token = next_token(json);
     if (token == T_OBJECT_END) return close_nested(json);
-    return take_key(json, token, start, err);
+    return take_key(json, token, err);
   case ST_COLON:
-    token = next_token(json, &start);
-    if (token != T_COLON) return fail(json, token, start, "object separator", token_name(T_COLON), err);
-    token = next_token(json, &start);
-    return take_value(json, token, start, err);
-  case ST_VALUE:
-    token = next_token(json, &start);
-    return take_value(json, token, start, err);
+    token = next_token(json);
+    if (token != T_COLON) return fail(json, token, "object separator", token_name(T_COLON), err);
+    token = next_token(json);
+    return take_value(json, token, err);
+  case ST_VALUE: token = next_token(json); return take_value(json, token, err);
   case ST_FINISHED: break;
   }
   return JSON_END;
@@ -480,8 +479,10 @@ bool json_read_skip(JsonRead *json, JsonEvent begin, Err *err) {
 }
 
 static const char *event_name(JsonEvent event) {
-  static const char *const names[] = {"an error", "the end", "null", "a boolean", "an integer", "an integer", "a number", "a string",
-                                      "a key", "an object", "the end of an object", "an array", "the end of an array"};
+  static const char *const names[] = {
+      "an error",           "the end",  "null",  "a boolean", "an integer",           "an integer",
+      "a number",           "a string", "a key", "an object", "the end of an object", "an array",
+      "the end of an array"};
   return names[event];
 }
 

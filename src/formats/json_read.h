@@ -30,6 +30,7 @@ typedef enum JsonEvent {
 typedef struct JsonRead {
   Span text; // borrowed
   size_t pos;
+  size_t token_start; // of the last string or number: messages quote from there
   size_t depth;
   uint8_t state;
   uint64_t *stack; // owned: one bit a level, 1 for an object

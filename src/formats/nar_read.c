@@ -3,24 +3,24 @@
 
 enum State {
   S_MAGIC,
-  S_OPEN,       // "(" of a node
-  S_TYPE,       // "type"
-  S_KIND,       // "regular", "symlink" or "directory"
-  S_FILE,       // "executable", "contents" or ")"
-  S_EXECUTABLE, // ""
-  S_CONTENTS,   // "contents" or ")", after "executable"
-  S_SIZE,       // length of the contents
-  S_DATA,       // contents and padding
-  S_FILE_CLOSE, // ")"
-  S_FILE_END,   // nothing: FILE_END has to be reported
-  S_TARGET_TAG, // "target"
-  S_TARGET,     // link target
-  S_LINK_CLOSE, // ")"
-  S_ENTRY,      // "entry" or ")"
-  S_ENTRY_OPEN, // "("
-  S_NAME_TAG,   // "name"
-  S_NAME,       // entry name
-  S_NODE_TAG,   // "node"
+  S_OPEN,        // "(" of a node
+  S_TYPE,        // "type"
+  S_KIND,        // "regular", "symlink" or "directory"
+  S_FILE,        // "executable", "contents" or ")"
+  S_EXECUTABLE,  // ""
+  S_CONTENTS,    // "contents" or ")", after "executable"
+  S_SIZE,        // length of the contents
+  S_DATA,        // contents and padding
+  S_FILE_CLOSE,  // ")"
+  S_FILE_END,    // nothing: FILE_END has to be reported
+  S_TARGET_TAG,  // "target"
+  S_TARGET,      // link target
+  S_LINK_CLOSE,  // ")"
+  S_ENTRY,       // "entry" or ")"
+  S_ENTRY_OPEN,  // "("
+  S_NAME_TAG,    // "name"
+  S_NAME,        // entry name
+  S_NODE_TAG,    // "node"
   S_ENTRY_CLOSE, // ")"
   S_DONE,
 };
@@ -193,7 +193,8 @@ static void set_event(NarRead *nar, NarReadEvent *event, NarReadKind kind) {
 }
 
 // The first event of a file; `next` is what follows.
-static NarReadStatus begin_file(NarRead *nar, uint64_t size_bytes, uint64_t offset, enum State next, NarReadEvent *ret) {
+static NarReadStatus begin_file(NarRead *nar, uint64_t size_bytes, uint64_t offset, enum State next,
+                                NarReadEvent *ret) {
   set_event(nar, ret, NAR_READ_FILE_BEGIN);
   ret->executable = nar->executable;
   ret->size_bytes = size_bytes;
@@ -203,7 +204,8 @@ static NarReadStatus begin_file(NarRead *nar, uint64_t size_bytes, uint64_t offs
 }
 
 static NarReadStatus begin_dir(NarRead *nar, NarReadEvent *ret, Err *err) {
-  if (nar->depth == NAR_READ_DEPTH_MAX) return bad(nar, ERR_LIMIT, err, "directories are nested too deeply"), NAR_READ_ERROR;
+  if (nar->depth == NAR_READ_DEPTH_MAX)
+    return bad(nar, ERR_LIMIT, err, "directories are nested too deeply"), NAR_READ_ERROR;
   Span name = current_name(nar);
   size_t start = nar->depth ? (size_t)(name.data - nar->names.data) : 0;
   nar->depth++;
@@ -285,9 +287,7 @@ static NarReadStatus take_string(NarRead *nar, Span got, NarReadEvent *ret, Err 
   case S_ENTRY: return take_entry_tag(nar, got, ret, err);
   case S_ENTRY_OPEN: return from_bool(expect(nar, got, SPAN("("), S_NAME_TAG, err));
   case S_NAME_TAG: return from_bool(expect(nar, got, SPAN("name"), S_NAME, err));
-  case S_NAME:
-    nar->state = S_NODE_TAG;
-    return from_bool(take_name(nar, got, err));
+  case S_NAME: nar->state = S_NODE_TAG; return from_bool(take_name(nar, got, err));
   case S_NODE_TAG: return from_bool(expect(nar, got, SPAN("node"), S_OPEN, err));
   case S_ENTRY_CLOSE: return from_bool(expect(nar, got, SPAN(")"), S_ENTRY, err));
   case S_SIZE:

@@ -86,9 +86,11 @@ static bool parse_field(Parser *p, Span name, Span value) {
   if (span_eq(name, SPAN("URL"))) info->url = value;
   else if (span_eq(name, SPAN("Compression"))) info->compression = value;
   else if (span_eq(name, SPAN("FileHash"))) return parse_hash(p, value, &info->file_hash, &info->has_file_hash);
-  else if (span_eq(name, SPAN("FileSize"))) return span_parse_u64(value, &info->file_size_bytes) || corrupt(p, "invalid FileSize");
+  else if (span_eq(name, SPAN("FileSize")))
+    return span_parse_u64(value, &info->file_size_bytes) || corrupt(p, "invalid FileSize");
   else if (span_eq(name, SPAN("NarHash"))) return parse_hash(p, value, &info->nar_hash, &p->has_nar_hash);
-  else if (span_eq(name, SPAN("NarSize"))) return span_parse_u64(value, &info->nar_size_bytes) || corrupt(p, "invalid NarSize");
+  else if (span_eq(name, SPAN("NarSize")))
+    return span_parse_u64(value, &info->nar_size_bytes) || corrupt(p, "invalid NarSize");
   else if (span_eq(name, SPAN("References"))) return parse_references(p, value);
   else if (span_eq(name, SPAN("Deriver"))) return parse_deriver(p, value);
   else if (span_eq(name, SPAN("Sig"))) add_sig(p, value);

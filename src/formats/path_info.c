@@ -9,9 +9,9 @@
 static const struct {
   CaMethod method;
   HashAlgo algo;
-} ca_types[] = {{CA_NAR, HASH_SHA256},  {CA_NAR, HASH_SHA1},   {CA_NAR, HASH_SHA512},
-                {CA_NAR, HASH_MD5},     {CA_TEXT, HASH_SHA256}, {CA_FLAT, HASH_SHA1},
-                {CA_FLAT, HASH_MD5},    {CA_FLAT, HASH_SHA256}, {CA_FLAT, HASH_SHA512}};
+} ca_types[] = {{CA_NAR, HASH_SHA256}, {CA_NAR, HASH_SHA1},    {CA_NAR, HASH_SHA512},
+                {CA_NAR, HASH_MD5},    {CA_TEXT, HASH_SHA256}, {CA_FLAT, HASH_SHA1},
+                {CA_FLAT, HASH_MD5},   {CA_FLAT, HASH_SHA256}, {CA_FLAT, HASH_SHA512}};
 
 // Encoding.
 
@@ -135,7 +135,8 @@ static bool decode_deriver(Span data, StorePath *ret, Err *err) {
   if (!has_digest) return err_set(err, ERR_SYNTAX, "the deriver has no digest");
   buf_put_span(&full, name);
   buf_put_cstr(&full, ".drv");
-  if (!store_path_check_name(name, err) || !store_path_check_name(buf_span(&full), err)) return err_wrap(err, "deriver");
+  if (!store_path_check_name(name, err) || !store_path_check_name(buf_span(&full), err))
+    return err_wrap(err, "deriver");
   ret->name_len = (uint8_t)full.len;
   memcpy(ret->name, buf_cstr(&full), full.len + 1);
   return true;
@@ -172,9 +173,7 @@ static bool decode_ca(Span data, ContentAddress *ret, Err *err) {
 
 static bool decode_narinfo_field(const PbWireField *field, PathInfo *info, Lists *lists, bool *has_nar_hash, Err *err) {
   switch (field->number) {
-  case 1:
-    info->nar_size_bytes = field->value;
-    return pb_wire_expect(field, PB_WIRE_VARINT, "nar_size", err);
+  case 1: info->nar_size_bytes = field->value; return pb_wire_expect(field, PB_WIRE_VARINT, "nar_size", err);
   case 2:
     if (!expect_len(field, "nar_sha256", sizeof(info->nar_sha256), err)) return false;
     memcpy(info->nar_sha256, field->bytes.data, sizeof(info->nar_sha256));
@@ -219,14 +218,16 @@ static bool decode_fields(Span data, PathInfo *info, Lists *lists, Err *err) {
     if (end) break;
     if (field.number == 1) {
       has_root = true;
-      if (!pb_wire_expect(&field, PB_WIRE_LEN, "node", err) || !castore_node_decode(field.bytes, &info->root, err)) return false;
+      if (!pb_wire_expect(&field, PB_WIRE_LEN, "node", err) || !castore_node_decode(field.bytes, &info->root, err))
+        return false;
     } else if (field.number == 2) {
       MEM_RESERVE(lists->refs, lists->ref_cap, lists->ref_count + 1);
       if (!expect_len(&field, "a reference", STORE_PATH_DIGEST_BYTES, err)) return false;
       lists->refs[lists->ref_count++] = field.bytes;
     } else if (field.number == 3) {
       has_narinfo = true;
-      if (!pb_wire_expect(&field, PB_WIRE_LEN, "narinfo", err) || !decode_narinfo(field.bytes, info, lists, err)) return false;
+      if (!pb_wire_expect(&field, PB_WIRE_LEN, "narinfo", err) || !decode_narinfo(field.bytes, info, lists, err))
+        return false;
     }
   }
   if (!has_root) return err_set(err, ERR_SYNTAX, "it has no root node");
@@ -239,7 +240,8 @@ static int compare_paths(const void *a, const void *b) {
 
 static bool keep_references(const Lists *lists, Arena *arena, PathInfo *info, Err *err) {
   if (lists->ref_count != lists->ref_name_count)
-    return err_set(err, ERR_SYNTAX, "it has %zu references but %zu reference_names", lists->ref_count, lists->ref_name_count);
+    return err_set(err, ERR_SYNTAX, "it has %zu references but %zu reference_names", lists->ref_count,
+                   lists->ref_name_count);
   info->refs = ARENA_ARRAY(arena, StorePath, lists->ref_count);
   info->ref_count = lists->ref_count;
   for (size_t i = 0; i < lists->ref_count; i++) {
@@ -271,5 +273,6 @@ bool path_info_decode(Span data, Arena *arena, PathInfo *ret, Err *err) {
 bool path_info_fingerprint(const PathInfo *info, Span store_dir, Buf *ret, Err *err) {
   Hash nar_hash = {.algo = HASH_SHA256};
   memcpy(nar_hash.bytes, info->nar_sha256, sizeof(info->nar_sha256));
-  return signature_fingerprint(&info->path, &nar_hash, info->nar_size_bytes, info->refs, info->ref_count, store_dir, ret, err);
+  return signature_fingerprint(&info->path, &nar_hash, info->nar_size_bytes, info->refs, info->ref_count, store_dir,
+                               ret, err);
 }

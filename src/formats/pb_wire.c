@@ -110,7 +110,9 @@ bool pb_wire_next(PbWireReader *reader, PbWireField *ret, bool *ret_end, Err *er
   case PB_WIRE_I64: return read_fixed(reader, 8, &ret->value, err);
   case PB_WIRE_LEN: return read_bytes(reader, &ret->bytes, err);
   case PB_WIRE_I32: return read_fixed(reader, 4, &ret->value, err);
-  default: return err_set(err, ERR_SYNTAX, "protobuf field %u has wire type %d, which is not supported", ret->number, (int)(tag & 7));
+  default:
+    return err_set(err, ERR_SYNTAX, "protobuf field %u has wire type %d, which is not supported", ret->number,
+                   (int)(tag & 7));
   }
 }
 

@@ -43,7 +43,8 @@ bool signature_parse(Span text, Signature *ret, Err *err) {
   Span payload;
   Buf bytes CLEANUP(buf_done) = BUF_INIT;
   split_named(text, &ret->key_name, &payload);
-  if (ret->key_name.len == 0) return err_set(err, ERR_SYNTAX, "signature '%.*s' is not of the form '<key name>:<base64>'", SPAN_ARG(text));
+  if (ret->key_name.len == 0)
+    return err_set(err, ERR_SYNTAX, "signature '%.*s' is not of the form '<key name>:<base64>'", SPAN_ARG(text));
   if (!base64_decode(payload, &bytes, err)) return err_wrap(err, "while decoding signature '%.*s'", SPAN_ARG(text));
   if (bytes.len != sizeof(ret->bytes)) return err_set(err, ERR_SYNTAX, "signature is not valid");
   memcpy(ret->bytes, bytes.data, sizeof(ret->bytes));
@@ -110,10 +111,12 @@ bool signature_sign(const SignatureSecretKey *key, Span message, Signature *ret,
 
 bool signature_verify(const SignaturePublicKey *key, Span message, const Signature *signature) {
   if (!span_eq(key->name, signature->key_name)) return false;
-  EVP_PKEY *pkey CLEANUP(free_pkey) = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, key->bytes, sizeof(key->bytes));
+  EVP_PKEY *pkey CLEANUP(free_pkey) =
+      EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, key->bytes, sizeof(key->bytes));
   EVP_MD_CTX *ctx CLEANUP(free_md_ctx) = EVP_MD_CTX_new();
   return pkey && ctx && EVP_DigestVerifyInit(ctx, NULL, NULL, NULL, pkey) == 1 &&
-         EVP_DigestVerify(ctx, signature->bytes, sizeof(signature->bytes), (const uint8_t *)message.data, message.len) == 1;
+         EVP_DigestVerify(ctx, signature->bytes, sizeof(signature->bytes), (const uint8_t *)message.data,
+                          message.len) == 1;
 }
 
 // What is signed.
@@ -123,7 +126,8 @@ bool signature_fingerprint(const StorePath *path, const Hash *nar_hash, uint64_t
   if (nar_size_bytes == 0) {
     Buf text CLEANUP(buf_done) = BUF_INIT;
     store_path_format(path, store_dir, &text);
-    return err_set(err, ERR_OTHER, "cannot calculate fingerprint of path '%s' because its size is not known", buf_cstr(&text));
+    return err_set(err, ERR_OTHER, "cannot calculate fingerprint of path '%s' because its size is not known",
+                   buf_cstr(&text));
   }
   buf_put_cstr(ret, "1;");
   store_path_format(path, store_dir, ret);

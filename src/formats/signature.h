@@ -40,5 +40,5 @@ bool signature_verify(const SignaturePublicKey *key, Span message, const Signatu
 
 // The text that is signed: "1;<path>;sha256:<nixbase32>;<nar size>;<references, comma separated>". `refs` are sorted and unique
 // (store_path_cmp). Fails when nar_size_bytes is 0.
-MUST_CHECK bool signature_fingerprint(const StorePath *path, const Hash *nar_hash, uint64_t nar_size_bytes, const StorePath *refs,
-                                      size_t ref_count, Span store_dir, Buf *ret, Err *err);
+MUST_CHECK bool signature_fingerprint(const StorePath *path, const Hash *nar_hash, uint64_t nar_size_bytes,
+                                      const StorePath *refs, size_t ref_count, Span store_dir, Buf *ret, Err *err);

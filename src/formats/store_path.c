@@ -87,7 +87,8 @@ bool store_path_parse_base(Span base_name, StorePath *ret, Err *err) {
   }
   // Nix does not look at the character between; a dash is what every writer puts there and every reader shows.
   if (base_name.data[STORE_PATH_HASH_CHARS] != '-')
-    return err_set(err, ERR_SYNTAX, "path '%.*s' is not a valid store path: no dash after the hash", SPAN_ARG(base_name));
+    return err_set(err, ERR_SYNTAX, "path '%.*s' is not a valid store path: no dash after the hash",
+                   SPAN_ARG(base_name));
   return check_and_set_name(ret, span_from(base_name, STORE_PATH_HASH_CHARS + 1), err);
 }
 
@@ -198,8 +199,8 @@ static bool make_with_refs(Span type, const StorePathRefs *refs, const uint8_t i
   return finish(&ctx, inner, store_dir, name, ret, err);
 }
 
-bool store_path_make_text(Span name, const uint8_t sha256[32], const StorePathRefs *refs, Span store_dir, StorePath *ret,
-                          Err *err) {
+bool store_path_make_text(Span name, const uint8_t sha256[32], const StorePathRefs *refs, Span store_dir,
+                          StorePath *ret, Err *err) {
   if (refs && refs->self) return err_set(err, ERR_SYNTAX, "self-reference not allowed with text hashing");
   return make_with_refs(SPAN("text"), refs, sha256, store_dir, name, ret, err);
 }

@@ -56,12 +56,16 @@ typedef struct StorePathRefs {
 } StorePathRefs;
 
 // The bare rule. `type` as in the grammar above, `inner` is a SHA-256. Fails only on a bad name.
-MUST_CHECK bool store_path_make(Span type, const uint8_t inner[32], Span store_dir, Span name, StorePath *ret, Err *err);
+MUST_CHECK bool store_path_make(Span type, const uint8_t inner[32], Span store_dir, Span name, StorePath *ret,
+                                Err *err);
 // Text files and .drv files. `sha256` of the content. refs->self must be false.
-MUST_CHECK bool store_path_make_text(Span name, const uint8_t sha256[32], const StorePathRefs *refs, Span store_dir, StorePath *ret, Err *err);
+MUST_CHECK bool store_path_make_text(Span name, const uint8_t sha256[32], const StorePathRefs *refs, Span store_dir,
+                                     StorePath *ret, Err *err);
 // Anything content-addressed (refs may be NULL). References are refused with Nix's message where the method cannot carry them.
-MUST_CHECK bool store_path_make_fixed(Span name, const ContentAddress *ca, const StorePathRefs *refs, Span store_dir, StorePath *ret, Err *err);
+MUST_CHECK bool store_path_make_fixed(Span name, const ContentAddress *ca, const StorePathRefs *refs, Span store_dir,
+                                      StorePath *ret, Err *err);
 // Input-addressed output `output` of derivation `drv_name` (without ".drv") with hash modulo `modulo`.
-MUST_CHECK bool store_path_make_output(Span drv_name, Span output, const uint8_t modulo[32], Span store_dir, StorePath *ret, Err *err);
+MUST_CHECK bool store_path_make_output(Span drv_name, Span output, const uint8_t modulo[32], Span store_dir,
+                                       StorePath *ret, Err *err);
 // Appends "<drv_name>" for "out", else "<drv_name>-<output>".
 void store_path_put_output_name(Span drv_name, Span output, Buf *ret);

@@ -1,7 +1,7 @@
 // derivation_test.c: ATerm, hash modulo and output paths, on small texts and on the machine's Nix store.
 #include "harness.h"
+#include "formats/derivation_json.h"
 #include "store_drvs.h"
-
 
 #define DRV_NAME SPAN("hello")
 
@@ -38,12 +38,14 @@ static void check_error(const char *text, ErrKind kind, const char *part) {
 TEST(identity) {
   check_identity("Derive([(\"out\",\"" P1 "\",\"\",\"\")],[],[],\"x86_64-linux\",\"/bin/sh\",[],[])");
   check_identity("Derive([(\"dev\",\"\",\"\",\"\"),(\"out\",\"\",\"\",\"\")],[(\"" P2 "\",[\"dev\",\"out\"]),(\"" P3
-                 "\",[\"out\"])],[\"" P1 "\"],\":\",\":\",[\"-c\",\"a\\nb\\\"c\\\\d\\te\\rf\"],[(\"\",\"\"),(\"a\",\"\\n\\n\"),"
+                 "\",[\"out\"])],[\"" P1
+                 "\"],\":\",\":\",[\"-c\",\"a\\nb\\\"c\\\\d\\te\\rf\"],[(\"\",\"\"),(\"a\",\"\\n\\n\"),"
                  "(\"b\",\"0123456\\\"\"),(\"c\",\"01234567\\\"\")])");
   check_identity("Derive([(\"out\",\"\",\"r:sha256\",\"\")],[],[],\":\",\":\",[],[])");
   check_identity("Derive([(\"out\",\"\",\"text:sha256\",\"\")],[],[],\":\",\":\",[],[])");
   check_identity("Derive([(\"out\",\"\",\"r:sha512\",\"impure\")],[],[],\":\",\":\",[],[])");
-  check_identity("DrvWithVersion(\"xp-dyn-drv\",[(\"out\",\"\",\"\",\"\")],[(\"" P2 "\",([\"out\"],[(\"out\",[\"dev\"]),(\"x\",([],[(\"y\",["
+  check_identity("DrvWithVersion(\"xp-dyn-drv\",[(\"out\",\"\",\"\",\"\")],[(\"" P2
+                 "\",([\"out\"],[(\"out\",[\"dev\"]),(\"x\",([],[(\"y\",["
                  "\"z\"])]))])),(\"" P3 "\",[\"out\"])],[],\":\",\":\",[],[])");
 }
 
@@ -83,17 +85,25 @@ TEST(errors) {
   check_error("Derive([(\"out", ERR_SYNTAX, "unterminated string in derivation at byte 10");
   check_error("Derive([(\"out\\", ERR_SYNTAX, "unterminated string");
   check_error("Derive([(\"out\",\"x\",\"\",\"\")],[],[],\":\",\":\",[],[])", ERR_SYNTAX, "bad path 'x' in derivation");
-  check_error("Derive([(\"out\",\"/x\",\"\",\"\")],[],[],\":\",\":\",[],[])", ERR_SYNTAX, "path '/x' is not in the Nix store");
-  check_error("Derive([(\"out\",\"\",\"r:sha3\",\"\")],[],[],\":\",\":\",[],[])", ERR_USAGE, "unknown hash algorithm 'sha3'");
-  check_error("Derive([(\"out\",\"" P1 "\",\"r:sha256\",\"\")],[],[],\":\",\":\",[],[])", ERR_SYNTAX, "should not specify output path");
+  check_error("Derive([(\"out\",\"/x\",\"\",\"\")],[],[],\":\",\":\",[],[])", ERR_SYNTAX,
+              "path '/x' is not in the Nix store");
+  check_error("Derive([(\"out\",\"\",\"r:sha3\",\"\")],[],[],\":\",\":\",[],[])", ERR_USAGE,
+              "unknown hash algorithm 'sha3'");
+  check_error("Derive([(\"out\",\"" P1 "\",\"r:sha256\",\"\")],[],[],\":\",\":\",[],[])", ERR_SYNTAX,
+              "should not specify output path");
   check_error("Derive([(\"out\",\"\",\"\",\"ab\")],[],[],\":\",\":\",[],[])", ERR_SYNTAX, "hash but no hash algorithm");
-  check_error("Derive([(\"out\",\"\",\"\",\"\")(\"x\",\"\",\"\",\"\")],[],[],\":\",\":\",[],[])", ERR_SYNTAX, "expected string ','");
-  check_error("Derive([(\"out\",\"\",\"\",\"\"),(\"out\",\"\",\"\",\"\")],[],[],\":\",\":\",[],[])", ERR_SYNTAX, "output 'out' is repeated");
-  check_error("Derive([(\"out\",\"\",\"\",\"\")],[(\"" P2 "\",[\"a\",\"a\"])],[],\":\",\":\",[],[])", ERR_SYNTAX, "repeated output");
-  check_error("Derive([(\"out\",\"\",\"\",\"\")],[(\"" P2 "\",([\"a\"],[]))],[],\":\",\":\",[],[])", ERR_SYNTAX, "expected string '['");
+  check_error("Derive([(\"out\",\"\",\"\",\"\")(\"x\",\"\",\"\",\"\")],[],[],\":\",\":\",[],[])", ERR_SYNTAX,
+              "expected string ','");
+  check_error("Derive([(\"out\",\"\",\"\",\"\"),(\"out\",\"\",\"\",\"\")],[],[],\":\",\":\",[],[])", ERR_SYNTAX,
+              "output 'out' is repeated");
+  check_error("Derive([(\"out\",\"\",\"\",\"\")],[(\"" P2 "\",[\"a\",\"a\"])],[],\":\",\":\",[],[])", ERR_SYNTAX,
+              "repeated output");
+  check_error("Derive([(\"out\",\"\",\"\",\"\")],[(\"" P2 "\",([\"a\"],[]))],[],\":\",\":\",[],[])", ERR_SYNTAX,
+              "expected string '['");
   check_error("Derive([(\"out\",\"\",\"\",\"\")],[],[],\":\",\":\",[],[])x", ERR_SYNTAX, "text after the end");
-  check_error("Derive([(\"out\",\"" P1 "\",\"sha1\",\"0000000000000000000000000000000000000000\")],[],[],\":\",\":\",[],[])", ERR_SYNTAX,
-              "has incorrect output '" P1 "', should be '/nix/store/");
+  check_error("Derive([(\"out\",\"" P1
+              "\",\"sha1\",\"0000000000000000000000000000000000000000\")],[],[],\":\",\":\",[],[])",
+              ERR_SYNTAX, "has incorrect output '" P1 "', should be '/nix/store/");
   Buf deep = BUF_INIT;
   buf_put_cstr(&deep, "DrvWithVersion(\"xp-dyn-drv\",[],[(\"" P2 "\",([],[");
   for (int i = 0; i < 100000; i++) buf_put_cstr(&deep, "(\"o\",([],[");
@@ -106,13 +116,14 @@ TEST(unsorted_is_sorted) {
   Arena arena = ARENA_INIT;
   Derivation drv;
   Buf out = BUF_INIT;
-  Span text = SPAN("Derive([(\"out\",\"\",\"\",\"\"),(\"dev\",\"\",\"\",\"\")],[(\"" P3 "\",[\"out\",\"dev\"]),(\"" P2 "\",[\"out\"])],[\"" P2 "\",\"" P1
-                   "\"],\":\",\":\",[\"z\",\"a\"],[(\"b\",\"1\"),(\"a\",\"2\")])");
+  Span text = SPAN("Derive([(\"out\",\"\",\"\",\"\"),(\"dev\",\"\",\"\",\"\")],[(\"" P3 "\",[\"out\",\"dev\"]),(\"" P2
+                   "\",[\"out\"])],[\"" P2 "\",\"" P1 "\"],\":\",\":\",[\"z\",\"a\"],[(\"b\",\"1\"),(\"a\",\"2\")])");
   CHECK_OK(derivation_parse(text, DRV_NAME, STORE_PATH_DIR, &arena, &drv, &err), &err);
   CHECK_OK(derivation_check(&drv, STORE_PATH_DIR, &err), &err);
   derivation_format(&drv, NULL, &out);
-  CHECK_STR(buf_span(&out), "Derive([(\"dev\",\"\",\"\",\"\"),(\"out\",\"\",\"\",\"\")],[(\"" P2 "\",[\"out\"]),(\"" P3 "\",[\"dev\",\"out\"])],[\"" P1 "\",\"" P2
-                            "\"],\":\",\":\",[\"z\",\"a\"],[(\"a\",\"2\"),(\"b\",\"1\")])");
+  CHECK_STR(buf_span(&out),
+            "Derive([(\"dev\",\"\",\"\",\"\"),(\"out\",\"\",\"\",\"\")],[(\"" P2 "\",[\"out\"]),(\"" P3
+            "\",[\"dev\",\"out\"])],[\"" P1 "\",\"" P2 "\"],\":\",\":\",[\"z\",\"a\"],[(\"a\",\"2\"),(\"b\",\"1\")])");
   buf_done(&out);
   arena_done(&arena);
 }
@@ -258,22 +269,22 @@ TEST(seal_errors) {
   Span out = SPAN("out"), missing = SPAN("");
   seal_case_init(&c, DERIVATION_DEFERRED);
   c.drv.env_count = 2;
-  CHECK_ERR(derivation_modulo_seal(&c.drv, &no_memo, STORE_PATH_DIR, &arena, &scratch, &sealed, NULL, &err), &err, ERR_SYNTAX,
-            "no environment variable for its output 'out'");
+  CHECK_ERR(derivation_modulo_seal(&c.drv, &no_memo, STORE_PATH_DIR, &arena, &scratch, &sealed, NULL, &err), &err,
+            ERR_SYNTAX, "no environment variable for its output 'out'");
   c.drv.env_count = 4;
   c.inputs[0] = (DerivationInput){SPAN(P2), &out, 1, NULL, 0};
   c.drv.input_drv_count = 1;
-  CHECK_ERR(derivation_modulo_seal(&c.drv, &no_memo, STORE_PATH_DIR, &arena, &scratch, &sealed, &missing, &err), &err, ERR_NOT_FOUND,
-            "is not known");
+  CHECK_ERR(derivation_modulo_seal(&c.drv, &no_memo, STORE_PATH_DIR, &arena, &scratch, &sealed, &missing, &err), &err,
+            ERR_NOT_FOUND, "is not known");
   CHECK_STR(missing, P2);
   CHECK_STR(c.env[2].value, "ignored");
   c.drv.output_count = 0;
-  CHECK_ERR(derivation_modulo_seal(&c.drv, &no_memo, STORE_PATH_DIR, &arena, &scratch, &sealed, NULL, &err), &err, ERR_SYNTAX,
-            "must have at least one output");
+  CHECK_ERR(derivation_modulo_seal(&c.drv, &no_memo, STORE_PATH_DIR, &arena, &scratch, &sealed, NULL, &err), &err,
+            ERR_SYNTAX, "must have at least one output");
   c.drv.output_count = 2;
   c.outputs[1] = (DerivationOutput){.name = SPAN("x"), .kind = DERIVATION_FIXED};
-  CHECK_ERR(derivation_modulo_seal(&c.drv, &no_memo, STORE_PATH_DIR, &arena, &scratch, &sealed, NULL, &err), &err, ERR_SYNTAX,
-            "can't mix derivation output types");
+  CHECK_ERR(derivation_modulo_seal(&c.drv, &no_memo, STORE_PATH_DIR, &arena, &scratch, &sealed, NULL, &err), &err,
+            ERR_SYNTAX, "can't mix derivation output types");
   arena_done(&arena);
   derivation_modulo_scratch_done(&scratch);
 }
@@ -297,6 +308,71 @@ TEST(equal_inputs_merge) {
             "(\"0100000000000000000000000000000000000000000000000000000000000000\",[\"a\",\"b\",\"c\"])");
   arena_done(&arena);
   derivation_modulo_scratch_done(&scratch);
+}
+
+// Texts and JSON of Nix 2.26.3 (`nix derivation show`, made compact).
+static const struct {
+  const char *name, *text, *json;
+} json_cases[] = {
+    {"x",
+     "Derive([(\"dev\",\"/nix/store/nrk7yrgdkbad0w0f9ghs2r5ffzg66spz-x-dev\",\"\",\"\"),(\"out\",\"/nix/st"
+     "ore/1xpjf6jfzm04rvbxbi4i3llz2xhz8p1j-x\",\"\",\"\")],[(\"/nix/store/z5nkfhxf20fb743p0xskj3f3v3k9z73v"
+     "-f.drv\",[\"out\"])],[\"/nix/store/njqz8d0nwkpapvlplnr1j1cxal5y6zni-s\"],\":\",\":\",[\"-c\",\"q\\\""
+     "\\\\\\n\\té\"],[(\"builder\",\":\"),(\"dev\",\"/nix/store/nrk7yrgdkbad0w0f9ghs2r5ffzg66spz-x-dev\"),"
+     "(\"f\",\"/nix/store/wgwfp5mx4bhivincp1z689i99gra9w68-f\"),(\"name\",\"x\"),(\"out\",\"/nix/store/1xp"
+     "jf6jfzm04rvbxbi4i3llz2xhz8p1j-x\"),(\"outputs\",\"out dev\"),(\"s\",\"/nix/store/njqz8d0nwkpapvlplnr"
+     "1j1cxal5y6zni-s\"),(\"system\",\":\")])",
+     "{\"args\":[\"-c\",\"q\\\"\\\\\\n\\té\"],\"builder\":\":\",\"env\":{\"builder\":\":\",\"dev\":\"/nix/"
+     "store/nrk7yrgdkbad0w0f9ghs2r5ffzg66spz-x-dev\",\"f\":\"/nix/store/wgwfp5mx4bhivincp1z689i99gra9w68-f"
+     "\",\"name\":\"x\",\"out\":\"/nix/store/1xpjf6jfzm04rvbxbi4i3llz2xhz8p1j-x\",\"outputs\":\"out dev\","
+     "\"s\":\"/nix/store/njqz8d0nwkpapvlplnr1j1cxal5y6zni-s\",\"system\":\":\"},\"inputDrvs\":{\"/nix/stor"
+     "e/z5nkfhxf20fb743p0xskj3f3v3k9z73v-f.drv\":{\"dynamicOutputs\":{},\"outputs\":[\"out\"]}},\"inputSrc"
+     "s\":[\"/nix/store/njqz8d0nwkpapvlplnr1j1cxal5y6zni-s\"],\"name\":\"x\",\"outputs\":{\"dev\":{\"path"
+     "\":\"/nix/store/nrk7yrgdkbad0w0f9ghs2r5ffzg66spz-x-dev\"},\"out\":{\"path\":\"/nix/store/1xpjf6jfzm0"
+     "4rvbxbi4i3llz2xhz8p1j-x\"}},\"system\":\":\"}"},
+    {"y",
+     "DrvWithVersion(\"xp-dyn-drv\",[(\"out\",\"\",\"r:sha256\",\"impure\")],[(\"/nix/store/h8a6g02bm3hhbi"
+     "cibz77x5d9p8wnzz7q-p.drv.drv\",([],[(\"out\",[\"out\"])]))],[],\":\",\":\",[],[(\"builder\",\":\"),("
+     "\"d\",\"/151qis1krv3xk85cfzz0v5g5iw2ry2vzlyfd6p5jfpzjy31p5lxd\"),(\"name\",\"y\"),(\"out\",\"/1rz4g4"
+     "znpzjwh1xymhjpm42vipw92pr73vdgl6xs1hycac8kf2n9\"),(\"system\",\":\")])",
+     "{\"args\":[],\"builder\":\":\",\"env\":{\"builder\":\":\",\"d\":\"/151qis1krv3xk85cfzz0v5g5iw2ry2vzl"
+     "yfd6p5jfpzjy31p5lxd\",\"name\":\"y\",\"out\":\"/1rz4g4znpzjwh1xymhjpm42vipw92pr73vdgl6xs1hycac8kf2n9"
+     "\",\"system\":\":\"},\"inputDrvs\":{\"/nix/store/h8a6g02bm3hhbicibz77x5d9p8wnzz7q-p.drv.drv\":{\"dyn"
+     "amicOutputs\":{\"out\":{\"dynamicOutputs\":{},\"outputs\":[\"out\"]}},\"outputs\":[]}},\"inputSrcs\""
+     ":[],\"name\":\"y\",\"outputs\":{\"out\":{\"hashAlgo\":\"sha256\",\"impure\":true,\"method\":\"nar\"}"
+     "},\"system\":\":\"}"},
+    {"f",
+     "Derive([(\"out\",\"/nix/store/wgwfp5mx4bhivincp1z689i99gra9w68-f\",\"r:sha1\",\"00000000000000000000"
+     "00000000000000000000\")],[],[],\":\",\":\",[],[(\"builder\",\":\"),(\"name\",\"f\"),(\"out\",\"/nix/"
+     "store/wgwfp5mx4bhivincp1z689i99gra9w68-f\"),(\"outputHash\",\"00000000000000000000000000000000000000"
+     "00\"),(\"outputHashAlgo\",\"sha1\"),(\"outputHashMode\",\"recursive\"),(\"system\",\":\")])",
+     "{\"args\":[],\"builder\":\":\",\"env\":{\"builder\":\":\",\"name\":\"f\",\"out\":\"/nix/store/wgwfp5"
+     "mx4bhivincp1z689i99gra9w68-f\",\"outputHash\":\"0000000000000000000000000000000000000000\",\"outputH"
+     "ashAlgo\":\"sha1\",\"outputHashMode\":\"recursive\",\"system\":\":\"},\"inputDrvs\":{},\"inputSrcs\""
+     ":[],\"name\":\"f\",\"outputs\":{\"out\":{\"hash\":\"0000000000000000000000000000000000000000\",\"has"
+     "hAlgo\":\"sha1\",\"method\":\"nar\",\"path\":\"/nix/store/wgwfp5mx4bhivincp1z689i99gra9w68-f\"}},\"s"
+     "ystem\":\":\"}"},
+};
+
+TEST(json) {
+  for (size_t i = 0; i < ARRAY_LEN(json_cases); i++) {
+    Err err = ERR_INIT;
+    Arena arena = ARENA_INIT;
+    Derivation drv;
+    JsonWrite json;
+    Buf out = BUF_INIT, text = BUF_INIT;
+    CHECK_OK(derivation_parse(span_cstr(json_cases[i].text), span_cstr(json_cases[i].name), STORE_PATH_DIR, &arena,
+                              &drv, &err),
+             &err);
+    derivation_format(&drv, NULL, &text);
+    CHECK_STR(buf_span(&text), json_cases[i].text);
+    json_write_init(&json, &out, 0);
+    CHECK_OK(derivation_json_write(&drv, &json, &err), &err);
+    CHECK_STR(buf_span(&out), json_cases[i].json);
+    buf_done(&out);
+    buf_done(&text);
+    arena_done(&arena);
+  }
 }
 
 // The machine's store.
@@ -336,7 +412,9 @@ static void check_store_drv(void *ctx, StoreDrv *item) {
   CHECK_OK(derivation_modulo_hash(&item->drv, false, &memo, &check->scratch, &modulo, NULL, &err), &err);
 
   copy_stripped(item, &check->arena, &stripped);
-  CHECK_OK(derivation_modulo_seal(&stripped, &memo, STORE_PATH_DIR, &check->arena, &check->scratch, &sealed, NULL, &err), &err);
+  CHECK_OK(
+      derivation_modulo_seal(&stripped, &memo, STORE_PATH_DIR, &check->arena, &check->scratch, &sealed, NULL, &err),
+      &err);
   CHECK_SPAN(sealed.text, item->text);
   CHECK(memcmp(sealed.modulo.sha256, modulo.sha256, 32) == 0 && sealed.modulo.deferred == modulo.deferred);
   buf_clear(&text);
