@@ -130,6 +130,51 @@ bool fs_mkdir_all(const char *path, mode_t mode, Err *err) {
   return true;
 }
 
+void fs_list_done(FsList *list) {
+  for (size_t i = 0; i < list->count; i++) mem_free(list->entries[i].name);
+  mem_free(list->entries);
+  *list = (FsList)FS_LIST_INIT;
+}
+
+static int compare_entries(const void *a, const void *b) {
+  return strcmp(((const FsEntry *)a)->name, ((const FsEntry *)b)->name);
+}
+
+static bool read_entries(DIR *dir, FsList *ret) {
+  for (struct dirent *entry; (errno = 0, entry = readdir(dir));) {
+    if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
+    MEM_RESERVE(ret->entries, ret->cap, ret->count + 1);
+    ret->entries[ret->count++] = (FsEntry){span_dup(span_cstr(entry->d_name)), entry->d_type};
+  }
+  return errno == 0;
+}
+
+// Takes `fd`.
+static bool list_open_dir(int fd, const char *path, FsList *ret, Err *err) {
+  DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+  if (!dir) {
+    err_set_errno(err, errno, "listing '%s'", path);
+    fs_close_fd(&fd);
+    return false;
+  }
+  // A duplicate shares its offset with the caller's descriptor, which an earlier listing has left at the end.
+  rewinddir(dir);
+  bool ok = read_entries(dir, ret) || err_set_errno(err, errno, "listing '%s'", path);
+  closedir(dir);
+  if (!ok) fs_list_done(ret);
+  if (ret->count) qsort(ret->entries, ret->count, sizeof *ret->entries, compare_entries);
+  return ok;
+}
+
+bool fs_list_dir(const char *path, FsList *ret, Err *err) {
+  int fd;
+  return fs_open(path, O_RDONLY | O_DIRECTORY, 0, &fd, err) && list_open_dir(fd, path, ret, err);
+}
+
+bool fs_list_dir_fd(int fd, const char *path, FsList *ret, Err *err) {
+  return list_open_dir(fcntl(fd, F_DUPFD_CLOEXEC, 3), path, ret, err);
+}
+
 // Recursive removal. Each level of recursion holds a descriptor, so a directory deeper than REMOVE_MAX_DEPTH is moved up
 // beside the first level and taken from there: the depth of a tree costs neither stack nor descriptors.
 enum { REMOVE_MAX_DEPTH = 64 };
@@ -161,29 +206,12 @@ static int open_dir_writable(int parent_fd, const char *name) {
 
 static bool remove_entry(Removal *removal, int dir_fd, const char *name, unsigned depth, Err *err);
 
-static bool remove_content(Removal *removal, int fd, unsigned depth, Err *err) {
-  int list_fd = fcntl(fd, F_DUPFD_CLOEXEC, 3); // closedir closes it
-  DIR *dir = list_fd < 0 ? NULL : fdopendir(list_fd);
-  if (!dir) {
-    err_set_errno(err, errno, "listing");
-    fs_close_fd(&list_fd);
-    return false;
-  }
-  // The duplicate shares its offset with `fd`, which an earlier round has left at the end.
-  rewinddir(dir);
-  bool ok = true;
-  while (ok) {
-    errno = 0;
-    struct dirent *entry = readdir(dir);
-    if (!entry) {
-      ok = errno == 0 || err_set_errno(err, errno, "listing");
-      break;
-    }
-    if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
-    ok = remove_entry(removal, fd, entry->d_name, depth, err);
-  }
-  closedir(dir);
-  return ok;
+static bool remove_content(Removal *removal, int fd, const char *name, unsigned depth, Err *err) {
+  FsList list CLEANUP(fs_list_done) = FS_LIST_INIT;
+  if (!fs_list_dir_fd(fd, name, &list, err)) return false;
+  for (size_t i = 0; i < list.count; i++)
+    if (!remove_entry(removal, fd, list.entries[i].name, depth, err)) return err_wrap(err, "'%s'", name);
+  return true;
 }
 
 static bool move_to_top(Removal *removal, int dir_fd, const char *name, Err *err) {
@@ -208,7 +236,7 @@ static bool remove_entry(Removal *removal, int dir_fd, const char *name, unsigne
   Removal top = {.top_fd = fd};
   do {
     top.again = false;
-    if (!remove_content(removal ? removal : &top, fd, depth + 1, err)) return err_wrap(err, "'%s'", name);
+    if (!remove_content(removal ? removal : &top, fd, name, depth + 1, err)) return false;
   } while (top.again);
   if (unlinkat(dir_fd, name, AT_REMOVEDIR) != 0 && errno != ENOENT)
     return err_set_errno(err, errno, "removing directory '%s'", name);

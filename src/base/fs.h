@@ -23,6 +23,21 @@ MUST_CHECK bool fs_mkdir_all(const char *path, mode_t mode, Err *err); // existi
 // Removes a file or tree without following symbolic links, making read-only directories writable; absent is fine.
 MUST_CHECK bool fs_remove_tree(const char *path, Err *err);
 MUST_CHECK bool fs_read_link(const char *path, Buf *ret, Err *err);
+typedef struct FsEntry {
+  char *name;   // owned by the list
+  uint8_t type; // DT_REG, DT_DIR, DT_LNK, ... of dirent.h; DT_UNKNOWN where the file system does not tell
+} FsEntry;
+typedef struct FsList {
+  FsEntry *entries; // sorted bytewise by name, without "." and ".."
+  size_t count, cap;
+} FsList;
+#define FS_LIST_INIT \
+  { NULL, 0, 0 }
+void fs_list_done(FsList *list);
+// *ret is FS_LIST_INIT before, and on failure after.
+MUST_CHECK bool fs_list_dir(const char *path, FsList *ret, Err *err);
+// `fd` stays open and is read from its start; `path` is for messages.
+MUST_CHECK bool fs_list_dir_fd(int fd, const char *path, FsList *ret, Err *err);
 MUST_CHECK bool fs_fsync_dir(const char *path, Err *err);
 MUST_CHECK bool fs_make_temp_dir(const char *parent, const char *prefix, Buf *ret_path, Err *err);
 bool fs_exists(const char *path); // lstat succeeds

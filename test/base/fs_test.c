@@ -223,6 +223,39 @@ TEST(remove_a_deep_tree) {
   CHECK(!fs_exists(test_temp_path("tree")));
 }
 
+TEST(listings_are_sorted_and_typed) {
+  Err err = ERR_INIT;
+  CHECK_OK(fs_mkdir_all(test_temp_path("d/Sub"), 0755, &err), &err);
+  for (int i = 0; i < 500; i++) {
+    char name[32];
+    snprintf(name, sizeof name, "d/f%d", i);
+    write_file(test_temp_path(name), "");
+  }
+  CHECK(symlink("x", test_temp_path("d/\xff")) == 0);
+  FsList list = FS_LIST_INIT;
+  CHECK_OK(fs_list_dir(test_temp_path("d"), &list, &err), &err);
+  CHECK_EQ_INT(list.count, 502);
+  CHECK_STR(span_cstr(list.entries[0].name), "Sub");
+  CHECK_EQ_INT(list.entries[0].type, DT_DIR);
+  CHECK_STR(span_cstr(list.entries[1].name), "f0");
+  CHECK_STR(span_cstr(list.entries[2].name), "f1");
+  CHECK_STR(span_cstr(list.entries[3].name), "f10");
+  CHECK_EQ_INT(list.entries[501].type, DT_LNK);
+  for (size_t i = 1; i < list.count; i++) CHECK(strcmp(list.entries[i - 1].name, list.entries[i].name) < 0);
+  fs_list_done(&list);
+  // By descriptor, again and again.
+  CLEANUP(fs_close_fd) int fd = -1;
+  CHECK_OK(fs_open(test_temp_path("d"), O_RDONLY | O_DIRECTORY, 0, &fd, &err), &err);
+  for (int i = 0; i < 2; i++) {
+    CHECK_OK(fs_list_dir_fd(fd, "d", &list, &err), &err);
+    CHECK_EQ_INT(list.count, 502);
+    fs_list_done(&list);
+  }
+  CHECK_ERR(fs_list_dir(test_temp_path("absent"), &list, &err), &err, ERR_NOT_FOUND, "absent");
+  CHECK_ERR(fs_list_dir(test_temp_path("d/f0"), &list, &err), &err, ERR_IO, "f0': Not a directory");
+  CHECK_ERR(fs_list_dir_fd(-1, "closed", &list, &err), &err, ERR_IO, "listing 'closed'");
+}
+
 TEST(read_link_of_any_length) {
   Err err = ERR_INIT;
   static const size_t lengths[] = {1, 255, 256, 257, 511, 512, 4000};
