@@ -47,6 +47,8 @@ typedef struct EvalError {
 Value eval_error(Vm *vm, EvalErrorKind kind, PosId pos, const char *fmt, ...) PRINTF_LIKE(4, 5);
 // "expected a list but found a string: "x"" : the value is printed shortly.
 Value eval_error_type(Vm *vm, PosId pos, const char *expected, Value found);
+// "cannot coerce a list to a string: [ ... ]".
+Value eval_error_coerce(Vm *vm, PosId pos, Value found);
 // Takes an Err of base/ (freed).
 Value eval_error_from_err(Vm *vm, EvalErrorKind kind, PosId pos, Err *err);
 // Adds a frame to the pending error.

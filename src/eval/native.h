@@ -35,6 +35,7 @@ typedef enum Step {
   STEP_CALL,      // call n->fn with n->args[0..arg_count); result: WHNF
   STEP_PUSH,      // run n->push_def with n->args as its arguments; result: its value
   STEP_TAIL_CALL, // like STEP_CALL, but its value is ours
+  STEP_TAIL_PUSH, // like STEP_PUSH, but its value is ours
   STEP_PARK,      // n->wait says for what; the step is entered again at the same state
 } Step;
 
@@ -62,11 +63,14 @@ struct Native {
   Value args[NATIVE_MAX_ARGS];
   const NativeDef *push_def;
   uint64_t wait; // EvalIoWait for STEP_PARK
-  PosId pos;     // of the call that made this frame, 0 when unknown
 };
 
-void spark_add(SparkSink *sink, Value maybe_thunk); // ignored when already evaluated
+// For `sparks` callbacks. spark_add: evaluate a thunk (ignored when it is evaluated, under evaluation, or was added before).
+void spark_add(SparkSink *sink, Value maybe_thunk);
+// Run a native ahead, for its effect on the thunks inside its arguments. Unlike with spark_add nothing remembers that it was added: the
+// frame must keep in a slot how far it has got (n->slot may be written here), stop when the sink is full and go on there next time.
 void spark_add_native(SparkSink *sink, const NativeDef *def, const Value *args, uint32_t arg_count);
+bool spark_full(const SparkSink *sink);
 
 static inline int64_t native_get(const Native *n, unsigned slot) { return (int64_t)n->slot[slot] >> 3; }
 static inline void native_set(Native *n, unsigned slot, int64_t i) { n->slot[slot] = (Value)i << 3 | TAG_INT; }
@@ -133,6 +137,11 @@ Value native_delay_call(Vm *vm, Value fn, const Value *args, uint32_t count);
 
 // Natives that others push. Arguments in parentheses.
 extern const NativeDef native_deep_force; // (value) -> value: everything inside evaluated (deepSeq)
+// (value, budget) -> budget left: the same as a spark, looking at no more than `budget` (raw integer) values.
+extern const NativeDef native_deep_ahead;
+// (value) -> path value: a path, or a string (or set that coerces to one) that is an absolute path; its context is realised, so what it
+// names is built first.
+extern const NativeDef native_coerce_path;
 extern const NativeDef native_equal;      // (a, b) -> bool
 extern const NativeDef native_compare;    // (a, b) -> int -1, 0, 1; Nix's `<` on int, float, string, path, lists
 // (value, flags) -> string. Sets with __toString or outPath, paths (copied to the store with COERCE_COPY), and with COERCE_MORE also

@@ -85,10 +85,12 @@ enum {
   STR_SLICE = 2,
   THUNK_WAITED = 1,  // some task waits for this blackhole
   THUNK_IS_APP = 2,  // a blackhole that was a T_APP
+  THUNK_SPARKED = 4, // a spark has been made for it
   LIST_BUFFER = 1,
   LAYERED_DEPTH = 15, // mask: how many layers are below
   ATTRS_LAZY = 1,    // some slot may hold TAG_LAZY
   ENV_WITH = 1,      // the env of a `with`: slot 0 is the set
+  OBJ_DEEP = 0x10,   // evaluated all through, or about to be (native_deep_force)
   OBJ_LARGE = 0x20,  // allocated apart, never moved
   OBJ_STATIC = 0x40, // lives in a unit or other immortal memory: never moved or marked
   OBJ_MARK = 0x80,   // mark of large and static objects during a major collection

@@ -1,0 +1,90 @@
+// task.h: tasks: evaluations with a stack of their own that can wait for each other, for builds and downloads. One runs at a time.
+//
+// Roles. Jobs are what the embedder asked for; they run in order. Sparks are parts of the work of parked tasks, taken when there is
+// nothing else to run; they are speculative: what has an effect (trace) waits until a job needs them, and their errors are dropped,
+// since whoever needs the value evaluates again and fails itself.
+#pragma once
+
+#include "eval/native.h"
+#include "eval/vm.h"
+
+typedef enum TaskState {
+  TASK_READY,
+  TASK_RUNNING,
+  TASK_WAIT_IO,     // for wait_io
+  TASK_WAIT_THUNK,  // wait_thunk is being evaluated by another task
+  TASK_WAIT_TASK,   // wait_task does a part of our work
+  TASK_WAIT_NEEDED, // speculative, before an effect
+  TASK_DONE,
+} TaskState;
+
+typedef enum TaskResume {
+  TASK_RESUME_CODE,   // at ip
+  TASK_RESUME_FORCE,  // force resume_value, its value goes to the frame on top
+  TASK_RESUME_NATIVE, // step the native on top
+} TaskResume;
+
+typedef struct TaskPart { // a strict part of a code frame that another task does
+  size_t fp;          // of the frame, an offset in the stack
+  const uint32_t *ip; // of the SPARK instruction's successor
+  Task *task;         // owned reference: freed with this record
+} TaskPart;
+
+struct Task {
+  uint32_t number; // its name in blackholes; from 1
+  TaskState state;
+  bool job;         // an embedder asked for it and frees it
+  bool speculative;
+  bool begun; // has run
+  Value *stack; // owned
+  size_t stack_cap;
+  size_t sp, fp;  // offsets, while not running
+  size_t scanned; // words below hold no pointers into the nursery
+  const uint32_t *ip;
+  Env *env;
+  TaskResume resume;
+  Value resume_value;
+  uint32_t depth;
+  uint64_t wait_io;
+  Value wait_thunk;
+  Task *wait_task;
+  // Part tasks end at the SPARK_END of the frame at part_fp with this ip.
+  const uint32_t *part_end;
+  TaskPart *parts; // done by others for us
+  size_t part_count, part_cap;
+  Value result;    // when done
+  EvalError *error; // owned; when done and failed
+  Task *prev, *next; // all tasks, by number
+};
+
+typedef struct TaskQueue {
+  Task *first, *last;
+  Task *current;
+  uint32_t next_number;
+  uint32_t count;
+} TaskQueue;
+
+struct SparkSink { Vm *vm; Task *parent; uint32_t made; };
+
+Task *task_new(Vm *vm);
+void task_free(Vm *vm, Task *task); // also takes it out of the queue
+// Puts a base frame on an empty stack that runs a native.
+void task_start_native(Vm *vm, Task *task, const NativeDef *def, const Value *args, uint32_t arg_count);
+void task_start_code(Vm *vm, Task *task, const uint32_t *code, const uint32_t *ip, Env *env, const uint32_t *part_end);
+void task_reserve(Task *task, size_t words); // room above sp
+// Runs tasks until all of `jobs` are done. Their speculative helpers may remain unfinished: they are cancelled.
+void task_run_all(Vm *vm, Task **jobs, size_t count, void (*finished)(void *ctx, size_t index), void *ctx);
+// Wakes what waits for `thunk`.
+void task_wake_thunk(Vm *vm, const Thunk *thunk);
+typedef enum TaskWait {
+  TASK_MUST_WAIT, // task->state is set: return to the scheduler
+  TASK_RETRY,     // the owner was speculative and waited for us: it is cancelled, look again
+  TASK_CYCLE,     // infinite recursion
+} TaskWait;
+// The running task wants the blackhole `thunk`, which `owner` evaluates.
+TaskWait task_wait_thunk(Vm *vm, Task *task, Value thunk, uint32_t owner);
+// Whether `task` waits, directly or through others, for `other`.
+bool task_waits_for(Vm *vm, Task *task, const Task *other);
+void task_scan(Vm *vm, Heap *heap, bool major);
+// Lets go of everything the task evaluates: its blackholes become thunks again.
+void task_unwind(Vm *vm, Task *task);

@@ -1,0 +1,108 @@
+// unit.c: see unit.h.
+#include "eval/unit.h"
+
+#include "base/fs.h"
+#include "base/mem.h"
+#include "eval/vm_state.h"
+
+// Immortal path value of a literal.
+static bool unit_make_path(Vm *vm, Span text, Span base_dir, Value *ret) {
+  Buf buf = BUF_INIT;
+  if (text.len && text.data[0] == '~') {
+    if (!vm->settings.home_dir) {
+      eval_error(vm, EVAL_ERROR_EVAL, 0, "the path '%.*s' can not be resolved: there is no home directory", SPAN_ARG(text));
+      return false;
+    }
+    Buf joined = BUF_INIT;
+    fs_path_join(&joined, span_cstr(vm->settings.home_dir), span_from(text, text.len > 1 ? 2 : 1));
+    fs_path_canon(SPAN("/"), buf_span(&joined), &buf);
+    buf_done(&joined);
+  } else {
+    fs_path_canon(base_dir, text, &buf);
+  }
+  size_t body = buf.len + 1 < 8 ? 8 : buf.len + 1;
+  String *s = arena_alloc(&vm->state->immortal, offsetof(String, bytes) + body);
+  s->head = HEAD(T_PATH, OBJ_STATIC, buf.len);
+  s->context = NULL;
+  memcpy(s->bytes, buf.data, buf.len);
+  s->bytes[buf.len] = 0;
+  buf_done(&buf);
+  *ret = value_from_ptr(s, TAG_OBJ);
+  return true;
+}
+
+static Span unit_image_string(const uint32_t *image, uint32_t at) {
+  const String *s = (const String *)(const void *)(image + at);
+  return span_make(s->bytes, (size_t)head_payload(s->head));
+}
+
+Unit *unit_load(Vm *vm, uint32_t *image, const PosSource *source, Span base_dir) {
+  CodeImage *header = (CodeImage *)(void *)image;
+  Unit *u = mem_alloc_zero(sizeof *u);
+  u->image = image;
+  u->source = source;
+  header->unit = (uint64_t)(uintptr_t)u;
+  const CodeName *names = (const CodeName *)(image + header->name_off);
+  u->names = mem_alloc_array((size_t)header->name_count + 1, sizeof *u->names);
+  for (uint32_t i = 0; i < header->name_count; i++)
+    u->names[i] = symbol_intern(vm->symbols, unit_image_string(image, names[i].text));
+  u->globals = mem_alloc_array((size_t)header->global_count + 1, sizeof *u->globals);
+  for (uint32_t i = 0; i < header->global_count; i++)
+    u->globals[i] = vm_global_find(vm, u->names[image[header->global_off + i]]);
+  u->paths = mem_alloc_zero((header->path_count + 1) * sizeof *u->paths);
+  u->shapes = mem_alloc_zero((header->shape_count + 1) * sizeof *u->shapes);
+  u->caches = mem_alloc_zero((header->cache_count + 1) * sizeof *u->caches);
+  u->formals = mem_alloc_zero((header->formals_cache_count + 1) * sizeof *u->formals);
+  for (uint32_t i = 0; i < header->path_count; i++)
+    if (!unit_make_path(vm, unit_image_string(image, image[header->path_off + i]), base_dir, &u->paths[i])) {
+      unit_free(u);
+      return NULL;
+    }
+  return u;
+}
+
+void unit_free(Unit *u) {
+  if (!u) return;
+  const CodeImage *header = unit_header(u);
+  for (uint32_t i = 0; i < header->formals_cache_count; i++) mem_free(u->formals[i].slots);
+  mem_free((void *)(uintptr_t)u->image);
+  mem_free(u->names);
+  mem_free(u->globals);
+  mem_free(u->paths);
+  mem_free(u->shapes);
+  mem_free(u->caches);
+  mem_free(u->formals);
+  mem_free(u);
+}
+
+void unit_clear_caches(Unit *u) {
+  const CodeImage *header = unit_header(u);
+  memset(u->caches, 0, header->cache_count * sizeof *u->caches);
+  for (uint32_t i = 0; i < header->formals_cache_count; i++) u->formals[i].shape = NULL;
+}
+
+static const CodePosition *unit_find_position(const Unit *u, const uint32_t *ip) {
+  const CodeImage *header = unit_header(u);
+  const CodePosition *table = (const CodePosition *)(u->image + header->position_off);
+  uint32_t at = (uint32_t)(ip - u->image), lo = 0, hi = header->position_count;
+  while (lo < hi) {
+    uint32_t mid = lo + (hi - lo) / 2;
+    if (table[mid].code < at) lo = mid + 1;
+    else hi = mid;
+  }
+  return lo ? &table[lo - 1] : NULL;
+}
+
+PosId unit_pos(const Unit *u, uint32_t offset) {
+  return u->source ? pos_of(u->source, offset) : 0;
+}
+
+PosId unit_position(const Unit *u, const uint32_t *ip) {
+  const CodePosition *found = unit_find_position(u, ip);
+  return found ? unit_pos(u, found->pos) : 0;
+}
+
+const uint32_t *unit_instruction(const Unit *u, const uint32_t *ip) {
+  const CodePosition *found = unit_find_position(u, ip);
+  return found ? u->image + found->code : NULL;
+}

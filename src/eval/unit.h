@@ -1,0 +1,41 @@
+// unit.h: a loaded image with what it needs at run time: its names as symbols, its path literals, shapes and inline caches.
+#pragma once
+
+#include "eval/code.h"
+#include "eval/vm.h"
+
+typedef struct SelectCache { // of a select site: where the attribute was in the last set
+  const Shape *shape;
+  uint32_t slot;
+} SelectCache;
+
+typedef struct FormalsCache { // of a pattern: where its formals were in the last argument
+  const Shape *shape;
+  uint32_t *slots; // owned; SHAPE_NOT_FOUND: absent, the default is used
+} FormalsCache;
+
+struct Unit {
+  const uint32_t *image; // owned
+  const PosSource *source;
+  Sym *names;
+  Value *paths;      // immortal path values
+  uint32_t *globals; // numbers for vm_global
+  Shape **shapes;    // made on demand, pinned
+  SelectCache *caches;
+  FormalsCache *formals;
+  struct Unit *next;
+};
+
+// Takes the image (8-aligned, as compile_ast makes it). `base_dir`: for relative path literals.
+// False with an error pending when a literal needs a home directory that is not known.
+Unit *unit_load(Vm *vm, uint32_t *image, const PosSource *source, Span base_dir);
+void unit_free(Unit *unit);
+// Forgets cached shapes (after shapes have been freed).
+void unit_clear_caches(Unit *unit);
+static inline Unit *unit_of(const uint32_t *image) { return (Unit *)(uintptr_t)((const CodeImage *)(const void *)image)->unit; }
+static inline const CodeImage *unit_header(const Unit *unit) { return (const CodeImage *)(const void *)unit->image; }
+// Position of the instruction before `ip` (an address in the image); 0 when none was recorded.
+PosId unit_position(const Unit *unit, const uint32_t *ip);
+// The address of that instruction, or NULL.
+const uint32_t *unit_instruction(const Unit *unit, const uint32_t *ip);
+PosId unit_pos(const Unit *unit, uint32_t offset); // of a source offset
