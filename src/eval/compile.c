@@ -3,6 +3,7 @@
 // being compiled its instructions collect in a scratch array, on top of those of the blocks around it.
 #include "eval/compile.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 
 #include "base/mem.h"
@@ -12,7 +13,9 @@
 #define COMPILE_UNKNOWN_GLOBAL (UINT32_MAX - 1)
 #define COMPILE_EAGER_ITEMS 8      // literal lists and sets up to this size are made at once instead of delayed
 #define COMPILE_MAX_ARITY 16       // arguments of one function; longer chains return closures
-#define COMPILE_MAX_DEPTH 4000     // nesting of expressions that the C stack is sure to hold
+#define COMPILE_STACK_DEPTH 1500   // nesting of expressions that any C stack holds; deeper parts go on a large one
+#define COMPILE_MAX_DEPTH 400000
+#define COMPILE_STACK_BYTES ((size_t)1 << 30) // address space; only what is used is touched
 
 typedef struct Binding {
   uint32_t level, slot;
@@ -836,10 +839,10 @@ static void compile_arithmetic(Compiler *c, const ExprPair *pair, Op op, AstName
 
 static void compile_logic(Compiler *c, const ExprPair *pair, Op op) {
   compile_strict(c, pair->first);
-  compile_op_at(c, op, 0, -1, pair->first->pos);
+  compile_op_at(c, op, 0, -1, pair->first_pos);
   size_t jump = compile_jump(c);
   compile_strict(c, pair->second);
-  compile_op_at(c, OP_CHECK_BOOL, 0, 0, pair->second->pos);
+  compile_op_at(c, OP_CHECK_BOOL, 0, 0, pair->second_pos);
   compile_land(c, jump);
 }
 
@@ -866,7 +869,7 @@ static void compile_interp(Compiler *c, const ExprInterp *interp, bool is_path) 
     }
     compile_strict(c, part);
     bool literal = part->kind == EXPR_STRING || (is_path && i == 0);
-    if (!literal) compile_op_at(c, OP_PIECE, is_path ? 1 : 0, 0, part->pos);
+    if (!literal) compile_op_at(c, OP_PIECE, is_path ? 1 : 0, 0, interp->part_pos[i]);
     if (spark) {
       compile_op(c, OP_SPARK_END, 0, 0);
       compile_land(c, jump);
@@ -981,16 +984,46 @@ static void compile_expr(Compiler *c, const Expr *e) {
   }
 }
 
+typedef struct DeepPart {
+  Compiler *compiler;
+  const Expr *expr;
+} DeepPart;
+
+static void *compile_deep_part(void *arg) {
+  DeepPart *part = arg;
+  compile_expr(part->compiler, part->expr);
+  return NULL;
+}
+
+// Goes on on the large stack of a thread that does nothing else, while this one waits.
+static void compile_on_large_stack(Compiler *c, const Expr *e) {
+  DeepPart part = {c, e};
+  pthread_attr_t attr;
+  pthread_t thread;
+  bool ok = pthread_attr_init(&attr) == 0 && pthread_attr_setstacksize(&attr, COMPILE_STACK_BYTES) == 0 &&
+            pthread_create(&thread, &attr, compile_deep_part, &part) == 0;
+  if (ok) {
+    pthread_join(thread, NULL);
+  } else {
+    compile_fail(c, e->pos, span_dup(SPAN("expression is nested too deeply")));
+    compile_adjust(c, 1);
+  }
+  pthread_attr_destroy(&attr);
+}
+
 static void compile_strict(Compiler *c, const Expr *e) {
   if (UNLIKELY(c->failed)) {
     compile_adjust(c, 1);
     return;
   }
-  if (UNLIKELY(++c->nesting > COMPILE_MAX_DEPTH)) {
+  c->nesting++;
+  if (LIKELY(c->nesting != COMPILE_STACK_DEPTH && c->nesting <= COMPILE_MAX_DEPTH)) {
+    compile_expr(c, e);
+  } else if (c->nesting == COMPILE_STACK_DEPTH) {
+    compile_on_large_stack(c, e);
+  } else {
     compile_fail(c, e->pos, span_dup(SPAN("expression is nested too deeply")));
     compile_adjust(c, 1);
-  } else {
-    compile_expr(c, e);
   }
   c->nesting--;
 }

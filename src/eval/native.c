@@ -57,7 +57,9 @@ static void native_strict_sparks(Native *n, SparkSink *sink) {
 }
 
 static void native_strict_trace(Native *n) {
-  eval_error_trace(n->vm, vm_call_pos(n->vm), "while calling the '%s' builtin", native_strict_builtin(n)->name);
+  const Builtin *b = native_strict_builtin(n);
+  if (native_get(n, STRICT_I) < b->arity) builtin_blame(n->vm, b, n->slot + STRICT_ARGS, (unsigned)native_get(n, STRICT_I));
+  eval_error_trace(n->vm, vm_call_pos(n->vm), "while calling the '%s' builtin", b->name);
 }
 
 const NativeDef native_strict_call = {.name = "builtin",
@@ -488,57 +490,3 @@ static void native_plus_trace(Native *n) {
 
 const NativeDef native_plus = {
     .name = "+", .step = native_plus_step, .arg_count = 2, .slot_count = 2, .trace = native_plus_trace};
-
-// ---- paths ----
-
-enum { PATH_VALUE, PATH_I };
-
-// Realises element `i` of the string's context.
-static EvalIoStatus native_realise(Native *n, Value string, uint32_t i, Err *err) {
-  Vm *vm = n->vm;
-  Buf actual = BUF_INIT;
-  Span element = context_element_text(vm->contexts, str_context(string)->elements[i]);
-  EvalIoStatus status = vm->io->ops->realise_context(vm->io, element, &actual, &n->wait, err);
-  buf_done(&actual);
-  return status;
-}
-
-static Value native_absolute_path(Vm *vm, Value string) {
-  Span text = str_span(string);
-  if (!text.len || text.data[0] != '/')
-    return eval_error(vm, EVAL_ERROR_EVAL, vm_call_pos(vm), "string '%.*s' doesn't represent an absolute path", SPAN_ARG(text));
-  Buf canon = BUF_INIT;
-  fs_path_canon(SPAN("/"), text, &canon);
-  Value path = str_path(vm, buf_span(&canon));
-  buf_done(&canon);
-  return path;
-}
-
-static Step native_path_step(Native *n) {
-  Err err = ERR_INIT;
-  NATIVE_BEGIN(n);
-  NATIVE_FORCE(n, n->slot[PATH_VALUE]);
-  if (value_is_path(n->result)) return STEP_RETURN;
-  n->args[0] = n->result;
-  n->args[1] = value_int(0);
-  NATIVE_PUSH(n, &native_coerce_string);
-  n->slot[PATH_VALUE] = n->result;
-  native_set(n, PATH_I, 0);
-  while (str_context(n->slot[PATH_VALUE]) && native_get(n, PATH_I) < str_context(n->slot[PATH_VALUE])->count) {
-    EvalIoStatus status = native_realise(n, n->slot[PATH_VALUE], (uint32_t)native_get(n, PATH_I), &err);
-    if (status == EVAL_IO_OK) {
-      native_add(n, PATH_I, 1);
-      continue;
-    }
-    if (status == EVAL_IO_ERROR) {
-      eval_error_from_err(n->vm, EVAL_ERROR_IO, vm_call_pos(n->vm), &err);
-      return STEP_ERROR;
-    }
-    NATIVE_PARK(n);
-  }
-  n->result = native_absolute_path(n->vm, n->slot[PATH_VALUE]);
-  return n->result == VALUE_ERROR ? STEP_ERROR : STEP_RETURN;
-  NATIVE_END;
-}
-
-const NativeDef native_coerce_path = {.name = "path", .step = native_path_step, .arg_count = 1, .slot_count = 2};

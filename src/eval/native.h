@@ -139,9 +139,6 @@ Value native_delay_call(Vm *vm, Value fn, const Value *args, uint32_t count);
 extern const NativeDef native_deep_force; // (value) -> value: everything inside evaluated (deepSeq)
 // (value, budget) -> budget left: the same as a spark, looking at no more than `budget` (raw integer) values.
 extern const NativeDef native_deep_ahead;
-// (value) -> path value: a path, or a string (or set that coerces to one) that is an absolute path; its context is realised, so what it
-// names is built first.
-extern const NativeDef native_coerce_path;
 extern const NativeDef native_equal;      // (a, b) -> bool
 extern const NativeDef native_compare;    // (a, b) -> int -1, 0, 1; Nix's `<` on int, float, string, path, lists
 // (value, flags) -> string. Sets with __toString or outPath, paths (copied to the store with COERCE_COPY), and with COERCE_MORE also

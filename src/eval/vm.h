@@ -130,6 +130,9 @@ typedef struct VmJob {
 void vm_run_jobs(Vm *vm, VmJob *jobs, size_t count);
 void vm_job_done(Vm *vm, VmJob *job);
 
+// Makes the evaluation in progress fail with "interrupted by the user" at its next safepoint. Safe in a signal handler.
+void vm_interrupt(Vm *vm);
+
 // Counters for --eval-stats.
 typedef struct VmStats {
   uint64_t calls, builtin_calls, thunks, thunks_forced, envs, sets, set_elements, updates, list_concats, lookups, parked, sparks, units;

@@ -65,6 +65,9 @@ Unit *vm_load_text(Vm *vm, Span text, Span path, Span origin, Span base_dir, con
 // Thunk of the unit's expression.
 Value vm_unit_thunk(Vm *vm, Unit *unit, Env *env);
 
+// Loads the text of a file; the value of its expression as a thunk, or VALUE_ERROR. `scope`: VALUE_NULL, or the set of scopedImport.
+Value vm_load_file(Vm *vm, Span path, Span text, Value scope);
+extern const NativeDef builtins_core_import_file; // (path, scope or null) -> value
 extern const NativeDef native_strict_call; // (builtin number, count, args...) forces what the builtin wants forced, then calls it
 extern const NativeDef native_less_than;   // (a, b) -> bool
 extern const NativeDef native_plus;        // (a, b): `+` on other things than two numbers or strings

@@ -8,6 +8,7 @@ extern const BuiltinTable builtins_attrs_table;
 extern const BuiltinTable builtins_closure_table;
 extern const BuiltinTable builtins_context_table;
 extern const BuiltinTable builtins_convert_table;
+extern const BuiltinTable builtins_core_table;
 extern const BuiltinTable builtins_files_table;
 extern const BuiltinTable builtins_lists_table;
 extern const BuiltinTable builtins_misc_table;

@@ -1,0 +1,349 @@
+// vm_eval.c: making and freeing a VM, loading sources, and the embedder's entry points.
+#include "base/mem.h"
+#include "eval/attrs.h"
+#include "eval/builtins/registry.h"
+#include "eval/compile.h"
+#include "eval/str.h"
+#include "eval/thunk.h"
+#include "eval/vm_state.h"
+
+// ---- type checks ----
+
+static bool vm_type_failed(Vm *vm, Value v, const char *expected, const char *context) {
+  eval_error_type(vm, vm_call_pos(vm), expected, v);
+  if (context) eval_error_trace(vm, vm_call_pos(vm), "%s", context);
+  return false;
+}
+
+bool vm_expect_int(Vm *vm, Value v, const char *context) {
+  return value_is_int(v) || vm_type_failed(vm, v, "an integer", context);
+}
+bool vm_expect_bool(Vm *vm, Value v, const char *context) {
+  return value_is_bool(v) || vm_type_failed(vm, v, "a Boolean", context);
+}
+bool vm_expect_string(Vm *vm, Value v, const char *context) {
+  return value_is_string(v) || vm_type_failed(vm, v, "a string", context);
+}
+bool vm_expect_attrs(Vm *vm, Value v, const char *context) {
+  return value_is_attrs(v) || vm_type_failed(vm, v, "a set", context);
+}
+bool vm_expect_list(Vm *vm, Value v, const char *context) {
+  return value_is_list(v) || vm_type_failed(vm, v, "a list", context);
+}
+bool vm_expect_function(Vm *vm, Value v, const char *context) {
+  if (value_is_function(v) || (value_is_attrs(v) && attrs_has(v, SYM_functor))) return true;
+  return vm_type_failed(vm, v, "a function", context);
+}
+bool vm_expect_string_no_context(Vm *vm, Value v, const char *context) {
+  if (!vm_expect_string(vm, v, context)) return false;
+  const Context *c = str_context(v);
+  if (!c) return true;
+  eval_error(vm, EVAL_ERROR_EVAL, vm_call_pos(vm), "the string '%.*s' is not allowed to refer to a store path (such as '%.*s')",
+             SPAN_ARG(str_span(v)), SPAN_ARG(context_element_text(vm->contexts, c->elements[0])));
+  if (context) eval_error_trace(vm, vm_call_pos(vm), "%s", context);
+  return false;
+}
+
+// ---- globals ----
+
+uint32_t vm_global_find(Vm *vm, Sym name) {
+  uintptr_t found = (uintptr_t)map_get(&vm->state->global_index, symbol_text(vm->symbols, name));
+  return (uint32_t)found - 1;
+}
+
+bool vm_is_global(void *ctx, Span name) {
+  return map_has(&((Vm *)ctx)->state->global_index, name);
+}
+
+Value vm_builtins_set(Vm *vm) {
+  VmState *state = vm->state;
+  if (state->builtins_set) return state->builtins_set;
+  AttrsBuilder builder = ATTRS_BUILDER_INIT;
+  for (uint32_t i = 0; i < state->global_count; i++) {
+    const Builtin *row = state->global_rows[i];
+    if (!row) {
+      attrs_builder_add(&builder, SYM_builtins, VALUE_NULL, 0);
+      continue;
+    }
+    if (row->flags & BUILTIN_HIDDEN) continue;
+    Value v = vm_global(vm, i);
+    if (v != VALUE_ABSENT && v != VALUE_ERROR)
+      attrs_builder_add(&builder, symbol_intern(vm->symbols, span_cstr(row->name)), v, 0);
+  }
+  Value set = attrs_builder_finish(vm, &builder, true);
+  attrs_builder_done(&builder);
+  Attrs *flat = attrs_flat(set);
+  flat->slots[shape_find(flat->shape, SYM_builtins)] = set;
+  return state->builtins_set = set;
+}
+
+Value vm_global(Vm *vm, uint32_t number) {
+  VmState *state = vm->state;
+  Value *slot = &state->globals[number];
+  if (LIKELY(*slot != VALUE_NULL)) return *slot;
+  const Builtin *row = state->global_rows[number];
+  if (!row) return *slot = vm_builtins_set(vm);
+  if (row->flags & BUILTIN_IMPURE && vm->settings.pure_eval) return *slot = VALUE_ABSENT;
+  return *slot = row->fn(vm, NULL);
+}
+
+static void vm_add_global(Vm *vm, const char *name, const Builtin *row, Value value) {
+  VmState *state = vm->state;
+  uint32_t number = state->global_count++;
+  state->globals[number] = value;
+  state->global_rows[number] = row;
+  map_set(&state->global_index, span_cstr(name), (void *)(uintptr_t)(number + 1));
+}
+
+static void vm_add_builtin(Vm *vm, const Builtin *row) {
+  Value value = VALUE_NULL; // a constant: computed on first use
+  if (row->arity) {
+    value = value_builtin(vm->builtin_count);
+    vm->builtins[vm->builtin_count++] = row;
+  }
+  if (row->flags & BUILTIN_GLOBAL) {
+    vm_add_global(vm, row->name, row, value);
+    return;
+  }
+  Buf name = BUF_INIT;
+  buf_printf(&name, "__%s", row->name);
+  vm_add_global(vm, buf_cstr(&name), row, value);
+  buf_done(&name);
+}
+
+static void vm_add_table(Vm *vm, const BuiltinTable *table) {
+  for (size_t i = 0; i < table->count; i++) vm_add_builtin(vm, &table->rows[i]);
+}
+
+static void vm_init_globals(Vm *vm, const BuiltinTable *extra, size_t extra_count) {
+  VmState *state = vm->state;
+  size_t total = 1;
+  for (size_t i = 0; i < builtin_table_count; i++) total += builtin_tables[i]->count;
+  for (size_t i = 0; i < extra_count; i++) total += extra[i].count;
+  vm->builtins = mem_alloc_array(total, sizeof *vm->builtins);
+  state->globals = mem_alloc_array(total, sizeof *state->globals);
+  state->global_rows = mem_alloc_array(total, sizeof *state->global_rows);
+  vm_add_global(vm, "builtins", NULL, VALUE_NULL);
+  for (size_t i = 0; i < builtin_table_count; i++) vm_add_table(vm, builtin_tables[i]);
+  for (size_t i = 0; i < extra_count; i++) vm_add_table(vm, &extra[i]);
+  state->find_file_global = (uint32_t)(uintptr_t)map_get(&state->global_index, SPAN("__findFile")) - 1;
+  state->nix_path_global = (uint32_t)(uintptr_t)map_get(&state->global_index, SPAN("__nixPath")) - 1;
+}
+
+// ---- life ----
+
+Vm *vm_new(EvalIo *io, const VmSettings *settings, const BuiltinTable *extra, size_t extra_count) {
+  static const char *const names[] = {
+#define SYMBOL(id, text) text,
+#include "eval/symbols.def"
+#undef SYMBOL
+  };
+  Vm *vm = mem_alloc_zero(sizeof *vm);
+  vm->io = io;
+  vm->settings = *settings;
+  if (!vm->settings.max_call_depth) vm->settings.max_call_depth = VM_DEFAULT_MAX_CALL_DEPTH;
+  heap_init(&vm->heap, &settings->heap);
+  if (settings->heap.stress) vm->heap.soft_end = vm->heap.nursery;
+  vm->symbols = symbol_table_new();
+  vm->shapes = shape_table_new(vm->symbols);
+  vm->contexts = context_table_new();
+  vm->positions = pos_table_new();
+  vm->state = mem_alloc_zero(sizeof *vm->state);
+  for (size_t i = 0; i < ARRAY_LEN(names); i++) symbol_intern(vm->symbols, span_cstr(names[i]));
+  vm_init_globals(vm, extra, extra_count);
+  return vm;
+}
+
+void vm_free(Vm *vm) {
+  if (!vm) return;
+  VmState *state = vm->state;
+  while (state->tasks.first) task_free(vm, state->tasks.first);
+  for (MapEntry *e = map_first(&state->imports); e; e = map_next(&state->imports, e)) mem_free(e->value);
+  map_done(&state->imports);
+  map_done(&state->global_index);
+  for (Unit *u = state->units, *next; u; u = next) {
+    next = u->next;
+    unit_free(u);
+  }
+  eval_error_clear(vm);
+  heap_done(&vm->heap);
+  pos_table_free(vm->positions);
+  context_table_free(vm->contexts);
+  shape_table_free(vm->shapes);
+  symbol_table_free(vm->symbols);
+  arena_done(&state->immortal);
+  mem_free(state->globals);
+  mem_free(state->global_rows);
+  mem_free(state);
+  mem_free(vm->builtins);
+  mem_free(vm);
+}
+
+void vm_interrupt(Vm *vm) {
+  vm->interrupted = 1;
+  vm->heap.soft_end = vm->heap.nursery;
+}
+
+// ---- sources ----
+
+static void vm_syntax_error(Vm *vm, const PosSource *source, ParserError *error) {
+  Buf where = BUF_INIT;
+  Pos other;
+  if (error->other_pos != AST_NO_POS && pos_resolve(vm->positions, pos_of(source, error->other_pos), &other))
+    buf_printf(&where, "%s:%u:%u", other.source->origin, other.line, other.column);
+  eval_error(vm, EVAL_ERROR_SYNTAX, pos_of(source, error->pos), "%s%s", error->message, buf_cstr(&where));
+  buf_done(&where);
+  parser_error_done(error);
+}
+
+Unit *vm_load_text(Vm *vm, Span text, Span path, Span origin, Span base_dir, const Span *scoped, uint32_t scoped_count) {
+  const PosSource *source = pos_add_source(vm->positions, path, origin, text);
+  ParserOptions options = {.pipe_operators = vm->settings.pipe_operators, .no_url_literals = vm->settings.no_url_literals};
+  ParserError error = {.other_pos = AST_NO_POS};
+  Ast ast;
+  if (!parser_parse(text, &options, &ast, &error)) {
+    vm_syntax_error(vm, source, &error);
+    return NULL;
+  }
+  CompileScope scope = {.is_global = vm_is_global, .ctx = vm, .scoped_names = scoped, .scoped_count = scoped_count};
+  Buf image = BUF_INIT;
+  bool ok = compile_ast(&ast, text, &scope, &image, &error);
+  ast_done(&ast);
+  if (!ok) {
+    vm_syntax_error(vm, source, &error);
+    return NULL;
+  }
+  Unit *unit = unit_load(vm, (uint32_t *)(void *)buf_take(&image), source, base_dir);
+  if (!unit) return NULL;
+  unit->next = vm->state->units;
+  vm->state->units = unit;
+  vm->state->stats.units++;
+  return unit;
+}
+
+Value vm_unit_thunk(Vm *vm, Unit *unit, Env *env) {
+  return thunk_new(vm, unit->image + unit_header(unit)->root, env);
+}
+
+// The env of a scopedImport: the attributes of the set in its order.
+static Env *vm_scope_env(Vm *vm, Value set, Span *ret_names) {
+  uint32_t count = attrs_flat_shape(set)->count;
+  Env *env = heap_alloc(&vm->heap, sizeof *env + count * sizeof(Value));
+  env->head = HEAD(T_ENV, 0, count);
+  env->parent = NULL;
+  for (uint32_t i = 0; i < count; i++) {
+    env->slots[i] = attrs_slot(vm, set, i);
+    ret_names[i] = symbol_text(vm->symbols, attrs_flat_shape(set)->names[i]);
+  }
+  return env;
+}
+
+static Span vm_dir_of(Span path) {
+  size_t slash = span_rfind_char(path, '/');
+  return slash == 0 || slash == SIZE_MAX ? SPAN("/") : span_sub(path, 0, slash);
+}
+
+Value vm_load_file(Vm *vm, Span path, Span text, Value scope) {
+  Span dir = vm_dir_of(path);
+  if (scope == VALUE_NULL || scope == VALUE_EMPTY_ATTRS) {
+    Unit *unit = vm_load_text(vm, text, path, path, dir, NULL, 0);
+    return unit ? vm_unit_thunk(vm, unit, NULL) : VALUE_ERROR;
+  }
+  scope = attrs_flatten(vm, scope);
+  uint32_t count = attrs_flat_shape(scope)->count;
+  Span *names = mem_alloc_array(count, sizeof *names);
+  Env *env = vm_scope_env(vm, scope, names);
+  Unit *unit = vm_load_text(vm, text, path, path, dir, names, count);
+  mem_free(names);
+  return unit ? vm_unit_thunk(vm, unit, env) : VALUE_ERROR;
+}
+
+// ---- running ----
+
+typedef struct VmJobs {
+  Vm *vm;
+  VmJob *jobs;
+  Task **tasks;
+} VmJobs;
+
+static void vm_job_finished(void *ctx, size_t index) {
+  VmJobs *all = ctx;
+  VmJob *job = &all->jobs[index];
+  Task *task = all->tasks[index];
+  job->error = task->error;
+  task->error = NULL;
+  job->result.value = task->result;
+  if (job->finished) job->finished(job, job->ctx);
+}
+
+void vm_run_jobs(Vm *vm, VmJob *jobs, size_t count) {
+  VmJobs all = {vm, jobs, mem_alloc_array(count + 1, sizeof(Task *))};
+  for (size_t i = 0; i < count; i++) {
+    Value args[NATIVE_MAX_ARGS];
+    for (uint32_t k = 0; k < jobs[i].arg_count; k++) args[k] = jobs[i].args[k].value;
+    heap_add_root(&vm->heap, &jobs[i].result, VALUE_NULL);
+    jobs[i].error = NULL;
+    all.tasks[i] = task_new(vm);
+    all.tasks[i]->job = true;
+    task_start_native(vm, all.tasks[i], jobs[i].def, args, jobs[i].arg_count);
+  }
+  task_run_all(vm, all.tasks, count, vm_job_finished, &all);
+  for (size_t i = 0; i < count; i++) task_free(vm, all.tasks[i]);
+  while (vm->state->tasks.first) task_free(vm, vm->state->tasks.first);
+  mem_free(all.tasks);
+}
+
+void vm_job_done(Vm *vm, VmJob *job) {
+  heap_remove_root(&vm->heap, &job->result);
+  if (job->error) eval_error_free(job->error);
+  job->error = NULL;
+}
+
+static bool vm_run_one(Vm *vm, const NativeDef *def, const Value *args, uint32_t arg_count, HeapRoot *root) {
+  VmJob job = {.def = def, .arg_count = arg_count};
+  for (uint32_t i = 0; i < arg_count; i++) job.args[i].value = args[i];
+  vm_run_jobs(vm, &job, 1);
+  bool ok = !job.error;
+  if (ok) {
+    root->value = job.result.value;
+  } else {
+    eval_error_restore(vm, job.error);
+    job.error = NULL;
+  }
+  vm_job_done(vm, &job);
+  return ok;
+}
+
+bool vm_eval_text(Vm *vm, Span text, Span base_dir, Span origin, HeapRoot *root) {
+  Span path = origin.len && origin.data[0] == '/' ? origin : (Span){NULL, 0};
+  Unit *unit = vm_load_text(vm, text, path, origin, base_dir, NULL, 0);
+  if (!unit) return false;
+  Value thunk = vm_unit_thunk(vm, unit, NULL);
+  return vm_run_one(vm, &native_force, &thunk, 1, root);
+}
+
+bool vm_eval_file(Vm *vm, Span path, HeapRoot *root) {
+  Value args[] = {str_path(vm, path), VALUE_NULL};
+  return vm_run_one(vm, &builtins_core_import_file, args, 2, root);
+}
+
+bool vm_force_root(Vm *vm, HeapRoot *root) {
+  return vm_run_one(vm, &native_force, &root->value, 1, root);
+}
+
+bool vm_call_root(Vm *vm, HeapRoot *fn, const HeapRoot *args, uint32_t arg_count, HeapRoot *root) {
+  Value values[NATIVE_MAX_ARGS];
+  for (uint32_t i = 0; i < arg_count; i++) values[i] = args[i].value;
+  Value call = native_delay_call(vm, fn->value, values, arg_count);
+  return vm_run_one(vm, &native_force, &call, 1, root);
+}
+
+bool vm_run_native(Vm *vm, const NativeDef *def, HeapRoot *const *args, uint32_t arg_count, HeapRoot *root) {
+  Value values[NATIVE_MAX_ARGS];
+  for (uint32_t i = 0; i < arg_count; i++) values[i] = args[i]->value;
+  return vm_run_one(vm, def, values, arg_count, root);
+}
+
+void vm_get_stats(const Vm *vm, VmStats *ret) {
+  *ret = vm->state->stats;
+}
