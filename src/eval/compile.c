@@ -850,7 +850,7 @@ static void compile_negate(Compiler *c, const ExprUnary *e) {
   if (e->operand->kind == EXPR_INT && !compile_redefined(c, c->sub)) {
     compile_int(c, -((const ExprInt *)e->operand)->value);
   } else if (compile_redefined(c, c->sub)) {
-    ExprInt zero = {{EXPR_INT, 0, e->head.pos}, 0};
+    ExprInt zero = {{.kind = EXPR_INT, .pos = e->head.pos}, 0};
     compile_named_call(c, c->sub, (const Expr *[]){&zero.head, e->operand}, 2, e->head.pos);
   } else {
     compile_strict(c, e->operand);

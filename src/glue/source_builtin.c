@@ -198,7 +198,7 @@ static Value add_finish(Native *n) {
     if (!expected_path(n, &expected, &valid)) return VALUE_ERROR;
     store_path_format(&expected, span_cstr(vm->settings.store_dir), &text);
     if (!span_eq(buf_span(&text), buf_span(&result)))
-      return eval_error(vm, EVAL_ERROR_EVAL, n->pos,
+      return eval_error(vm, EVAL_ERROR_EVAL, vm_call_pos(n->vm),
                         "store path mismatch in (possibly filtered) path added from '%.*s'",
                         SPAN_ARG(str_span(n->slot[ADD_PATH])));
   }
@@ -268,7 +268,7 @@ static Step add_step(Native *n) {
 
 static void add_trace(Native *n) {
   drop_walk(n);
-  eval_error_trace(n->vm, n->pos, "while adding path '%.*s'", SPAN_ARG(str_span(n->slot[ADD_PATH])));
+  eval_error_trace(n->vm, vm_call_pos(n->vm), "while adding path '%.*s'", SPAN_ARG(str_span(n->slot[ADD_PATH])));
 }
 
 static const NativeDef native_add_path = {
@@ -345,7 +345,7 @@ static Step path_step(Native *n) {
     }
   }
   if (n->slot[PATH_PATH] == VALUE_NULL) {
-    eval_error(vm, EVAL_ERROR_EVAL, n->pos,
+    eval_error(vm, EVAL_ERROR_EVAL, vm_call_pos(n->vm),
                "missing required 'path' attribute in the first argument to 'builtins.path'");
     return STEP_ERROR;
   }
@@ -427,7 +427,7 @@ static bool store_path_ask(Native *n, Step *ret_step, Value *ret) {
     path = buf_span(&logical);
   }
   if (status == EVAL_IO_OK && !store_path_is_below(path, dir)) {
-    eval_error(vm, EVAL_ERROR_EVAL, n->pos, "path '%.*s' is not in the Nix store", SPAN_ARG(path));
+    eval_error(vm, EVAL_ERROR_EVAL, vm_call_pos(n->vm), "path '%.*s' is not in the Nix store", SPAN_ARG(path));
     *ret_step = STEP_ERROR;
     return false;
   }
@@ -441,7 +441,7 @@ static bool store_path_ask(Native *n, Step *ret_step, Value *ret) {
   }
   n->wait = wait;
   *ret_step = status == EVAL_IO_PENDING ? STEP_PARK : STEP_ERROR;
-  if (status == EVAL_IO_ERROR) eval_error_from_err(vm, EVAL_ERROR_IO, n->pos, &err);
+  if (status == EVAL_IO_ERROR) eval_error_from_err(vm, EVAL_ERROR_IO, vm_call_pos(n->vm), &err);
   return false;
 }
 
@@ -450,7 +450,7 @@ static Step store_path_step(Native *n) {
   Step step;
   NATIVE_BEGIN(n);
   if (vm->settings.pure_eval)
-    return eval_error(vm, EVAL_ERROR_EVAL, n->pos, "'builtins.storePath' is not allowed in pure evaluation mode"),
+    return eval_error(vm, EVAL_ERROR_EVAL, vm_call_pos(n->vm), "'builtins.storePath' is not allowed in pure evaluation mode"),
            STEP_ERROR;
   n->args[0] = n->slot[STORE_ARG];
   n->args[1] = value_raw_ptr("while evaluating the first argument passed to 'builtins.storePath'");
