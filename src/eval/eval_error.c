@@ -49,6 +49,14 @@ Value eval_error_type(Vm *vm, PosId pos, const char *expected, Value found) {
   return VALUE_ERROR;
 }
 
+Value eval_error_coerce(Vm *vm, PosId pos, Value found) {
+  EvalError *e = eval_error_new(EVAL_ERROR_TYPE, pos);
+  buf_printf(&e->message, "cannot coerce %s to a string: ", eval_error_type_phrase(vm, found));
+  print_value(vm, found, &print_options_error, VALUE_ABSENT, &e->message);
+  eval_error_set(vm, e);
+  return VALUE_ERROR;
+}
+
 Value eval_error_from_err(Vm *vm, EvalErrorKind kind, PosId pos, Err *err) {
   EvalError *e = eval_error_new(kind, pos);
   e->cause = err->kind;
