@@ -10,7 +10,7 @@
 #   }
 #   run_tests
 #
-# $FIRN_TEST_BUILD_DIR and its bin/ come first in PATH.
+# $FIRN_TEST_BUILD_DIR and its bin/ come first in PATH. `run as_user firn ...` runs without privileges.
 export PATH="$FIRN_TEST_BUILD_DIR:$FIRN_TEST_BUILD_DIR/bin:$PATH"
 export LC_ALL=C.UTF-8
 
@@ -64,6 +64,23 @@ expect_equal() { # GOT WANT
 want: $2"
 }
 
+as_user() { # COMMAND...: runs it without privileges: where the tests run as root, as a user who owns the test's directory
+  if [ "$(id -u)" != 0 ]; then
+    "$@"
+    return
+  fi
+  # The build folder may lie where only root can look.
+  if [ ! -e "$test_directory/programs" ]; then
+    mkdir -p "$test_directory/programs/bin"
+    cp "$FIRN_TEST_BUILD_DIR/firn" "$test_directory/programs/"
+    cp -P "$FIRN_TEST_BUILD_DIR"/bin/* "$test_directory/programs/bin/"
+  fi
+  chown -R "$test_user:$test_user" "$test_directory"
+  PATH="$test_directory/programs:$test_directory/programs/bin:$PATH" USER=tester LOGNAME=tester \
+    setpriv --reuid="$test_user" --regid="$test_user" --clear-groups --inh-caps=-all --bounding-set=-all "$@"
+}
+test_user=4711
+
 run_tests() { # [NAME...]: all functions test_* in the order of the script, or the ones named in FIRN_TEST_ONLY
   local names number=0 failed=0 name scratch_root test_status
   # `declare -F` sorts by name; line numbers give the order of the script.
@@ -73,6 +90,7 @@ run_tests() { # [NAME...]: all functions test_* in the order of the script, or t
   set -- $names
   echo "1..$#"
   scratch_root=$(mktemp -d "${TMPDIR:-/tmp}/firn-test-XXXXXX")
+  chmod 755 "$scratch_root" # for as_user
   for name in "$@"; do
     number=$((number + 1))
     test_scratch=$scratch_root/$number.scratch
@@ -83,6 +101,7 @@ run_tests() { # [NAME...]: all functions test_* in the order of the script, or t
     (
       set -eu
       cd "$scratch_root/$number"
+      test_directory=$PWD
       export HOME=$PWD/home XDG_CACHE_HOME=$PWD/home/.cache XDG_DATA_HOME=$PWD/home/.local/share
       export XDG_CONFIG_HOME=$PWD/home/.config XDG_STATE_HOME=$PWD/home/.local/state
       "$name"

@@ -31,6 +31,15 @@ END
   expect_status 0
 }
 
+test_as_user_is_nobody_special() {
+  run as_user bash -c 'id -u; touch here; grep CapEff /proc/self/status; command -v firn; [ "$HOME" = "$PWD/home" ] && touch "$HOME/x"'
+  expect_status 0
+  expect_out_has 'CapEff:	0000000000000000'
+  [ "${out%%
+*}" != 0 ] || fail 'still root'
+  expect_out_has /firn
+}
+
 test_leaves_nothing() {
   write_script <<'END'
 test_read_only() { mkdir -p d/e; chmod 555 d; pwd; }
