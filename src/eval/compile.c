@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "eval/ast_print.h"
 #include "eval/code.h"
 
 #define COMPILE_NO_GLOBAL UINT32_MAX
@@ -917,9 +918,20 @@ static void compile_with(Compiler *c, const ExprPair *e) {
   compile_op(c, OP_LEAVE, 0, 0);
 }
 
+// The condition as the error message shows it.
+static uint32_t compile_assert_text(Compiler *c, const Expr *cond) {
+  Ast part = *c->ast;
+  part.root = (Expr *)(uintptr_t)cond;
+  Buf text = BUF_INIT;
+  ast_print(&part, SPAN("/"), SPAN("/"), &text);
+  uint32_t at = compile_string_object(c, buf_span(&text));
+  buf_done(&text);
+  return at;
+}
+
 static void compile_assert(Compiler *c, const ExprPair *e) {
   compile_strict(c, e->first);
-  compile_op_at(c, OP_ASSERT, 0, -1, e->head.pos);
+  compile_op_at(c, OP_ASSERT, compile_assert_text(c, e->first), -1, e->head.pos);
   compile_strict(c, e->second);
 }
 
