@@ -709,16 +709,14 @@ op_SPARK:
     for (size_t i = 0; i < task->part_count; i++) {
       TaskPart *part = &task->parts[i];
       if (part->fp != at || part->ip != ip) continue;
-      if (part->task->state != TASK_DONE && part->task->begun && !task_waits_for(vm, part->task, task)) {
+      Task *helper = part->task;
+      if (task_wait_part(vm, task, helper)) {
         ip -= 2; // ask again when it is done
         SPILL();
         task->resume = TASK_RESUME_CODE;
-        task->state = TASK_WAIT_TASK;
-        task->wait_task = part->task;
         return;
       }
-      Task *helper = part->task;
-      bool done = helper->state == TASK_DONE && !helper->error;
+      bool done = helper->state == TASK_DONE && !helper->error && !helper->cancelled;
       acc = helper->result;
       *part = task->parts[--task->part_count];
       task_free(vm, helper);
