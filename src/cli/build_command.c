@@ -228,8 +228,8 @@ static bool find_targets(Session *session, bool classic, BuildTargetList *ret, i
 }
 
 static SchedulerMode mode_of(Session *session) {
-  if (option_has(&session->options, OPT_check) || option_has(&session->options, OPT_rebuild)) return SCHEDULER_CHECK;
-  return option_has(&session->options, OPT_repair) ? SCHEDULER_REPAIR : SCHEDULER_NORMAL;
+  bool check = option_has(&session->options, OPT_check) || option_has(&session->options, OPT_rebuild);
+  return check ? SCHEDULER_CHECK : SCHEDULER_NORMAL;
 }
 
 static int run(Session *session, bool classic, bool print) {

@@ -217,6 +217,26 @@ Value vm_function_args(Vm *vm, Value f) {
   return set;
 }
 
+bool vm_function_pattern(Vm *vm, Value f, VmPattern *ret) {
+  uint32_t given = 0;
+  if (value_is_obj(f, T_PAP)) {
+    given = (uint32_t)head_payload(value_head(f));
+    f = ((Pap *)value_ptr(f))->fn;
+  }
+  *ret = (VmPattern){false, false, SYMBOL_NONE};
+  if (!value_is_closure(f)) return false;
+  const uint32_t *code = (const uint32_t *)(uintptr_t)head_payload(value_head(f));
+  const LambdaHead *lambda = code_lambda(code);
+  if (given + 1 != lambda->arity) return true;
+  const Unit *unit = unit_of(code_image(code));
+  if (lambda->arg_name) ret->arg = unit->names[lambda->arg_name - 1];
+  if (lambda->formals) {
+    ret->has_formals = true;
+    ret->ellipsis = unit->image[lambda->formals + 1] & FORMALS_ELLIPSIS;
+  }
+  return true;
+}
+
 static const uint32_t *vm_ops_function_code(Value f) {
   if (value_is_obj(f, T_PAP)) f = ((Pap *)value_ptr(f))->fn;
   return value_is_closure(f) ? (const uint32_t *)(uintptr_t)head_payload(value_head(f)) : NULL;

@@ -109,16 +109,14 @@ void build_fixture_start(BuildFixture *fixture, const char *script) {
   fill_request(fixture, script);
   BuildCallbacks callbacks = {fixture, locate, on_line, on_phase, on_done};
   fixture->done = false;
-  CHECK_OK(service_start(fixture->service, &fixture->request, &fixture->options, &callbacks,
-                         &fixture->handle, &err),
+  CHECK_OK(service_start(fixture->service, &fixture->request, &fixture->options, &callbacks, &fixture->handle, &err),
            &err);
 }
 
 bool build_fixture_wait(BuildFixture *fixture, int timeout_ms) {
   Err err = ERR_INIT;
   uint64_t deadline = loop_now_ns() + (uint64_t)timeout_ms * 1000000;
-  while (!fixture->done && loop_now_ns() < deadline)
-    CHECK_OK(loop_run_once(fixture->loop, 100, &err), &err);
+  while (!fixture->done && loop_now_ns() < deadline) CHECK_OK(loop_run_once(fixture->loop, 100, &err), &err);
   return fixture->done;
 }
 
@@ -130,8 +128,7 @@ void build_fixture_run(BuildFixture *fixture, const char *script) {
 Span build_fixture_output(BuildFixture *fixture, const char *rest) {
   Err err = ERR_INIT;
   CHECK_EQ_INT(fixture->result.output_count, 1);
-  const char *path =
-      arena_printf(&fixture->arena, "%s%s", fixture->result.outputs[0].host_path, rest);
+  const char *path = arena_printf(&fixture->arena, "%s%s", fixture->result.outputs[0].host_path, rest);
   Buf content = BUF_INIT;
   CHECK_OK(fs_read_file(path, 0, &content, &err), &err);
   Span ret = arena_dup(&fixture->arena, buf_span(&content));
