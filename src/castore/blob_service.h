@@ -63,7 +63,8 @@ MUST_CHECK bool blob_service_open_url(Span url, BlobService **ret, Err *err);
 void blob_service_free(BlobService *service);
 
 // *ret_size_bytes may be NULL.
-MUST_CHECK bool blob_service_stat(BlobService *service, const CastoreDigest *digest, bool *ret_found, uint64_t *ret_size_bytes, Err *err);
+MUST_CHECK bool blob_service_stat(BlobService *service, const CastoreDigest *digest, bool *ret_found,
+                                  uint64_t *ret_size_bytes, Err *err);
 
 // *ret is NULL when the blob is absent. Free with blob_service_close.
 MUST_CHECK bool blob_service_open(BlobService *service, const CastoreDigest *digest, BlobReader **ret, Err *err);
@@ -71,11 +72,13 @@ void blob_service_close(BlobReader *reader);
 // The next bytes; *ret_len 0 at the end.
 MUST_CHECK bool blob_service_read(BlobReader *reader, void *data, size_t cap, size_t *ret_len, Err *err);
 // Any range; *ret_len is short only at the end.
-MUST_CHECK bool blob_service_read_at(BlobReader *reader, uint64_t offset, void *data, size_t cap, size_t *ret_len, Err *err);
+MUST_CHECK bool blob_service_read_at(BlobReader *reader, uint64_t offset, void *data, size_t cap, size_t *ret_len,
+                                     Err *err);
 // The whole content without a copy, borrowed from the reader; false where the backend has no such thing.
 bool blob_service_map(BlobReader *reader, Span *ret);
 // Appends the whole blob. *ret_found false when absent. Larger than limit_bytes (0: none) is ERR_LIMIT.
-MUST_CHECK bool blob_service_get(BlobService *service, const CastoreDigest *digest, size_t limit_bytes, Buf *ret, bool *ret_found, Err *err);
+MUST_CHECK bool blob_service_get(BlobService *service, const CastoreDigest *digest, size_t limit_bytes, Buf *ret,
+                                 bool *ret_found, Err *err);
 
 // Streaming write with bounded memory. blob_service_finish gives the digest; blob_service_abort frees (also after finish).
 MUST_CHECK bool blob_service_write(BlobService *service, BlobWriter **ret, Err *err);
@@ -83,7 +86,8 @@ MUST_CHECK bool blob_service_write_put(BlobWriter *writer, Span data, Err *err);
 MUST_CHECK bool blob_service_write_finish(BlobWriter *writer, CastoreDigest *ret, uint64_t *ret_size_bytes, Err *err);
 void blob_service_write_free(BlobWriter *writer);
 // A blob that is in memory. `known` is its digest where the caller has it (not checked), else NULL.
-MUST_CHECK bool blob_service_put(BlobService *service, Span data, const CastoreDigest *known, CastoreDigest *ret, Err *err);
+MUST_CHECK bool blob_service_put(BlobService *service, Span data, const CastoreDigest *known, CastoreDigest *ret,
+                                 Err *err);
 // Everything put so far by this process becomes durable and visible to others. Until then a crash may lose it.
 MUST_CHECK bool blob_service_flush(BlobService *service, Err *err);
 

@@ -26,7 +26,7 @@ MUST_CHECK bool byte_stream_take_full(const ByteSource *source, void *data, size
 // Moves everything.
 MUST_CHECK bool byte_stream_copy(const ByteSource *source, const ByteSink *sink, Err *err);
 
-ByteSink byte_stream_to_buf(Buf *buf);  // appends
-ByteSink byte_stream_to_fd(int *fd);    // borrowed descriptor
-ByteSource byte_stream_from_fd(int *fd); // borrowed descriptor
+ByteSink byte_stream_to_buf(Buf *buf);        // appends
+ByteSink byte_stream_to_fd(int *fd);          // borrowed descriptor
+ByteSource byte_stream_from_fd(int *fd);      // borrowed descriptor
 ByteSource byte_stream_from_span(Span *rest); // *rest is advanced

@@ -10,7 +10,7 @@ typedef struct Castore {
 } Castore;
 
 MUST_CHECK bool castore_flush(const Castore *castore, Err *err);
-// Copies everything below `node` that `to` lacks. Blobs first, so that a directory in `to` is always complete.
+// Copies everything below `node` that `to` lacks; complete once it returns, durable after a flush.
 MUST_CHECK bool castore_copy(const Castore *from, const Castore *to, const CastoreNode *node, Err *err);
 // Sum of file sizes below `node`, each blob once; in bytes.
 MUST_CHECK bool castore_unique_size(const Castore *castore, const CastoreNode *node, uint64_t *ret_bytes, Err *err);

@@ -6,11 +6,11 @@
 #include "castore/object_store.h"
 
 typedef struct CastoreMaterialiseOptions {
-  bool writable;   // independent copies with owner write permission, current times (nix-store --restore): no hard links
-  bool verify;     // compare each content with its digest while doing so (only where it is read: links are not)
+  bool writable; // independent copies with owner write permission, current times (nix-store --restore): no hard links
+  bool verify;   // compare each content with its digest while doing so (only where it is read: links are not)
 } CastoreMaterialiseOptions;
 
 // `dest` must not exist; its folder must. On failure what was made is removed. `objects` may be NULL when `from` is another service: files are then
 // written from it.
-MUST_CHECK bool castore_materialise_node(const Castore *from, ObjectStore *objects, const CastoreNode *node, const char *dest,
-                                         const CastoreMaterialiseOptions *options, Err *err);
+MUST_CHECK bool castore_materialise_node(const Castore *from, ObjectStore *objects, const CastoreNode *node,
+                                         const char *dest, const CastoreMaterialiseOptions *options, Err *err);

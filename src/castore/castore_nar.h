@@ -6,7 +6,8 @@
 // Writes the NAR of `node`. Bounded memory.
 MUST_CHECK bool castore_nar_write(const Castore *from, const CastoreNode *node, const ByteSink *sink, Err *err);
 // SHA-256 and size of the NAR of `node`, without keeping it.
-MUST_CHECK bool castore_nar_hash(const Castore *from, const CastoreNode *node, uint8_t ret_sha256[32], uint64_t *ret_size_bytes, Err *err);
+MUST_CHECK bool castore_nar_hash(const Castore *from, const CastoreNode *node, uint8_t ret_sha256[32],
+                                 uint64_t *ret_size_bytes, Err *err);
 // Size only, from the directories alone: no content is read.
 MUST_CHECK bool castore_nar_size(const Castore *from, const CastoreNode *node, uint64_t *ret_size_bytes, Err *err);
 
@@ -19,7 +20,8 @@ typedef struct CastoreNarImport {
 
 void castore_nar_import_done(CastoreNarImport *result);
 // Reads one archive (which must end exactly at its end unless `stop_at_end`) into `to`. Strict (nar_read.h). Not flushed.
-MUST_CHECK bool castore_nar_read(const Castore *to, const ByteSource *source, bool stop_at_end, CastoreNarImport *ret, Err *err);
+MUST_CHECK bool castore_nar_read(const Castore *to, const ByteSource *source, bool stop_at_end, CastoreNarImport *ret,
+                                 Err *err);
 
 // From and to the disk without any store: nix-store --dump and --restore. `dest` must not exist. What is restored can never leave `dest`: names are
 // checked and every file is created by openat with O_NOFOLLOW below its own directory.

@@ -2,8 +2,10 @@
 //
 //   <root>/objects/<2 hex>/<62 hex>[.x]   one file per (content, executable): mode 0444 or 0555, mtime 1
 //   <root>/packs/<16 hex>.pack            pack.h: blobs smaller than OBJECT_STORE_PACKED_BYTES, and all directories
-//   <root>/tmp/<pid>-<n>-...              being written; removed at the next open once their process has ended
+//   <root>/tmp/<session>-<n>...           being written; <root>/tmp/<session>.lock is flocked by the process that owns them for as long as
+//                                         it lives: what belongs to no living session is removed at the next open for writing
 //   <root>/objects.lock                   flock: shared by writers, exclusive for the moments in which garbage is deleted
+//   <root>/packs.lock                     flock: one process at a time rewrites packs
 //
 // A small blob gets a file of its own when a tree that contains it is first materialised. Nothing is visible under its final
 // name before its content is synced. Several processes and threads share one store.
@@ -30,18 +32,20 @@ const char *object_store_root(const ObjectStore *store);
 // Where an object is. Holds a reference to its pack, or an open file.
 typedef struct ObjectRef {
   bool found;
-  Span data;       // packed: the content, borrowed from this reference
-  bool in_memory;  // `data` is valid; else `fd` is open
-  int fd;          // owned; -1
+  Span data;      // packed: the content, borrowed from this reference
+  bool in_memory; // `data` is valid; else `fd` is open
+  int fd;         // owned; -1
   uint64_t size_bytes;
-  Pack *pack;      // owned reference, or NULL
-  char *copy;      // owned; content of an object that was not flushed yet
+  Pack *pack; // owned reference, or NULL
+  char *copy; // owned; content of an object that was not flushed yet
 } ObjectRef;
 
-MUST_CHECK bool object_store_find(ObjectStore *store, const CastoreDigest *digest, PackKind kind, ObjectRef *ret, Err *err);
+MUST_CHECK bool object_store_find(ObjectStore *store, const CastoreDigest *digest, PackKind kind, ObjectRef *ret,
+                                  Err *err);
 void object_store_release(ObjectRef *ref);
 // As find without opening anything; *ret_size_bytes may be NULL.
-MUST_CHECK bool object_store_stat(ObjectStore *store, const CastoreDigest *digest, PackKind kind, bool *ret_found, uint64_t *ret_size_bytes, Err *err);
+MUST_CHECK bool object_store_stat(ObjectStore *store, const CastoreDigest *digest, PackKind kind, bool *ret_found,
+                                  uint64_t *ret_size_bytes, Err *err);
 
 // Writers hold the store between begin and end (nested, any thread): garbage collection deletes no object meanwhile, so an object that was found stays
 // until its user is registered. Blocks at most for one slice of a collection.
@@ -51,16 +55,22 @@ void object_store_end(ObjectStore *store);
 // `digest` is that of `data`. Small blobs and directories go to the open pack, others to a file. Existing objects cost a look-up only.
 MUST_CHECK bool object_store_put(ObjectStore *store, const CastoreDigest *digest, PackKind kind, Span data, Err *err);
 
+// Appends a path in tmp/ that nobody else uses, ending in `suffix`; nothing is created. Whatever is made there is removed when this process is gone.
+MUST_CHECK bool object_store_scratch(ObjectStore *store, Span suffix, Buf *ret, Err *err);
 // A file being written by the caller: a path in tmp/, opened for writing. Finish it with object_store_keep, or unlink and free the path.
 MUST_CHECK bool object_store_create(ObjectStore *store, int *ret_fd, char **ret_path, Err *err);
 // Takes the finished temporary file as the content of `digest`. Synced and named at the next flush. Removes the file where the object exists.
-MUST_CHECK bool object_store_keep(ObjectStore *store, const CastoreDigest *digest, bool executable, char *tmp_path, int fd, Err *err);
+MUST_CHECK bool object_store_keep(ObjectStore *store, const CastoreDigest *digest, bool executable, char *tmp_path,
+                                  int fd, Err *err);
 
 // Makes an existing file (in a directory on the same file system, canonical mode and times set by the caller) an object by linking it, or, when the object exists,
 // replaces the file by a link to it. Across file systems the content is copied. Synced and named at the next flush.
-MUST_CHECK bool object_store_adopt(ObjectStore *store, const CastoreDigest *digest, bool executable, int dir_fd, const char *name, uint64_t size_bytes, Err *err);
-// Makes `name` in `dir_fd` a file of that content: link, reflink or copy; *ret_copied tells that data was written, which the caller syncs.
-MUST_CHECK bool object_store_place(ObjectStore *store, const CastoreDigest *digest, bool executable, uint64_t size_bytes, int dir_fd, const char *name, Err *err);
+MUST_CHECK bool object_store_adopt(ObjectStore *store, const CastoreDigest *digest, bool executable, int dir_fd,
+                                   const char *name, uint64_t size_bytes, Err *err);
+// Makes `name` in `dir_fd` a file of that content: a hard link to the object, else a reflink, else a copy. A copy becomes the object when there was none; it is
+// synced at the next flush.
+MUST_CHECK bool object_store_place(ObjectStore *store, const CastoreDigest *digest, bool executable,
+                                   uint64_t size_bytes, int dir_fd, const char *name, Err *err);
 
 // Syncs and publishes everything put, kept and adopted so far by this process.
 MUST_CHECK bool object_store_flush(ObjectStore *store, Err *err);
@@ -71,41 +81,3 @@ typedef struct ObjectStoreStats {
   uint64_t file_count, file_bytes, pack_count, packed_count, packed_bytes;
 } ObjectStoreStats;
 MUST_CHECK bool object_store_stats(ObjectStore *store, ObjectStoreStats *ret, Err *err);
-
-// ---- garbage and verification, called by store/store_gc and store/store_check
-
-// Is this object wanted? Called with the exclusive lock held.
-typedef bool (*ObjectStoreIsLive)(void *ctx, const CastoreDigest *digest, PackKind kind);
-// Called when the exclusive lock was just taken: the caller learns what became live since it marked. False: stop.
-typedef bool (*ObjectStoreRefresh)(void *ctx, Err *err);
-
-typedef struct ObjectStoreSweep {
-  ObjectStoreIsLive is_live;
-  ObjectStoreRefresh refresh;
-  void *ctx;
-  uint64_t max_bytes;  // stop once this much was freed; 0: no limit
-  bool dry_run;
-  uint64_t freed_bytes, freed_count; // results
-  bool busy;                         // result: writers did not let go of the store in time, something was left
-} ObjectStoreSweep;
-
-// Deletes objects that are not live, in slices of a few milliseconds between which writers may proceed; rewrites packs that
-// hold garbage or content that also has a file; merges small packs.
-MUST_CHECK bool object_store_sweep(ObjectStore *store, ObjectStoreSweep *sweep, Err *err);
-// Merges packs when there are many small ones. Called after flushes; cheap when there is nothing to do.
-MUST_CHECK bool object_store_compact(ObjectStore *store, Err *err);
-
-// A problem found by check. `path` is the object file or pack.
-typedef struct ObjectStoreProblem {
-  const CastoreDigest *digest;
-  PackKind kind;
-  const char *path;
-  const char *what; // "content does not match its digest", "mode is 0644, not 0444", ...
-  bool executable;
-  bool in_pack;
-} ObjectStoreProblem;
-typedef bool (*ObjectStoreReport)(void *ctx, const ObjectStoreProblem *problem, Err *err);
-// Names, modes, link counts; with `contents` every byte is hashed, on `threads` threads.
-MUST_CHECK bool object_store_check(ObjectStore *store, bool contents, unsigned threads, ObjectStoreReport report, void *ctx, Err *err);
-// Removes one object (all forms of it), for repair.
-MUST_CHECK bool object_store_remove(ObjectStore *store, const CastoreDigest *digest, PackKind kind, Err *err);

@@ -1,6 +1,9 @@
+// pack.c: pack files.
 #include "castore/pack.h"
 
+#include <endian.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -72,7 +75,8 @@ static bool pack_verify(Pack *pack, Err *err) {
   if (memcmp(digest, footer + 16, PACK_DIGEST_LEN) != 0)
     return err_set(err, ERR_CORRUPT, "pack '%s' has a damaged index", path);
   for (size_t i = 0; i < pack->count; i++) {
-    uint64_t offset = pack_load_u64(pack_entry(pack, i) + 32), size = pack_load_u64(pack_entry(pack, i) + 40) & ~PACK_KIND_BIT;
+    uint64_t offset = pack_load_u64(pack_entry(pack, i) + 32),
+             size = pack_load_u64(pack_entry(pack, i) + 40) & ~PACK_KIND_BIT;
     if (offset < PACK_HEADER_LEN || offset > index || size > index - offset)
       return err_set(err, ERR_CORRUPT, "pack '%s': object %zu lies outside of the file", path, i);
   }
@@ -207,7 +211,8 @@ bool pack_writer_open(const char *tmp_path, PackWriter **ret, Err *err) {
   return true;
 }
 
-static PackItem *pack_writer_find(const PackWriter *writer, const unsigned char *digest, PackKind kind, size_t *ret_slot) {
+static PackItem *pack_writer_find(const PackWriter *writer, const unsigned char *digest, PackKind kind,
+                                  size_t *ret_slot) {
   size_t slot = (size_t)pack_digest_head(digest) & (writer->slot_cap - 1);
   for (; writer->slots[slot] != 0; slot = (slot + 1) & (writer->slot_cap - 1)) {
     PackItem *item = &writer->items[writer->slots[slot] - 1];
@@ -254,7 +259,8 @@ bool pack_writer_size(const PackWriter *writer, const unsigned char *digest, Pac
   return item != NULL;
 }
 
-bool pack_writer_read(PackWriter *writer, const unsigned char *digest, PackKind kind, Buf *ret, bool *ret_found, Err *err) {
+bool pack_writer_read(PackWriter *writer, const unsigned char *digest, PackKind kind, Buf *ret, bool *ret_found,
+                      Err *err) {
   const PackItem *item = pack_writer_find(writer, digest, kind, NULL);
   *ret_found = item != NULL;
   if (!item) return true;

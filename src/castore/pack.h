@@ -43,7 +43,8 @@ MUST_CHECK bool pack_writer_open(const char *tmp_path, PackWriter **ret, Err *er
 MUST_CHECK bool pack_writer_put(PackWriter *writer, const unsigned char *digest, PackKind kind, Span data, Err *err);
 bool pack_writer_has(const PackWriter *writer, const unsigned char *digest, PackKind kind);
 // Appends the object to *ret; *ret_found false when it is not in this pack.
-MUST_CHECK bool pack_writer_read(PackWriter *writer, const unsigned char *digest, PackKind kind, Buf *ret, bool *ret_found, Err *err);
+MUST_CHECK bool pack_writer_read(PackWriter *writer, const unsigned char *digest, PackKind kind, Buf *ret,
+                                 bool *ret_found, Err *err);
 // Size of an object that was put; false when it was not.
 bool pack_writer_size(const PackWriter *writer, const unsigned char *digest, PackKind kind, uint64_t *ret_size_bytes);
 size_t pack_writer_count(const PackWriter *writer);

@@ -1,3 +1,4 @@
+// refscan.c: the search for hash parts.
 #include "castore/refscan.h"
 
 #include "base/mem.h"

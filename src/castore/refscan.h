@@ -23,7 +23,7 @@ size_t refscan_needles_count(const RefscanNeedles *needles); // of NULL: 0
 // One stream. `tail` holds up to 31 bytes that may begin a needle.
 typedef struct Refscan {
   const RefscanNeedles *needles; // borrowed; NULL: nothing is searched
-  unsigned char *found;          // borrowed; one byte per needle, set to 1 when it is seen; several threads may share it
+  unsigned char *found; // borrowed; one byte per needle, set to 1 when it is seen; several threads may share it
   char tail[REFSCAN_LEN];
   size_t tail_len;
 } Refscan;

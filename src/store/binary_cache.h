@@ -4,12 +4,19 @@
 #include "formats/narinfo.h"
 #include "store/store.h"
 
-typedef enum BinaryCacheCompression { BINARY_CACHE_NONE, BINARY_CACHE_XZ, BINARY_CACHE_ZSTD, BINARY_CACHE_BZIP2, BINARY_CACHE_GZIP } BinaryCacheCompression;
+typedef enum BinaryCacheCompression {
+  BINARY_CACHE_NONE,
+  BINARY_CACHE_XZ,
+  BINARY_CACHE_ZSTD,
+  BINARY_CACHE_BZIP2,
+  BINARY_CACHE_GZIP
+} BinaryCacheCompression;
 // "none", "xz", "zstd", "bzip2", "gzip".
 MUST_CHECK bool binary_cache_parse_compression(Span text, BinaryCacheCompression *ret, Err *err);
 // A source that decompresses `from`. Free with binary_cache_decompress_free. Output beyond `limit_bytes` is ERR_LIMIT (a decompression bomb).
 typedef struct BinaryCacheDecompress BinaryCacheDecompress;
-MUST_CHECK bool binary_cache_decompress(BinaryCacheCompression compression, const ByteSource *from, uint64_t limit_bytes, BinaryCacheDecompress **ret, Err *err);
+MUST_CHECK bool binary_cache_decompress(BinaryCacheCompression compression, const ByteSource *from,
+                                        uint64_t limit_bytes, BinaryCacheDecompress **ret, Err *err);
 ByteSource binary_cache_decompress_source(BinaryCacheDecompress *decompress);
 void binary_cache_decompress_free(BinaryCacheDecompress *decompress);
 
@@ -23,12 +30,14 @@ typedef struct BinaryCacheOptions {
 
 typedef struct BinaryCache BinaryCache;
 // Creates nix-cache-info when writing; a cache of another store directory is refused.
-MUST_CHECK bool binary_cache_open(const char *directory, Span store_dir, const BinaryCacheOptions *options, BinaryCache **ret, Err *err);
+MUST_CHECK bool binary_cache_open(const char *directory, Span store_dir, const BinaryCacheOptions *options,
+                                  BinaryCache **ret, Err *err);
 void binary_cache_free(BinaryCache *cache);
 // *ret_found false when absent. `arena` holds the result.
-MUST_CHECK bool binary_cache_find(BinaryCache *cache, const uint8_t digest[20], Arena *arena, NarInfo *ret, bool *ret_found, Err *err);
+MUST_CHECK bool binary_cache_find(BinaryCache *cache, const uint8_t digest[20], Arena *arena, NarInfo *ret,
+                                  bool *ret_found, Err *err);
 // Writes one valid path; references must be in the cache already (their absence is not checked). Existing ones are left alone.
 MUST_CHECK bool binary_cache_put(BinaryCache *cache, Store *store, const StorePath *path, Err *err);
 // Fetches one path into `store`; its references must be valid there. With `keys`, an untrusted path is refused as C++ Nix does (content-addressed ones need none).
-MUST_CHECK bool binary_cache_fetch(BinaryCache *cache, Store *store, const StorePath *path, const SignaturePublicKey *keys, size_t key_count,
-                                   bool require_sigs, Err *err);
+MUST_CHECK bool binary_cache_fetch(BinaryCache *cache, Store *store, const StorePath *path,
+                                   const SignaturePublicKey *keys, size_t key_count, bool require_sigs, Err *err);

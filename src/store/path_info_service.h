@@ -11,10 +11,10 @@
 // A path info with its memory. Owned by whoever got it; free with path_info_service_record_free.
 typedef struct PathInfoRecord {
   PathInfo info;
-  bool has_root;          // false: content is not in a castore (a C++ Nix store's path): info.root means nothing
-  bool ultimate;          // built here, trusted without signatures
-  int64_t registered_at;  // seconds since the epoch; 0 not known
-  Arena arena;            // holds what info points to
+  bool has_root;         // false: content is not in a castore (a C++ Nix store's path): info.root means nothing
+  bool ultimate;         // built here, trusted without signatures
+  int64_t registered_at; // seconds since the epoch; 0 not known
+  Arena arena;           // holds what info points to
 } PathInfoRecord;
 
 PathInfoRecord *path_info_service_record_new(void);
@@ -43,7 +43,9 @@ struct PathInfoService {
 MUST_CHECK bool path_info_service_open_url(Span url, PathInfoService **ret, Err *err);
 void path_info_service_free(PathInfoService *service);
 // By the 20 bytes of the hash part; *ret NULL when absent.
-MUST_CHECK bool path_info_service_get(PathInfoService *service, const uint8_t digest[20], PathInfoRecord **ret, Err *err);
+MUST_CHECK bool path_info_service_get(PathInfoService *service, const uint8_t digest[20], PathInfoRecord **ret,
+                                      Err *err);
 // All or none; an existing path keeps its record, and gains signatures.
-MUST_CHECK bool path_info_service_put(PathInfoService *service, const PathInfoRecord *const *records, size_t count, Err *err);
+MUST_CHECK bool path_info_service_put(PathInfoService *service, const PathInfoRecord *const *records, size_t count,
+                                      Err *err);
 MUST_CHECK bool path_info_service_list(PathInfoService *service, PathInfoVisit visit, void *ctx, Err *err);

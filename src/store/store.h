@@ -29,11 +29,11 @@
 typedef struct Store Store;
 
 typedef struct StoreOptions {
-  Span url;              // see store_open; empty: "auto"
-  Span logical_dir;      // empty: /nix/store
-  bool read_only;        // nothing is created; adding fails
-  bool no_lower;         // ignore a C++ Nix store at the root
-  bool no_sync;          // for tests and throw-away stores
+  Span url;         // see store_open; empty: "auto"
+  Span logical_dir; // empty: /nix/store
+  bool read_only;   // nothing is created; adding fails
+  bool no_lower;    // ignore a C++ Nix store at the root
+  bool no_sync;     // for tests and throw-away stores
 } StoreOptions;
 
 // url = "" | "auto"                 /nix where it is writable, else $XDG_DATA_HOME/firn (~/.local/share/firn)
@@ -46,19 +46,21 @@ MUST_CHECK bool store_open(const StoreOptions *options, Store **ret, Err *err);
 // Flushes deferred additions; what fails is logged (call store_flush to see errors).
 void store_free(Store *store);
 
-Span store_dir(const Store *store);             // "/nix/store"
-const char *store_root(const Store *store);     // "/nix"
+Span store_dir(const Store *store);              // "/nix/store"
+const char *store_root(const Store *store);      // "/nix"
 const char *store_state_dir(const Store *store); // "<root>/var/firn"
 bool store_is_read_only(const Store *store);
-ObjectStore *store_objects(Store *store);         // borrowed
-const Castore *store_castore(Store *store);       // borrowed
-PathInfoService *store_path_infos(Store *store);  // borrowed; this store (with its lower layer) as a service
-// A folder on the store's file system for scratch trees of builds; exists. Leftovers of dead processes are removed at open when their name begins with "<pid>-".
-const char *store_tmp_dir(const Store *store);
+ObjectStore *store_objects(Store *store);        // borrowed
+const Castore *store_castore(Store *store);      // borrowed
+PathInfoService *store_path_infos(Store *store); // borrowed; this store (with its lower layer) as a service
+// Appends a path on the store's file system, ending in `suffix`, that nobody else uses: for the scratch trees of builds. Nothing is created; what is made there is
+// removed by the next store_open once this process is gone.
+MUST_CHECK bool store_scratch(Store *store, Span suffix, Buf *ret, Err *err);
 
 MUST_CHECK bool store_parse_path(const Store *store, Span path, StorePath *ret, Err *err);
-void store_format_path(const Store *store, const StorePath *path, Buf *ret);     // logical, appended
-void store_format_physical(const Store *store, const StorePath *path, Buf *ret); // physical, appended; no claim that it exists
+void store_format_path(const Store *store, const StorePath *path, Buf *ret); // logical, appended
+void store_format_physical(const Store *store, const StorePath *path,
+                           Buf *ret); // physical, appended; no claim that it exists
 
 // ---- questions
 
@@ -75,7 +77,7 @@ typedef struct StorePathList {
   StorePath *paths;
   size_t count, cap;
 } StorePathList;
-#define STORE_PATH_LIST_INIT                                                                       \
+#define STORE_PATH_LIST_INIT \
   { NULL, 0, 0 }
 void store_path_list_done(StorePathList *list);
 void store_path_list_add(StorePathList *list, const StorePath *path); // at the end
@@ -89,15 +91,17 @@ MUST_CHECK bool store_outputs(Store *store, const StorePath *drv_path, StorePath
 MUST_CHECK bool store_all(Store *store, StorePathList *ret, Err *err);
 
 typedef struct StoreClosureOptions {
-  bool referrers;       // who needs these, instead of what they need
-  bool include_outputs; // of derivations in the closure, where valid
+  bool referrers;        // who needs these, instead of what they need
+  bool include_outputs;  // of derivations in the closure, where valid
   bool include_derivers; // of paths in the closure, where valid
-  bool topological;     // references before referrers, instead of sorted
+  bool topological;      // references before referrers, instead of sorted
 } StoreClosureOptions;
 // One query per layer, not one per path. Includes the roots; an invalid root is an error.
-MUST_CHECK bool store_closure(Store *store, const StorePath *roots, size_t root_count, const StoreClosureOptions *options, StorePathList *ret, Err *err);
+MUST_CHECK bool store_closure(Store *store, const StorePath *roots, size_t root_count,
+                              const StoreClosureOptions *options, StorePathList *ret, Err *err);
 // Number of paths and sum of NAR sizes of a closure, in the same way.
-MUST_CHECK bool store_closure_size(Store *store, const StorePath *root, uint64_t *ret_nar_bytes, size_t *ret_count, Err *err);
+MUST_CHECK bool store_closure_size(Store *store, const StorePath *root, uint64_t *ret_nar_bytes, size_t *ret_count,
+                                   Err *err);
 
 // ---- use
 
@@ -124,4 +128,5 @@ typedef struct StoreRegistration {
 MUST_CHECK bool store_register(Store *store, const StoreRegistration *items, size_t count, Err *err);
 // Commits deferred additions (store_add.h). Nothing to do is cheap.
 MUST_CHECK bool store_flush(Store *store, Err *err);
-MUST_CHECK bool store_add_signatures(Store *store, const StorePath *path, const Signature *sigs, size_t count, Err *err);
+MUST_CHECK bool store_add_signatures(Store *store, const StorePath *path, const Signature *sigs, size_t count,
+                                     Err *err);

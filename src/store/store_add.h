@@ -11,7 +11,8 @@
 #define STORE_ADD_DEFER_MS 1000
 
 // builtins.toFile and .drv files (method text). Deferred. Budget: 50 microseconds each, commit included.
-MUST_CHECK bool store_add_text(Store *store, Span name, Span content, const StorePath *refs, size_t ref_count, StorePath *ret, Err *err);
+MUST_CHECK bool store_add_text(Store *store, Span name, Span content, const StorePath *refs, size_t ref_count,
+                               StorePath *ret, Err *err);
 // Many at once; `ret_paths[i]` for `items[i]`. Later items may refer to earlier ones.
 typedef struct StoreAddText {
   Span name, content;
@@ -21,26 +22,33 @@ typedef struct StoreAddText {
 MUST_CHECK bool store_add_texts(Store *store, const StoreAddText *items, size_t count, StorePath *ret_paths, Err *err);
 
 typedef struct StoreAddOptions {
-  CaMethod method;  // CA_NAR or CA_FLAT
-  HashAlgo algo;    // of the content address; HASH_SHA256 unless asked otherwise
+  CaMethod method; // CA_NAR or CA_FLAT
+  HashAlgo algo;   // of the content address; HASH_SHA256 unless asked otherwise
   CastoreImportFilter filter;
   void *filter_ctx;
   const Hash *expected; // NULL: none; else another hash is ERR_HASH_MISMATCH with Nix's message
   bool dry_run;         // only compute the path: nothing is written
   bool no_stat_cache;   // read every file even where its metadata has not changed
 } StoreAddOptions;
-#define STORE_ADD_OPTIONS_INIT                                                                     \
+#define STORE_ADD_OPTIONS_INIT \
   { .method = CA_NAR, .algo = HASH_SHA256 }
 
 // A file or tree on disk: `./x` coercion, builtins.path, filterSource, nix-store --add, --add-fixed. Committed when it returns.
-MUST_CHECK bool store_add_path(Store *store, Span name, const char *path, const StoreAddOptions *options, StorePath *ret, Err *err);
+MUST_CHECK bool store_add_path(Store *store, Span name, const char *path, const StoreAddOptions *options,
+                               StorePath *ret, Err *err);
 // A flat file from a stream: downloads. Committed when it returns; bounded memory.
-MUST_CHECK bool store_add_stream(Store *store, Span name, const ByteSource *source, bool executable, const StoreAddOptions *options, StorePath *ret, Err *err);
+MUST_CHECK bool store_add_stream(Store *store, Span name, const ByteSource *source, bool executable,
+                                 const StoreAddOptions *options, StorePath *ret, Err *err);
 // A tree that is already in the castore: fetchers. Committed when it returns.
-MUST_CHECK bool store_add_node(Store *store, Span name, const CastoreNode *node, const StoreAddOptions *options, StorePath *ret, Err *err);
+MUST_CHECK bool store_add_node(Store *store, Span name, const CastoreNode *node, const StoreAddOptions *options,
+                               StorePath *ret, Err *err);
 // A NAR with its description (substituters, --import). Checks size and SHA-256 against `info` (whose root is ignored). Committed when it returns.
 MUST_CHECK bool store_add_nar(Store *store, const PathInfo *info, const ByteSource *nar, bool ultimate, Err *err);
 
-// A build output in a scratch tree on the store's file system (store_tmp_dir): canonicalises, hashes, scans, and makes its files objects without moving data.
-// The caller checks the result, completes a PathInfo and calls store_register with tree = scratch.
-MUST_CHECK bool store_add_scan(Store *store, const char *scratch, const RefscanNeedles *needles, CastoreImport *ret, Err *err);
+// A build output in a scratch tree on the store's file system (store_scratch): canonicalises, hashes, scans, and makes its files objects without moving data.
+// The caller checks the result, completes a PathInfo and calls store_register with tree = scratch, then (in any case) store_add_scan_done: between the two the
+// objects are held, so that none that the output shares is collected.
+MUST_CHECK bool store_add_scan(Store *store, const char *scratch, const RefscanNeedles *needles, CastoreImport *ret,
+                               Err *err);
+// Only after a successful store_add_scan.
+void store_add_scan_done(Store *store, CastoreImport *result);

@@ -4,10 +4,11 @@
 #include "store/store.h"
 
 typedef struct StoreCheckOptions {
-  bool contents;    // hash every object and every NAR, not only names, sizes and modes
-  bool repair;      // restore damaged objects from trees, packs or `source`, trees from objects, drop rows that cannot be saved
+  bool contents; // hash every object and every NAR, not only names, sizes and modes
+  bool
+      repair; // restore damaged objects from trees, packs or `source`, trees from objects, drop rows that cannot be saved
   const Castore *source; // further place to get content from, or NULL
-  unsigned threads; // 0: cores
+  unsigned threads;      // 0: cores
   // Called for every problem, in no particular order, from one thread at a time. `repaired` tells.
   void (*report)(void *ctx, const char *problem, bool repaired);
   void *ctx;

@@ -11,6 +11,8 @@ MUST_CHECK bool store_export_write(Store *store, const StorePath *paths, size_t 
 MUST_CHECK bool store_export_read(Store *store, const ByteSource *source, StorePathList *ret, Err *err);
 
 // Lines: path, [hash (hex sha256), NAR size,] deriver or empty, number of references, references.
-MUST_CHECK bool store_export_dump_db(Store *store, const StorePath *paths, size_t count, bool with_hash, const ByteSink *sink, Err *err);
+MUST_CHECK bool store_export_dump_db(Store *store, const StorePath *paths, size_t count, bool with_hash,
+                                     const ByteSink *sink, Err *err);
 // Registers paths whose trees are already in place. Without hashes in the text they are computed.
-MUST_CHECK bool store_export_load_db(Store *store, const ByteSource *source, bool with_hash, StorePathList *ret, Err *err);
+MUST_CHECK bool store_export_load_db(Store *store, const ByteSource *source, bool with_hash, StorePathList *ret,
+                                     Err *err);

@@ -9,5 +9,6 @@
 typedef struct StoreLock StoreLock;
 
 // Locks all paths in their sorted order, so two processes never wait for each other in a circle. Without `wait`, *ret is NULL when one is taken.
-MUST_CHECK bool store_lock_take(Store *store, const StorePath *paths, size_t count, bool wait, StoreLock **ret, Err *err);
+MUST_CHECK bool store_lock_take(Store *store, const StorePath *paths, size_t count, bool wait, StoreLock **ret,
+                                Err *err);
 void store_lock_release(StoreLock *lock);

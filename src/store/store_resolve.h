@@ -6,18 +6,18 @@
 // What stands at a path. `rest` is what could not be followed: "" when the end was reached, else it begins with '/', and `kind` is
 // SYMLINK (follow `target`, then `rest`) or FILE (there is nothing below: the question has no answer).
 typedef struct StoreResolved {
-  bool found;           // false: no such entry
+  bool found; // false: no such entry
   CastoreKind kind;
   bool executable;
-  uint64_t size_bytes;  // FILE
-  Span target;          // SYMLINK, in `text`
-  Span rest;            // points into the asked path
-  bool has_digest;      // FILE: `digest` is the BLAKE3 of the content; DIRECTORY: of its encoding
+  uint64_t size_bytes; // FILE
+  Span target;         // SYMLINK, in `text`
+  Span rest;           // points into the asked path
+  bool has_digest;     // FILE: `digest` is the BLAKE3 of the content; DIRECTORY: of its encoding
   CastoreDigest digest;
-  bool on_disk;         // `text` begins with the physical path (NUL-terminated): read it there
-  Buf text;             // owned
+  bool on_disk; // `text` begins with the physical path (NUL-terminated): read it there
+  Buf text;     // owned
 } StoreResolved;
-#define STORE_RESOLVED_INIT                                                                        \
+#define STORE_RESOLVED_INIT \
   { .text = BUF_INIT }
 void store_resolve_done(StoreResolved *resolved);
 
@@ -31,4 +31,5 @@ typedef struct StoreDirEntry {
   CastoreKind kind;
 } StoreDirEntry;
 // Entries of a resolved DIRECTORY, sorted by name, in `arena`.
-MUST_CHECK bool store_resolve_list(Store *store, const StoreResolved *directory, Arena *arena, StoreDirEntry **ret, size_t *ret_count, Err *err);
+MUST_CHECK bool store_resolve_list(Store *store, const StoreResolved *directory, Arena *arena, StoreDirEntry **ret,
+                                   size_t *ret_count, Err *err);

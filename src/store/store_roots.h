@@ -20,7 +20,7 @@ typedef struct StoreRootList {
   StoreRoot *roots; // sorted by path
   size_t count, cap;
 } StoreRootList;
-#define STORE_ROOT_LIST_INIT                                                                       \
+#define STORE_ROOT_LIST_INIT \
   { NULL, 0, 0 }
 void store_roots_list_done(StoreRootList *list);
 

@@ -1,0 +1,517 @@
+// castore_nar.c: archives from and to nodes and trees.
+#include "castore/castore_nar.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "formats/nar_read.h"
+#include "formats/nar_write.h"
+
+#define CASTORE_NAR_DEPTH_MAX 4096u
+#define CASTORE_NAR_BUFFER_BYTES ((size_t)64 << 10)
+// Files up to this size are kept in memory while they arrive, so that they can be put in one piece.
+#define CASTORE_NAR_SMALL_BYTES ((uint64_t)64 << 10)
+
+// ---- writing from the castore
+
+typedef struct CastoreNarWriter {
+  const Castore *from;
+  const ByteSink *sink;
+  NarWrite nar;
+  Buf buf;
+  char *chunk; // owned
+} CastoreNarWriter;
+
+static bool castore_nar_drain(CastoreNarWriter *writer, size_t above_bytes, Err *err) {
+  if (writer->buf.len <= above_bytes) return true;
+  bool ok = byte_stream_put(writer->sink, buf_span(&writer->buf), err);
+  buf_clear(&writer->buf);
+  return ok;
+}
+
+static bool castore_nar_pump(CastoreNarWriter *writer, BlobReader *reader, uint64_t size_bytes, Err *err) {
+  Span mapped;
+  if (reader->size_bytes != size_bytes)
+    return err_set(err, ERR_CORRUPT, "the blob has %llu bytes instead of %llu", (unsigned long long)reader->size_bytes,
+                   (unsigned long long)size_bytes);
+  if (blob_service_map(reader, &mapped)) {
+    if (mapped.len <= CASTORE_NAR_BUFFER_BYTES) {
+      buf_put_span(&writer->buf, mapped);
+      return true;
+    }
+    return castore_nar_drain(writer, 0, err) && byte_stream_put(writer->sink, mapped, err);
+  }
+  if (!castore_nar_drain(writer, 0, err)) return false;
+  for (uint64_t done = 0; done < size_bytes;) {
+    size_t n;
+    if (!blob_service_read(reader, writer->chunk, BYTE_STREAM_CHUNK_BYTES, &n, err)) return false;
+    if (n == 0) return err_set(err, ERR_CORRUPT, "the blob ends early");
+    if (!byte_stream_put(writer->sink, span_make(writer->chunk, n), err)) return false;
+    done += n;
+  }
+  return true;
+}
+
+static bool castore_nar_write_file(CastoreNarWriter *writer, const CastoreNode *node, Err *err) {
+  nar_write_file(&writer->nar, node->executable, node->size);
+  if (node->size > 0) {
+    BlobReader *reader;
+    if (!blob_service_open(writer->from->blobs, &node->digest, &reader, err)) return false;
+    if (!reader) {
+      CLEANUP(buf_done) Buf text = BUF_INIT;
+      castore_node_format_digest(&node->digest, &text);
+      return err_set(err, ERR_NOT_FOUND, "blob %s is missing", buf_cstr(&text));
+    }
+    bool ok = castore_nar_pump(writer, reader, node->size, err);
+    blob_service_close(reader);
+    if (!ok) return false;
+  }
+  nar_write_file_end(&writer->nar);
+  return castore_nar_drain(writer, CASTORE_NAR_BUFFER_BYTES, err);
+}
+
+static bool castore_nar_write_node(CastoreNarWriter *writer, const CastoreNode *node, unsigned depth, Err *err) {
+  if (node->kind == CASTORE_FILE) return castore_nar_write_file(writer, node, err);
+  if (node->kind == CASTORE_SYMLINK) {
+    nar_write_symlink(&writer->nar, node->target);
+    return true;
+  }
+  if (depth > CASTORE_NAR_DEPTH_MAX)
+    return err_set(err, ERR_LIMIT, "directories are nested more than %u deep", CASTORE_NAR_DEPTH_MAX);
+  CLEANUP(arena_done) Arena arena = ARENA_INIT;
+  CastoreDirectory directory;
+  bool found;
+  if (!directory_service_get(writer->from->directories, &node->digest, &arena, &directory, &found, err)) return false;
+  if (!found) {
+    CLEANUP(buf_done) Buf text = BUF_INIT;
+    castore_node_format_digest(&node->digest, &text);
+    return err_set(err, ERR_NOT_FOUND, "directory %s is missing", buf_cstr(&text));
+  }
+  nar_write_dir(&writer->nar);
+  for (size_t i = 0; i < directory.count; i++) {
+    const CastoreNode *entry = &directory.entries[i];
+    if (!nar_write_entry(&writer->nar, entry->name, err)) return false;
+    if (!castore_nar_write_node(writer, entry, depth + 1, err)) return err_wrap(err, "%.*s", SPAN_ARG(entry->name));
+  }
+  nar_write_dir_end(&writer->nar);
+  return castore_nar_drain(writer, CASTORE_NAR_BUFFER_BYTES, err);
+}
+
+bool castore_nar_write(const Castore *from, const CastoreNode *node, const ByteSink *sink, Err *err) {
+  CastoreNarWriter writer = {.from = from, .sink = sink, .chunk = mem_alloc(BYTE_STREAM_CHUNK_BYTES)};
+  nar_write_init(&writer.nar, &writer.buf);
+  bool ok = castore_nar_write_node(&writer, node, 0, err) && castore_nar_drain(&writer, 0, err);
+  nar_write_done(&writer.nar);
+  buf_done(&writer.buf);
+  mem_free(writer.chunk);
+  return ok;
+}
+
+typedef struct CastoreNarHasher {
+  HashSha256 hash;
+  uint64_t size_bytes;
+} CastoreNarHasher;
+
+static bool castore_nar_hash_put(void *ctx, Span data, Err *err) {
+  CastoreNarHasher *hasher = ctx;
+  hash_sha256_update_span(&hasher->hash, data);
+  hasher->size_bytes += data.len;
+  return true;
+}
+
+bool castore_nar_hash(const Castore *from, const CastoreNode *node, uint8_t ret_sha256[32], uint64_t *ret_size_bytes,
+                      Err *err) {
+  CastoreNarHasher hasher = {.size_bytes = 0};
+  hash_sha256_init(&hasher.hash);
+  if (!castore_nar_write(from, node, &(ByteSink){castore_nar_hash_put, &hasher}, err)) return false;
+  hash_sha256_final(&hasher.hash, ret_sha256);
+  *ret_size_bytes = hasher.size_bytes;
+  return true;
+}
+
+static bool castore_nar_add_size(uint64_t *total, uint64_t part, Err *err) {
+  return !__builtin_add_overflow(*total, part, total) ||
+         err_set(err, ERR_LIMIT, "the size of the archive overflows 64 bits");
+}
+
+static bool castore_nar_size_node(const Castore *from, const CastoreNode *node, unsigned depth, uint64_t *total,
+                                  Err *err) {
+  if (node->kind == CASTORE_FILE)
+    return castore_nar_add_size(total, nar_write_size_file(node->executable, node->size), err);
+  if (node->kind == CASTORE_SYMLINK) return castore_nar_add_size(total, nar_write_size_symlink(node->target.len), err);
+  if (depth > CASTORE_NAR_DEPTH_MAX)
+    return err_set(err, ERR_LIMIT, "directories are nested more than %u deep", CASTORE_NAR_DEPTH_MAX);
+  CLEANUP(arena_done) Arena arena = ARENA_INIT;
+  CastoreDirectory directory;
+  bool found;
+  if (!directory_service_get(from->directories, &node->digest, &arena, &directory, &found, err)) return false;
+  if (!found) return err_set(err, ERR_NOT_FOUND, "a directory is missing");
+  bool ok = castore_nar_add_size(total, NAR_WRITE_SIZE_DIR, err);
+  for (size_t i = 0; ok && i < directory.count; i++)
+    ok = castore_nar_add_size(total, nar_write_size_entry(directory.entries[i].name.len), err) &&
+         castore_nar_size_node(from, &directory.entries[i], depth + 1, total, err);
+  return ok;
+}
+
+bool castore_nar_size(const Castore *from, const CastoreNode *node, uint64_t *ret_size_bytes, Err *err) {
+  *ret_size_bytes = NAR_WRITE_SIZE_MAGIC;
+  return castore_nar_size_node(from, node, 0, ret_size_bytes, err);
+}
+
+// ---- reading into the castore
+
+// An open directory: its entries so far. Names and targets are in `text` at offsets, because it grows.
+typedef struct CastoreNarDir {
+  size_t name_at, name_len; // of the directory itself, in `text`
+  size_t entry_start;       // first of its entries in the stack of entries
+} CastoreNarDir;
+
+typedef struct CastoreNarEntry {
+  CastoreNode node; // name and target are set when the directory is closed
+  size_t name_at, name_len, target_at, target_len;
+} CastoreNarEntry;
+
+typedef struct CastoreNarReader {
+  const Castore *to;
+  CastoreNarDir *dirs;
+  size_t dir_count, dir_cap;
+  CastoreNarEntry *entries;
+  size_t entry_count, entry_cap;
+  Buf text;
+  CastoreNarEntry file; // the open file
+  Buf small;
+  BlobWriter *writer; // NULL while the file is small
+  CastoreNarImport *result;
+} CastoreNarReader;
+
+static size_t castore_nar_keep_text(CastoreNarReader *reader, Span text) {
+  size_t at = reader->text.len;
+  buf_put_span(&reader->text, text);
+  return at;
+}
+
+// A finished node goes to its directory, or is the root.
+static void castore_nar_add_entry(CastoreNarReader *reader, const CastoreNarEntry *entry) {
+  if (reader->dir_count > 0) {
+    MEM_RESERVE(reader->entries, reader->entry_cap, reader->entry_count + 1);
+    reader->entries[reader->entry_count++] = *entry;
+    return;
+  }
+  CastoreNarImport *result = reader->result;
+  result->root = entry->node;
+  result->root.name = SPAN("");
+  if (entry->node.kind != CASTORE_SYMLINK) return;
+  buf_put_span(&result->text, span_sub(buf_span(&reader->text), entry->target_at, entry->target_len));
+  result->root.target = buf_span(&result->text);
+}
+
+static bool castore_nar_end_dir(CastoreNarReader *reader, Err *err) {
+  CastoreNarDir dir = reader->dirs[--reader->dir_count];
+  size_t count = reader->entry_count - dir.entry_start;
+  CastoreNode *nodes = mem_alloc_array(count ? count : 1, sizeof(*nodes));
+  Span text = buf_span(&reader->text);
+  for (size_t i = 0; i < count; i++) {
+    const CastoreNarEntry *entry = &reader->entries[dir.entry_start + i];
+    nodes[i] = entry->node;
+    nodes[i].name = span_sub(text, entry->name_at, entry->name_len);
+    nodes[i].target = span_sub(text, entry->target_at, entry->target_len);
+  }
+  CastoreDirectory directory = {nodes, count};
+  CastoreNarEntry self = {.node = {.kind = CASTORE_DIRECTORY}, .name_at = dir.name_at, .name_len = dir.name_len};
+  bool ok = directory_service_put(reader->to->directories, &directory, &self.node.digest, err) &&
+            castore_node_directory_size(&directory, CASTORE_SIZE_ONCE, &self.node.size, err);
+  mem_free(nodes);
+  reader->entry_count = dir.entry_start;
+  reader->text.len = dir.name_at + dir.name_len; // texts of the entries are not needed any more
+  if (ok) castore_nar_add_entry(reader, &self);
+  return ok;
+}
+
+static bool castore_nar_file_data(CastoreNarReader *reader, Span data, Err *err) {
+  if (!reader->writer && reader->file.node.size <= CASTORE_NAR_SMALL_BYTES) {
+    buf_put_span(&reader->small, data);
+    return true;
+  }
+  if (!reader->writer && !blob_service_write(reader->to->blobs, &reader->writer, err)) return false;
+  return blob_service_write_put(reader->writer, data, err);
+}
+
+static bool castore_nar_file_end(CastoreNarReader *reader, Err *err) {
+  CastoreNode *node = &reader->file.node;
+  bool ok;
+  if (reader->writer) {
+    uint64_t size;
+    ok = blob_service_write_finish(reader->writer, &node->digest, &size, err);
+    blob_service_write_free(STEAL(reader->writer));
+  } else {
+    ok = blob_service_put(reader->to->blobs, buf_span(&reader->small), NULL, &node->digest, err);
+    buf_clear(&reader->small);
+  }
+  if (ok) castore_nar_add_entry(reader, &reader->file);
+  return ok;
+}
+
+static bool castore_nar_event(CastoreNarReader *reader, const NarReadEvent *event, Err *err) {
+  switch (event->kind) {
+  case NAR_READ_DIR_BEGIN:
+    if (reader->dir_count >= CASTORE_NAR_DEPTH_MAX)
+      return err_set(err, ERR_LIMIT, "directories are nested more than %u deep", CASTORE_NAR_DEPTH_MAX);
+    MEM_RESERVE(reader->dirs, reader->dir_cap, reader->dir_count + 1);
+    reader->dirs[reader->dir_count++] =
+        (CastoreNarDir){castore_nar_keep_text(reader, event->name), event->name.len, reader->entry_count};
+    return true;
+  case NAR_READ_DIR_END: return castore_nar_end_dir(reader, err);
+  case NAR_READ_FILE_BEGIN:
+    reader->file =
+        (CastoreNarEntry){.node = {.kind = CASTORE_FILE, .executable = event->executable, .size = event->size_bytes},
+                          .name_at = castore_nar_keep_text(reader, event->name),
+                          .name_len = event->name.len};
+    return true;
+  case NAR_READ_FILE_DATA: return castore_nar_file_data(reader, event->data, err);
+  case NAR_READ_FILE_END: return castore_nar_file_end(reader, err);
+  case NAR_READ_SYMLINK: {
+    CastoreNarEntry entry = {
+        .node = {.kind = CASTORE_SYMLINK}, .name_len = event->name.len, .target_len = event->data.len};
+    entry.name_at = castore_nar_keep_text(reader, event->name);
+    entry.target_at = castore_nar_keep_text(reader, event->data);
+    CastoreNode check = {.kind = CASTORE_SYMLINK, .target = event->data};
+    if (!castore_node_check(&check, true, err)) return false;
+    castore_nar_add_entry(reader, &entry);
+    return true;
+  }
+  }
+  return true;
+}
+
+typedef bool (*CastoreNarEventFn)(void *ctx, const NarReadEvent *event, Err *err);
+
+// An archive inside a longer stream must not be read beyond its end. Every string of the grammar is padded to 8 bytes, so steps of 8 never
+// pass it, and within file contents the steps are as long as what is left of them.
+static size_t castore_nar_step(const NarRead *nar) {
+  uint64_t left = nar->left & ~(uint64_t)7;
+  if (left > BYTE_STREAM_CHUNK_BYTES) return BYTE_STREAM_CHUNK_BYTES;
+  return left > 8 ? (size_t)left : 8;
+}
+
+// Passes every event of the archive to `event_fn`. *ret_size_bytes is its length, `hash` (may be NULL) gets its bytes.
+static bool castore_nar_parse(const ByteSource *source, bool stop_at_end, CastoreNarEventFn event_fn, void *ctx,
+                              HashSha256 *hash, uint64_t *ret_size_bytes, Err *err) {
+  CLEANUP(mem_free_ptr) char *chunk = mem_alloc(BYTE_STREAM_CHUNK_BYTES);
+  NarRead nar;
+  nar_read_init(&nar);
+  bool ok = true, ended = false;
+  *ret_size_bytes = 0;
+  while (ok && !(ended && stop_at_end)) {
+    size_t n;
+    ok = byte_stream_take(source, chunk, stop_at_end ? castore_nar_step(&nar) : BYTE_STREAM_CHUNK_BYTES, &n, err);
+    if (!ok || n == 0) break;
+    if (hash) hash_sha256_update(hash, chunk, n);
+    *ret_size_bytes += n;
+    Span input = span_make(chunk, n);
+    NarReadEvent event;
+    NarReadStatus status = NAR_READ_DONE;
+    while (ok && !ended && (status = nar_read_next(&nar, &input, &event, err)) == NAR_READ_EVENT)
+      ok = event_fn(ctx, &event, err);
+    if (status == NAR_READ_ERROR) ok = false;
+    if (status == NAR_READ_DONE) ended = true;
+    if (ok && ended && input.len > 0) ok = err_set(err, ERR_SYNTAX, "the archive is followed by other data");
+  }
+  ok = ok && nar_read_finish(&nar, err);
+  nar_read_done(&nar);
+  return ok || err_wrap(err, "reading a NAR archive");
+}
+
+static bool castore_nar_on_event(void *ctx, const NarReadEvent *event, Err *err) {
+  return castore_nar_event(ctx, event, err);
+}
+
+bool castore_nar_read(const Castore *to, const ByteSource *source, bool stop_at_end, CastoreNarImport *ret, Err *err) {
+  *ret = (CastoreNarImport){.text = BUF_INIT};
+  CastoreNarReader reader = {.to = to, .result = ret};
+  HashSha256 hash;
+  hash_sha256_init(&hash);
+  bool ok = castore_nar_parse(source, stop_at_end, castore_nar_on_event, &reader, &hash, &ret->nar_size_bytes, err);
+  hash_sha256_final(&hash, ret->nar_sha256);
+  blob_service_write_free(reader.writer);
+  buf_done(&reader.small);
+  buf_done(&reader.text);
+  mem_free(reader.dirs);
+  mem_free(reader.entries);
+  return ok;
+}
+
+void castore_nar_import_done(CastoreNarImport *result) {
+  buf_done(&result->text);
+}
+
+// ---- from the disk
+
+typedef struct CastoreNarDump {
+  const ByteSink *sink;
+  NarWrite nar;
+  Buf buf;
+  char *chunk; // owned
+} CastoreNarDump;
+
+static bool castore_nar_dump_drain(CastoreNarDump *dump, size_t above_bytes, Err *err) {
+  if (dump->buf.len <= above_bytes) return true;
+  bool ok = byte_stream_put(dump->sink, buf_span(&dump->buf), err);
+  buf_clear(&dump->buf);
+  return ok;
+}
+
+static bool castore_nar_dump_file(CastoreNarDump *dump, int fd, const struct stat *st, Err *err) {
+  uint64_t size = (uint64_t)st->st_size;
+  nar_write_file(&dump->nar, (st->st_mode & 0100) != 0, size);
+  for (uint64_t done = 0; done < size;) {
+    size_t want = size - done < BYTE_STREAM_CHUNK_BYTES ? (size_t)(size - done) : BYTE_STREAM_CHUNK_BYTES;
+    ssize_t n = read(fd, dump->chunk, want);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return err_set_errno(err, errno, "reading");
+    if (n == 0) return err_set(err, ERR_IO, "the file became shorter while it was read");
+    done += (uint64_t)n;
+    if ((size_t)n <= CASTORE_NAR_BUFFER_BYTES) buf_put(&dump->buf, dump->chunk, (size_t)n);
+    else if (!castore_nar_dump_drain(dump, 0, err) ||
+             !byte_stream_put(dump->sink, span_make(dump->chunk, (size_t)n), err))
+      return false;
+  }
+  nar_write_file_end(&dump->nar);
+  return castore_nar_dump_drain(dump, CASTORE_NAR_BUFFER_BYTES, err);
+}
+
+static int castore_nar_name_cmp(const void *a, const void *b) {
+  return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+// Names of a directory, sorted; owned array of pointers into `text`.
+static bool castore_nar_list_dir(int fd, Buf *text, char ***ret, size_t *ret_count, Err *err) {
+  int dir_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+  DIR *dir = dir_fd >= 0 ? fdopendir(dir_fd) : NULL;
+  if (!dir) return err_set_errno(err, errno, "listing the directory");
+  size_t count = 0;
+  for (struct dirent *entry; (errno = 0, entry = readdir(dir));) {
+    if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
+    buf_put(text, entry->d_name, strlen(entry->d_name) + 1);
+    count++;
+  }
+  int read_errno = errno;
+  closedir(dir);
+  if (read_errno) return err_set_errno(err, read_errno, "listing the directory");
+  *ret = mem_alloc_array(count ? count : 1, sizeof(**ret));
+  char *at = text->data;
+  for (size_t i = 0; i < count; i++, at += strlen(at) + 1) (*ret)[i] = at;
+  qsort(*ret, count, sizeof(**ret), castore_nar_name_cmp);
+  *ret_count = count;
+  return true;
+}
+
+static bool castore_nar_dump_at(CastoreNarDump *dump, int dir_fd, const char *name, unsigned depth, Err *err);
+
+static bool castore_nar_dump_dir(CastoreNarDump *dump, int fd, unsigned depth, Err *err) {
+  if (depth > CASTORE_NAR_DEPTH_MAX)
+    return err_set(err, ERR_LIMIT, "directories are nested more than %u deep", CASTORE_NAR_DEPTH_MAX);
+  CLEANUP(buf_done) Buf text = BUF_INIT;
+  char **names = NULL;
+  size_t count = 0;
+  if (!castore_nar_list_dir(fd, &text, &names, &count, err)) return false;
+  nar_write_dir(&dump->nar);
+  bool ok = true;
+  for (size_t i = 0; ok && i < count; i++) {
+    ok = nar_write_entry(&dump->nar, span_cstr(names[i]), err) &&
+         castore_nar_dump_at(dump, fd, names[i], depth + 1, err);
+    if (!ok) err_wrap(err, "%s", names[i]);
+  }
+  mem_free(names);
+  if (ok) nar_write_dir_end(&dump->nar);
+  return ok;
+}
+
+static bool castore_nar_dump_at(CastoreNarDump *dump, int dir_fd, const char *name, unsigned depth, Err *err) {
+  CLEANUP(fs_close_fd) int fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  if (fd < 0 && errno == ELOOP) {
+    char target[CASTORE_NODE_TARGET_MAX + 1];
+    ssize_t len = readlinkat(dir_fd, name, target, sizeof(target));
+    if (len < 0) return err_set_errno(err, errno, "reading the symbolic link");
+    if ((size_t)len == sizeof(target))
+      return err_set(err, ERR_LIMIT, "the symbolic link is longer than %u bytes", CASTORE_NODE_TARGET_MAX);
+    nar_write_symlink(&dump->nar, span_make(target, (size_t)len));
+    return true;
+  }
+  struct stat st;
+  if (fd < 0 || fstat(fd, &st) != 0) return err_set_errno(err, errno, "opening");
+  if (S_ISDIR(st.st_mode)) return castore_nar_dump_dir(dump, fd, depth, err);
+  if (S_ISREG(st.st_mode)) return castore_nar_dump_file(dump, fd, &st, err);
+  return err_set(err, ERR_OTHER, "the file has an unsupported type");
+}
+
+bool castore_nar_dump_path(const char *path, const ByteSink *sink, Err *err) {
+  CastoreNarDump dump = {.sink = sink, .chunk = mem_alloc(BYTE_STREAM_CHUNK_BYTES)};
+  nar_write_init(&dump.nar, &dump.buf);
+  bool ok = (castore_nar_dump_at(&dump, AT_FDCWD, path, 0, err) || err_wrap(err, "%s", path)) &&
+            castore_nar_dump_drain(&dump, 0, err);
+  nar_write_done(&dump.nar);
+  buf_done(&dump.buf);
+  mem_free(dump.chunk);
+  return ok;
+}
+
+// ---- to the disk
+
+typedef struct CastoreNarRestore {
+  const char *dest;
+  int *dir_fds; // of the open directories; owned
+  size_t dir_count, dir_cap;
+  int file_fd; // -1
+  bool executable;
+} CastoreNarRestore;
+
+static bool castore_nar_restore_event(void *ctx, const NarReadEvent *event, Err *err) {
+  CastoreNarRestore *run = ctx;
+  int at = run->dir_count > 0 ? run->dir_fds[run->dir_count - 1] : AT_FDCWD;
+  char name_buf[NAR_READ_NAME_MAX + 1];
+  const char *name = run->dest;
+  if (run->dir_count > 0 &&
+      (event->kind == NAR_READ_DIR_BEGIN || event->kind == NAR_READ_FILE_BEGIN || event->kind == NAR_READ_SYMLINK)) {
+    memcpy(name_buf, event->name.data, event->name.len);
+    name_buf[event->name.len] = 0;
+    name = name_buf;
+  }
+  switch (event->kind) {
+  case NAR_READ_DIR_BEGIN: {
+    if (mkdirat(at, name, 0755) != 0) return err_set_errno(err, errno, "creating the directory '%s'", name);
+    int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0) return err_set_errno(err, errno, "opening the directory '%s'", name);
+    MEM_RESERVE(run->dir_fds, run->dir_cap, run->dir_count + 1);
+    run->dir_fds[run->dir_count++] = fd;
+    return true;
+  }
+  case NAR_READ_DIR_END: fs_close_fd(&run->dir_fds[--run->dir_count]); return true;
+  case NAR_READ_FILE_BEGIN:
+    run->file_fd =
+        openat(at, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, event->executable ? 0777 : 0666);
+    return run->file_fd >= 0 || err_set_errno(err, errno, "creating the file '%s'", name);
+  case NAR_READ_FILE_DATA: return fs_write_all(run->file_fd, event->data, err);
+  case NAR_READ_FILE_END:
+    fs_close_fd(&run->file_fd);
+    run->file_fd = -1;
+    return true;
+  case NAR_READ_SYMLINK: {
+    CLEANUP(mem_free_ptr) char *target = span_dup(event->data);
+    return symlinkat(target, at, name) == 0 || err_set_errno(err, errno, "creating the symbolic link '%s'", name);
+  }
+  }
+  return true;
+}
+
+bool castore_nar_restore(const ByteSource *source, const char *dest, Err *err) {
+  CastoreNarRestore run = {.dest = dest, .file_fd = -1};
+  uint64_t size;
+  bool ok = castore_nar_parse(source, false, castore_nar_restore_event, &run, NULL, &size, err);
+  fs_close_fd(&run.file_fd);
+  while (run.dir_count > 0) fs_close_fd(&run.dir_fds[--run.dir_count]);
+  mem_free(run.dir_fds);
+  return ok || err_wrap(err, "restoring '%s'", dest);
+}

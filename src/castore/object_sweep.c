@@ -1,0 +1,302 @@
+// object_sweep.c: garbage and pack merging.
+#include "castore/object_sweep.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "castore/object_store_state.h"
+
+// A pack is rewritten when at least 1/16 of it is garbage.
+#define OBJECT_SWEEP_PACK_FRACTION 16u
+
+static int64_t object_sweep_now_ms(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static bool object_sweep_lock(ObjectStore *store, const char *name, int64_t wait_ms, int *ret_fd, Err *err) {
+  CLEANUP(buf_done) Buf path = BUF_INIT;
+  buf_printf(&path, "%s/%s", store->root, name);
+  return shared_lock_exclude(buf_cstr(&path), wait_ms, ret_fd, err);
+}
+
+static bool object_sweep_random_pack(ObjectStore *store, Buf *ret, Err *err) {
+  uint64_t random;
+  if (getrandom(&random, sizeof(random), 0) != sizeof(random)) return err_set_errno(err, errno, "getting random bytes");
+  buf_printf(ret, "%s/packs/%016llx.pack", store->root, (unsigned long long)random);
+  return true;
+}
+
+// References to all current packs, for the caller to unref.
+static bool object_sweep_packs(ObjectStore *store, Pack ***ret, size_t *ret_count, Err *err) {
+  pthread_mutex_lock(&store->mutex);
+  bool ok = object_store_state_reload(store, err);
+  *ret_count = ok ? store->pack_count : 0;
+  *ret = mem_alloc_array(*ret_count ? *ret_count : 1, sizeof(**ret));
+  for (size_t i = 0; i < *ret_count; i++) (*ret)[i] = pack_ref(store->packs[i]);
+  pthread_mutex_unlock(&store->mutex);
+  return ok;
+}
+
+static void object_sweep_unref(Pack **packs, size_t count) {
+  for (size_t i = 0; i < count; i++) pack_unref(packs[i]);
+  mem_free(packs);
+}
+
+static bool object_sweep_reload(ObjectStore *store, Err *err) {
+  pthread_mutex_lock(&store->mutex);
+  bool ok = object_store_state_reload(store, err);
+  pthread_mutex_unlock(&store->mutex);
+  return ok;
+}
+
+// Publishes the writer's pack, durably, and only then removes what it replaces.
+static bool object_sweep_replace(ObjectStore *store, PackWriter *writer, Pack *const *old, size_t old_count, Err *err) {
+  CLEANUP(buf_done) Buf path = BUF_INIT;
+  CLEANUP(buf_done) Buf dir = BUF_INIT;
+  buf_printf(&dir, "%s/packs", store->root);
+  if (pack_writer_count(writer) > 0) {
+    if (!object_sweep_random_pack(store, &path, err) ||
+        !pack_writer_finish(writer, buf_cstr(&path), !store->no_sync, err))
+      return false;
+    if (!store->no_sync && !fs_fsync_dir(buf_cstr(&dir), err)) return false;
+  }
+  for (size_t i = 0; i < old_count; i++)
+    if (unlink(pack_path(old[i])) != 0 && errno != ENOENT)
+      return err_set_errno(err, errno, "removing '%s'", pack_path(old[i]));
+  return object_sweep_reload(store, err);
+}
+
+static bool object_sweep_open_writer(ObjectStore *store, PackWriter **ret, Err *err) {
+  CLEANUP(buf_done) Buf path = BUF_INIT;
+  return object_store_scratch(store, SPAN(".pack"), &path, err) && pack_writer_open(buf_cstr(&path), ret, err);
+}
+
+// ---- merging
+
+static unsigned object_sweep_level(const Pack *pack) {
+  unsigned level = 0;
+  for (uint64_t bound = (uint64_t)4 << 20; pack_size_bytes(pack) >= bound && level < 8; bound *= 16) level++;
+  return level;
+}
+
+static bool object_sweep_merge(ObjectStore *store, Pack *const *packs, size_t count, Err *err) {
+  PackWriter *writer = NULL;
+  if (!object_sweep_open_writer(store, &writer, err)) return false;
+  bool ok = true;
+  for (size_t i = 0; ok && i < count; i++)
+    for (size_t k = 0; ok && k < pack_count(packs[i]); k++) {
+      const unsigned char *digest;
+      PackKind kind;
+      Span data;
+      pack_get(packs[i], k, &digest, &kind, &data);
+      ok = pack_writer_put(writer, digest, kind, data, err);
+    }
+  ok = ok && object_sweep_replace(store, writer, packs, count, err);
+  pack_writer_free(writer);
+  return ok;
+}
+
+bool object_sweep_compact(ObjectStore *store, Err *err) {
+  CLEANUP(fs_close_fd) int lock = -1;
+  if (!object_sweep_lock(store, "packs.lock", 0, &lock, err)) return false;
+  if (lock < 0) return true;
+  Pack **packs;
+  size_t count;
+  if (!object_sweep_packs(store, &packs, &count, err)) return false;
+  bool ok = true;
+  Pack **same = mem_alloc_array(count ? count : 1, sizeof(*same));
+  for (unsigned level = 0; ok && level < 8; level++) {
+    size_t same_count = 0;
+    for (size_t i = 0; i < count; i++)
+      if (object_sweep_level(packs[i]) == level) same[same_count++] = packs[i];
+    if (same_count >= OBJECT_SWEEP_FAN_IN) ok = object_sweep_merge(store, same, same_count, err);
+  }
+  mem_free(same);
+  object_sweep_unref(packs, count);
+  return ok;
+}
+
+// ---- packs with garbage
+
+static bool object_sweep_has_file(ObjectStore *store, const CastoreDigest *digest) {
+  CLEANUP(buf_done) Buf path = BUF_INIT;
+  for (int executable = 0; executable < 2; executable++) {
+    buf_clear(&path);
+    object_store_format_path(store, digest, executable, &path);
+    if (access(buf_cstr(&path), F_OK) == 0) return true;
+  }
+  return false;
+}
+
+// Is the packed copy of this object worth keeping? *ret_dead tells garbage from a duplicate of a file.
+static bool object_sweep_wants(ObjectStore *store, ObjectSweep *sweep, const unsigned char *digest_bytes, PackKind kind,
+                               bool *ret_dead) {
+  CastoreDigest digest;
+  memcpy(digest.bytes, digest_bytes, sizeof(digest.bytes));
+  *ret_dead = !sweep->is_live(sweep->ctx, &digest, kind);
+  return !*ret_dead && !(kind == PACK_BLOB && object_sweep_has_file(store, &digest));
+}
+
+static bool object_sweep_copy_wanted(ObjectStore *store, ObjectSweep *sweep, const Pack *pack, PackWriter *writer,
+                                     uint64_t *ret_dropped_bytes, uint64_t *ret_dead_count, Err *err) {
+  *ret_dropped_bytes = *ret_dead_count = 0;
+  for (size_t i = 0; i < pack_count(pack); i++) {
+    const unsigned char *digest;
+    PackKind kind;
+    Span data;
+    bool dead;
+    pack_get(pack, i, &digest, &kind, &data);
+    if (pack_writer_has(writer, digest, kind)) continue;
+    if (object_sweep_wants(store, sweep, digest, kind, &dead)) {
+      if (!pack_writer_put(writer, digest, kind, data, err)) return false;
+    } else {
+      *ret_dropped_bytes += data.len + 48;
+      *ret_dead_count += dead;
+    }
+  }
+  return true;
+}
+
+// The bulk is copied without the lock; what became live meanwhile is added under it.
+static bool object_sweep_pack(ObjectStore *store, ObjectSweep *sweep, Pack *pack, Err *err) {
+  PackWriter *writer = NULL;
+  uint64_t dropped, dead_count;
+  if (!object_sweep_open_writer(store, &writer, err)) return false;
+  bool ok = object_sweep_copy_wanted(store, sweep, pack, writer, &dropped, &dead_count, err);
+  CLEANUP(fs_close_fd) int lock = -1;
+  if (ok && dropped * OBJECT_SWEEP_PACK_FRACTION >= pack_size_bytes(pack) && dropped > 0) {
+    ok = object_sweep_lock(store, "objects.lock", OBJECT_SWEEP_WAIT_MS, &lock, err);
+    if (ok && lock < 0) sweep->busy = true;
+    ok = ok && (lock < 0 || (sweep->refresh(sweep->ctx, err) &&
+                             object_sweep_copy_wanted(store, sweep, pack, writer, &dropped, &dead_count, err) &&
+                             object_sweep_replace(store, writer, &pack, 1, err)));
+    if (ok && lock >= 0) {
+      sweep->freed_bytes += dropped;
+      sweep->freed_count += dead_count;
+    }
+  }
+  pack_writer_free(writer);
+  return ok;
+}
+
+static bool object_sweep_is_full(const ObjectSweep *sweep) {
+  return sweep->max_bytes > 0 && sweep->freed_bytes >= sweep->max_bytes;
+}
+
+static bool object_sweep_all_packs(ObjectStore *store, ObjectSweep *sweep, Err *err) {
+  CLEANUP(fs_close_fd) int lock = -1;
+  if (!object_sweep_lock(store, "packs.lock", OBJECT_SWEEP_WAIT_MS, &lock, err)) return false;
+  if (lock < 0) {
+    sweep->busy = true;
+    return true;
+  }
+  Pack **packs;
+  size_t count;
+  if (!object_sweep_packs(store, &packs, &count, err)) return false;
+  bool ok = true;
+  for (size_t i = 0; ok && i < count && !object_sweep_is_full(sweep); i++)
+    ok = object_sweep_pack(store, sweep, packs[i], err);
+  object_sweep_unref(packs, count);
+  return ok;
+}
+
+// ---- files
+
+typedef struct ObjectSweepDead {
+  CastoreDigest digest;
+  bool executable;
+} ObjectSweepDead;
+
+static int object_sweep_nibble(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+// "ab" and "<62 hex>[.x]". False for a foreign name.
+static bool object_sweep_parse_name(const char *fan, const char *name, ObjectSweepDead *ret) {
+  size_t len = strlen(name);
+  ret->executable = len == 64 && strcmp(name + 62, ".x") == 0;
+  if (len != 62 && !ret->executable) return false;
+  for (size_t i = 0; i < 32; i++) {
+    const char *pair = i == 0 ? fan : name + 2 * (i - 1);
+    int hi = object_sweep_nibble(pair[0]), lo = object_sweep_nibble(pair[1]);
+    if (hi < 0 || lo < 0) return false;
+    ret->digest.bytes[i] = (uint8_t)(hi << 4 | lo);
+  }
+  return true;
+}
+
+static bool object_sweep_list_dead(ObjectStore *store, ObjectSweep *sweep, ObjectSweepDead **ret, size_t *ret_count,
+                                   Err *err) {
+  size_t cap = 0;
+  for (unsigned i = 0; i < 256; i++) {
+    char fan[3];
+    snprintf(fan, sizeof(fan), "%02x", i);
+    int fd = openat(store->objects_fd, fan, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT) continue;
+    DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+    if (!dir) return err_set_errno(err, errno, "opening '%s/objects/%s'", store->root, fan);
+    for (struct dirent *entry; (entry = readdir(dir));) {
+      ObjectSweepDead dead;
+      if (!object_sweep_parse_name(fan, entry->d_name, &dead) || sweep->is_live(sweep->ctx, &dead.digest, PACK_BLOB))
+        continue;
+      MEM_RESERVE(*ret, cap, *ret_count + 1);
+      (*ret)[(*ret_count)++] = dead;
+    }
+    closedir(dir);
+  }
+  return true;
+}
+
+// Deletes from *at on, until the slice of time is over.
+static bool object_sweep_slice(ObjectStore *store, ObjectSweep *sweep, const ObjectSweepDead *dead, size_t count,
+                               size_t *at, Err *err) {
+  int64_t end = object_sweep_now_ms() + OBJECT_SWEEP_SLICE_MS;
+  CLEANUP(buf_done) Buf path = BUF_INIT;
+  for (; *at < count && object_sweep_now_ms() < end && !object_sweep_is_full(sweep); (*at)++) {
+    if (sweep->is_live(sweep->ctx, &dead[*at].digest, PACK_BLOB)) continue;
+    struct stat st;
+    buf_clear(&path);
+    object_store_format_path(store, &dead[*at].digest, dead[*at].executable, &path);
+    if (lstat(buf_cstr(&path), &st) != 0) continue;
+    if (unlink(buf_cstr(&path)) != 0 && errno != ENOENT)
+      return err_set_errno(err, errno, "removing '%s'", buf_cstr(&path));
+    // A tree that still links the file (one that is just being removed) frees the blocks itself.
+    if (st.st_nlink == 1) sweep->freed_bytes += (uint64_t)st.st_blocks * 512;
+    sweep->freed_count++;
+  }
+  return true;
+}
+
+static bool object_sweep_files(ObjectStore *store, ObjectSweep *sweep, Err *err) {
+  ObjectSweepDead *dead = NULL;
+  size_t count = 0;
+  bool ok = object_sweep_list_dead(store, sweep, &dead, &count, err);
+  for (size_t at = 0; ok && at < count && !object_sweep_is_full(sweep);) {
+    CLEANUP(fs_close_fd) int lock = -1;
+    ok = object_sweep_lock(store, "objects.lock", OBJECT_SWEEP_WAIT_MS, &lock, err);
+    if (ok && lock < 0) {
+      sweep->busy = true;
+      break;
+    }
+    ok = ok && sweep->refresh(sweep->ctx, err) && object_sweep_slice(store, sweep, dead, count, &at, err);
+  }
+  mem_free(dead);
+  return ok;
+}
+
+bool object_sweep_run(ObjectStore *store, ObjectSweep *sweep, Err *err) {
+  sweep->freed_bytes = sweep->freed_count = 0;
+  sweep->busy = false;
+  if (store->read_only) return err_set(err, ERR_OTHER, "the store at '%s' is read-only", store->root);
+  return (object_sweep_files(store, sweep, err) && object_sweep_all_packs(store, sweep, err)) ||
+         err_wrap(err, "removing unused objects from '%s'", store->root);
+}

@@ -1,0 +1,90 @@
+// path_db.h: path infos in SQLite: WAL, synchronous FULL, short transactions, any number of processes.
+//
+//   paths(id, hash, name, valid, node, nar_sha256, nar_size, deriver, ca, sigs, registered, ultimate, tree)
+//        hash: the 20 bytes of the hash part, unique. id: never used again, so "newer than" is "id >". valid 0: only a name that references of
+//        others point to, because the path is valid in the lower store. node: Entry message of the root. tree 1: a tree was put in place.
+//   refs(referrer, reference)               ids
+//   nars(node, nar_sha256, nar_size)        NAR hash cache by root node
+//   PRAGMA user_version = PATH_DB_VERSION
+//
+// One connection, under a mutex. Waiting for other writers is bounded by PATH_DB_BUSY_MS, with jittered sleeps.
+#pragma once
+
+#include "store/path_info_service.h"
+#include "store/store.h"
+
+#define PATH_DB_VERSION 1
+#define PATH_DB_BUSY_MS 60000
+
+typedef struct PathDb PathDb;
+
+typedef struct PathDbOptions {
+  bool read_only, no_sync;
+} PathDbOptions;
+// Creates the schema. A newer schema is refused; a corrupt file is ERR_CORRUPT.
+MUST_CHECK bool path_db_open(const char *path, const PathDbOptions *options, PathDb **ret, Err *err);
+void path_db_close(PathDb *db);
+
+MUST_CHECK bool path_db_get(PathDb *db, const uint8_t digest[20], PathInfoRecord **ret, Err *err); // absent: NULL
+// *ret_tree (may be NULL): a tree was put in place.
+MUST_CHECK bool path_db_is_valid(PathDb *db, const uint8_t digest[20], bool *ret, bool *ret_tree, Err *err);
+
+typedef struct PathDbItem {
+  const PathInfoRecord *record;
+  bool has_tree;
+} PathDbItem;
+// Tells whether a path that is not valid here is valid in the lower store.
+typedef bool (*PathDbIsLower)(void *ctx, const StorePath *path, bool *ret, Err *err);
+// One transaction. References must be valid, among `items`, or lower (`is_lower` NULL: none is). Existing paths gain signatures and the tree flag.
+MUST_CHECK bool path_db_put(PathDb *db, const PathDbItem *items, size_t count, PathDbIsLower is_lower, void *ctx,
+                            Err *err);
+// Does not wait for the disk: losing the flag costs work, not data.
+MUST_CHECK bool path_db_set_tree(PathDb *db, const StorePath *paths, size_t count, bool has_tree, Err *err);
+MUST_CHECK bool path_db_add_sigs(PathDb *db, const uint8_t digest[20], const Signature *sigs, size_t count, Err *err);
+
+MUST_CHECK bool path_db_list(PathDb *db, PathInfoVisit visit, void *ctx, Err *err);
+MUST_CHECK bool path_db_all(PathDb *db, StorePathList *ret, Err *err);
+MUST_CHECK bool path_db_referrers(PathDb *db, const uint8_t digest[20], StorePathList *ret, Err *err);
+// Closure of `roots` (those that are known here), in one query. Paths that are only names (valid 0) go to *ret_lower.
+MUST_CHECK bool path_db_closure(PathDb *db, const StorePath *roots, size_t count, bool referrers, StorePathList *ret,
+                                StorePathList *ret_lower, uint64_t *ret_nar_bytes, Err *err);
+
+// The whole graph in memory, for garbage collection.
+typedef struct PathDbGraph {
+  size_t count;
+  int64_t *ids; // ascending
+  StorePath *paths;
+  bool *valid, *trees;
+  CastoreNode *roots; // text in `arena`; only kind, digest, size and executable matter
+  bool *has_root;
+  uint64_t *nar_sizes;
+  StorePath *derivers; // name_len 0: none
+  size_t *ref_start;   // count + 1 offsets into refs
+  uint32_t *refs;      // numbers of nodes
+  Arena arena;
+} PathDbGraph;
+MUST_CHECK bool path_db_graph(PathDb *db, PathDbGraph *ret, Err *err);
+void path_db_graph_done(PathDbGraph *graph);
+
+// Garbage collection: begin takes the write lock of the database, so that nobody registers meanwhile; commit or rollback lets go.
+MUST_CHECK bool path_db_begin(PathDb *db, Err *err);
+MUST_CHECK bool path_db_commit(PathDb *db, Err *err);
+void path_db_rollback(PathDb *db);
+MUST_CHECK bool path_db_delete(PathDb *db, const int64_t *ids, size_t count, Err *err);
+// Rows newer than `id`, with the same meaning as in the graph (numbers in `refs` are ids there).
+typedef struct PathDbNew {
+  int64_t id;
+  StorePath path;
+  CastoreNode root;
+  bool has_root;
+} PathDbNew;
+MUST_CHECK bool path_db_newer(PathDb *db, int64_t id, PathDbNew **ret, size_t *ret_count, Arena *arena, Err *err);
+
+// NAR hash cache. *ret_found false when unknown.
+MUST_CHECK bool path_db_find_nar(PathDb *db, const CastoreNode *node, bool *ret_found, uint8_t ret_sha256[32],
+                                 uint64_t *ret_size_bytes, Err *err);
+MUST_CHECK bool path_db_put_nar(PathDb *db, const CastoreNode *node, const uint8_t sha256[32], uint64_t size_bytes,
+                                Err *err);
+
+// PRAGMA integrity_check; *ret_problem is appended and empty when all is well.
+MUST_CHECK bool path_db_check(PathDb *db, Buf *ret_problem, Err *err);

@@ -1,0 +1,22 @@
+// sql.h: the few lines that make SQLite's C interface fit this code: errors as Err, statements prepared once, busy waiting.
+#pragma once
+
+#include <sqlite3.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+
+// Always returns false: "<what>: <SQLite's message> ('<file>')". A damaged file is ERR_CORRUPT.
+MUST_CHECK bool sql_fail(sqlite3 *db, const char *what, Err *err);
+MUST_CHECK bool sql_exec(sqlite3 *db, const char *text, Err *err);
+// Prepares *stmt once; later calls only reset it and clear its bindings.
+MUST_CHECK bool sql_use(sqlite3 *db, sqlite3_stmt **stmt, const char *text, Err *err);
+// *ret_row: a row stands ready. At the end and on errors the statement is reset.
+MUST_CHECK bool sql_step(sqlite3 *db, sqlite3_stmt *stmt, bool *ret_row, Err *err);
+// For statements without rows.
+MUST_CHECK bool sql_run(sqlite3 *db, sqlite3_stmt *stmt, Err *err);
+// Binds without a copy: the bytes must live until the statement has run.
+void sql_bind_span(sqlite3_stmt *stmt, int index, Span text);
+void sql_bind_blob(sqlite3_stmt *stmt, int index, const void *data, size_t len);
+// Borrowed until the next step; empty for NULL.
+Span sql_column(sqlite3_stmt *stmt, int column);

@@ -1,0 +1,139 @@
+// store_closure.c: closures: one recursive query per layer; outputs and derivers are added in rounds.
+#include "store/store_state.h"
+
+static bool store_closure_round(Store *store, const StorePath *roots, size_t count, bool referrers, StorePathList *ret,
+                                uint64_t *ret_nar_bytes, Err *err) {
+  StorePathList lower_roots = STORE_PATH_LIST_INIT;
+  LocalNix *lower;
+  bool ok =
+      (!store->db || path_db_closure(store->db, roots, count, referrers, ret, &lower_roots, ret_nar_bytes, err)) &&
+      store_state_lower(store, &lower, err);
+  if (ok && lower) {
+    // Roots that are lower themselves are not in our database at all; names in it continue below.
+    for (size_t i = 0; i < count; i++) store_path_list_add(&lower_roots, &roots[i]);
+    store_path_list_sort(&lower_roots);
+    ok = local_nix_closure(lower, lower_roots.paths, lower_roots.count, referrers, ret, ret_nar_bytes, err);
+  } else if (ok && lower_roots.count > 0) {
+    ok = store_state_invalid(store, &lower_roots.paths[0], err);
+  }
+  store_path_list_done(&lower_roots);
+  if (ok) store_path_list_sort(ret);
+  return ok;
+}
+
+static bool store_closure_has(const StorePathList *list, const StorePath *path) {
+  size_t lo = 0, hi = list->count;
+  while (lo < hi) {
+    size_t mid = lo + (hi - lo) / 2;
+    int c = store_path_cmp(&list->paths[mid], path);
+    if (c == 0) return true;
+    if (c < 0) lo = mid + 1;
+    else hi = mid;
+  }
+  return false;
+}
+
+// Valid outputs of derivations and valid derivers that the closure lacks.
+static bool store_closure_more(Store *store, const StorePathList *closure, const StoreClosureOptions *options,
+                               StorePathList *ret, Err *err) {
+  StorePathList candidates = STORE_PATH_LIST_INIT;
+  bool ok = true;
+  for (size_t i = 0; ok && i < closure->count; i++) {
+    const StorePath *path = &closure->paths[i];
+    if (options->include_outputs && store_path_is_derivation(path)) ok = store_outputs(store, path, &candidates, err);
+    if (ok && options->include_derivers) ok = store_derivers(store, path, &candidates, err);
+  }
+  for (size_t i = 0; ok && i < candidates.count; i++) {
+    bool valid;
+    if (store_closure_has(closure, &candidates.paths[i])) continue;
+    ok = store_is_valid(store, &candidates.paths[i], &valid, err);
+    if (ok && valid) store_path_list_add(ret, &candidates.paths[i]);
+  }
+  store_path_list_done(&candidates);
+  return ok;
+}
+
+// ---- topological order
+
+typedef struct StoreClosureVisit {
+  size_t number;
+  PathInfoRecord *record; // owned
+  size_t next_ref;
+} StoreClosureVisit;
+
+static bool store_closure_order(Store *store, StorePathList *list, Err *err) {
+  Map index = MAP_INIT; // digest -> number + 1, removed when visited
+  StorePathList ordered = STORE_PATH_LIST_INIT;
+  StoreClosureVisit *stack = NULL;
+  size_t depth = 0, cap = 0;
+  bool ok = true;
+  for (size_t i = 0; i < list->count; i++)
+    map_set(&index, span_make(list->paths[i].digest, STORE_PATH_DIGEST_BYTES), (void *)(uintptr_t)(i + 1));
+  for (size_t i = 0; ok && i < list->count; i++) {
+    uintptr_t number = i + 1;
+    Span key = span_make(list->paths[i].digest, STORE_PATH_DIGEST_BYTES);
+    if (!map_remove(&index, key)) continue;
+    for (;;) {
+      if (number > 0) { // go down
+        MEM_RESERVE(stack, cap, depth + 1);
+        stack[depth] = (StoreClosureVisit){.number = number - 1};
+        ok = store_get(store, &list->paths[number - 1], &stack[depth].record, err);
+        if (!ok) break;
+        depth++;
+      }
+      StoreClosureVisit *top = &stack[depth - 1];
+      number = 0;
+      while (number == 0 && top->next_ref < top->record->info.ref_count)
+        number = (uintptr_t)map_remove(
+            &index, span_make(top->record->info.refs[top->next_ref++].digest, STORE_PATH_DIGEST_BYTES));
+      if (number > 0) continue;
+      store_path_list_add(&ordered, &list->paths[top->number]);
+      path_info_service_record_free(top->record);
+      if (--depth == 0) break;
+    }
+  }
+  while (depth > 0) path_info_service_record_free(stack[--depth].record);
+  mem_free(stack);
+  map_done(&index);
+  if (ok) {
+    StorePathList old = *list;
+    *list = ordered;
+    ordered = old;
+  }
+  store_path_list_done(&ordered);
+  return ok;
+}
+
+bool store_closure(Store *store, const StorePath *roots, size_t root_count, const StoreClosureOptions *options,
+                   StorePathList *ret, Err *err) {
+  static const StoreClosureOptions defaults = {0};
+  if (!options) options = &defaults;
+  if (!store_flush(store, err)) return false;
+  for (size_t i = 0; i < root_count; i++) {
+    bool valid;
+    if (!store_is_valid(store, &roots[i], &valid, err)) return false;
+    if (!valid) return store_state_invalid(store, &roots[i], err);
+  }
+  bool ok = store_closure_round(store, roots, root_count, options->referrers, ret, NULL, err);
+  while (ok && (options->include_outputs || options->include_derivers)) {
+    StorePathList more = STORE_PATH_LIST_INIT;
+    ok = store_closure_more(store, ret, options, &more, err);
+    bool done = more.count == 0;
+    if (ok && !done) ok = store_closure_round(store, more.paths, more.count, options->referrers, ret, NULL, err);
+    store_path_list_done(&more);
+    if (done) break;
+  }
+  return ok && (!options->topological || store_closure_order(store, ret, err));
+}
+
+bool store_closure_size(Store *store, const StorePath *root, uint64_t *ret_nar_bytes, size_t *ret_count, Err *err) {
+  StorePathList list = STORE_PATH_LIST_INIT;
+  bool valid;
+  *ret_nar_bytes = 0;
+  bool ok = store_flush(store, err) && store_is_valid(store, root, &valid, err) &&
+            (valid || store_state_invalid(store, root, err)) &&
+            store_closure_round(store, root, 1, false, &list, ret_nar_bytes, err);
+  *ret_count = list.count;
+  store_path_list_done(&list);
+  return ok;
+}

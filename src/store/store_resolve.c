@@ -1,0 +1,137 @@
+// store_resolve.c: reading inside store paths.
+#include "store/store_resolve.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "store/store_state.h"
+
+void store_resolve_done(StoreResolved *resolved) {
+  buf_done(&resolved->text);
+  *resolved = (StoreResolved)STORE_RESOLVED_INIT;
+}
+
+// ---- in the castore
+
+static bool store_resolve_node(Store *store, const PathInfoRecord *record, Span rest, StoreResolved *ret, Err *err) {
+  CLEANUP(arena_done) Arena arena = ARENA_INIT;
+  CastoreNode node;
+  bool found;
+  if (!directory_service_descend(store->castore.directories, &record->info.root, rest, &arena, &node, &ret->rest,
+                                 &found, err))
+    return false;
+  // A component below a file or link: the caller decides; a missing name in a directory is absence.
+  ret->found = found || node.kind != CASTORE_DIRECTORY;
+  ret->kind = node.kind;
+  ret->executable = node.executable;
+  ret->size_bytes = node.size;
+  ret->digest = node.digest;
+  ret->has_digest = node.kind != CASTORE_SYMLINK;
+  buf_put_span(&ret->text, node.target);
+  ret->target = node.kind == CASTORE_SYMLINK ? buf_span(&ret->text) : SPAN("");
+  return true;
+}
+
+// ---- on disk
+
+static bool store_resolve_stat(StoreResolved *ret, const struct stat *st, Err *err) {
+  ret->kind = S_ISDIR(st->st_mode) ? CASTORE_DIRECTORY : S_ISLNK(st->st_mode) ? CASTORE_SYMLINK : CASTORE_FILE;
+  ret->executable = ret->kind == CASTORE_FILE && (st->st_mode & 0100) != 0;
+  ret->size_bytes = ret->kind == CASTORE_FILE ? (uint64_t)st->st_size : 0;
+  if (ret->kind != CASTORE_SYMLINK) return true;
+  CLEANUP(buf_done) Buf target = BUF_INIT;
+  if (!fs_read_link(ret->text.data, &target, err)) return false;
+  size_t at = ret->text.len + 1;
+  buf_put_char(&ret->text, 0);
+  buf_put_span(&ret->text, buf_span(&target));
+  ret->target = span_from(buf_span(&ret->text), at);
+  return true;
+}
+
+static bool store_resolve_disk(Store *store, const StorePath *path, Span rest, StoreResolved *ret, Err *err) {
+  store_format_physical(store, path, &ret->text);
+  ret->on_disk = true;
+  struct stat st;
+  ret->rest = rest;
+  for (;;) {
+    if (lstat(buf_cstr(&ret->text), &st) != 0) {
+      if (errno != ENOENT) return err_set_errno(err, errno, "reading '%s'", buf_cstr(&ret->text));
+      ret->found = false;
+      return true;
+    }
+    ret->found = true;
+    if (ret->rest.len == 0 || !S_ISDIR(st.st_mode)) return store_resolve_stat(ret, &st, err);
+    Span tail = span_from(ret->rest, 1), name;
+    (void)span_split(&tail, '/', &name);
+    buf_put_char(&ret->text, '/');
+    buf_put_span(&ret->text, name);
+    ret->rest = span_from(ret->rest, 1 + name.len);
+  }
+}
+
+bool store_resolve(Store *store, const StorePath *path, Span rest, StoreResolved *ret, Err *err) {
+  CLEANUP(path_info_service_record_free_ptr) PathInfoRecord *record = NULL;
+  *ret = (StoreResolved)STORE_RESOLVED_INIT;
+  if (!store_get(store, path, &record, err)) return false;
+  return record->has_root ? store_resolve_node(store, record, rest, ret, err)
+                          : store_resolve_disk(store, path, rest, ret, err);
+}
+
+bool store_resolve_read(Store *store, const StoreResolved *file, size_t limit_bytes, Buf *ret, Err *err) {
+  if (!file->found || file->kind != CASTORE_FILE || file->rest.len > 0)
+    return err_set(err, ERR_OTHER, "not a regular file");
+  if (file->on_disk) return fs_read_file(file->text.data, limit_bytes, ret, err);
+  bool found;
+  if (!blob_service_get(store->castore.blobs, &file->digest, limit_bytes, ret, &found, err)) return false;
+  if (found) return true;
+  CLEANUP(buf_done) Buf text = BUF_INIT;
+  castore_node_format_digest(&file->digest, &text);
+  return err_set(err, ERR_CORRUPT, "blob %s is missing from the store at '%s'", buf_cstr(&text), store->root);
+}
+
+static int store_resolve_entry_cmp(const void *a, const void *b) {
+  return span_cmp(((const StoreDirEntry *)a)->name, ((const StoreDirEntry *)b)->name);
+}
+
+static bool store_resolve_list_disk(const char *path, Arena *arena, StoreDirEntry **ret, size_t *ret_count, Err *err) {
+  DIR *dir = opendir(path);
+  if (!dir) return err_set_errno(err, errno, "opening '%s'", path);
+  StoreDirEntry *entries = NULL;
+  size_t count = 0, cap = 0;
+  bool ok = true;
+  for (struct dirent *entry; ok && (entry = readdir(dir));) {
+    if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
+    struct stat st;
+    if (fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+      ok = err_set_errno(err, errno, "reading '%s/%s'", path, entry->d_name);
+    MEM_RESERVE(entries, cap, count + 1);
+    entries[count++] =
+        (StoreDirEntry){arena_dup(arena, span_cstr(entry->d_name)), S_ISDIR(st.st_mode)   ? CASTORE_DIRECTORY
+                                                                    : S_ISLNK(st.st_mode) ? CASTORE_SYMLINK
+                                                                                          : CASTORE_FILE};
+  }
+  closedir(dir);
+  if (count > 1) qsort(entries, count, sizeof(*entries), store_resolve_entry_cmp);
+  *ret = ARENA_ARRAY(arena, StoreDirEntry, count);
+  if (count > 0) memcpy(*ret, entries, count * sizeof(*entries));
+  *ret_count = count;
+  mem_free(entries);
+  return ok;
+}
+
+bool store_resolve_list(Store *store, const StoreResolved *directory, Arena *arena, StoreDirEntry **ret,
+                        size_t *ret_count, Err *err) {
+  if (!directory->found || directory->kind != CASTORE_DIRECTORY) return err_set(err, ERR_OTHER, "not a directory");
+  if (directory->on_disk) return store_resolve_list_disk(directory->text.data, arena, ret, ret_count, err);
+  CastoreDirectory nodes;
+  bool found;
+  if (!directory_service_get(store->castore.directories, &directory->digest, arena, &nodes, &found, err)) return false;
+  if (!found) return err_set(err, ERR_CORRUPT, "a directory is missing from the store at '%s'", store->root);
+  *ret = ARENA_ARRAY(arena, StoreDirEntry, nodes.count);
+  *ret_count = nodes.count;
+  for (size_t i = 0; i < nodes.count; i++) (*ret)[i] = (StoreDirEntry){nodes.entries[i].name, nodes.entries[i].kind};
+  return true;
+}
