@@ -10,7 +10,7 @@ all: $(BUILD)/build.ninja ## build build/firn and the links in build/bin/
 	ninja -C $(BUILD)
 
 $(BUILD)/build.ninja:
-	meson setup $(BUILD) --buildtype=release -Ddebug=true -Dprefix=$(PREFIX) -Dwerror=$(WERROR)
+	meson setup $(BUILD) --buildtype=debugoptimized -Dprefix=$(PREFIX) -Dwerror=$(WERROR)
 
 # The other compiler, so that both see every line.
 build-asan/build.ninja:
@@ -39,7 +39,7 @@ demo: ## set up, build, and show what firn is for
 
 install: all ## install under PREFIX (DESTDIR is respected); with LINKS=1 also nix, nix-build, ...
 	meson configure $(BUILD) -Dprefix=$(PREFIX)
-	meson install -C $(BUILD) --no-rebuild
+	meson install -C $(BUILD) --no-rebuild --strip
 	$(if $(filter 1,$(LINKS)),tools/link-commands . $(DESTDIR)$(PREFIX)/bin)
 
 fmt: ## lay out all C files

@@ -214,7 +214,7 @@ bool process_spawn(const ProcessSpec *spec, Process *ret, Err *err) {
   for (size_t i = 0; i < spec->keep_fd_count; i++) assert(spec->keep_fds[i] > 2);
   Buf program = BUF_INIT;
   CLEANUP(fs_close_fd) int null_fd = -1;
-  bool ok = find_program(spec->argv[0], &program, err);
+  bool ok = find_program(spec->program ? spec->program : spec->argv[0], &program, err);
   if (ok && spec->stdin_fd < 0) ok = fs_open("/dev/null", O_RDONLY, 0, &null_fd, err);
   if (ok) {
     ChildPlan plan = {

@@ -7,7 +7,8 @@
 #include "base/err.h"
 
 typedef struct ProcessSpec {
-  const char *const *argv;            // NULL-terminated; argv[0] is looked up in PATH when it has no '/'
+  const char *program;                // NULL: argv[0]; looked up in PATH when it has no '/'
+  const char *const *argv;            // NULL-terminated
   const char *const *env;             // NULL-terminated "K=V"; NULL inherits
   const char *cwd;                    // NULL inherits
   int stdin_fd, stdout_fd, stderr_fd; // -1: /dev/null for stdin, inherit for the others

@@ -95,10 +95,8 @@ static bool read_message(Span text, LogMessage *ret) {
                                                       : NULL;
     event = json_read_next(&json, NULL);
     ok = event != JSON_ERROR;
-    if (ok && into && event == JSON_STRING)
-      buf_put_span(into, json.string);
-    else
-      ok = ok && json_read_skip(&json, event, NULL);
+    if (ok && into && event == JSON_STRING) buf_put_span(into, json.string);
+    else ok = ok && json_read_skip(&json, event, NULL);
   }
   json_read_done(&json);
   return ok;
@@ -143,10 +141,8 @@ static void cut_lines(BuildLog *log, Span data) {
     while (run < data.len && data.data[run] != '\n' && data.data[run] != '\r') run++;
     put_text(log, span_sub(data, 0, run));
     if (run == data.len) return;
-    if (data.data[run] == '\n')
-      end_line(log);
-    else
-      log->line_pos = 0;
+    if (data.data[run] == '\n') end_line(log);
+    else log->line_pos = 0;
     data = span_from(data, run + 1);
   }
 }
@@ -170,8 +166,7 @@ static bool write_compressed(BuildLog *log, ZSTD_EndDirective end, Err *err) {
   for (;;) {
     ZSTD_outBuffer out = {chunk, sizeof chunk, 0};
     size_t left = ZSTD_compressStream2(log->stream, &out, &in, end);
-    if (ZSTD_isError(left))
-      return err_set(err, ERR_OTHER, "compressing: %s", ZSTD_getErrorName(left));
+    if (ZSTD_isError(left)) return err_set(err, ERR_OTHER, "compressing: %s", ZSTD_getErrorName(left));
     if (!fs_write_all(log->stream_fd, span_make(chunk, out.pos), err)) return false;
     if (end == ZSTD_e_end ? left == 0 : in.pos == in.size) break;
   }
@@ -206,10 +201,8 @@ bool build_log_feed(BuildLog *log, Span data) {
 static bool store_short(BuildLog *log, Err *err) {
   Buf packed = BUF_INIT, dir = BUF_INIT;
   buf_reserve(&packed, ZSTD_compressBound(log->raw.len));
-  size_t len = ZSTD_compress(packed.data, packed.cap, log->raw.data ? log->raw.data : "",
-                             log->raw.len, ZSTD_LEVEL);
-  bool ok =
-      !ZSTD_isError(len) || err_set(err, ERR_OTHER, "compressing: %s", ZSTD_getErrorName(len));
+  size_t len = ZSTD_compress(packed.data, packed.cap, log->raw.data ? log->raw.data : "", log->raw.len, ZSTD_LEVEL);
+  bool ok = !ZSTD_isError(len) || err_set(err, ERR_OTHER, "compressing: %s", ZSTD_getErrorName(len));
   if (ok) packed.len = len;
   buf_put_span(&dir, fs_path_dir(span_cstr(log->path)));
   ok = ok && fs_mkdir_all(buf_cstr(&dir), 0755, err) &&
@@ -221,8 +214,7 @@ static bool store_short(BuildLog *log, Err *err) {
 
 static bool store_long(BuildLog *log, Err *err) {
   if (!write_compressed(log, ZSTD_e_end, err)) return false;
-  if (rename(log->stream_path, log->path) != 0)
-    return err_set_errno(err, errno, "renaming '%s'", log->stream_path);
+  if (rename(log->stream_path, log->path) != 0) return err_set_errno(err, errno, "renaming '%s'", log->stream_path);
   mem_free(STEAL(log->stream_path));
   return true;
 }
@@ -250,8 +242,7 @@ Span *build_log_tail(BuildLog *log, size_t *ret_count) {
 
 void build_log_put_path(Span log_dir, Span drv_base, Buf *ret) {
   buf_put_span(ret, log_dir);
-  buf_printf(ret, "/drvs/%.*s/%.*s.zst", SPAN_ARG(span_sub(drv_base, 0, 2)),
-             SPAN_ARG(span_from(drv_base, 2)));
+  buf_printf(ret, "/drvs/%.*s/%.*s.zst", SPAN_ARG(span_sub(drv_base, 0, 2)), SPAN_ARG(span_from(drv_base, 2)));
 }
 
 bool build_log_read(const char *path, Buf *ret, Err *err) {
@@ -265,10 +256,8 @@ bool build_log_read(const char *path, Buf *ret, Err *err) {
     ZSTD_outBuffer out = {ret->data + ret->len, ret->cap - ret->len - 1, 0};
     size_t in_pos = in.pos;
     left = ZSTD_decompressStream(stream, &out, &in);
-    if (ZSTD_isError(left))
-      ok = err_set(err, ERR_CORRUPT, "build log '%s': %s", path, ZSTD_getErrorName(left));
-    else if (left && in.pos == in_pos && !out.pos)
-      ok = err_set(err, ERR_CORRUPT, "build log '%s' is cut off", path);
+    if (ZSTD_isError(left)) ok = err_set(err, ERR_CORRUPT, "build log '%s': %s", path, ZSTD_getErrorName(left));
+    else if (left && in.pos == in_pos && !out.pos) ok = err_set(err, ERR_CORRUPT, "build log '%s' is cut off", path);
     ret->len += out.pos;
   }
   ZSTD_freeDStream(stream);

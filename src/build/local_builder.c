@@ -7,7 +7,9 @@
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
+#include <poll.h>
 #include <sys/personality.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
@@ -48,6 +50,7 @@ typedef struct LocalBuild {
   int master_fd;
   Process process; // its pidfd is the loop's
   bool running, whole_group;
+  int inner_pidfd; // bubblewrap's PID 1
   LoopSource *output_source, *child_source, *timeout_timer, *silence_timer, *done_timer;
   uint64_t last_output_ns;
   BuildOutcome stopped_as; // why it was killed; SUCCEEDED: it was not
@@ -64,11 +67,8 @@ static const char *cstr(Arena *arena, Span s) {
 // the build directory.
 static const char *host_file_path(LocalBuild *build, Span path) {
   Span build_dir = span_from(span_cstr(build->builder->config.build_dir), 1);
-  if (!span_has_prefix(path, build_dir) || path.len <= build_dir.len ||
-      path.data[build_dir.len] != '/')
-    return NULL;
-  return arena_printf(&build->arena, "%s%.*s", build->dir.build,
-                      SPAN_ARG(span_from(path, build_dir.len)));
+  if (!span_has_prefix(path, build_dir) || path.len <= build_dir.len || path.data[build_dir.len] != '/') return NULL;
+  return arena_printf(&build->arena, "%s%.*s", build->dir.build, SPAN_ARG(span_from(path, build_dir.len)));
 }
 
 // Base name of an output of the request; empty when it is not directly in the store directory.
@@ -79,8 +79,7 @@ static Span output_base(const LocalBuilder *builder, Span output) {
 }
 
 static const char *output_host_path(LocalBuild *build, Span output) {
-  const char *dir =
-      build->options->no_sandbox ? build->builder->config.physical_store_dir : build->dir.store;
+  const char *dir = build->options->no_sandbox ? build->builder->config.physical_store_dir : build->dir.store;
   return arena_printf(&build->arena, "%s/%.*s", dir, SPAN_ARG(output_base(build->builder, output)));
 }
 
@@ -102,8 +101,7 @@ static bool write_files(LocalBuild *build, Err *err) {
     Buf dir = BUF_INIT;
     buf_put_span(&dir, fs_path_dir(span_cstr(path)));
     CLEANUP(fs_close_fd) int fd = -1;
-    bool ok = fs_mkdir_all(buf_cstr(&dir), 0755, err) &&
-              fs_open(path, O_WRONLY | O_CREAT | O_EXCL, 0644, &fd, err) &&
+    bool ok = fs_mkdir_all(buf_cstr(&dir), 0755, err) && fs_open(path, O_WRONLY | O_CREAT | O_EXCL, 0644, &fd, err) &&
               fs_write_all(fd, file->content, err);
     buf_done(&dir);
     if (!ok) return err_wrap(err, "writing '/%.*s'", SPAN_ARG(file->path));
@@ -120,16 +118,14 @@ static bool is_static(const char *path) {
   CLEANUP(fs_close_fd) int fd = -1;
   char bytes[4096];
   size_t len = 0;
-  if (!fs_open(path, O_RDONLY, 0, &fd, NULL) || !fs_read_full(fd, bytes, sizeof bytes, &len, NULL))
-    return false;
+  if (!fs_open(path, O_RDONLY, 0, &fd, NULL) || !fs_read_full(fd, bytes, sizeof bytes, &len, NULL)) return false;
   buf_done(&head);
   return span_find(span_make(bytes, len), SPAN("/ld-linux")) == SIZE_MAX &&
          span_find(span_make(bytes, len), SPAN("/ld-musl")) == SIZE_MAX;
 }
 
 static bool find_shell(LocalBuilder *builder, const char **ret, Err *err) {
-  static const char *const candidates[] = {"/usr/bin/busybox", "/bin/busybox",
-                                           "/usr/lib/busybox/bin/busybox-static"};
+  static const char *const candidates[] = {"/usr/bin/busybox", "/bin/busybox", "/usr/lib/busybox/bin/busybox-static"};
   if (builder->config.shell) {
     *ret = builder->config.shell;
     return true;
@@ -138,10 +134,9 @@ static bool find_shell(LocalBuilder *builder, const char **ret, Err *err) {
     if (access(candidates[i], X_OK) == 0 && is_static(candidates[i]))
       builder->shell = span_dup(span_cstr(candidates[i]));
   *ret = builder->shell;
-  return builder->shell ||
-         err_set(err, ERR_NOT_FOUND,
-                 "builders need a static shell as /bin/sh, and there is no statically linked "
-                 "busybox: install the package busybox-static");
+  return builder->shell || err_set(err, ERR_NOT_FOUND,
+                                   "builders need a static shell as /bin/sh, and there is no statically linked "
+                                   "busybox: install the package busybox-static");
 }
 
 // The file a path leads to, or NULL when there is none.
@@ -153,11 +148,9 @@ static const char *resolve(Arena *arena, const char *path) {
 }
 
 static const char *find_ca_certs(LocalBuild *build) {
-  static const char *const candidates[] = {"/etc/ssl/certs/ca-certificates.crt",
-                                           "/etc/pki/tls/certs/ca-bundle.crt",
+  static const char *const candidates[] = {"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt",
                                            "/etc/ssl/ca-bundle.pem"};
-  if (build->builder->config.ca_certs)
-    return resolve(&build->arena, build->builder->config.ca_certs);
+  if (build->builder->config.ca_certs) return resolve(&build->arena, build->builder->config.ca_certs);
   for (size_t i = 0; i < ARRAY_LEN(candidates); i++) {
     const char *path = resolve(&build->arena, candidates[i]);
     if (path) return path;
@@ -167,19 +160,16 @@ static const char *find_ca_certs(LocalBuild *build) {
 
 // --- planning
 
-static bool make_input_bind(LocalBuild *build, const CastoreNode *input, SandboxBind *ret,
-                            Err *err) {
+static bool make_input_bind(LocalBuild *build, const CastoreNode *input, SandboxBind *ret, Err *err) {
   Buf path = BUF_INIT;
   struct stat st;
   bool ok = build->callbacks.locate(build->callbacks.ctx, input, &path, err);
-  if (ok && lstat(buf_cstr(&path), &st) != 0)
-    ok = err_set_errno(err, errno, "input '%s'", buf_cstr(&path));
+  if (ok && lstat(buf_cstr(&path), &st) != 0) ok = err_set_errno(err, errno, "input '%s'", buf_cstr(&path));
   if (ok) {
-    *ret = (SandboxBind){.path = arena_printf(&build->arena, "/%.*s/%.*s",
-                                              SPAN_ARG(build->request->inputs_dir),
-                                              SPAN_ARG(input->name)),
-                         .source = cstr(&build->arena, buf_span(&path)),
-                         .is_dir = S_ISDIR(st.st_mode)};
+    *ret = (SandboxBind){
+        .path = arena_printf(&build->arena, "/%.*s/%.*s", SPAN_ARG(build->request->inputs_dir), SPAN_ARG(input->name)),
+        .source = cstr(&build->arena, buf_span(&path)),
+        .is_dir = S_ISDIR(st.st_mode)};
     if (S_ISLNK(st.st_mode)) {
       buf_clear(&path);
       ok = fs_read_link(ret->source, &path, err);
@@ -201,8 +191,7 @@ static bool is_output(const BuildRequest *request, const char *path) {
 static bool make_binds(LocalBuild *build, SandboxSpec *spec, Err *err) {
   const LocalBuilderConfig *config = &build->builder->config;
   const BuildRequest *request = build->request;
-  SandboxBind *binds =
-      ARENA_ARRAY(&build->arena, SandboxBind, config->extra_bind_count + request->input_count + 1);
+  SandboxBind *binds = ARENA_ARRAY(&build->arena, SandboxBind, config->extra_bind_count + request->input_count + 1);
   size_t count = 0;
   for (size_t i = 0; i < config->extra_bind_count; i++)
     if (!is_output(request, config->extra_binds[i].path)) binds[count++] = config->extra_binds[i];
@@ -219,11 +208,13 @@ static void make_command(LocalBuild *build, SandboxSpec *spec) {
   const BuildRequest *request = build->request;
   const char **argv = ARENA_ARRAY(&build->arena, const char *, request->arg_count + 1);
   for (size_t i = 0; i < request->arg_count; i++) argv[i] = cstr(&build->arena, request->args[i]);
+  // As C++ Nix does: the program's own name is only its last component.
+  spec->program = argv[0];
+  argv[0] = strrchr(argv[0], '/') ? strrchr(argv[0], '/') + 1 : argv[0];
   argv[request->arg_count] = NULL;
   const char **env = ARENA_ARRAY(&build->arena, const char *, request->env_count + 1);
   for (size_t i = 0; i < request->env_count; i++)
-    env[i] = arena_printf(&build->arena, "%.*s=%.*s", SPAN_ARG(request->env[i].key),
-                          SPAN_ARG(request->env[i].value));
+    env[i] = arena_printf(&build->arena, "%.*s=%.*s", SPAN_ARG(request->env[i].key), SPAN_ARG(request->env[i].value));
   env[request->env_count] = NULL;
   spec->argv = argv;
   spec->env = env;
@@ -248,8 +239,7 @@ static bool make_plan(LocalBuild *build, Arena *arena, SandboxPlan *ret, Err *er
   bool shell_given = false; // a sandbox-path "/bin/sh" is preferred to looking for one
   for (size_t i = 0; i < config->extra_bind_count; i++)
     shell_given |= strcmp(config->extra_binds[i].path, "/bin/sh") == 0;
-  if (build->request->provide_bin_sh && !shell_given &&
-      !find_shell(build->builder, &spec.shell_source, err))
+  if (build->request->provide_bin_sh && !shell_given && !find_shell(build->builder, &spec.shell_source, err))
     return false;
   if (spec.network) {
     spec.resolv_conf_source = resolve(&build->arena, "/etc/resolv.conf");
@@ -265,25 +255,21 @@ static bool make_plan(LocalBuild *build, Arena *arena, SandboxPlan *ret, Err *er
 
 // --- starting
 
-static const char no_namespaces_text[] =
-    "this system does not allow the namespaces that isolate builds; see "
-    "/proc/sys/user/max_user_namespaces and the security module's "
-    "settings, or say --no-sandbox to build without isolation";
+static const char no_namespaces_text[] = "this system does not allow the namespaces that isolate builds; see "
+                                         "/proc/sys/user/max_user_namespaces and the security module's "
+                                         "settings, or say --no-sandbox to build without isolation";
 
 static bool start_with_bwrap(LocalBuild *build, const SandboxRun *run, Err *err) {
   build->whole_group = true;
   if (!sandbox_bwrap_available())
-    return err_set(err, ERR_NOT_FOUND,
-                   "there is no program 'bwrap': install the package bubblewrap");
-  return sandbox_bwrap_start(run, &build->process, err);
+    return err_set(err, ERR_NOT_FOUND, "there is no program 'bwrap': install the package bubblewrap");
+  return sandbox_bwrap_start(run, &build->process, &build->inner_pidfd, err);
 }
 
-static bool start_sandboxed(LocalBuild *build, const SandboxRun *run, bool *ret_exec_failed,
-                            Err *err) {
+static bool start_sandboxed(LocalBuild *build, const SandboxRun *run, bool *ret_exec_failed, Err *err) {
   LocalBuilder *builder = build->builder;
   SandboxExecutor executor = builder->config.executor;
-  if (executor == SANDBOX_EXECUTOR_BUBBLEWRAP || builder->native_refused)
-    return start_with_bwrap(build, run, err);
+  if (executor == SANDBOX_EXECUTOR_BUBBLEWRAP || builder->native_refused) return start_with_bwrap(build, run, err);
   switch (sandbox_native_start(run, &build->process, err)) {
   case SANDBOX_STARTED: return true;
   case SANDBOX_EXEC_FAILED: *ret_exec_failed = true; return false;
@@ -319,10 +305,9 @@ static const char *replace_build_dir(LocalBuild *build, const char *entry) {
 static bool start_plain(LocalBuild *build, int output_fd, bool *ret_exec_failed, Err *err) {
   const LocalBuilderConfig *config = &build->builder->config;
   if (strcmp(config->physical_store_dir, config->store_dir) != 0)
-    return err_set(
-        err, ERR_OTHER,
-        "cannot build without a sandbox: builders expect the store at '%s', but it is at '%s'",
-        config->store_dir, config->physical_store_dir);
+    return err_set(err, ERR_OTHER,
+                   "cannot build without a sandbox: builders expect the store at '%s', but it is at '%s'",
+                   config->store_dir, config->physical_store_dir);
   for (size_t i = 0; i < build->request->output_count; i++) {
     const char *path = output_host_path(build, build->request->outputs[i]);
     if (fs_exists(path))
@@ -336,6 +321,7 @@ static bool start_plain(LocalBuild *build, int output_fd, bool *ret_exec_failed,
   const char **env = (const char **)(uintptr_t)command.env;
   for (size_t i = 0; env[i]; i++) env[i] = replace_build_dir(build, env[i]);
   ProcessSpec spec = PROCESS_SPEC_INIT;
+  spec.program = command.program;
   spec.argv = command.argv;
   spec.env = env;
   spec.cwd = build->dir.build;
@@ -371,8 +357,7 @@ static bool open_terminal(LocalBuild *build, int *ret_slave, Err *err) {
 }
 
 static bool get_seccomp(LocalBuilder *builder, Err *err) {
-  return !builder->config.filter_syscalls || builder->seccomp.len ||
-         sandbox_seccomp_program(&builder->seccomp, err);
+  return !builder->config.filter_syscalls || builder->seccomp.len || sandbox_seccomp_program(&builder->seccomp, err);
 }
 
 static bool start_process(LocalBuild *build, bool *ret_exec_failed, Err *err) {
@@ -380,12 +365,9 @@ static bool start_process(LocalBuild *build, bool *ret_exec_failed, Err *err) {
   if (!open_terminal(build, &slave, err)) return false;
   if (build->options->no_sandbox) return start_plain(build, slave, ret_exec_failed, err);
   SandboxPlan plan;
-  if (!get_seccomp(build->builder, err) || !make_plan(build, &build->arena, &plan, err))
-    return false;
-  SandboxRun run = {.plan = &plan,
-                    .root_dir = build->dir.root,
-                    .output_fd = slave,
-                    .seccomp = buf_span(&build->builder->seccomp)};
+  if (!get_seccomp(build->builder, err) || !make_plan(build, &build->arena, &plan, err)) return false;
+  SandboxRun run = {
+      .plan = &plan, .root_dir = build->dir.root, .output_fd = slave, .seccomp = buf_span(&build->builder->seccomp)};
   return start_sandboxed(build, &run, ret_exec_failed, err);
 }
 
@@ -395,6 +377,7 @@ static void kill_build(LocalBuild *build, BuildOutcome why) {
   if (!build->running || build->stopped_as != BUILD_SUCCEEDED) return;
   build->stopped_as = why;
   if (build->whole_group) kill(-build->process.pid, SIGKILL);
+  if (build->inner_pidfd >= 0) syscall(SYS_pidfd_send_signal, build->inner_pidfd, SIGKILL, NULL, 0);
   process_kill(&build->process, SIGKILL, false);
 }
 
@@ -408,10 +391,8 @@ static void on_silence(void *ctx) {
   LocalBuild *build = ctx;
   uint64_t deadline = build->last_output_ns + build->options->max_silent_ns;
   build->silence_timer = NULL;
-  if (loop_now_ns() >= deadline)
-    kill_build(build, BUILD_SILENT);
-  else
-    build->silence_timer = loop_add_timer(build->builder->loop, deadline, on_silence, build);
+  if (loop_now_ns() >= deadline) kill_build(build, BUILD_SILENT);
+  else build->silence_timer = loop_add_timer(build->builder->loop, deadline, on_silence, build);
 }
 
 static void close_output(LocalBuild *build) {
@@ -433,8 +414,7 @@ static void read_output(LocalBuild *build) {
     }
     build->last_output_ns = loop_now_ns();
     if (build->stopped_as == BUILD_LOG_TOO_BIG) continue;
-    if (!build_log_feed(build->log, span_make(data, (size_t)got)))
-      kill_build(build, BUILD_LOG_TOO_BIG);
+    if (!build_log_feed(build->log, span_make(data, (size_t)got))) kill_build(build, BUILD_LOG_TOO_BIG);
     // One builder that prints without end must not keep the loop from the others.
     if ((size_t)got == sizeof data && build->running) return;
   }
@@ -463,25 +443,20 @@ static void finish(LocalBuild *build) {
   read_output(build);
   if (build->master_fd >= 0) close_output(build);
   Err err = ERR_INIT;
-  if (!build_log_close(build->log, &err))
-    log_warn("%s", err_message(&err));
-  else
-    build->result.log_written = build->options->log_path && build_log_size_bytes(build->log) > 0;
+  if (!build_log_close(build->log, &err)) log_warn("%s", err_message(&err));
+  else build->result.log_written = build->options->log_path && build_log_size_bytes(build->log) > 0;
   err_done(&err);
   build->result.log_tail = build_log_tail(build->log, &build->result.log_tail_count);
   build->result.stop_ns = loop_now_ns();
-  if (build->result.outcome == BUILD_SUCCEEDED)
-    collect_outputs(build);
+  if (build->result.outcome == BUILD_SUCCEEDED) collect_outputs(build);
   else if (build->options->keep_failed && build->result.outcome != BUILD_CANCELLED)
-    build->result.kept_dir =
-        local_scratch_keep(builder->scratch, &build->dir, build->options->name, &build->arena);
+    build->result.kept_dir = local_scratch_keep(builder->scratch, &build->dir, build->options->name, &build->arena);
   build->callbacks.done(build->callbacks.ctx, &build->base, &build->result);
 }
 
 static void set_outcome(LocalBuild *build, int status) {
   BuildResult *result = &build->result;
-  if (build->stopped_as != BUILD_SUCCEEDED)
-    result->outcome = build->stopped_as;
+  if (build->stopped_as != BUILD_SUCCEEDED) result->outcome = build->stopped_as;
   else if (WIFSIGNALED(status)) {
     result->outcome = BUILD_SIGNALLED;
     result->signal = WTERMSIG(status);
@@ -491,16 +466,25 @@ static void set_outcome(LocalBuild *build, int status) {
   }
 }
 
+// bubblewrap ends before the namespace does. The kernel needs no more than a moment to kill what is left.
+static void wait_for_namespace(LocalBuild *build) {
+  if (build->inner_pidfd < 0) return;
+  struct pollfd polled = {.fd = build->inner_pidfd, .events = POLLIN};
+  syscall(SYS_pidfd_send_signal, build->inner_pidfd, SIGKILL, NULL, 0);
+  while (poll(&polled, 1, -1) < 0 && errno == EINTR) {
+  }
+  fs_close_fd(&build->inner_pidfd);
+}
+
 static void on_child_exit(void *ctx, int status, const struct rusage *usage) {
   LocalBuild *build = ctx;
   build->child_source = NULL;
   // Without a PID namespace, what the builder left behind in its session must be looked for. Its
   // process group cannot have been given to anybody else while it has members.
   if (build->whole_group) kill(-build->process.pid, SIGKILL);
-  build->result.user_us =
-      (uint64_t)usage->ru_utime.tv_sec * 1000000 + (uint64_t)usage->ru_utime.tv_usec;
-  build->result.system_us =
-      (uint64_t)usage->ru_stime.tv_sec * 1000000 + (uint64_t)usage->ru_stime.tv_usec;
+  wait_for_namespace(build);
+  build->result.user_us = (uint64_t)usage->ru_utime.tv_sec * 1000000 + (uint64_t)usage->ru_utime.tv_usec;
+  build->result.system_us = (uint64_t)usage->ru_stime.tv_sec * 1000000 + (uint64_t)usage->ru_stime.tv_usec;
   set_outcome(build, status);
   finish(build);
 }
@@ -514,14 +498,11 @@ static void on_exec_failed(void *ctx) {
 static bool watch(LocalBuild *build, Err *err) {
   Loop *loop = build->builder->loop;
   const BuildOptions *options = build->options;
-  if (!loop_add_fd(loop, build->master_fd, EPOLLIN, on_output, build, &build->output_source, err))
-    return false;
-  if (!loop_add_child(loop, build->process, on_child_exit, build, &build->child_source, err))
-    return false;
+  if (!loop_add_fd(loop, build->master_fd, EPOLLIN, on_output, build, &build->output_source, err)) return false;
+  if (!loop_add_child(loop, build->process, on_child_exit, build, &build->child_source, err)) return false;
   build->running = true;
   uint64_t now = build->result.start_ns;
-  if (options->timeout_ns)
-    build->timeout_timer = loop_add_timer(loop, now + options->timeout_ns, on_timeout, build);
+  if (options->timeout_ns) build->timeout_timer = loop_add_timer(loop, now + options->timeout_ns, on_timeout, build);
   if (options->max_silent_ns)
     build->silence_timer = loop_add_timer(loop, now + options->max_silent_ns, on_silence, build);
   return true;
@@ -546,14 +527,15 @@ static bool report_exec_failure(LocalBuild *build, Err *err) {
 static void free_build(LocalBuild *build) {
   if (build->output_source) loop_remove(build->output_source);
   fs_close_fd(&build->master_fd);
+  fs_close_fd(&build->inner_pidfd);
   build_log_free(build->log);
   err_done(&build->result.err);
   arena_done(&build->arena);
   mem_free(build);
 }
 
-static LocalBuild *new_build(LocalBuilder *builder, const BuildRequest *request,
-                             const BuildOptions *options, const BuildCallbacks *callbacks) {
+static LocalBuild *new_build(LocalBuilder *builder, const BuildRequest *request, const BuildOptions *options,
+                             const BuildCallbacks *callbacks) {
   LocalBuild *build = mem_alloc_zero(sizeof *build);
   build->base.service = &builder->base;
   build->builder = builder;
@@ -562,13 +544,13 @@ static LocalBuild *new_build(LocalBuilder *builder, const BuildRequest *request,
   build->callbacks = *callbacks;
   build->master_fd = -1;
   build->process.pidfd = -1;
+  build->inner_pidfd = -1;
   build->dir.lock_fd = -1;
   return build;
 }
 
-static bool local_start(BuildService *service, const BuildRequest *request,
-                        const BuildOptions *options, const BuildCallbacks *callbacks,
-                        BuildHandle **ret, Err *err) {
+static bool local_start(BuildService *service, const BuildRequest *request, const BuildOptions *options,
+                        const BuildCallbacks *callbacks, BuildHandle **ret, Err *err) {
   LocalBuilder *builder = (LocalBuilder *)service;
   LocalBuild *build = new_build(builder, request, options, callbacks);
   BuildLogConfig log_config = {.path = options->log_path,
@@ -618,8 +600,7 @@ static void local_free(BuildService *service) {
   mem_free(builder);
 }
 
-static const BuildServiceOps local_ops = {"local", local_start, local_cancel, local_release,
-                                          local_free};
+static const BuildServiceOps local_ops = {"local", local_start, local_cancel, local_release, local_free};
 
 static const char *copy_text(Arena *arena, const char *text) {
   return text ? cstr(arena, span_cstr(text)) : NULL;
@@ -659,9 +640,8 @@ bool local_builder_new(const LocalBuilderConfig *config, Loop *loop, BuildServic
   return true;
 }
 
-bool local_builder_plan(BuildService *service, const BuildRequest *request,
-                        const BuildOptions *options, const BuildCallbacks *callbacks, Arena *arena,
-                        SandboxPlan *ret, Err *err) {
+bool local_builder_plan(BuildService *service, const BuildRequest *request, const BuildOptions *options,
+                        const BuildCallbacks *callbacks, Arena *arena, SandboxPlan *ret, Err *err) {
   LocalBuilder *builder = (LocalBuilder *)service;
   LocalBuild *build = new_build(builder, request, options, callbacks);
   local_scratch_name_only(builder->scratch, options->name, arena, &build->dir);

@@ -24,13 +24,12 @@ typedef enum SandboxExecutor {
 } SandboxExecutor;
 
 typedef struct LocalBuilderConfig {
-  const char *scratch_dir; // on the host
-  const char *store_dir;   // what builders see: "/nix/store"
-  const char
-      *physical_store_dir; // where its objects lie on the host; no_sandbox needs it to be store_dir
-  const char *build_dir;   // what builders see: "/build"
-  const char *shell;       // a static shell for /bin/sh; NULL: busybox is looked for
-  const char *ca_certs;    // NULL: the system's bundle is looked for
+  const char *scratch_dir;        // on the host
+  const char *store_dir;          // what builders see: "/nix/store"
+  const char *physical_store_dir; // where its objects lie on the host; no_sandbox needs it to be store_dir
+  const char *build_dir;          // what builders see: "/build"
+  const char *shell;              // a static shell for /bin/sh; NULL: busybox is looked for
+  const char *ca_certs;           // NULL: the system's bundle is looked for
   const SandboxBind *extra_binds; // sandbox-paths
   size_t extra_bind_count;
   uint64_t shm_size_bytes; // 0: half of memory
@@ -40,10 +39,8 @@ typedef struct LocalBuilderConfig {
 
 // The configuration is copied. Fails when scratch_dir cannot be made. A missing shell or missing
 // namespaces are reported by the build that needs them, not here: substituting needs neither.
-MUST_CHECK bool local_builder_new(const LocalBuilderConfig *config, Loop *loop, BuildService **ret,
-                                  Err *err);
+MUST_CHECK bool local_builder_new(const LocalBuilderConfig *config, Loop *loop, BuildService **ret, Err *err);
 // The plan that a build of `request` would be run with, without running anything (--dry-sandbox).
 // Inputs are shown at the place that `callbacks->locate` names.
-MUST_CHECK bool local_builder_plan(BuildService *service, const BuildRequest *request,
-                                   const BuildOptions *options, const BuildCallbacks *callbacks,
-                                   Arena *arena, SandboxPlan *ret, Err *err);
+MUST_CHECK bool local_builder_plan(BuildService *service, const BuildRequest *request, const BuildOptions *options,
+                                   const BuildCallbacks *callbacks, Arena *arena, SandboxPlan *ret, Err *err);

@@ -30,10 +30,9 @@ void local_scratch_free(LocalScratch *scratch) {
   mem_free(scratch);
 }
 
-void local_scratch_name_only(LocalScratch *scratch, const char *name, Arena *arena,
-                             LocalScratchDir *ret) {
-  const char *top = arena_printf(arena, "%s/%d-%u-%s", scratch->dir, (int)getpid(),
-                                 atomic_fetch_add(&scratch->counter, 1), name);
+void local_scratch_name_only(LocalScratch *scratch, const char *name, Arena *arena, LocalScratchDir *ret) {
+  const char *top =
+      arena_printf(arena, "%s/%d-%u-%s", scratch->dir, (int)getpid(), atomic_fetch_add(&scratch->counter, 1), name);
   *ret = (LocalScratchDir){
       .top = top,
       .build = arena_printf(arena, "%s/build", top),
@@ -46,34 +45,35 @@ void local_scratch_name_only(LocalScratch *scratch, const char *name, Arena *are
 
 static bool make_dir(const char *path, mode_t mode, Err *err) {
   // chmod: the umask must not take bits away.
-  return (mkdir(path, 0700) == 0 && (mode == 0700 || chmod(path, mode) == 0)) ||
-         err_set_errno(err, errno, "making '%s'", path);
+  if (mkdir(path, 0700) == 0 && (mode == 0700 || chmod(path, mode) == 0)) return true;
+  return err_set_errno(err, errno, "making '%s'", path);
 }
 
-// The shared lock on the whole keeps a cleaner from looking at the moment between making a
-// directory and locking it.
-static bool make_locked(LocalScratch *scratch, LocalScratchDir *dir, Err *err) {
+// A name that no other builder in this process is using.
+static bool make_top(LocalScratch *scratch, const char *name, Arena *arena, LocalScratchDir *ret, Err *err) {
+  do local_scratch_name_only(scratch, name, arena, ret);
+  while (fs_exists(ret->top));
+  return make_dir(ret->top, 0700, err);
+}
+
+// The shared lock on the whole keeps a cleaner from looking at the moment between making a directory and locking it.
+static bool make_locked(LocalScratch *scratch, const char *name, Arena *arena, LocalScratchDir *ret, Err *err) {
   CLEANUP(fs_close_fd) int whole_fd = -1;
   if (!fs_open(scratch->dir, O_RDONLY | O_DIRECTORY, 0, &whole_fd, err)) return false;
   while (flock(whole_fd, LOCK_SH) != 0)
     if (errno != EINTR) return err_set_errno(err, errno, "locking '%s'", scratch->dir);
-  if (!make_dir(dir->top, 0700, err) ||
-      !fs_open(dir->top, O_RDONLY | O_DIRECTORY, 0, &dir->lock_fd, err))
-    return false;
-  return flock(dir->lock_fd, LOCK_EX | LOCK_NB) == 0 ||
-         err_set_errno(err, errno, "locking '%s'", dir->top);
+  if (!make_top(scratch, name, arena, ret, err)) return false;
+  if (!fs_open(ret->top, O_RDONLY | O_DIRECTORY, 0, &ret->lock_fd, err)) return false;
+  return flock(ret->lock_fd, LOCK_EX | LOCK_NB) == 0 || err_set_errno(err, errno, "locking '%s'", ret->top);
 }
 
-bool local_scratch_make(LocalScratch *scratch, const char *name, Arena *arena, LocalScratchDir *ret,
-                        Err *err) {
-  local_scratch_name_only(scratch, name, arena, ret);
-  return make_locked(scratch, ret, err) && make_dir(ret->build, 0700, err) &&
-         make_dir(ret->tmp, 01777, err) && make_dir(ret->store, 0755, err) &&
-         make_dir(ret->root, 0755, err);
+bool local_scratch_make(LocalScratch *scratch, const char *name, Arena *arena, LocalScratchDir *ret, Err *err) {
+  *ret = (LocalScratchDir){.lock_fd = -1};
+  return make_locked(scratch, name, arena, ret, err) && make_dir(ret->build, 0700, err) &&
+         make_dir(ret->tmp, 01777, err) && make_dir(ret->store, 0755, err) && make_dir(ret->root, 0755, err);
 }
 
-const char *local_scratch_keep(LocalScratch *scratch, LocalScratchDir *dir, const char *name,
-                               Arena *arena) {
+const char *local_scratch_keep(LocalScratch *scratch, LocalScratchDir *dir, const char *name, Arena *arena) {
   const char *kept = arena_printf(arena, "%s/kept-%s-%d-%u", scratch->dir, name, (int)getpid(),
                                   atomic_fetch_add(&scratch->counter, 1));
   if (rename(dir->build, kept) == 0 && chmod(kept, 0755) == 0) return kept;
@@ -98,8 +98,7 @@ void local_scratch_remove(LocalScratch *scratch UNUSED, Pool *cleaner, LocalScra
 
 static bool is_unlocked(const char *path) {
   CLEANUP(fs_close_fd) int fd = -1;
-  return fs_open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, &fd, NULL) &&
-         flock(fd, LOCK_EX | LOCK_NB) == 0;
+  return fs_open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, &fd, NULL) && flock(fd, LOCK_EX | LOCK_NB) == 0;
 }
 
 // Under the exclusive lock of the whole, abandoned directories only get another name, which takes

@@ -22,15 +22,13 @@ typedef struct LocalScratchDir {
 MUST_CHECK bool local_scratch_new(const char *dir, LocalScratch **ret, Err *err); // makes it
 void local_scratch_free(LocalScratch *scratch);
 // `name` goes into the directory's name. Paths are in `arena`.
-MUST_CHECK bool local_scratch_make(LocalScratch *scratch, const char *name, Arena *arena,
-                                   LocalScratchDir *ret, Err *err);
+MUST_CHECK bool local_scratch_make(LocalScratch *scratch, const char *name, Arena *arena, LocalScratchDir *ret,
+                                   Err *err);
 // The paths that a build would have; makes nothing.
-void local_scratch_name_only(LocalScratch *scratch, const char *name, Arena *arena,
-                             LocalScratchDir *ret);
+void local_scratch_name_only(LocalScratch *scratch, const char *name, Arena *arena, LocalScratchDir *ret);
 // Keeps the build directory of a failed build under a name of its own, readable for everybody;
 // returns its path, NULL when that failed (it warns). The rest is removed later as usual.
-const char *local_scratch_keep(LocalScratch *scratch, LocalScratchDir *dir, const char *name,
-                               Arena *arena);
+const char *local_scratch_keep(LocalScratch *scratch, LocalScratchDir *dir, const char *name, Arena *arena);
 // Unlocks and removes, by a job of `cleaner`.
 void local_scratch_remove(LocalScratch *scratch, Pool *cleaner, LocalScratchDir *dir);
 // Removes what nobody holds, by a job of `cleaner`.

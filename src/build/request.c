@@ -57,15 +57,14 @@ static bool is_clean(Span path, bool absolute) {
   return true;
 }
 
-static bool check_paths(const Span *paths, size_t count, bool absolute, const char *what,
-                        Err *err) {
+static bool check_paths(const Span *paths, size_t count, bool absolute, const char *what, Err *err) {
   for (size_t i = 0; i < count; i++) {
     if (!is_clean(paths[i], absolute))
-      return err_set(err, ERR_SYNTAX, "build request: %s '%.*s' is not a clean %s path", what,
-                     SPAN_ARG(paths[i]), absolute ? "absolute" : "relative");
+      return err_set(err, ERR_SYNTAX, "build request: %s '%.*s' is not a clean %s path", what, SPAN_ARG(paths[i]),
+                     absolute ? "absolute" : "relative");
     if (i && span_cmp(paths[i - 1], paths[i]) >= 0)
-      return err_set(err, ERR_SYNTAX, "build request: %s are not sorted, or '%.*s' is there twice",
-                     what, SPAN_ARG(paths[i]));
+      return err_set(err, ERR_SYNTAX, "build request: %s are not sorted, or '%.*s' is there twice", what,
+                     SPAN_ARG(paths[i]));
   }
   return true;
 }
@@ -74,18 +73,13 @@ static bool check_env(const BuildRequest *request, Err *err) {
   for (size_t i = 0; i < request->env_count; i++) {
     Span key = request->env[i].key, value = request->env[i].value;
     if (!key.len || memchr(key.data, '=', key.len) || memchr(key.data, 0, key.len))
-      return err_set(err, ERR_SYNTAX,
-                     "build request: '%.*s' cannot be the name of an environment variable",
+      return err_set(err, ERR_SYNTAX, "build request: '%.*s' cannot be the name of an environment variable",
                      SPAN_ARG(key));
     if (value.len && memchr(value.data, 0, value.len))
-      return err_set(err, ERR_SYNTAX,
-                     "build request: environment variable '%.*s' contains a NUL byte",
-                     SPAN_ARG(key));
+      return err_set(err, ERR_SYNTAX, "build request: environment variable '%.*s' contains a NUL byte", SPAN_ARG(key));
     if (i && span_cmp(request->env[i - 1].key, key) >= 0)
-      return err_set(
-          err, ERR_SYNTAX,
-          "build request: environment variables are not sorted, or '%.*s' is there twice",
-          SPAN_ARG(key));
+      return err_set(err, ERR_SYNTAX, "build request: environment variables are not sorted, or '%.*s' is there twice",
+                     SPAN_ARG(key));
   }
   return true;
 }
@@ -104,8 +98,7 @@ static bool check_inputs(const BuildRequest *request, Err *err) {
     const CastoreNode *node = &request->inputs[i];
     if (!castore_node_check(node, false, err)) return err_wrap(err, "build request: input %zu", i);
     if (i && span_cmp(request->inputs[i - 1].name, node->name) >= 0)
-      return err_set(err, ERR_SYNTAX,
-                     "build request: inputs are not sorted, or '%.*s' is there twice",
+      return err_set(err, ERR_SYNTAX, "build request: inputs are not sorted, or '%.*s' is there twice",
                      SPAN_ARG(node->name));
   }
   return true;
@@ -115,12 +108,9 @@ static bool check_files(const BuildRequest *request, Err *err) {
   for (size_t i = 0; i < request->file_count; i++) {
     Span path = request->files[i].path;
     if (!path.len || !is_clean(path, false))
-      return err_set(err, ERR_SYNTAX, "build request: file '%.*s' is not a clean relative path",
-                     SPAN_ARG(path));
+      return err_set(err, ERR_SYNTAX, "build request: file '%.*s' is not a clean relative path", SPAN_ARG(path));
     if (i && span_cmp(request->files[i - 1].path, path) >= 0)
-      return err_set(err, ERR_SYNTAX,
-                     "build request: files are not sorted, or '%.*s' is there twice",
-                     SPAN_ARG(path));
+      return err_set(err, ERR_SYNTAX, "build request: files are not sorted, or '%.*s' is there twice", SPAN_ARG(path));
   }
   return true;
 }
@@ -128,11 +118,9 @@ static bool check_files(const BuildRequest *request, Err *err) {
 bool request_check(const BuildRequest *request, Err *err) {
   if (!request->system.len) return err_set(err, ERR_SYNTAX, "build request: no system is named");
   return check_args(request, err) && check_inputs(request, err) && check_env(request, err) &&
-         check_files(request, err) &&
-         check_paths(&request->working_dir, 1, false, "working directory", err) &&
+         check_files(request, err) && check_paths(&request->working_dir, 1, false, "working directory", err) &&
          check_paths(&request->inputs_dir, 1, false, "directory of inputs", err) &&
-         check_paths(request->scratch_paths, request->scratch_path_count, false, "scratch paths",
-                     err) &&
+         check_paths(request->scratch_paths, request->scratch_path_count, false, "scratch paths", err) &&
          check_paths(request->outputs, request->output_count, false, "outputs", err) &&
          check_paths(request->ro_paths, request->ro_path_count, true, "read-only paths", err);
 }
@@ -161,8 +149,7 @@ void request_encode(const BuildRequest *request, Buf *ret) {
   put_spans(ret, 4, request->scratch_paths, request->scratch_path_count);
   pb_wire_put_bytes(ret, 5, request->inputs_dir);
   put_spans(ret, 6, request->outputs, request->output_count);
-  for (size_t i = 0; i < request->env_count; i++)
-    put_pair(ret, 7, request->env[i].key, request->env[i].value);
+  for (size_t i = 0; i < request->env_count; i++) put_pair(ret, 7, request->env[i].key, request->env[i].value);
   size_t mark = pb_wire_message_begin(ret, 8);
   pb_wire_put_bytes(ret, 1, request->system);
   pb_wire_put_uint(ret, 2, request->min_memory_bytes);
@@ -170,8 +157,7 @@ void request_encode(const BuildRequest *request, Buf *ret) {
   pb_wire_put_bool(ret, 4, request->network_access);
   pb_wire_put_bool(ret, 5, request->provide_bin_sh);
   pb_wire_message_end(ret, mark);
-  for (size_t i = 0; i < request->file_count; i++)
-    put_pair(ret, 9, request->files[i].path, request->files[i].content);
+  for (size_t i = 0; i < request->file_count; i++) put_pair(ret, 9, request->files[i].path, request->files[i].content);
   put_spans(ret, 10, request->needles, request->needle_count);
 }
 
@@ -185,15 +171,14 @@ void request_digest(const BuildRequest *request, CastoreDigest *ret) {
 // --- decoding: arrays grow as their elements come; the old halves stay in the arena until it is
 // freed
 
-#define DECODE_PUSH(arena, array, count, value)                                                    \
-  do {                                                                                             \
-    if (((count) & ((count)-1)) == 0) {                                                            \
-      __typeof__(array) grown_ =                                                                   \
-          ARENA_ARRAY(arena, __typeof__(*(array)), (count) ? (count)*2 : 1);                       \
-      if (count) memcpy(grown_, (array), (count) * sizeof *(array));                               \
-      (array) = grown_;                                                                            \
-    }                                                                                              \
-    (array)[(count)++] = (value);                                                                  \
+#define DECODE_PUSH(arena, array, count, value)                                                     \
+  do {                                                                                              \
+    if (((count) & ((count)-1)) == 0) {                                                             \
+      __typeof__(array) grown_ = ARENA_ARRAY(arena, __typeof__(*(array)), (count) ? (count)*2 : 1); \
+      if (count) memcpy(grown_, (array), (count) * sizeof *(array));                                \
+      (array) = grown_;                                                                             \
+    }                                                                                               \
+    (array)[(count)++] = (value);                                                                   \
   } while (0)
 
 static bool decode_pair(Span data, Span *ret_first, Span *ret_second, Err *err) {
@@ -205,8 +190,7 @@ static bool decode_pair(Span data, Span *ret_first, Span *ret_second, Err *err) 
     if (!pb_wire_next(&reader, &field, &end, err)) return false;
     if (end) return true;
     if (field.number > 2) continue;
-    if (!pb_wire_expect(&field, PB_WIRE_LEN, field.number == 1 ? "name" : "value", err))
-      return false;
+    if (!pb_wire_expect(&field, PB_WIRE_LEN, field.number == 1 ? "name" : "value", err)) return false;
     *(field.number == 1 ? ret_first : ret_second) = field.bytes;
   }
 }
@@ -220,9 +204,7 @@ static bool decode_constraints(Span data, Arena *arena, BuildRequest *ret, Err *
     if (end) return true;
     if (field.number > 5) continue;
     bool is_text = field.number == 1 || field.number == 3;
-    if (!pb_wire_expect(&field, is_text ? PB_WIRE_LEN : PB_WIRE_VARINT, "of the build constraints",
-                        err))
-      return false;
+    if (!pb_wire_expect(&field, is_text ? PB_WIRE_LEN : PB_WIRE_VARINT, "of the build constraints", err)) return false;
     switch (field.number) {
     case 1: ret->system = field.bytes; break;
     case 2: ret->min_memory_bytes = field.value; break;
@@ -244,9 +226,7 @@ static bool decode_field(const PbWireField *field, Arena *arena, BuildRequest *r
     return true;
   case 2: DECODE_PUSH(arena, ret->args, ret->arg_count, field->bytes); return true;
   case 3: ret->working_dir = field->bytes; return true;
-  case 4:
-    DECODE_PUSH(arena, ret->scratch_paths, ret->scratch_path_count, field->bytes);
-    return true;
+  case 4: DECODE_PUSH(arena, ret->scratch_paths, ret->scratch_path_count, field->bytes); return true;
   case 5: ret->inputs_dir = field->bytes; return true;
   case 6: DECODE_PUSH(arena, ret->outputs, ret->output_count, field->bytes); return true;
   case 7:
@@ -265,8 +245,8 @@ static bool decode_field(const PbWireField *field, Arena *arena, BuildRequest *r
 
 bool request_decode(Span data, Arena *arena, BuildRequest *ret, Err *err) {
   if (data.len > BUILD_REQUEST_BYTES_MAX)
-    return err_set(err, ERR_LIMIT, "build request: %zu bytes are more than the limit of %zu",
-                   data.len, BUILD_REQUEST_BYTES_MAX);
+    return err_set(err, ERR_LIMIT, "build request: %zu bytes are more than the limit of %zu", data.len,
+                   BUILD_REQUEST_BYTES_MAX);
   *ret = (BuildRequest){0};
   PbWireReader reader = {data};
   for (;;) {
@@ -277,7 +257,6 @@ bool request_decode(Span data, Arena *arena, BuildRequest *ret, Err *err) {
     if (end) return request_check(ret, err);
     if (field.number <= 10 && !pb_wire_expect(&field, PB_WIRE_LEN, "of the request", err))
       return err_wrap(err, "build request");
-    if (!decode_field(&field, arena, ret, err))
-      return err_wrap(err, "build request: at byte %zu", offset);
+    if (!decode_field(&field, arena, ret, err)) return err_wrap(err, "build request: at byte %zu", offset);
   }
 }

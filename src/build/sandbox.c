@@ -36,8 +36,7 @@ static void make_parents(Planner *planner, const char *path) {
   }
 }
 
-static void add_bind(Planner *planner, SandboxStepKind kind, const char *source, const char *path,
-                     bool is_dir) {
+static void add_bind(Planner *planner, SandboxStepKind kind, const char *source, const char *path, bool is_dir) {
   make_parents(planner, path);
   SandboxStep *step = add_step(planner, kind, path);
   step->source = source;
@@ -89,8 +88,7 @@ static void plan_dev(Planner *planner, const SandboxSpec *spec) {
 
 static void plan_binds(Planner *planner, const SandboxSpec *spec) {
   Map last = MAP_INIT; // inside path -> the bind that wins
-  for (size_t i = 0; i < spec->bind_count; i++)
-    map_set(&last, span_cstr(spec->binds[i].path), (void *)&spec->binds[i]);
+  for (size_t i = 0; i < spec->bind_count; i++) map_set(&last, span_cstr(spec->binds[i].path), (void *)&spec->binds[i]);
   for (size_t i = 0; i < spec->bind_count; i++) {
     const SandboxBind *bind = &spec->binds[i];
     if (map_get(&last, span_cstr(bind->path)) != bind) continue;
@@ -98,8 +96,8 @@ static void plan_binds(Planner *planner, const SandboxSpec *spec) {
       make_parents(planner, bind->path);
       add_step(planner, SANDBOX_STEP_SYMLINK, bind->path)->content = span_cstr(bind->link_target);
     } else {
-      add_bind(planner, bind->writable ? SANDBOX_STEP_BIND : SANDBOX_STEP_BIND_READ_ONLY,
-               bind->source, bind->path, bind->is_dir);
+      add_bind(planner, bind->writable ? SANDBOX_STEP_BIND : SANDBOX_STEP_BIND_READ_ONLY, bind->source, bind->path,
+               bind->is_dir);
     }
   }
   map_done(&last);
@@ -114,6 +112,7 @@ SandboxPlan sandbox_plan(const SandboxSpec *spec, Arena *arena) {
       .gid = spec->gid,
       .hostname = "localhost",
       .work_dir = spec->build_dir,
+      .program = spec->program,
       .argv = spec->argv,
       .env = spec->env,
   };
@@ -126,8 +125,7 @@ SandboxPlan sandbox_plan(const SandboxSpec *spec, Arena *arena) {
   add_bind(&planner, SANDBOX_STEP_BIND, spec->tmp_dir_source, "/tmp", true);
   add_bind(&planner, SANDBOX_STEP_BIND, spec->build_dir_source, spec->build_dir, true);
   add_bind(&planner, SANDBOX_STEP_BIND, spec->output_dir, spec->store_dir, true);
-  if (spec->shell_source)
-    add_bind(&planner, SANDBOX_STEP_BIND_READ_ONLY, spec->shell_source, "/bin/sh", false);
+  if (spec->shell_source) add_bind(&planner, SANDBOX_STEP_BIND_READ_ONLY, spec->shell_source, "/bin/sh", false);
   plan_binds(&planner, spec);
   add_step(&planner, SANDBOX_STEP_READ_ONLY, "/");
   map_done(&planner.made);
@@ -148,14 +146,10 @@ static void put_quoted(Buf *ret, Span s) {
   buf_put_char(ret, '"');
   for (size_t i = 0; i < s.len; i++) {
     unsigned char c = (unsigned char)s.data[i];
-    if (c == '\n')
-      buf_put_cstr(ret, "\\n");
-    else if (c < 0x20 || c == 0x7f)
-      buf_printf(ret, "\\x%02x", c);
-    else if (c == '"' || c == '\\')
-      buf_printf(ret, "\\%c", c);
-    else
-      buf_put_char(ret, (char)c);
+    if (c == '\n') buf_put_cstr(ret, "\\n");
+    else if (c < 0x20 || c == 0x7f) buf_printf(ret, "\\x%02x", c);
+    else if (c == '"' || c == '\\') buf_printf(ret, "\\%c", c);
+    else buf_put_char(ret, (char)c);
   }
   buf_put_char(ret, '"');
 }
@@ -184,20 +178,18 @@ static void format_step(const SandboxStep *step, Buf *ret) {
 }
 
 void sandbox_format(const SandboxPlan *plan, Buf *ret) {
-  buf_printf(ret, "namespaces user mount pid ipc uts cgroup%s\n",
-             plan->share_network ? "" : " net");
+  buf_printf(ret, "namespaces user mount pid ipc uts cgroup%s\n", plan->share_network ? "" : " net");
   buf_printf(ret, "identity uid=%u gid=%u hostname=%s%s\n", plan->uid, plan->gid, plan->hostname,
              plan->uname_32bit ? " uname=32bit" : "");
   for (size_t i = 0; i < plan->step_count; i++) format_step(&plan->steps[i], ret);
-  buf_printf(ret, "seccomp %s\n",
-             plan->filter_syscalls ? "no set-uid bits, no extended attributes" : "none");
+  buf_printf(ret, "seccomp %s\n", plan->filter_syscalls ? "no set-uid bits, no extended attributes" : "none");
   buf_printf(ret, "cwd %s\n", plan->work_dir);
   for (const char *const *e = plan->env; *e; e++) {
     buf_put_cstr(ret, "env ");
     put_quoted(ret, span_cstr(*e));
     buf_put_char(ret, '\n');
   }
-  buf_put_cstr(ret, "exec");
+  buf_printf(ret, "exec %s as", plan->program);
   for (const char *const *a = plan->argv; *a; a++) {
     buf_put_char(ret, ' ');
     put_quoted(ret, span_cstr(*a));

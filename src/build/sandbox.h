@@ -44,7 +44,8 @@ typedef struct SandboxPlan {
   unsigned uid, gid;    // inside; outside it is the caller
   const char *hostname;
   const char *work_dir;
-  const char *const *argv; // NULL-terminated; argv[0] is a path inside
+  const char *program;     // a path inside
+  const char *const *argv; // NULL-terminated
   const char *const *env;  // NULL-terminated "K=V": the whole environment
 } SandboxPlan;
 
@@ -77,6 +78,7 @@ typedef struct SandboxSpec {
   bool filter_syscalls;
   bool uname_32bit;
   unsigned uid, gid; // 1000, 100
+  const char *program;
   const char *const *argv, *const *env;
 } SandboxSpec;
 

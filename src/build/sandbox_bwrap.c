@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/personality.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/fs.h"
@@ -25,6 +26,20 @@ static void put_number(Buf *ret, const char *option, unsigned long long number, 
   put_arg(ret, option);
   buf_printf(ret, octal ? "%04llo" : "%llu", number);
   buf_put_char(ret, 0);
+}
+
+// bubblewrap 0.8 leaves kernel settings writable when access(2) says otherwise for the mapped user, although the user outside is root. The
+// host's own directories, which are the same files, go over them.
+static void put_proc(const SandboxStep *step, Buf *ret) {
+  static const char *const covered[] = {"sys", "sysrq-trigger", "irq", "bus"};
+  put_args2(ret, "--proc", step->path);
+  for (size_t i = 0; i < ARRAY_LEN(covered); i++) {
+    put_arg(ret, "--ro-bind-try");
+    buf_printf(ret, "/proc/%s", covered[i]);
+    buf_put_char(ret, 0);
+    buf_printf(ret, "%s/%s", step->path, covered[i]);
+    buf_put_char(ret, 0);
+  }
 }
 
 static void put_step(const SandboxStep *step, Buf *ret) {
@@ -49,7 +64,7 @@ static void put_step(const SandboxStep *step, Buf *ret) {
   case SANDBOX_STEP_BIND: put_args3(ret, "--bind", step->source, step->path); break;
   case SANDBOX_STEP_BIND_DEVICE: put_args3(ret, "--dev-bind", step->source, step->path); break;
   case SANDBOX_STEP_DEV: put_args2(ret, "--dev", step->path); break;
-  case SANDBOX_STEP_PROC: put_args2(ret, "--proc", step->path); break;
+  case SANDBOX_STEP_PROC: put_proc(step, ret); break;
   case SANDBOX_STEP_READ_ONLY: put_args2(ret, "--remount-ro", step->path); break;
   case SANDBOX_STEP_FILE: break; // needs a descriptor: put_files
   }
@@ -68,14 +83,13 @@ static void put_environment(const SandboxPlan *plan, Buf *ret) {
 }
 
 void sandbox_bwrap_format(const SandboxPlan *plan, Buf *ret) {
-  static const char *const namespaces[] = {"--unshare-user", "--unshare-pid", "--unshare-ipc",
-                                           "--unshare-uts", "--unshare-cgroup"};
+  static const char *const namespaces[] = {"--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts",
+                                           "--unshare-cgroup"};
   for (size_t i = 0; i < ARRAY_LEN(namespaces); i++) put_arg(ret, namespaces[i]);
   if (!plan->share_network) put_arg(ret, "--unshare-net");
   put_number(ret, "--uid", plan->uid, false);
   put_number(ret, "--gid", plan->gid, false);
   put_args2(ret, "--hostname", plan->hostname);
-  put_arg(ret, "--as-pid-1");
   put_arg(ret, "--die-with-parent");
   put_arg(ret, "--new-session");
   put_environment(plan, ret);
@@ -92,8 +106,7 @@ typedef struct Fds {
 } Fds;
 
 static bool add_memory_file(Fds *fds, Span content, int *ret, Err *err) {
-  if (fds->count == ARRAY_LEN(fds->fds))
-    return err_set(err, ERR_LIMIT, "too many files in the sandbox plan");
+  if (fds->count == ARRAY_LEN(fds->fds)) return err_set(err, ERR_LIMIT, "too many files in the sandbox plan");
   int fd = memfd_create("bwrap", MFD_CLOEXEC);
   if (fd < 0) return err_set_errno(err, errno, "creating a memory file");
   fds->fds[fds->count++] = *ret = fd;
@@ -152,7 +165,22 @@ static const char **make_argv(const SandboxPlan *plan, const char *args_fd) {
   argv[2] = args_fd;
   argv[3] = "--";
   memcpy(argv + 4, plan->argv, (count + 1) * sizeof *argv);
+  argv[4] = plan->program; // 0.8 has no --argv0
   return argv;
+}
+
+// bubblewrap writes {"child-pid": N} as soon as it has made the namespaces.
+static int read_inner_pid(int info_fd) {
+  Buf info = BUF_INIT;
+  int pidfd = -1;
+  if (fs_read_fd(info_fd, 4096, &info, NULL)) {
+    Span text = buf_span(&info);
+    size_t at = span_find(text, SPAN("\"child-pid\":"));
+    if (at != SIZE_MAX)
+      pidfd = (int)syscall(SYS_pidfd_open, atoi(buf_cstr(&info) + at + sizeof "\"child-pid\":" - 1), 0);
+  }
+  buf_done(&info);
+  return pidfd;
 }
 
 static bool spawn(const SandboxRun *run, const Fds *fds, int args_fd, Process *ret, Err *err) {
@@ -176,14 +204,19 @@ static bool spawn(const SandboxRun *run, const Fds *fds, int args_fd, Process *r
   return ok;
 }
 
-bool sandbox_bwrap_start(const SandboxRun *run, Process *ret, Err *err) {
+bool sandbox_bwrap_start(const SandboxRun *run, Process *ret, int *ret_inner_pidfd, Err *err) {
   Fds fds = {.count = 0};
   Buf args = BUF_INIT;
-  int args_fd = -1;
-  bool ok = put_all(run, &fds, &args, err) &&
-            add_memory_file(&fds, buf_span(&args), &args_fd, err) &&
+  int args_fd = -1, info[2];
+  if (pipe2(info, O_CLOEXEC) != 0) return err_set_errno(err, errno, "creating a pipe");
+  CLEANUP(fs_close_fd) int info_fd = info[0];
+  fds.fds[fds.count++] = info[1];
+  put_number(&args, "--info-fd", (unsigned)info[1], false);
+  *ret_inner_pidfd = -1;
+  bool ok = put_all(run, &fds, &args, err) && add_memory_file(&fds, buf_span(&args), &args_fd, err) &&
             spawn(run, &fds, args_fd, ret, err);
   for (size_t i = 0; i < fds.count; i++) fs_close_fd(&fds.fds[i]);
   buf_done(&args);
+  if (ok) *ret_inner_pidfd = read_inner_pid(info_fd);
   return ok || err_wrap(err, "starting bubblewrap");
 }

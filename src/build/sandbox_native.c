@@ -43,7 +43,8 @@ enum { CHILD_STACK_BYTES = 128 << 10 };
 
 // --- the prepared operations
 
-typedef enum OpKind { OP_MOUNT, OP_DIR, OP_FILE, OP_SYMLINK, OP_BIND, OP_READ_ONLY } OpKind;
+// COVER: makes a file or tree of a mount read-only, if it exists.
+typedef enum OpKind { OP_MOUNT, OP_DIR, OP_FILE, OP_SYMLINK, OP_BIND, OP_COVER, OP_READ_ONLY } OpKind;
 
 typedef struct Op {
   OpKind kind;
@@ -69,14 +70,12 @@ static Op *add_op(Prepared *prepared, OpKind kind, const char *inside) {
   MEM_RESERVE(prepared->ops, prepared->op_cap, prepared->op_count + 1);
   Op *op = &prepared->ops[prepared->op_count++];
   const char *root = prepared->run->root_dir;
-  const char *path =
-      strcmp(inside, "/") == 0 ? root : arena_printf(prepared->arena, "%s%s", root, inside);
+  const char *path = strcmp(inside, "/") == 0 ? root : arena_printf(prepared->arena, "%s%s", root, inside);
   *op = (Op){.kind = kind, .path = path, .step = prepared->step};
   return op;
 }
 
-static void add_mount(Prepared *prepared, const char *inside, const char *type, unsigned long flags,
-                      const char *data) {
+static void add_mount(Prepared *prepared, const char *inside, const char *type, unsigned long flags, const char *data) {
   Op *op = add_op(prepared, OP_MOUNT, inside);
   op->source = type;
   op->flags = flags;
@@ -91,8 +90,8 @@ static void add_symlink(Prepared *prepared, const char *inside, const char *targ
   add_op(prepared, OP_SYMLINK, inside)->source = target;
 }
 
-static void add_bind(Prepared *prepared, const char *inside, const char *source, bool is_dir,
-                     bool read_only, bool device) {
+static void add_bind(Prepared *prepared, const char *inside, const char *source, bool is_dir, bool read_only,
+                     bool device) {
   Op *op = add_op(prepared, OP_BIND, inside);
   op->source = source;
   op->is_dir = is_dir;
@@ -101,8 +100,7 @@ static void add_bind(Prepared *prepared, const char *inside, const char *source,
 }
 
 static void add_dev(Prepared *prepared) {
-  static const char *const nodes[] = {"/dev/full", "/dev/null",    "/dev/random",
-                                      "/dev/tty",  "/dev/urandom", "/dev/zero"};
+  static const char *const nodes[] = {"/dev/full", "/dev/null", "/dev/random", "/dev/tty", "/dev/urandom", "/dev/zero"};
   static const char *const links[][2] = {{"/dev/fd", "/proc/self/fd"},
                                          {"/dev/stdin", "/proc/self/fd/0"},
                                          {"/dev/stdout", "/proc/self/fd/1"},
@@ -110,22 +108,31 @@ static void add_dev(Prepared *prepared) {
                                          {"/dev/ptmx", "/dev/pts/ptmx"}};
   add_dir(prepared, "/dev", 0755);
   add_mount(prepared, "/dev", "tmpfs", MS_NOSUID | MS_STRICTATIME, "mode=0755");
-  for (size_t i = 0; i < ARRAY_LEN(nodes); i++)
-    add_bind(prepared, nodes[i], nodes[i], false, false, true);
+  for (size_t i = 0; i < ARRAY_LEN(nodes); i++) add_bind(prepared, nodes[i], nodes[i], false, false, true);
   for (size_t i = 0; i < ARRAY_LEN(links); i++) add_symlink(prepared, links[i][0], links[i][1]);
   add_dir(prepared, "/dev/shm", 0755);
   add_dir(prepared, "/dev/pts", 0755);
-  add_mount(prepared, "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC,
-            "newinstance,ptmxmode=0666,mode=0620");
+  add_mount(prepared, "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620");
 }
 
 static void add_tmpfs(Prepared *prepared, const SandboxStep *step) {
-  const char *data = step->size_bytes
-                         ? arena_printf(prepared->arena, "mode=%04o,size=%llu", step->mode,
-                                        (unsigned long long)step->size_bytes)
-                         : arena_printf(prepared->arena, "mode=%04o", step->mode);
+  const char *data = step->size_bytes ? arena_printf(prepared->arena, "mode=%04o,size=%llu", step->mode,
+                                                     (unsigned long long)step->size_bytes)
+                                      : arena_printf(prepared->arena, "mode=%04o", step->mode);
   if (strcmp(step->path, "/") != 0) add_dir(prepared, step->path, 0755);
   add_mount(prepared, step->path, "tmpfs", MS_NOSUID | MS_NODEV, data);
+}
+
+// A builder that firn runs as root has root's user outside, and may so write kernel settings by file permission alone. Its own
+// processes' files it needs.
+static void add_proc(Prepared *prepared, const char *path) {
+  static const char *const covered[] = {"sys", "sysrq-trigger", "irq", "bus"};
+  add_dir(prepared, path, 0755);
+  add_mount(prepared, path, "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+  for (size_t i = 0; i < ARRAY_LEN(covered); i++) {
+    const char *inside = arena_printf(prepared->arena, "%s/%s", path, covered[i]);
+    add_op(prepared, OP_COVER, inside);
+  }
 }
 
 static void prepare_step(Prepared *prepared, const SandboxStep *step) {
@@ -139,23 +146,12 @@ static void prepare_step(Prepared *prepared, const SandboxStep *step) {
     op->mode = step->mode;
     break;
   }
-  case SANDBOX_STEP_SYMLINK:
-    add_symlink(prepared, step->path, arena_dup(prepared->arena, step->content).data);
-    break;
-  case SANDBOX_STEP_BIND_READ_ONLY:
-    add_bind(prepared, step->path, step->source, step->is_dir, true, false);
-    break;
-  case SANDBOX_STEP_BIND:
-    add_bind(prepared, step->path, step->source, step->is_dir, false, false);
-    break;
-  case SANDBOX_STEP_BIND_DEVICE:
-    add_bind(prepared, step->path, step->source, false, false, true);
-    break;
+  case SANDBOX_STEP_SYMLINK: add_symlink(prepared, step->path, arena_dup(prepared->arena, step->content).data); break;
+  case SANDBOX_STEP_BIND_READ_ONLY: add_bind(prepared, step->path, step->source, step->is_dir, true, false); break;
+  case SANDBOX_STEP_BIND: add_bind(prepared, step->path, step->source, step->is_dir, false, false); break;
+  case SANDBOX_STEP_BIND_DEVICE: add_bind(prepared, step->path, step->source, false, false, true); break;
   case SANDBOX_STEP_DEV: add_dev(prepared); break;
-  case SANDBOX_STEP_PROC:
-    add_dir(prepared, step->path, 0755);
-    add_mount(prepared, step->path, "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
-    break;
+  case SANDBOX_STEP_PROC: add_proc(prepared, step->path); break;
   case SANDBOX_STEP_READ_ONLY: add_op(prepared, OP_READ_ONLY, step->path); break;
   }
 }
@@ -219,10 +215,8 @@ static void tie_to_parent(const Child *child) {
 
 static void set_identity(const Child *child) {
   // Without setgroups (kernels before 3.19) there is nothing to deny.
-  if (!write_text("/proc/self/setgroups", "deny") && errno != ENOENT)
-    child_fail(child, PHASE_IDENTITY, 0);
-  if (!write_text("/proc/self/uid_map", child->uid_map) ||
-      !write_text("/proc/self/gid_map", child->gid_map))
+  if (!write_text("/proc/self/setgroups", "deny") && errno != ENOENT) child_fail(child, PHASE_IDENTITY, 0);
+  if (!write_text("/proc/self/uid_map", child->uid_map) || !write_text("/proc/self/gid_map", child->gid_map))
     child_fail(child, PHASE_IDENTITY, 0);
 }
 
@@ -239,27 +233,22 @@ static bool make_file(const char *path, unsigned mode, const char *data, size_t 
 static bool restrict_mount(const char *path, bool recursive, bool read_only, bool no_device) {
   struct {
     uint64_t attr_set, attr_clr, propagation, userns_fd;
-  } attr = {.attr_set = (read_only ? 1u : 0u) /* RDONLY */ | 2u /* NOSUID */ |
-                        (no_device ? 4u : 0u) /* NODEV */};
+  } attr = {.attr_set = (read_only ? 1u : 0u) /* RDONLY */ | 2u /* NOSUID */ | (no_device ? 4u : 0u) /* NODEV */};
   enum { MOUNT_SETATTR = 442, RECURSIVE = 0x8000 };
-  if (syscall(MOUNT_SETATTR, AT_FDCWD, path, recursive ? RECURSIVE : 0, &attr, sizeof attr) == 0)
-    return true;
+  if (syscall(MOUNT_SETATTR, AT_FDCWD, path, recursive ? RECURSIVE : 0, &attr, sizeof attr) == 0) return true;
   if (errno != ENOSYS) return false;
   struct statfs st;
   if (statfs(path, &st) != 0) return false;
   // ST_NOEXEC and the access time flags have the values of their MS_ counterparts; they must be
   // kept.
-  unsigned long keep =
-      (unsigned long)st.f_flags & (MS_NODEV | MS_NOEXEC | MS_NOATIME | MS_NODIRATIME);
+  unsigned long keep = (unsigned long)st.f_flags & (MS_NODEV | MS_NOEXEC | MS_NOATIME | MS_NODIRATIME);
   keep |= MS_NOSUID | (read_only ? MS_RDONLY : 0) | (no_device ? MS_NODEV : 0);
   if ((unsigned long)st.f_flags & 4096 /* ST_RELATIME */) keep |= MS_RELATIME;
   return mount(NULL, path, NULL, MS_REMOUNT | MS_BIND | keep, NULL) == 0;
 }
 
 static bool run_bind(const Op *op) {
-  if (op->is_dir ? mkdir(op->path, 0755) != 0 && errno != EEXIST
-                 : !make_file(op->path, 0444, NULL, 0))
-    return false;
+  if (op->is_dir ? mkdir(op->path, 0755) != 0 && errno != EEXIST : !make_file(op->path, 0444, NULL, 0)) return false;
   if (mount(op->source, op->path, NULL, MS_BIND | MS_REC, NULL) != 0) return false;
   return restrict_mount(op->path, true, op->read_only, !op->device);
 }
@@ -271,6 +260,9 @@ static bool run_op(const Op *op) {
   case OP_FILE: return make_file(op->path, op->mode, op->data, op->data_len);
   case OP_SYMLINK: return symlink(op->source, op->path) == 0;
   case OP_BIND: return run_bind(op);
+  case OP_COVER:
+    if (mount(op->path, op->path, NULL, MS_BIND | MS_REC, NULL) != 0) return errno == ENOENT;
+    return restrict_mount(op->path, true, true, true);
   case OP_READ_ONLY: return restrict_mount(op->path, false, true, true);
   }
   return false;
@@ -284,8 +276,8 @@ static void set_loopback_up(const Child *child) {
 }
 
 static void enter_root(const Child *child) {
-  if (chdir(child->run->root_dir) != 0 || syscall(SYS_pivot_root, ".", ".") != 0 ||
-      umount2(".", MNT_DETACH) != 0 || chdir("/") != 0)
+  if (chdir(child->run->root_dir) != 0 || syscall(SYS_pivot_root, ".", ".") != 0 || umount2(".", MNT_DETACH) != 0 ||
+      chdir("/") != 0)
     child_fail(child, PHASE_ROOT, 0);
   if (chdir(child->run->plan->work_dir) != 0) child_fail(child, PHASE_WORK_DIR, 0);
 }
@@ -293,15 +285,13 @@ static void enter_root(const Child *child) {
 static void set_stdio(Child *child) {
   // The report pipe first, out of the way of 0, 1 and 2.
   child->report_fd = fcntl(child->report_fd, F_DUPFD_CLOEXEC, 3);
-  int null_fd = fcntl(child->null_fd, F_DUPFD_CLOEXEC, 3),
-      output_fd = fcntl(child->run->output_fd, F_DUPFD_CLOEXEC, 3);
-  if (child->report_fd < 0 || null_fd < 0 || output_fd < 0 || dup2(null_fd, 0) < 0 ||
-      dup2(output_fd, 1) < 0 || dup2(output_fd, 2) < 0)
+  int null_fd = fcntl(child->null_fd, F_DUPFD_CLOEXEC, 3), output_fd = fcntl(child->run->output_fd, F_DUPFD_CLOEXEC, 3);
+  if (child->report_fd < 0 || null_fd < 0 || output_fd < 0 || dup2(null_fd, 0) < 0 || dup2(output_fd, 1) < 0 ||
+      dup2(output_fd, 2) < 0)
     child_fail(child, PHASE_STDIO, 0);
   if (syscall(SYS_close_range, 3u, ~0u, 4u /* CLOSE_RANGE_CLOEXEC, Linux 5.11 */) == 0) return;
   struct rlimit limit;
-  int end = getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < 1 << 20 ? (int)limit.rlim_cur
-                                                                              : 1 << 20;
+  int end = getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < 1 << 20 ? (int)limit.rlim_cur : 1 << 20;
   for (int fd = 3; fd < end; fd++) fcntl(fd, F_SETFD, FD_CLOEXEC);
 }
 
@@ -332,8 +322,7 @@ static void set_filter(const Child *child) {
   Span program = child->run->seccomp;
   struct sock_fprog filter = {.len = (unsigned short)(program.len / sizeof(struct sock_filter)),
                               .filter = (struct sock_filter *)(uintptr_t)program.data};
-  if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &filter) != 0)
-    child_fail(child, PHASE_SECCOMP, 0);
+  if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &filter) != 0) child_fail(child, PHASE_SECCOMP, 0);
 }
 
 static int child_main(void *arg) {
@@ -352,7 +341,7 @@ static int child_main(void *arg) {
   set_stdio(child);
   set_limits(child);
   set_filter(child);
-  execve(plan->argv[0], (char *const *)plan->argv, (char *const *)plan->env);
+  execve(plan->program, (char *const *)plan->argv, (char *const *)plan->env);
   child_fail(child, PHASE_EXEC, 0);
 }
 
@@ -375,7 +364,7 @@ static SandboxStart set_failure(const Child *child, const Failure *failure, Err 
   };
   const SandboxPlan *plan = child->run->plan;
   if (failure->phase == PHASE_EXEC) {
-    err_set_errno(err, failure->sys_errno, "executing '%s'", plan->argv[0]);
+    err_set_errno(err, failure->sys_errno, "executing '%s'", plan->program);
     return SANDBOX_EXEC_FAILED;
   }
   bool denied = failure->sys_errno == EPERM || failure->sys_errno == EACCES;
@@ -394,9 +383,8 @@ static SandboxStart set_failure(const Child *child, const Failure *failure, Err 
 }
 
 static pid_t clone_child(Child *child, int *ret_pidfd) {
-  int flags = CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD | CLONE_NEWUSER | CLONE_NEWNS |
-              CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP |
-              (child->run->plan->share_network ? 0 : CLONE_NEWNET);
+  int flags = CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD | CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID |
+              CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP | (child->run->plan->share_network ? 0 : CLONE_NEWNET);
   char *stack = mem_alloc(CHILD_STACK_BYTES);
   sigset_t all, former;
   sigfillset(&all);
@@ -431,10 +419,8 @@ static SandboxStart start_child(Child *child, Process *ret, Err *err) {
   Failure failure;
   size_t got = 0;
   SandboxStart start = SANDBOX_STARTED;
-  if (!fs_read_full(read_fd, &failure, sizeof failure, &got, err))
-    start = SANDBOX_FAILED;
-  else if (got == sizeof failure)
-    start = set_failure(child, &failure, err);
+  if (!fs_read_full(read_fd, &failure, sizeof failure, &got, err)) start = SANDBOX_FAILED;
+  else if (got == sizeof failure) start = set_failure(child, &failure, err);
   if (start == SANDBOX_STARTED) {
     *ret = process;
     return start;

@@ -31,15 +31,12 @@ static int forbid_mode_bits(scmp_filter_ctx ctx) {
   static const struct {
     int syscall;
     unsigned mode_arg;
-  } calls[] = {
-      {SCMP_SYS(chmod), 1}, {SCMP_SYS(fchmod), 1}, {SCMP_SYS(fchmodat), 2}, {SYSCALL_FCHMODAT2, 2}};
+  } calls[] = {{SCMP_SYS(chmod), 1}, {SCMP_SYS(fchmod), 1}, {SCMP_SYS(fchmodat), 2}, {SYSCALL_FCHMODAT2, 2}};
   static const scmp_datum_t bits[] = {S_ISUID, S_ISGID};
   for (size_t i = 0; i < ARRAY_LEN(calls); i++) {
     for (size_t j = 0; j < ARRAY_LEN(bits); j++) {
-      struct scmp_arg_cmp has_bit =
-          SCMP_CMP(calls[i].mode_arg, SCMP_CMP_MASKED_EQ, bits[j], bits[j]);
-      int status =
-          seccomp_rule_add_array(ctx, SCMP_ACT_ERRNO(EPERM), calls[i].syscall, 1, &has_bit);
+      struct scmp_arg_cmp has_bit = SCMP_CMP(calls[i].mode_arg, SCMP_CMP_MASKED_EQ, bits[j], bits[j]);
+      int status = seccomp_rule_add_array(ctx, SCMP_ACT_ERRNO(EPERM), calls[i].syscall, 1, &has_bit);
       if (status != 0) return status;
     }
   }
@@ -74,6 +71,5 @@ bool sandbox_seccomp_program(Buf *ret, Err *err) {
   if (status == 0) status = export_program(ctx, ret, err);
   seccomp_release(ctx);
   if (status == 0) return true;
-  return (err && err_is_set(err)) ? false
-                                  : err_set_errno(err, -status, "creating the system call filter");
+  return (err && err_is_set(err)) ? false : err_set_errno(err, -status, "creating the system call filter");
 }

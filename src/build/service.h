@@ -6,7 +6,7 @@
 // `done` callback, also after service_cancel; after it, the caller takes the outputs and gives the
 // handle back with service_release, which removes what is left of the build.
 //
-// Tests: test/build/service_contract.h, run on every backend.
+// Tests: test/build/local_builder_test.c, test/build/sandbox_exec_test.c.
 #pragma once
 
 #include "base/loop.h"
@@ -92,9 +92,8 @@ struct BuildHandle {
 
 // Request and options must live until the release. Fails (without a `done`) only when nothing was
 // started.
-MUST_CHECK bool service_start(BuildService *service, const BuildRequest *request,
-                              const BuildOptions *options, const BuildCallbacks *callbacks,
-                              BuildHandle **ret, Err *err);
+MUST_CHECK bool service_start(BuildService *service, const BuildRequest *request, const BuildOptions *options,
+                              const BuildCallbacks *callbacks, BuildHandle **ret, Err *err);
 // Kills the build at once; `done` follows with BUILD_CANCELLED (unless it had ended). May be called
 // twice.
 void service_cancel(BuildHandle *handle);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "eval/ast_print.h"
 #include "eval/code.h"
 
 #define COMPILE_NO_GLOBAL UINT32_MAX
@@ -295,9 +296,10 @@ static void compile_named_call(Compiler *c, AstName name, const Expr *const *arg
 
 // ---- blocks of delayed code ----
 
-static uint32_t compile_thunk_block(Compiler *c, const Expr *e, AstName name) {
+// `pos`: of the definition that the code is the value of, else of the expression.
+static uint32_t compile_thunk_block(Compiler *c, const Expr *e, AstName name, uint32_t pos) {
   Block block, *outer = c->block;
-  compile_begin_block(c, &block, CODE_THUNK, name, e->pos);
+  compile_begin_block(c, &block, CODE_THUNK, name, pos);
   compile_strict(c, e);
   compile_op(c, OP_RET, 0, -1);
   return compile_end_block(c, outer, NULL);
@@ -333,7 +335,7 @@ static bool compile_lazy_arithmetic(Compiler *c, const Expr *e) {
   const Binding *b = c->bindings[((const ExprVar *)pair->first)->name];
   int64_t k = ((const ExprInt *)pair->second)->value;
   if (!b || k > INT32_MAX || k < 0) return false;
-  uint32_t thunk = compile_thunk_block(c, e, AST_NO_NAME);
+  uint32_t thunk = compile_thunk_block(c, e, AST_NO_NAME, e->pos);
   compile_op(c, OP_LAZY_ADDK, b->slot, 1);
   compile_emit(c, c->level - b->level);
   compile_emit(c, (uint32_t)(e->kind == EXPR_SUB ? -(int32_t)k : (int32_t)k));
@@ -408,7 +410,7 @@ static void compile_lazy(Compiler *c, const Expr *e) {
   case EXPR_DIV:
   case EXPR_CUR_POS: break;
   }
-  compile_op(c, OP_THUNK, compile_thunk_block(c, e, AST_NO_NAME), 1);
+  compile_op(c, OP_THUNK, compile_thunk_block(c, e, AST_NO_NAME, e->pos), 1);
 }
 
 // ---- slots of sets and envs ----
@@ -433,7 +435,7 @@ static uint32_t compile_var_slot(Compiler *c, const ExprVar *var) {
   return global == COMPILE_NO_GLOBAL ? 0 : compile_slot_word(c, SLOT_GLOBAL, global);
 }
 
-static uint32_t compile_named_slot(Compiler *c, const Expr *e, AstName name) {
+static uint32_t compile_named_slot(Compiler *c, const Expr *e, AstName name, uint32_t pos) {
   switch ((int)e->kind) {
   case EXPR_INT: {
     int64_t i = ((const ExprInt *)e)->value;
@@ -461,11 +463,11 @@ static uint32_t compile_named_slot(Compiler *c, const Expr *e, AstName name) {
   }
   default: break;
   }
-  return compile_slot_word(c, SLOT_THUNK, compile_thunk_block(c, e, name));
+  return compile_slot_word(c, SLOT_THUNK, compile_thunk_block(c, e, name, pos));
 }
 
 static uint32_t compile_slot(Compiler *c, const Expr *e) {
-  return compile_named_slot(c, e, AST_NO_NAME);
+  return compile_named_slot(c, e, AST_NO_NAME, e->pos);
 }
 
 // inherit (e) name: selects from the hidden slot that holds e.
@@ -481,7 +483,7 @@ static uint32_t compile_inherit_from_slot(Compiler *c, const AstAttr *attr, uint
 
 static uint32_t compile_attr_slot(Compiler *c, const AstAttr *attr, uint32_t from_base) {
   if (attr->kind == AST_ATTR_INHERIT_FROM) return compile_inherit_from_slot(c, attr, from_base + attr->from);
-  return compile_named_slot(c, attr->value, attr->name);
+  return compile_named_slot(c, attr->value, attr->name, attr->pos);
 }
 
 // Slot words of definitions whose names are bound in the current env from `base` on; hidden slots for inherit_from follow. An inherited
@@ -654,7 +656,7 @@ static uint32_t compile_formals(Compiler *c, const ExprLambda *l, uint32_t arg_s
   for (uint32_t i = 0; i < n; i++) compile_bind(c, l->formals[i].name, base + i);
   uint32_t *words = mem_alloc_array((size_t)n + 1, sizeof *words);
   for (uint32_t i = 0; i < n; i++)
-    words[i] = l->formals[i].fallback ? compile_named_slot(c, l->formals[i].fallback, l->formals[i].name) : 0;
+    words[i] = l->formals[i].fallback ? compile_named_slot(c, l->formals[i].fallback, l->formals[i].name, l->formals[i].pos) : 0;
   uint32_t at = compile_here(c);
   compile_put_word(c, n);
   compile_put_word(c, l->ellipsis ? FORMALS_ELLIPSIS : 0);
@@ -917,9 +919,20 @@ static void compile_with(Compiler *c, const ExprPair *e) {
   compile_op(c, OP_LEAVE, 0, 0);
 }
 
+// The condition as the error message shows it.
+static uint32_t compile_assert_text(Compiler *c, const Expr *cond) {
+  Ast part = *c->ast;
+  part.root = (Expr *)(uintptr_t)cond;
+  Buf text = BUF_INIT;
+  ast_print(&part, SPAN("/"), SPAN("/"), &text);
+  uint32_t at = compile_string_object(c, buf_span(&text));
+  buf_done(&text);
+  return at;
+}
+
 static void compile_assert(Compiler *c, const ExprPair *e) {
   compile_strict(c, e->first);
-  compile_op_at(c, OP_ASSERT, 0, -1, e->head.pos);
+  compile_op_at(c, OP_ASSERT, compile_assert_text(c, e->first), -1, e->head.pos);
   compile_strict(c, e->second);
 }
 
@@ -976,7 +989,13 @@ static void compile_expr(Compiler *c, const Expr *e) {
   case EXPR_IMPL: compile_logic(c, (const ExprPair *)e, OP_IMPL); return;
   case EXPR_UPDATE: compile_binary(c, (const ExprPair *)e, OP_UPDATE); return;
   case EXPR_CONCAT_LISTS: compile_binary(c, (const ExprPair *)e, OP_CONCAT); return;
-  case EXPR_ADD: compile_binary(c, (const ExprPair *)e, OP_ADD); return;
+  case EXPR_ADD: {
+    const ExprPair *pair = (const ExprPair *)e;
+    compile_strict(c, pair->first);
+    compile_part(c, pair->second);
+    compile_op_at(c, OP_ADD, 0, -1, pair->second_pos);
+    return;
+  }
   case EXPR_SUB: compile_arithmetic(c, (const ExprPair *)e, OP_SUB, c->sub); return;
   case EXPR_MUL: compile_arithmetic(c, (const ExprPair *)e, OP_MUL, c->mul); return;
   case EXPR_DIV: compile_arithmetic(c, (const ExprPair *)e, OP_DIV, c->div); return;

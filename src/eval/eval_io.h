@@ -64,6 +64,9 @@ typedef struct EvalIoOps {
   bool (*get_env)(EvalIo *io, Span name, Buf *ret);
   // Restricted and pure evaluation: false with Nix's message when `path` may not be read.
   bool (*check_path)(EvalIo *io, Span path, Err *err);
+  // The references of the store object that `path` is in or is: appends each store path and a NUL. Nothing for other paths and unknown
+  // objects. May be NULL. A file that is read gets those of them as context that occur in it.
+  EvalIoStatus (*list_references)(EvalIo *io, Span path, Buf *ret, EvalIoWait *ret_wait, Err *err);
   // Search path entries that are no paths ("https://host/x.tar.gz", "channel:x", "flake:x"): fetches what `entry` means and appends the
   // path where it is. EVAL_IO_OK with nothing appended: not available, the entry is ignored (the implementation has warned). May be NULL.
   EvalIoStatus (*resolve_search_entry)(EvalIo *io, Span entry, Buf *ret_path, EvalIoWait *ret_wait, Err *err);

@@ -485,6 +485,7 @@ static Step native_plus_step(Native *n) {
 }
 
 static void native_plus_trace(Native *n) {
+  if (native_is_number(n->slot[PLUS_A])) return;
   eval_error_trace(n->vm, vm_call_pos(n->vm), "while evaluating a path segment");
 }
 

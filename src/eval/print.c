@@ -399,6 +399,8 @@ static void put_attrs(Printer *p, Value v) {
   const PrintOptions *o = p->options;
   if (o->track_repeated && !value_map_add(&p->seen, v, 0)) {
     put_coloured(p, COLOUR_MAGENTA, SPAN("«repeated»"));
+  } else if (value_map_find(&p->failed, v) != SIZE_MAX) {
+    put_thunk(p, v); // it could not be told whether it is a derivation
   } else if (o->derivation_paths && printer_is_derivation(p, v)) {
     put_derivation(p, v);
   } else if (p->depth >= o->max_depth) {

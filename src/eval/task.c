@@ -43,8 +43,6 @@ void task_free(Vm *vm, Task *t) {
   if (t->next) t->next->prev = t->prev;
   else q->last = t->prev;
   q->count--;
-  for (Task *o = q->first; o; o = o->next)
-    if (o->state == TASK_WAIT_TASK && o->wait_task == t) o->state = TASK_READY;
   mem_free(t->parts);
   mem_free(t->stack);
   if (t->error) eval_error_free(t->error);
@@ -86,6 +84,11 @@ void task_start_code(Vm *vm, Task *t, const uint32_t *code, const uint32_t *ip, 
   t->resume = TASK_RESUME_CODE;
 }
 
+static void task_wake_task(Vm *vm, const Task *done) {
+  for (Task *t = vm->state->tasks.first; t; t = t->next)
+    if (t->state == TASK_WAIT_TASK && t->wait_task == done) t->state = TASK_READY;
+}
+
 void task_unwind(Vm *vm, Task *t) {
   if (t->state == TASK_DONE || !t->sp) return;
   for (Value *fp = t->stack + t->fp;;) {
@@ -102,6 +105,8 @@ void task_unwind(Vm *vm, Task *t) {
   }
   t->sp = t->fp = 0;
   t->state = TASK_DONE;
+  t->cancelled = true;
+  task_wake_task(vm, t);
 }
 
 void task_wake_thunk(Vm *vm, const Thunk *thunk) {
@@ -158,6 +163,14 @@ TaskWait task_wait_thunk(Vm *vm, Task *task, Value thunk, uint32_t owner_number)
   task->state = TASK_WAIT_THUNK;
   task->wait_thunk = thunk;
   return TASK_MUST_WAIT;
+}
+
+bool task_wait_part(Vm *vm, Task *task, Task *part) {
+  if (part->state == TASK_DONE || !part->begun || task_waits_for(vm, part, task)) return false;
+  if (!task->speculative) task_need(vm, part);
+  task->state = TASK_WAIT_TASK;
+  task->wait_task = part;
+  return true;
 }
 
 void task_scan(Vm *vm, Heap *heap, bool major) {
@@ -371,12 +384,6 @@ static void task_fail_all(Vm *vm, Err *err) {
   }
 }
 
-static void task_after_run(Vm *vm, Task *t) {
-  if (t->state != TASK_DONE) return;
-  for (Task *o = vm->state->tasks.first; o; o = o->next)
-    if (o->state == TASK_WAIT_TASK && o->wait_task == t) o->state = TASK_READY;
-}
-
 // Whether somebody waits to pick up the task's result at a SPARK instruction.
 static bool task_is_part(Vm *vm, const Task *t) {
   for (Task *o = vm->state->tasks.first; o; o = o->next)
@@ -399,7 +406,7 @@ void task_run_all(Vm *vm, Task **jobs, size_t count, void (*finished)(void *ctx,
     Task *next = task_next_ready(vm);
     if (next) {
       vm_run_task(vm, next);
-      task_after_run(vm, next);
+      if (next->state == TASK_DONE) task_wake_task(vm, next);
       if (next->state == TASK_DONE && !next->job && !task_is_part(vm, next)) task_free(vm, next);
     } else if (!task_take_sparks(vm)) {
       if (!waiting) err_set(&err, ERR_OTHER, "evaluation is stuck: every task waits for another");

@@ -35,7 +35,8 @@ struct Task {
   TaskState state;
   bool job;         // an embedder asked for it and frees it
   bool speculative;
-  bool begun; // has run
+  bool begun;     // has run
+  bool cancelled; // done without a result
   Value *stack; // owned
   size_t stack_cap;
   size_t sp, fp;  // offsets, while not running
@@ -83,6 +84,9 @@ typedef enum TaskWait {
 } TaskWait;
 // The running task wants the blackhole `thunk`, which `owner` evaluates.
 TaskWait task_wait_thunk(Vm *vm, Task *task, Value thunk, uint32_t owner);
+// The running task wants the result of a part that another task does: true when it has to wait (task->state is set), false when the part
+// is done, or has not begun, or waits for us.
+bool task_wait_part(Vm *vm, Task *task, Task *part);
 // Whether `task` waits, directly or through others, for `other`.
 bool task_waits_for(Vm *vm, Task *task, const Task *other);
 void task_scan(Vm *vm, Heap *heap, bool major);

@@ -81,7 +81,7 @@ void unit_clear_caches(Unit *u) {
   for (uint32_t i = 0; i < header->formals_cache_count; i++) u->formals[i].shape = NULL;
 }
 
-static const CodePosition *unit_find_position(const Unit *u, const uint32_t *ip) {
+const CodePosition *unit_find_position(const Unit *u, const uint32_t *ip) {
   const CodeImage *header = unit_header(u);
   const CodePosition *table = (const CodePosition *)(u->image + header->position_off);
   uint32_t at = (uint32_t)(ip - u->image), lo = 0, hi = header->position_count;
@@ -100,9 +100,4 @@ PosId unit_pos(const Unit *u, uint32_t offset) {
 PosId unit_position(const Unit *u, const uint32_t *ip) {
   const CodePosition *found = unit_find_position(u, ip);
   return found ? unit_pos(u, found->pos) : 0;
-}
-
-const uint32_t *unit_instruction(const Unit *u, const uint32_t *ip) {
-  const CodePosition *found = unit_find_position(u, ip);
-  return found ? u->image + found->code : NULL;
 }

@@ -36,6 +36,6 @@ static inline Unit *unit_of(const uint32_t *image) { return (Unit *)(uintptr_t)(
 static inline const CodeImage *unit_header(const Unit *unit) { return (const CodeImage *)(const void *)unit->image; }
 // Position of the instruction before `ip` (an address in the image); 0 when none was recorded.
 PosId unit_position(const Unit *unit, const uint32_t *ip);
-// The address of that instruction, or NULL.
-const uint32_t *unit_instruction(const Unit *unit, const uint32_t *ip);
+// The entry of that instruction, or NULL.
+const CodePosition *unit_find_position(const Unit *unit, const uint32_t *ip);
 PosId unit_pos(const Unit *unit, uint32_t offset); // of a source offset

@@ -65,17 +65,30 @@ static void vm_trace_call(Vm *vm, const uint32_t *callee, PosId call_pos) {
   if (call_pos) eval_error_trace(vm, call_pos, "from call site");
 }
 
+// The attribute path that the select instruction at `instruction` is a step of.
+static void vm_trace_attr_path(Vm *vm, const Unit *unit, const uint32_t *instruction, Buf *ret) {
+  const CodeImage *header = unit_header(unit);
+  const CodePosition *table = (const CodePosition *)(unit->image + header->position_off);
+  const CodePosition *at = unit_find_position(unit, instruction + 1), *end = table + header->position_count;
+  while (at > table && at[-1].code + 2 == at->code && (unit->image[at[-1].code] & 0xff) == (*instruction & 0xff)) at--;
+  for (uint32_t step = at->code; at < end && at->code == step; at++, step += 2) {
+    if ((unit->image[step] & 0xff) != (*instruction & 0xff)) break;
+    if (ret->len) buf_put_char(ret, '.');
+    buf_put_span(ret, symbol_text(vm->symbols, unit->names[unit->image[step + 1]]));
+  }
+}
+
 static void vm_trace_select(Vm *vm, const uint32_t *caller, const uint32_t *caller_ip, const uint32_t *callee) {
-  Unit *unit = vm_code_unit(caller);
-  if (!unit) return;
-  const uint32_t *instruction = unit_instruction(unit, caller_ip);
-  if (!instruction) return;
-  Op op = (Op)(*instruction & 0xff);
-  if (op != OP_SELECT && op != OP_SELECT_OR) return;
-  Unit *definition = vm_code_unit(callee);
-  PosId pos = definition ? unit_pos(definition, code_head(callee)->pos) : 0;
-  eval_error_trace(vm, pos, "while evaluating the attribute '%.*s'",
-                   SPAN_ARG(symbol_text(vm->symbols, unit->names[instruction[1]])));
+  Unit *unit = vm_code_unit(caller), *definition = vm_code_unit(callee);
+  if (!unit || !definition) return;
+  const CodePosition *found = unit_find_position(unit, caller_ip);
+  if (!found) return;
+  const uint32_t *instruction = unit->image + found->code;
+  if ((*instruction & 0xff) != OP_SELECT && (*instruction & 0xff) != OP_SELECT_OR) return;
+  Buf path = BUF_INIT;
+  vm_trace_attr_path(vm, unit, instruction, &path);
+  eval_error_trace(vm, unit_pos(definition, code_head(callee)->pos), "while evaluating the attribute '%s'", buf_cstr(&path));
+  buf_done(&path);
 }
 
 PosId vm_call_pos(Vm *vm) {
@@ -696,16 +709,14 @@ op_SPARK:
     for (size_t i = 0; i < task->part_count; i++) {
       TaskPart *part = &task->parts[i];
       if (part->fp != at || part->ip != ip) continue;
-      if (part->task->state != TASK_DONE && part->task->begun && !task_waits_for(vm, part->task, task)) {
+      Task *helper = part->task;
+      if (task_wait_part(vm, task, helper)) {
         ip -= 2; // ask again when it is done
         SPILL();
         task->resume = TASK_RESUME_CODE;
-        task->state = TASK_WAIT_TASK;
-        task->wait_task = part->task;
         return;
       }
-      Task *helper = part->task;
-      bool done = helper->state == TASK_DONE && !helper->error;
+      bool done = helper->state == TASK_DONE && !helper->error && !helper->cancelled;
       acc = helper->result;
       *part = task->parts[--task->part_count];
       task_free(vm, helper);

@@ -4,6 +4,7 @@
 // call it (vm_eval_*, vm_force_root, ...), which are for embedders and must not be called by builtins.
 #pragma once
 
+#include "base/map.h"
 #include "eval/builtin.h"
 #include "eval/context.h"
 #include "eval/eval_error.h"
@@ -37,6 +38,7 @@ typedef struct VmSettings {
   const char *home_dir;              // for ~/x; NULL: error
   const VmSearchEntry *nix_path;     // builtins.nixPath, for <x>; borrowed
   size_t nix_path_count;
+  const char *work_dir;              // for relative entries of the search path; NULL: "/"
   int64_t current_time;              // builtins.currentTime; 0: the clock at its first use
   // Output of builtins.trace ("trace: x") and warn ("evaluation warning: x"), in program order. NULL: the logger, as a notice.
   void (*message)(void *ctx, VmMessage kind, Span text);
@@ -64,6 +66,7 @@ struct Vm {
   EvalError *error; // pending, owned; NULL: none
   struct VmState *state; // private to vm.c, task.c
   void *glue;            // for builtins of glue/: borrowed
+  Map search_entries;    // findFile: what has been looked up, entry -> owned canonical path, "" for an entry that is ignored
   volatile int interrupted; // set from a signal handler
 };
 
@@ -96,6 +99,14 @@ MUST_CHECK bool vm_expect_function(Vm *vm, Value v, const char *context); // als
 Value vm_wait(Vm *vm, EvalIoWait wait);
 // Formals of a closure: a set of booleans (functionArgs). VALUE_EMPTY_ATTRS for other functions.
 Value vm_function_args(Vm *vm, Value function);
+// How a closure takes its argument, for toXML. False for other functions.
+typedef struct VmPattern {
+  bool has_formals, ellipsis;
+  Sym arg; // `arg: ` or `arg@{ ... }`, else SYMBOL_NONE
+} VmPattern;
+bool vm_function_pattern(Vm *vm, Value function, VmPattern *ret);
+// Does it take a set by names ({ a, b }: ...)? Then *ret_ellipsis tells whether it accepts others (...).
+bool vm_function_formals(Vm *vm, Value function, bool *ret_ellipsis);
 // Name of a function for messages: "'foo'" or "anonymous lambda".
 void vm_function_name(Vm *vm, Value function, Buf *ret);
 PosId vm_function_pos(Vm *vm, Value function);

@@ -160,6 +160,8 @@ void vm_free(Vm *vm) {
   while (state->tasks.first) task_free(vm, state->tasks.first);
   for (MapEntry *e = map_first(&state->imports); e; e = map_next(&state->imports, e)) mem_free(e->value);
   map_done(&state->imports);
+  for (MapEntry *e = map_first(&vm->search_entries); e; e = map_next(&vm->search_entries, e)) mem_free(e->value);
+  map_done(&vm->search_entries);
   map_done(&state->global_index);
   for (Unit *u = state->units, *next; u; u = next) {
     next = u->next;

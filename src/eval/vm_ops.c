@@ -181,18 +181,32 @@ bool vm_ops_formals(Vm *vm, Unit *unit, const uint32_t *descriptor, const uint32
   return true;
 }
 
-Value vm_function_args(Vm *vm, Value f) {
+// The formals that bind the next argument of `f`, and the unit they are in; NULL when there are none.
+static const uint32_t *vm_ops_function_formals(Value f, const Unit **ret_unit) {
   uint32_t given = 0;
   if (value_is_obj(f, T_PAP)) {
     given = (uint32_t)head_payload(value_head(f));
     f = ((Pap *)value_ptr(f))->fn;
   }
-  if (!value_is_closure(f)) return VALUE_EMPTY_ATTRS;
+  if (!value_is_closure(f)) return NULL;
   const uint32_t *code = (const uint32_t *)(uintptr_t)head_payload(value_head(f));
   const LambdaHead *lambda = code_lambda(code);
-  if (!lambda->formals || given + 1 != lambda->arity) return VALUE_EMPTY_ATTRS;
-  const Unit *unit = unit_of(code_image(code));
-  const uint32_t *descriptor = unit->image + lambda->formals;
+  if (!lambda->formals || given + 1 != lambda->arity) return NULL;
+  *ret_unit = unit_of(code_image(code));
+  return (*ret_unit)->image + lambda->formals;
+}
+
+bool vm_function_formals(Vm *vm, Value f, bool *ret_ellipsis) {
+  const Unit *unit;
+  const uint32_t *descriptor = vm_ops_function_formals(f, &unit);
+  if (descriptor) *ret_ellipsis = (descriptor[1] & FORMALS_ELLIPSIS) != 0;
+  return descriptor != NULL;
+}
+
+Value vm_function_args(Vm *vm, Value f) {
+  const Unit *unit;
+  const uint32_t *descriptor = vm_ops_function_formals(f, &unit);
+  if (!descriptor) return VALUE_EMPTY_ATTRS;
   AttrsBuilder builder = ATTRS_BUILDER_INIT;
   for (uint32_t i = 0; i < descriptor[0]; i++) {
     const uint32_t *formal = descriptor + FORMALS_HEADER + FORMAL_WORDS * i;
@@ -201,6 +215,26 @@ Value vm_function_args(Vm *vm, Value f) {
   Value set = attrs_builder_finish(vm, &builder, true);
   attrs_builder_done(&builder);
   return set;
+}
+
+bool vm_function_pattern(Vm *vm, Value f, VmPattern *ret) {
+  uint32_t given = 0;
+  if (value_is_obj(f, T_PAP)) {
+    given = (uint32_t)head_payload(value_head(f));
+    f = ((Pap *)value_ptr(f))->fn;
+  }
+  *ret = (VmPattern){false, false, SYMBOL_NONE};
+  if (!value_is_closure(f)) return false;
+  const uint32_t *code = (const uint32_t *)(uintptr_t)head_payload(value_head(f));
+  const LambdaHead *lambda = code_lambda(code);
+  if (given + 1 != lambda->arity) return true;
+  const Unit *unit = unit_of(code_image(code));
+  if (lambda->arg_name) ret->arg = unit->names[lambda->arg_name - 1];
+  if (lambda->formals) {
+    ret->has_formals = true;
+    ret->ellipsis = unit->image[lambda->formals + 1] & FORMALS_ELLIPSIS;
+  }
+  return true;
 }
 
 static const uint32_t *vm_ops_function_code(Value f) {

@@ -16,6 +16,8 @@ typedef struct DerivationFormatOptions {
   size_t input_count;
 } DerivationFormatOptions;
 
+// Paths, output names and the platform are written as they are, as Nix does: with '"' or '\\' in a platform the text is not a
+// derivation, and derivation_parse refuses it.
 // Appends. `options` NULL: the plain text of the .drv file. Allocates nothing but the buffer's growth.
 void derivation_format(const Derivation *drv, const DerivationFormatOptions *options, Buf *ret);
 

@@ -99,6 +99,15 @@ static bool parse_string(Parser *p, Span *ret) {
   return true;
 }
 
+// A string that writers do not escape (paths, names, hashes, the platform): had it escapes, it would not be written back the same.
+static bool parse_plain(Parser *p, Span *ret) {
+  size_t start = p->pos;
+  if (!parse_string(p, ret)) return false;
+  if (LIKELY(p->pos - start == ret->len + 2)) return true;
+  p->pos = start;
+  return fail(p, "a path, name, hash or platform with escapes");
+}
+
 static bool check_absolute(Parser *p, Span path) {
   if (path.len && path.data[0] == '/') return true;
   return err_set(p->err, ERR_SYNTAX, "bad path '%.*s' in derivation before byte %zu", SPAN_ARG(path), p->pos);
@@ -141,7 +150,7 @@ static Span *keep_spans(Parser *p, const SpanList *list) {
   return kept;
 }
 
-static bool parse_strings(Parser *p, Span **ret, size_t *ret_count) {
+static bool parse_strings(Parser *p, bool plain, Span **ret, size_t *ret_count) {
   SpanList list CLEANUP(span_list_done) = {NULL, 0, 0};
   if (!expect(p, SPAN("["))) return false;
   for (bool end; next_element(p, list.count == 0, &end);) {
@@ -151,7 +160,7 @@ static bool parse_strings(Parser *p, Span **ret, size_t *ret_count) {
       return true;
     }
     MEM_RESERVE(list.items, list.cap, list.count + 1);
-    if (!parse_string(p, &list.items[list.count])) return false;
+    if (!(plain ? parse_plain : parse_string)(p, &list.items[list.count])) return false;
     list.count++;
   }
   return false;
@@ -166,7 +175,7 @@ static bool is_sorted(const Span *items, size_t count) {
 // A list that stands for a set: sorted here when it was not, repetitions refused.
 static bool parse_string_set(Parser *p, const char *what, Span **ret, size_t *ret_count) {
   size_t start = p->pos;
-  if (!parse_strings(p, ret, ret_count)) return false;
+  if (!parse_strings(p, true, ret, ret_count)) return false;
   if (LIKELY(is_sorted(*ret, *ret_count))) return true;
   size_t count = *ret_count;
   derivation_sort_spans(*ret, ret_count);
@@ -222,9 +231,9 @@ static bool content_output(Parser *p, Span drv_name, Span method_algo, Span hash
 static bool parse_output(Parser *p, Span drv_name, DerivationOutput *output) {
   Span method_algo, hash;
   memset(output, 0, sizeof(*output));
-  if (!expect(p, SPAN("(")) || !parse_string(p, &output->name) || !expect(p, SPAN(",")) ||
-      !parse_string(p, &output->path) || !expect(p, SPAN(",")) || !parse_string(p, &method_algo) ||
-      !expect(p, SPAN(",")) || !parse_string(p, &hash) || !expect(p, SPAN(")")))
+  if (!expect(p, SPAN("(")) || !parse_plain(p, &output->name) || !expect(p, SPAN(",")) ||
+      !parse_plain(p, &output->path) || !expect(p, SPAN(",")) || !parse_plain(p, &method_algo) ||
+      !expect(p, SPAN(",")) || !parse_plain(p, &hash) || !expect(p, SPAN(")")))
     return false;
   if (method_algo.len) return content_output(p, drv_name, method_algo, hash, output);
   if (hash.len) return fail(p, "derivation output has a hash but no hash algorithm");
@@ -289,7 +298,7 @@ static bool parse_inputs(Parser *p, unsigned depth, DerivationInput **ret, size_
     MEM_RESERVE(list, cap, count + 1);
     DerivationInput *input = &list[count];
     memset(input, 0, sizeof(*input));
-    if (!expect(p, SPAN("(")) || !parse_string(p, &input->key)) return false;
+    if (!expect(p, SPAN("(")) || !parse_plain(p, &input->key)) return false;
     if (depth == 0 && !check_store_path(p, input->key)) return false;
     if (!expect(p, SPAN(",")) || !parse_input_node(p, depth, input) || !expect(p, SPAN(")"))) return false;
     count++;
@@ -347,9 +356,9 @@ bool derivation_parse(Span text, Span name, Span store_dir, Arena *arena, Deriva
                    DERIVATION_PARSE_SIZE_MAX);
   if (!parse_head(&p) || !parse_outputs(&p, ret) || !expect(&p, SPAN(",")) ||
       !parse_inputs(&p, 0, &ret->input_drvs, &ret->input_drv_count) || !expect(&p, SPAN(",")) ||
-      !parse_input_srcs(&p, ret) || !expect(&p, SPAN(",")) || !parse_string(&p, &ret->platform) ||
+      !parse_input_srcs(&p, ret) || !expect(&p, SPAN(",")) || !parse_plain(&p, &ret->platform) ||
       !expect(&p, SPAN(",")) || !parse_string(&p, &ret->builder) || !expect(&p, SPAN(",")) ||
-      !parse_strings(&p, &ret->args, &ret->arg_count) || !expect(&p, SPAN(",")) || !parse_env(&p, ret) ||
+      !parse_strings(&p, false, &ret->args, &ret->arg_count) || !expect(&p, SPAN(",")) || !parse_env(&p, ret) ||
       !expect(&p, SPAN(")")))
     return false;
   if (p.pos != text.len) return fail(&p, "text after the end of the derivation");

@@ -8,7 +8,8 @@
 //   env     = "[" ("(" str "," str ")") % "," "]"
 //   strings = "[" str % "," "]"          str = '"' ( "\\" any | any but '"' and '\\' )* '"'     (\n \r \t, else the character)
 //
-// More strict than Nix, which tolerates missing and leading commas and repeated keys: what this accepts, Nix accepts.
+// More strict than Nix, which tolerates missing and leading commas, repeated keys, and escapes in strings that it never
+// escapes (paths, output names, hashes, the platform): what this accepts, Nix accepts.
 // Sets that are not sorted are sorted (Nix keeps them in maps), so that parse, then format, is the identity on every
 // text that Nix or this project wrote (derivation_test checks it on a store).
 #pragma once

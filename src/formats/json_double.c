@@ -66,8 +66,10 @@ static void boundaries(double value, Float *ret_value, Float *ret_low, Float *re
   *ret_value = normalize(v);
 }
 
+#define DIGITS_MAX 17 // enough to tell any two doubles apart; Grisu2 gives no more
+
 typedef struct Digits {
-  char text[17];
+  char text[DIGITS_MAX];
   int len;
   int exponent; // value = text * 10^exponent
 } Digits;
@@ -89,7 +91,7 @@ static void generate(Digits *digits, Float low, Float value, Float high) {
   uint32_t unit = 1;
   int left = 1; // digits of the integral part still to come
   for (; integral / unit >= 10; left++) unit *= 10;
-  for (; left > 0; unit /= 10) {
+  for (; left > 0 && digits->len < DIGITS_MAX; unit /= 10) {
     digits->text[digits->len++] = (char)('0' + integral / unit);
     integral %= unit;
     left--;
@@ -107,7 +109,7 @@ static void generate(Digits *digits, Float low, Float value, Float high) {
     digits->text[digits->len++] = (char)('0' + (fraction >> -high.e));
     fraction &= one - 1;
     digits->exponent--;
-  } while (fraction > delta);
+  } while (fraction > delta && digits->len < DIGITS_MAX);
   round_last(digits, distance, delta, fraction, one);
 }
 

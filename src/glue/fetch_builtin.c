@@ -44,8 +44,9 @@ static bool check_name(Native *n, const char *who, Span url, Span name) {
           : "Please pass an attribute set with 'url' and 'name' attributes to '%s',  so that it can create a valid "
             "store path.";
   const char *place = strstr(advice, "%s");
-  eval_error(n->vm, EVAL_ERROR_EVAL, vm_call_pos(n->vm), "invalid store path name when fetching URL '%.*s': %s. %.*s%s%s",
-             SPAN_ARG(url), err_message(&err), (int)(place - advice), advice, who, place + 2);
+  eval_error(n->vm, EVAL_ERROR_EVAL, vm_call_pos(n->vm),
+             "invalid store path name when fetching URL '%.*s': %s. %.*s%s%s", SPAN_ARG(url), err_message(&err),
+             (int)(place - advice), advice, who, place + 2);
   err_done(&err);
   return false;
 }
@@ -67,17 +68,20 @@ static Value fetch_finish(Native *n, const char *who, bool unpack) {
   StoreIo *io = glue_of(vm)->io;
   Err err = ERR_INIT;
   Buf url CLEANUP(buf_done) = BUF_INIT, path CLEANUP(buf_done) = BUF_INIT;
-  if (n->slot[FETCH_URL] == VALUE_NULL) return eval_error(vm, EVAL_ERROR_EVAL, vm_call_pos(n->vm), "'url' argument required");
+  if (n->slot[FETCH_URL] == VALUE_NULL)
+    return eval_error(vm, EVAL_ERROR_EVAL, vm_call_pos(n->vm), "'url' argument required");
   if (unpack) expand_url(str_span(n->slot[FETCH_URL]), &url);
   else buf_put_span(&url, str_span(n->slot[FETCH_URL]));
-  if (!check_uri(io, buf_span(&url), &err)) return eval_error_from_err(vm, EVAL_ERROR_RESTRICTED, vm_call_pos(n->vm), &err);
+  if (!check_uri(io, buf_span(&url), &err))
+    return eval_error_from_err(vm, EVAL_ERROR_RESTRICTED, vm_call_pos(n->vm), &err);
 
   Span name = n->slot[FETCH_NAME] != VALUE_NULL ? str_span(n->slot[FETCH_NAME]) : unpack ? SPAN("source") : SPAN("");
   if (name.len == 0) name = fs_path_base(buf_span(&url));
   if (!check_name(n, who, buf_span(&url), name)) return VALUE_ERROR;
   bool pinned = n->slot[FETCH_SHA256] != VALUE_NULL;
   if (vm->settings.pure_eval && !pinned)
-    return eval_error(vm, EVAL_ERROR_EVAL, vm_call_pos(n->vm), "in pure evaluation mode, '%s' requires a 'sha256' argument", who);
+    return eval_error(vm, EVAL_ERROR_EVAL, vm_call_pos(n->vm),
+                      "in pure evaluation mode, '%s' requires a 'sha256' argument", who);
 
   Hash expected;
   HashAlgo algo = HASH_SHA256;
@@ -200,9 +204,11 @@ static bool read_git_args(Native *n, FetcherGit *git, Span *ret_nar_hash) {
       !git_bool(n, "exportIgnore", !git->submodules, &git->export_ignore))
     return false;
   if (git->url.len == 0)
-    return eval_error(vm, EVAL_ERROR_EVAL, vm_call_pos(n->vm), "attribute 'url' is missing in call to 'fetchGit'"), false;
+    return eval_error(vm, EVAL_ERROR_EVAL, vm_call_pos(n->vm), "attribute 'url' is missing in call to 'fetchGit'"),
+           false;
   if (git->rev.len && (!is_hex(git->rev) || (git->rev.len != 40 && git->rev.len != 64)))
-    return eval_error(vm, EVAL_ERROR_EVAL, vm_call_pos(n->vm), "hash '%.*s' is not a Git revision", SPAN_ARG(git->rev)), false;
+    return eval_error(vm, EVAL_ERROR_EVAL, vm_call_pos(n->vm), "hash '%.*s' is not a Git revision", SPAN_ARG(git->rev)),
+           false;
   return true;
 }
 
@@ -261,9 +267,11 @@ static Value git_finish(Native *n) {
     Hash want, got = {.algo = HASH_SHA256};
     HashAlgo algo = HASH_SHA256;
     memcpy(got.bytes, tree.nar_sha256, sizeof(tree.nar_sha256));
-    if (!hash_parse(nar_hash, &algo, &want, &err)) return eval_error_from_err(vm, EVAL_ERROR_EVAL, vm_call_pos(n->vm), &err);
+    if (!hash_parse(nar_hash, &algo, &want, &err))
+      return eval_error_from_err(vm, EVAL_ERROR_EVAL, vm_call_pos(n->vm), &err);
     if (!hash_eq(&want, &got))
-      return eval_error(vm, EVAL_ERROR_EVAL, vm_call_pos(n->vm), "NAR hash mismatch in input '%.*s'", SPAN_ARG(git.url));
+      return eval_error(vm, EVAL_ERROR_EVAL, vm_call_pos(n->vm), "NAR hash mismatch in input '%.*s'",
+                        SPAN_ARG(git.url));
   }
   return git_result(vm, &git, &tree);
 }
@@ -301,7 +309,8 @@ static Step fetch_git_step(Native *n) {
   }
   n->slot[GIT_ARG] = attrs_flatten(vm, n->slot[GIT_ARG]);
   if (n->slot[GIT_ARG] == VALUE_EMPTY_ATTRS)
-    return eval_error(vm, EVAL_ERROR_EVAL, vm_call_pos(n->vm), "attribute 'url' is missing in call to 'fetchGit'"), STEP_ERROR;
+    return eval_error(vm, EVAL_ERROR_EVAL, vm_call_pos(n->vm), "attribute 'url' is missing in call to 'fetchGit'"),
+           STEP_ERROR;
   start_git_values(n);
   for (native_set(n, GIT_I, 0); native_get(n, GIT_I) < (int64_t)attrs_count(n->slot[GIT_ARG]);
        native_add(n, GIT_I, 1)) {

@@ -450,7 +450,8 @@ static Step store_path_step(Native *n) {
   Step step;
   NATIVE_BEGIN(n);
   if (vm->settings.pure_eval)
-    return eval_error(vm, EVAL_ERROR_EVAL, vm_call_pos(n->vm), "'builtins.storePath' is not allowed in pure evaluation mode"),
+    return eval_error(vm, EVAL_ERROR_EVAL, vm_call_pos(n->vm),
+                      "'builtins.storePath' is not allowed in pure evaluation mode"),
            STEP_ERROR;
   n->args[0] = n->slot[STORE_ARG];
   n->args[1] = value_raw_ptr("while evaluating the first argument passed to 'builtins.storePath'");

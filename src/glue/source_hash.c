@@ -105,7 +105,7 @@ static bool hash_directory(Walk *w, Err *err) {
     if (lstat(buf_cstr(&w->path), &st) != 0)
       return err_set_errno(err, errno, "getting status of '%s'", buf_cstr(&w->path));
     bool keep = true;
-    CastoreKind kind;
+    CastoreKind kind = CASTORE_FILE;
     if (w->filter && w->filter->keep) {
       if (!kind_of(w, &st, &kind, err) ||
           !w->filter->keep(w->filter->ctx, span_from(buf_span(&w->path), w->root_len + 1), kind, &keep, err))
@@ -120,7 +120,7 @@ static bool hash_directory(Walk *w, Err *err) {
 }
 
 static bool hash_node(Walk *w, const struct stat *st, Err *err) {
-  CastoreKind kind;
+  CastoreKind kind = CASTORE_FILE;
   if (!kind_of(w, st, &kind, err)) return false;
   switch (kind) {
   case CASTORE_DIRECTORY: return hash_directory(w, err);

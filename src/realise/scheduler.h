@@ -13,7 +13,7 @@
 // output, those of one derivation share one build. What callers hold is a *ticket*: a number for a
 // set of goals, never reused, never 0.
 //
-// Two firns never build the same output twice: a build holds locks on its outputs (output_lock.h);
+// Two firns never build the same output twice: a build holds locks on its outputs (store_lock.h);
 // who waits for a lock looks again whether the output exists once he has it.
 //
 // Tests: test/realise/scheduler_test.c, test/realise/scheduler_fault_test.c.
@@ -32,9 +32,8 @@ typedef enum SchedulerState { SCHEDULER_PENDING, SCHEDULER_DONE, SCHEDULER_FAILE
 
 typedef enum SchedulerMode {
   SCHEDULER_NORMAL,
-  SCHEDULER_CHECK,  // build again although valid, compare (--check, --rebuild); inputs are realised
-                    // normally
-  SCHEDULER_REPAIR, // build again and replace what is there
+  SCHEDULER_CHECK, // build again although valid, compare (--check, --rebuild); inputs are realised
+                   // normally
 } SchedulerMode;
 
 // What happens, for progress displays and logs. Called from the scheduler's thread, in order for
@@ -73,7 +72,7 @@ typedef struct SchedulerSubstituter {
 
 typedef struct SchedulerConfig {
   unsigned max_jobs; // build slots; 0 builds nothing (only substitution)
-  unsigned cores;    // NIX_BUILD_CORES; 0: all of the machine
+  unsigned cores;    // NIX_BUILD_CORES as it is; 0 tells builders to use what they find
   bool keep_going, keep_failed, fallback;
   bool no_sandbox;      // said by the user
   bool relaxed_sandbox; // "sandbox = relaxed": __noChroot derivations run without one
@@ -81,8 +80,8 @@ typedef struct SchedulerConfig {
   unsigned log_tail_lines;                                     // 0: 25, as Nix
   const char *system;                                          // "x86_64-linux"
   const char *const *extra_platforms, *const *system_features; // NULL-terminated; may be NULL
-  const char *log_dir;  // "<state>/log/firn"; NULL: logs are not stored
-  const char *lock_dir; // NULL: "<scratch_dir>/locks"
+  const char *log_dir;                                         // "<state>/log/firn"; NULL: logs are not stored
+
   LocalBuilderConfig builder;
   // Reads a derivation. Any thread, so KnownPaths of an evaluator must lock or write its .drv
   // first. NULL: from the store. Text of *ret is in `arena`.
@@ -93,26 +92,26 @@ typedef struct SchedulerConfig {
   void *event_ctx;
 } SchedulerConfig;
 
-#define SCHEDULER_CONFIG_INIT                                                                      \
+#define SCHEDULER_CONFIG_INIT \
   { .max_jobs = 1, .system = "x86_64-linux" }
 
 // Text of the configuration is copied; hooks and the store must outlive the scheduler.
-MUST_CHECK bool scheduler_new(Store *store, const SchedulerConfig *config, Scheduler **ret,
-                              Err *err);
+MUST_CHECK bool scheduler_new(Store *store, const SchedulerConfig *config, Scheduler **ret, Err *err);
 // Cancels what runs, waits until every builder is dead and its directories are removed, frees.
 void scheduler_free(Scheduler *scheduler);
 
 // Wants `outputs` of a derivation (none: all). Whether they exist is found out by the scheduler:
 // the ticket is pending at first even when nothing is to be done (scheduler_wait returns at once
 // then).
-SchedulerTicket scheduler_realise(Scheduler *scheduler, const StorePath *drv_path,
-                                  const Span *outputs, size_t output_count, SchedulerMode mode);
+SchedulerTicket scheduler_realise(Scheduler *scheduler, const StorePath *drv_path, const Span *outputs,
+                                  size_t output_count, SchedulerMode mode);
 // Wants a store path that no derivation is known for: valid already, or substituted, or an error.
 SchedulerTicket scheduler_ensure(Scheduler *scheduler, const StorePath *path);
 
-// FAILED sets *err (a copy, may be NULL): the build's own error, or "1 dependencies of derivation
-// '…' failed to build" with its cause before it.
+// FAILED sets *err (a copy; may be NULL): the build's own error, or Nix's "1 dependencies of derivation '…' failed to build".
 SchedulerState scheduler_state(Scheduler *scheduler, SchedulerTicket ticket, Err *err);
+// The same, but *err is what failed first, with the end of its log: the error of the build itself or of one of its inputs.
+SchedulerState scheduler_cause(Scheduler *scheduler, SchedulerTicket ticket, Err *err);
 // After DONE: the path of one output. False when the ticket does not have it. Needed for
 // content-addressed derivations; the paths of others are known before.
 bool scheduler_output(Scheduler *scheduler, SchedulerTicket ticket, Span output, StorePath *ret);

@@ -6,22 +6,26 @@
 #include "base/fs.h"
 #include "harness.h"
 
-void build_fixture_init(BuildFixture *fixture, SandboxExecutor executor) {
+void build_fixture_init_at(BuildFixture *fixture, SandboxExecutor executor, const char *store_dir) {
   Err err = ERR_INIT;
-  *fixture = (BuildFixture){0};
+  *fixture = (BuildFixture){.program = "/bin/sh"};
   fixture->input_dir = test_temp_path("inputs");
   CHECK_OK(fs_mkdir_all(fixture->input_dir, 0755, &err), &err);
   CHECK_OK(loop_new(&fixture->loop, &err), &err);
   fixture->config = (LocalBuilderConfig){
       .scratch_dir = test_temp_path("scratch"),
-      .store_dir = "/nix/store",
-      .physical_store_dir = test_temp_path("store"),
+      .store_dir = store_dir ? store_dir : "/nix/store",
+      .physical_store_dir = store_dir ? store_dir : test_temp_path("store"),
       .build_dir = "/build",
       .executor = executor,
       .filter_syscalls = true,
   };
   CHECK_OK(local_builder_new(&fixture->config, fixture->loop, &fixture->service, &err), &err);
   fixture->options = (BuildOptions){.name = "test", .log_tail_lines = 10};
+}
+
+void build_fixture_init(BuildFixture *fixture, SandboxExecutor executor) {
+  build_fixture_init_at(fixture, executor, NULL);
 }
 
 static void release(BuildFixture *fixture) {
@@ -70,15 +74,18 @@ static void fill_request(BuildFixture *fixture, const char *script) {
   Arena *arena = &fixture->arena;
   BuildRequest *request = &fixture->request;
   Span *args = ARENA_ARRAY(arena, Span, 3);
-  args[0] = SPAN("/bin/sh");
+  args[0] = span_cstr(fixture->program);
   args[1] = SPAN("-c");
   args[2] = arena_dup(arena, span_cstr(script));
   Span *outputs = ARENA_ARRAY(arena, Span, 1);
-  outputs[0] = span_from(SPAN(BUILD_FIXTURE_OUT), 1);
-  BuildEnv *env = ARENA_ARRAY(arena, BuildEnv, 3);
-  env[0] = (BuildEnv){SPAN("PATH"), SPAN("/path-not-set")};
-  env[1] = (BuildEnv){SPAN("TMPDIR"), SPAN("/build")};
-  env[2] = (BuildEnv){SPAN("out"), SPAN(BUILD_FIXTURE_OUT)};
+  const char *out =
+      arena_printf(arena, "%s/%.*s", fixture->config.store_dir, SPAN_ARG(fs_path_base(SPAN(BUILD_FIXTURE_OUT))));
+  outputs[0] = span_from(span_cstr(out), 1);
+  BuildEnv *env = ARENA_ARRAY(arena, BuildEnv, 4);
+  env[0] = (BuildEnv){SPAN("PATH"), fixture->options.no_sandbox ? SPAN("/usr/bin:/bin") : SPAN("/path-not-set")};
+  env[1] = (BuildEnv){SPAN("PWD"), SPAN("/build")};
+  env[2] = (BuildEnv){SPAN("TMPDIR"), SPAN("/build")};
+  env[3] = (BuildEnv){SPAN("out"), span_cstr(out)};
   bool network = request->network_access;
   CastoreNode *inputs = request->inputs;
   size_t input_count = request->input_count;
@@ -87,18 +94,17 @@ static void fill_request(BuildFixture *fixture, const char *script) {
                             .args = args,
                             .arg_count = 3,
                             .working_dir = SPAN("build"),
-                            .inputs_dir = SPAN("nix/store"),
+                            .inputs_dir = span_from(span_cstr(fixture->config.store_dir), 1),
                             .outputs = outputs,
                             .output_count = 1,
                             .env = env,
-                            .env_count = 3,
+                            .env_count = 4,
                             .system = SPAN("x86_64-linux"),
                             .network_access = network,
                             .provide_bin_sh = true};
 }
 
-void build_fixture_start(BuildFixture *fixture, const char *script) {
-  Err err = ERR_INIT;
+static bool start(BuildFixture *fixture, const char *script, Err *err) {
   bool network = fixture->request.network_access;
   CastoreNode *inputs = fixture->request.inputs;
   size_t input_count = fixture->request.input_count;
@@ -109,16 +115,24 @@ void build_fixture_start(BuildFixture *fixture, const char *script) {
   fill_request(fixture, script);
   BuildCallbacks callbacks = {fixture, locate, on_line, on_phase, on_done};
   fixture->done = false;
-  CHECK_OK(service_start(fixture->service, &fixture->request, &fixture->options, &callbacks,
-                         &fixture->handle, &err),
-           &err);
+  return service_start(fixture->service, &fixture->request, &fixture->options, &callbacks, &fixture->handle, err);
+}
+
+void build_fixture_start(BuildFixture *fixture, const char *script) {
+  Err err = ERR_INIT;
+  CHECK_OK(start(fixture, script, &err), &err);
+}
+
+void build_fixture_fails_to_start(BuildFixture *fixture, const char *script, const char *message_part) {
+  Err err = ERR_INIT;
+  CHECK_ERR(start(fixture, script, &err), &err, ERR_OTHER, message_part);
+  fixture->handle = NULL;
 }
 
 bool build_fixture_wait(BuildFixture *fixture, int timeout_ms) {
   Err err = ERR_INIT;
   uint64_t deadline = loop_now_ns() + (uint64_t)timeout_ms * 1000000;
-  while (!fixture->done && loop_now_ns() < deadline)
-    CHECK_OK(loop_run_once(fixture->loop, 100, &err), &err);
+  while (!fixture->done && loop_now_ns() < deadline) CHECK_OK(loop_run_once(fixture->loop, 100, &err), &err);
   return fixture->done;
 }
 
@@ -130,8 +144,7 @@ void build_fixture_run(BuildFixture *fixture, const char *script) {
 Span build_fixture_output(BuildFixture *fixture, const char *rest) {
   Err err = ERR_INIT;
   CHECK_EQ_INT(fixture->result.output_count, 1);
-  const char *path =
-      arena_printf(&fixture->arena, "%s%s", fixture->result.outputs[0].host_path, rest);
+  const char *path = arena_printf(&fixture->arena, "%s%s", fixture->result.outputs[0].host_path, rest);
   Buf content = BUF_INIT;
   CHECK_OK(fs_read_file(path, 0, &content, &err), &err);
   Span ret = arena_dup(&fixture->arena, buf_span(&content));

@@ -104,6 +104,8 @@ TEST(errors) {
   check_error("Derive([(\"out\",\"" P1
               "\",\"sha1\",\"0000000000000000000000000000000000000000\")],[],[],\":\",\":\",[],[])",
               ERR_SYNTAX, "has incorrect output '" P1 "', should be '/nix/store/");
+  check_error("Derive([(\"out\",\"\",\"\",\"\")],[],[],\"a\\\"b\",\":\",[],[])", ERR_SYNTAX,
+              "a path, name, hash or platform with escapes at byte 32");
   Buf deep = BUF_INIT;
   buf_put_cstr(&deep, "DrvWithVersion(\"xp-dyn-drv\",[],[(\"" P2 "\",([],[");
   for (int i = 0; i < 100000; i++) buf_put_cstr(&deep, "(\"o\",([],[");

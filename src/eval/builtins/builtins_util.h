@@ -68,3 +68,18 @@ static inline Value scratch_new(Vm *vm, size_t count) {
 static inline uint64_t attrs_bound(Value set) {
   return set == VALUE_EMPTY_ATTRS ? 0 : head_payload(value_head(set));
 }
+
+// Coercion of `value_` to a string (n->result), with the trace frame `text` where Nix has it: when the value itself cannot be coerced,
+// and around the elements of a list. The value stays in `value_slot` meanwhile.
+#define NATIVE_COERCE_FOR(n, value_, flags_, value_slot, frame_slot, text)                         \
+  do {                                                                                             \
+    (n)->result = value_follow(value_);                                                            \
+    if (!value_is_string((n)->result)) {                                                           \
+      (n)->slot[value_slot] = (n)->args[0] = (n)->result;                                          \
+      (n)->args[1] = value_raw(flags_);                                                            \
+      (n)->slot[frame_slot] = value_raw_ptr(text);                                                 \
+      NATIVE_PUSH(n, &native_coerce_string);                                                       \
+      (n)->slot[frame_slot] = value_raw(0);                                                        \
+    }                                                                                              \
+  } while (0)
+void builtins_util_trace_coerce(Native *n, unsigned value_slot, unsigned frame_slot);

@@ -1,0 +1,288 @@
+// build_command.c: `firn build`, `nix build`, `nix-build`.
+#include "cli/build_command.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/fs.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "cli/build_plan.h"
+#include "cli/command_list.h"
+#include "formats/json_write.h"
+#include "store/store_roots.h"
+
+void build_command_list_done(BuildTargetList *list) {
+  mem_free(list->items);
+  *list = (BuildTargetList){0};
+}
+
+void build_command_list_add(BuildTargetList *list, const BuildTarget *target) {
+  MEM_RESERVE(list->items, list->cap, list->count + 1);
+  list->items[list->count++] = *target;
+}
+
+// ---- building
+
+static bool plan(Session *session, const BuildTargetList *targets, Err *err) {
+  BuildPlan plan CLEANUP(build_plan_done) = {0};
+  Map seen CLEANUP(map_done) = MAP_INIT;
+  if (log_level() < LOG_INFO && !option_has(&session->options, OPT_dry_run)) return true;
+  for (size_t i = 0; i < targets->count; i++)
+    if (targets->items[i].is_drv &&
+        !build_plan_add(session, &plan, &seen, &targets->items[i].path, targets->items[i].output, err))
+      return false;
+  build_plan_print(session, &plan);
+  return true;
+}
+
+static SchedulerTicket start(Scheduler *scheduler, const BuildTarget *target, SchedulerMode mode) {
+  return target->is_drv ? scheduler_realise(scheduler, &target->path, &target->output, 1, mode)
+                        : scheduler_ensure(scheduler, &target->path);
+}
+
+static bool take_path(Session *session, Scheduler *scheduler, BuildTarget *target, SchedulerTicket ticket, Err *err) {
+  if (!target->is_drv) {
+    target->out_path = target->path;
+    return true;
+  }
+  if (scheduler_output(scheduler, ticket, target->output, &target->out_path)) return true;
+  return err_set(err, ERR_OTHER, "output '%.*s' was built, but its path is not known", SPAN_ARG(target->output));
+}
+
+int build_command_build(Session *session, BuildTargetList *targets, SchedulerMode mode) {
+  Err err = ERR_INIT;
+  Scheduler *scheduler;
+  session_io(session);
+  if (!store_io_flush(session->io, &err) || !plan(session, targets, &err)) return session_fail(session, &err);
+  if (option_has(&session->options, OPT_dry_run)) return 0;
+  session_drop_vm(session);
+  progress_evaluating(&session->progress, NULL);
+  if (!session_scheduler(session, &scheduler, &err)) return session_fail(session, &err);
+
+  SchedulerTicket *tickets = mem_alloc_array(targets->count + 1, sizeof(*tickets));
+  for (size_t i = 0; i < targets->count; i++) tickets[i] = start(scheduler, &targets->items[i], mode);
+  SchedulerTicket done;
+  while (scheduler_wait(scheduler, -1))
+    while (scheduler_next_finished(scheduler, &done)) {
+    }
+  int code = 0;
+  for (size_t i = 0; i < targets->count; i++) {
+    SchedulerState state = scheduler_state(scheduler, tickets[i], &err);
+    bool ok = state == SCHEDULER_DONE && take_path(session, scheduler, &targets->items[i], tickets[i], &err);
+    if (!ok && code == 0) code = session_fail(session, &err);
+    else if (!ok) err_done(&err);
+    targets->items[i].built = ok;
+  }
+  int status = scheduler_failure_status(scheduler);
+  mem_free(tickets);
+  return code == err_exit_code(ERR_INTERRUPTED) ? code : status && code ? status : code;
+}
+
+// ---- links
+
+// result, result-2, ...: one prefix for each derivation, in the order in which they were first named.
+static size_t prefix_number(const BuildTargetList *targets, size_t i) {
+  size_t number = 0;
+  for (size_t j = 0; j < targets->count; j++) {
+    bool first = true;
+    for (size_t k = 0; k < j && first; k++) first = !store_path_eq(&targets->items[k].path, &targets->items[j].path);
+    if (store_path_eq(&targets->items[j].path, &targets->items[i].path)) return number;
+    number += first;
+  }
+  return number;
+}
+
+static bool make_links(Session *session, const BuildTargetList *targets, const char *prefix, Err *err) {
+  Store *store;
+  if (!session_store(session, &store, err)) return false;
+  const char *base = session_absolute(session, prefix);
+  for (size_t i = 0; i < targets->count; i++) {
+    const BuildTarget *target = &targets->items[i];
+    if (!target->built) continue;
+    Buf link CLEANUP(buf_done) = BUF_INIT;
+    buf_put_cstr(&link, base);
+    size_t number = prefix_number(targets, i);
+    if (number) buf_printf(&link, "-%zu", number + 1);
+    if (target->is_drv && !span_eq_cstr(target->output, "out")) buf_printf(&link, "-%.*s", SPAN_ARG(target->output));
+    if (!store_roots_add(store, &target->out_path, buf_cstr(&link), err)) return false;
+  }
+  return true;
+}
+
+static void print_paths(Session *session, const BuildTargetList *targets) {
+  Buf text CLEANUP(buf_done) = BUF_INIT;
+  for (size_t i = 0; i < targets->count; i++) {
+    if (!targets->items[i].built) continue;
+    store_path_format(&targets->items[i].out_path, session_store_dir(session), &text);
+    buf_put_char(&text, '\n');
+  }
+  session_print(session, buf_span(&text));
+}
+
+// [{"drvPath":...,"outputs":{"out":...}}]
+static bool print_json(Session *session, const BuildTargetList *targets, Err *err) {
+  Buf text CLEANUP(buf_done) = BUF_INIT;
+  JsonWrite json;
+  json_write_init(&json, &text, 0);
+  json_write_array_begin(&json);
+  for (size_t i = 0; i < targets->count; i++) {
+    const BuildTarget *target = &targets->items[i];
+    if (i && store_path_eq(&targets->items[i - 1].path, &target->path)) continue;
+    Buf path CLEANUP(buf_done) = BUF_INIT;
+    json_write_object_begin(&json);
+    store_path_format(&target->path, session_store_dir(session), &path);
+    if (!json_write_key(&json, target->is_drv ? SPAN("drvPath") : SPAN("path"), err) ||
+        !json_write_str(&json, buf_span(&path), err))
+      return false;
+    if (target->is_drv) {
+      if (!json_write_key(&json, SPAN("outputs"), err)) return false;
+      json_write_object_begin(&json);
+      for (size_t j = i; j < targets->count && store_path_eq(&targets->items[j].path, &target->path); j++) {
+        buf_clear(&path);
+        store_path_format(&targets->items[j].out_path, session_store_dir(session), &path);
+        if (!json_write_key(&json, targets->items[j].output, err) || !json_write_str(&json, buf_span(&path), err))
+          return false;
+      }
+      json_write_object_end(&json);
+    }
+    json_write_object_end(&json);
+  }
+  json_write_array_end(&json);
+  buf_put_char(&text, '\n');
+  session_print(session, buf_span(&text));
+  return true;
+}
+
+// ---- targets
+
+// "/nix/store/x.drv", "/nix/store/x.drv^out,dev", "/nix/store/x.drv!out", "/nix/store/x". False when `text` is none of these.
+static bool add_store_path(Session *session, BuildTargetList *ret, const char *text, bool *ret_is_path, Err *err) {
+  Span dir = session_store_dir(session), whole = span_cstr(text), outputs = {NULL, 0};
+  Buf real CLEANUP(buf_done) = BUF_INIT;
+  fs_path_canon(span_cstr(session_absolute(session, ".")), whole, &real);
+  Span path = buf_span(&real);
+  size_t mark = span_rfind_char(path, '^');
+  if (mark == SIZE_MAX) mark = span_rfind_char(path, '!');
+  if (mark != SIZE_MAX) {
+    outputs = span_from(path, mark + 1);
+    path = span_sub(path, 0, mark);
+  }
+  BuildTarget target = {.output = SPAN("out")};
+  *ret_is_path = store_path_is_below(path, dir);
+  if (!*ret_is_path) return true;
+  if (!store_path_parse(path, dir, &target.path, err)) return false;
+  target.is_drv = store_path_is_derivation(&target.path);
+  if (!target.is_drv) return build_command_list_add(ret, &target), true;
+  session_io(session);
+  KnownPaths *known = store_io_known(session->io);
+  KnownDrv *entry = known_paths_load(known, path, err);
+  const Derivation *drv = entry ? known_paths_parse(known, entry, err) : NULL;
+  if (!drv) return false;
+  bool all = outputs.len == 0 || span_eq_cstr(outputs, "*");
+  Span name;
+  for (size_t i = 0; all && i < drv->output_count; i++) {
+    target.output = drv->outputs[i].name;
+    build_command_list_add(ret, &target);
+  }
+  while (!all && (span_split(&outputs, ',', &name) || name.len)) {
+    if (!derivation_find_output(drv, name))
+      return err_set(err, ERR_USAGE, "derivation '%.*s' does not have an output named '%.*s'", SPAN_ARG(path),
+                     SPAN_ARG(name));
+    target.output = arena_dup(&session->arena, name);
+    build_command_list_add(ret, &target);
+  }
+  return true;
+}
+
+bool build_command_add_path(Session *session, BuildTargetList *ret, const char *text, bool *ret_is_path, Err *err) {
+  return add_store_path(session, ret, text, ret_is_path, err);
+}
+
+static void add_drvs(BuildTargetList *ret, const TargetDrvList *drvs) {
+  for (size_t i = 0; i < drvs->count; i++)
+    build_command_list_add(
+        ret, &(BuildTarget){.path = drvs->items[i].drv_path, .output = drvs->items[i].output, .is_drv = true});
+}
+
+// Operands that are store paths are built as they are, the others evaluated.
+static bool find_targets(Session *session, bool classic, BuildTargetList *ret, int *ret_code) {
+  Err err = ERR_INIT;
+  const TargetRoot *roots;
+  size_t count, kept = 0;
+  bool used;
+  TargetDrvList drvs CLEANUP(target_drv_list_done) = {0};
+  target_roots(session, classic, &roots, &count, &used);
+  TargetRoot *files = ARENA_ARRAY(&session->arena, TargetRoot, count + 1);
+  for (size_t i = 0; i < count; i++) {
+    bool is_path = false;
+    if (used && roots[i].kind == TARGET_FILE && !add_store_path(session, ret, roots[i].text, &is_path, &err))
+      return *ret_code = session_fail(session, &err), false;
+    if (!is_path) files[kept++] = roots[i];
+  }
+  if (!kept) return true;
+  progress_evaluating(&session->progress, "evaluating");
+  if (!target_find_drvs(session, files, kept, &drvs, ret_code)) return false;
+  add_drvs(ret, &drvs);
+  return true;
+}
+
+static SchedulerMode mode_of(Session *session) {
+  bool check = option_has(&session->options, OPT_check) || option_has(&session->options, OPT_rebuild);
+  return check ? SCHEDULER_CHECK : SCHEDULER_NORMAL;
+}
+
+static int run(Session *session, bool classic, bool print) {
+  BuildTargetList targets CLEANUP(build_command_list_done) = {0};
+  Err err = ERR_INIT;
+  int code = 0;
+  if (!find_targets(session, classic, &targets, &code)) return code;
+  int built = build_command_build(session, &targets, mode_of(session));
+  if (option_has(&session->options, OPT_dry_run)) return built;
+  if (built) code = built;
+  const char *link = option_get(&session->options, OPT_out_link);
+  bool no_link = option_has(&session->options, OPT_no_out_link) || option_has(&session->options, OPT_no_link);
+  bool keep_going = setting_bool(session->settings, SETTING_ID_keep_going);
+  if (built && !keep_going) return code;
+  if (!no_link && mode_of(session) == SCHEDULER_NORMAL && !make_links(session, &targets, link ? link : "result", &err))
+    return session_fail(session, &err);
+  if (option_has(&session->options, OPT_build_json)) {
+    if (!print_json(session, &targets, &err)) return session_fail(session, &err);
+  } else if (print) {
+    print_paths(session, &targets);
+  }
+  return code;
+}
+
+int build_command_run(Session *session) {
+  return run(session, false, true);
+}
+
+int build_command_classic(Session *session) {
+  return run(session, true, true);
+}
+
+// nix build -f FILE attr...: operands are attributes, or store paths.
+int build_command_nix(Session *session) {
+  const OptionList *list = &session->options;
+  Err err = ERR_INIT;
+  bool has_root = option_get(list, OPT_file) || option_get(list, OPT_expr);
+  for (size_t i = 0; i < list->operand_count; i++) {
+    bool is_path =
+        store_path_is_below(span_cstr(session_absolute(session, list->operands[i])), session_store_dir(session));
+    if (is_path) continue;
+    if (!has_root) {
+      err_set(&err, ERR_USAGE, "flakes are not supported: please use '--file' or '--expr' (instead of '%s')",
+              list->operands[i]);
+      return session_fail(session, &err);
+    }
+    // An attribute of the root: as with -A.
+    MEM_RESERVE(session->options.uses, session->options.use_cap, session->options.use_count + 1);
+    session->options.uses[session->options.use_count++] = (OptionUse){OPT_attr, {list->operands[i], NULL}};
+  }
+  if (!has_root && list->operand_count == 0) {
+    err_set(&err, ERR_USAGE, "flakes are not supported: please use '--file' or '--expr'");
+    return session_fail(session, &err);
+  }
+  return run(session, false, option_has(list, OPT_print_out_paths));
+}

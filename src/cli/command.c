@@ -1,0 +1,109 @@
+// command.c: see command.h.
+#include "cli/command.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/fs.h"
+#include "cli/command_list.h"
+#include "cli/help_command.h"
+
+#define COMMON OPTION_COMMON_GROUP
+#define EVAL OPTION_EVAL_GROUP
+#define SELECT OPTION_SELECT_GROUP
+#define SELECT_OLD OPTION_SELECT_OLD_GROUP
+#define PRINT OPTION_PRINT_GROUP
+#define PRINT_EVAL OPTION_PRINT_EVAL_GROUP
+#define BUILD OPTION_BUILD_GROUP
+#define LINK OPTION_LINK_GROUP
+#define LINK_NEW OPTION_LINK_NEW_GROUP
+#define INSTANTIATE OPTION_INSTANTIATE_GROUP
+#define STORE_VERB OPTION_STORE_VERB_GROUP
+#define STORE_QUERY OPTION_STORE_QUERY_GROUP
+#define HASH OPTION_HASH_GROUP
+#define JOBS OPTION_JOBS_GROUP
+#define PATHS OPTION_PATHS_GROUP
+#define ADD OPTION_ADD_GROUP
+#define GC OPTION_GC_GROUP
+
+const Command command_table[] = {
+#define COMMAND(program, verb, groups, operands, run, quiet, brief, summary) \
+  {program, verb, groups, operands, summary, run, quiet, brief},
+#include "cli/command.def"
+#undef COMMAND
+};
+const size_t command_count = ARRAY_LEN(command_table);
+
+const char *command_full_name(const Command *command) {
+  static char name[64];
+  snprintf(name, sizeof(name), "%s%s%s", command->program, *command->verb ? " " : "", command->verb);
+  return name;
+}
+
+// How many words of argv (from `at`) the verb takes; -1 when they are others. "" takes none.
+static int match_verb(const char *verb, int argc, char **argv, int at) {
+  int words = 0;
+  for (Span rest = span_cstr(verb), word; span_split(&rest, ' ', &word) || word.len; words++)
+    if (at + words >= argc || !span_eq_cstr(word, argv[at + words])) return -1;
+  return words;
+}
+
+static bool is_program(const char *name) {
+  for (size_t i = 0; i < command_count; i++)
+    if (strcmp(command_table[i].program, name) == 0) return true;
+  return false;
+}
+
+const Command *command_find(int argc, char **argv, int *ret_used, Err *err) {
+  const char *program = argc > 0 ? fs_path_base(span_cstr(argv[0])).data : "firn";
+  if (!is_program(program)) program = "firn";
+  // Options before the verb ("nix --extra-experimental-features x eval"): the verb is the first word that begins a command.
+  for (int at = 1; at <= argc; at++) {
+    for (size_t i = 0; i < command_count; i++) {
+      if (strcmp(command_table[i].program, program) != 0) continue;
+      bool is_whole = *command_table[i].verb == 0;
+      int words = match_verb(command_table[i].verb, argc, argv, at);
+      if (words < 0) continue;
+      if (is_whole) {
+        *ret_used = 1;
+        return &command_table[i];
+      }
+      // The options in front move behind the verb.
+      for (int j = at - 1; j >= 1; j--) argv[j + words] = argv[j];
+      *ret_used = 1 + words;
+      return &command_table[i];
+    }
+    if (at < argc && argv[at][0] != '-' && at == 1) break;
+  }
+  if (argc <= 1 || argv[1][0] == '-') return err_set(err, ERR_USAGE, "no command given"), NULL;
+  err_set(err, ERR_USAGE, "'%s' is not a command of %s", argv[1], program);
+  return NULL;
+}
+
+static int run_command(const Command *command, int argc, char **argv) {
+  Session session;
+  Err err = ERR_INIT;
+  session_init(&session, command);
+  int code;
+  if (!setting_read_all(session.settings, &err) ||
+      !option_parse(argc, argv, command->groups, session.settings, &session.options, &err) ||
+      !session_start(&session, &err))
+    code = session_fail(&session, &err);
+  else if (option_has(&session.options, OPT_help)) code = help_command_show(&session, command);
+  else if (option_has(&session.options, OPT_version)) code = help_command_version(&session);
+  else code = command->run(&session);
+  session_done(&session);
+  return code;
+}
+
+int command_main(int argc, char **argv) {
+  Err err = ERR_INIT;
+  int used, code;
+  if (getenv("NIX_GET_COMPLETIONS") && help_command_complete(argc, argv, &code)) return code;
+  const Command *command = command_find(argc, argv, &used, &err);
+  if (command) return run_command(command, argc - used, argv + used);
+  if (argc > 1 && help_command_bare(argc, argv, &code)) return err_done(&err), code;
+  fprintf(stderr, "error: %s\nTry '%s help'.\n", err_message(&err), argc > 0 ? argv[0] : "firn");
+  err_done(&err);
+  return 1;
+}

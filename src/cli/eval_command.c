@@ -1,0 +1,254 @@
+// eval_command.c: `firn eval`, `nix eval`, and what nix-instantiate --eval prints (eval_command.h).
+#include "cli/eval_command.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "base/fs.h"
+#include "base/mem.h"
+#include "cli/command_list.h"
+#include "eval/attrs.h"
+#include "eval/list.h"
+#include "eval/print.h"
+#include "eval/print_xml.h"
+#include "eval/str.h"
+
+// One requested attribute.
+typedef struct Output {
+  Session *session;
+  const EvalCommandOptions *options;
+  int code;
+} Output;
+
+static void print_result(Session *session, const EvalCommandOptions *options, Value v) {
+  Vm *vm = session->vm;
+  Buf text CLEANUP(buf_done) = BUF_INIT;
+  switch (options->form) {
+  case TARGET_RAW: buf_put_span(&text, str_span(v)); break;
+  case TARGET_XML: buf_put_span(&text, str_span(v)); break;
+  case TARGET_JSON:
+    buf_put_span(&text, str_span(v));
+    buf_put_char(&text, '\n');
+    break;
+  case TARGET_PRINT:
+    print_value(vm, list_get(vm, v, 0), &print_options_eval, list_get(vm, v, 1), &text);
+    buf_put_char(&text, '\n');
+    break;
+  case TARGET_WHNF:
+  case TARGET_STRICT:
+    print_plain(vm, v, &text);
+    buf_put_char(&text, '\n');
+    break;
+  }
+  session_print(session, buf_span(&text));
+}
+
+// In the order of the attributes: as soon as this and all before it are there.
+static void finished(VmJob *job, void *ctx) {
+  Output *output = ctx;
+  if (output->code && !setting_bool(output->session->settings, SETTING_ID_keep_going)) return;
+  if (job->error) output->code = session_eval_failed(output->session, STEAL(job->error));
+  else print_result(output->session, output->options, job->result.value);
+}
+
+// The function of --apply.
+static bool eval_apply(Session *session, HeapRoot *ret, int *ret_code) {
+  const char *text = option_get(&session->options, OPT_apply);
+  return !text || target_eval_root(session, &(TargetRoot){TARGET_EXPR, text}, ret, ret_code);
+}
+
+static int run_root(Session *session, const EvalCommandOptions *options, const HeapRoot *root, const HeapRoot *args,
+                    const HeapRoot *apply) {
+  Output output = {session, options, 0};
+  VmJob *jobs = mem_alloc_array(options->path_count, sizeof(VmJob));
+  for (size_t i = 0; i < options->path_count; i++) {
+    jobs[i] = (VmJob){.def = &target_native_value, .arg_count = 5, .finished = finished, .ctx = &output};
+    jobs[i].args[0].value = root->value;
+    jobs[i].args[1].value = args->value;
+    jobs[i].args[2].value = value_raw_ptr(options->paths[i]);
+    jobs[i].args[3].value = apply->value;
+    jobs[i].args[4].value = value_raw((uint64_t)options->form | (uint64_t)options->xml_flags << 8);
+  }
+  vm_run_jobs(session->vm, jobs, options->path_count);
+  for (size_t i = 0; i < options->path_count; i++) vm_job_done(session->vm, &jobs[i]);
+  mem_free(jobs);
+  return output.code;
+}
+
+int eval_command_roots(Session *session, const TargetRoot *roots, size_t root_count,
+                       const EvalCommandOptions *options) {
+  Err err = ERR_INIT;
+  if (!session_vm(session, &err)) return session_fail(session, &err);
+  Vm *vm = session->vm;
+  HeapRoot root = {0}, args = {0}, apply = {0};
+  heap_add_root(&vm->heap, &root, VALUE_NULL);
+  heap_add_root(&vm->heap, &args, VALUE_EMPTY_ATTRS);
+  heap_add_root(&vm->heap, &apply, VALUE_NULL);
+  int code = 0;
+  bool ok = target_auto_args(session, &args, &code) && eval_apply(session, &apply, &code);
+  for (size_t i = 0; ok && i < root_count; i++) {
+    ok = target_eval_root(session, &roots[i], &root, &code);
+    if (ok) code = run_root(session, options, &root, &args, &apply);
+    ok = code == 0;
+  }
+  heap_remove_root(&vm->heap, &apply);
+  heap_remove_root(&vm->heap, &args);
+  heap_remove_root(&vm->heap, &root);
+  return code;
+}
+
+void eval_command_options(Session *session, EvalCommandOptions *ret) {
+  const OptionList *list = &session->options;
+  *ret = (EvalCommandOptions){.form = option_has(list, OPT_strict) ? TARGET_STRICT : TARGET_WHNF};
+  if (option_has(list, OPT_json) || option_has(list, OPT_inst_json)) ret->form = TARGET_JSON;
+  if (option_has(list, OPT_raw) || option_has(list, OPT_inst_raw)) ret->form = TARGET_RAW;
+  if (option_has(list, OPT_xml)) ret->form = TARGET_XML;
+  if (option_has(list, OPT_strict)) ret->xml_flags |= PRINT_XML_STRICT;
+  if (!option_has(list, OPT_no_location)) ret->xml_flags |= PRINT_XML_LOCATION;
+  size_t count = option_uses(list, OPT_attr), filled = 0;
+  const char **paths = ARENA_ARRAY(&session->arena, const char *, count + 1);
+  for (size_t i = 0; i < list->use_count; i++)
+    if (list->uses[i].id == OPT_attr) paths[filled++] = list->uses[i].args[0];
+  if (!filled) paths[filled++] = "";
+  ret->paths = paths;
+  ret->path_count = filled;
+}
+
+static void print_stats(Session *session) {
+  if (!option_has(&session->options, OPT_eval_stats) || !session->vm) return;
+  VmStats stats;
+  vm_get_stats(session->vm, &stats);
+  const HeapStats *heap = &session->vm->heap.stats;
+  const struct {
+    const char *name;
+    uint64_t value;
+  } rows[] = {{"calls", stats.calls},
+              {"builtinCalls", stats.builtin_calls},
+              {"thunks", stats.thunks},
+              {"thunksForced", stats.thunks_forced},
+              {"envs", stats.envs},
+              {"sets", stats.sets},
+              {"setElements", stats.set_elements},
+              {"updates", stats.updates},
+              {"listConcats", stats.list_concats},
+              {"lookups", stats.lookups},
+              {"parked", stats.parked},
+              {"sparks", stats.sparks},
+              {"units", stats.units},
+              {"heapAllocatedBytes", heap->allocated_bytes},
+              {"heapPromotedBytes", heap->promoted_bytes},
+              {"heapPeakBytes", heap->peak_bytes},
+              {"minorCollections", heap->minor_count},
+              {"majorCollections", heap->major_count}};
+  Buf text CLEANUP(buf_done) = BUF_INIT;
+  buf_put_cstr(&text, "{\n");
+  for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+    buf_printf(&text, "  \"%s\": %llu%s\n", rows[i].name, (unsigned long long)rows[i].value,
+               i + 1 < ARRAY_LEN(rows) ? "," : "");
+  buf_put_cstr(&text, "}\n");
+  progress_write(&session->progress, buf_span(&text));
+}
+
+int eval_command_run(Session *session) {
+  EvalCommandOptions options;
+  const TargetRoot *roots;
+  size_t count;
+  bool used;
+  eval_command_options(session, &options);
+  target_roots(session, false, &roots, &count, &used);
+  int code;
+  if (option_get(&session->options, OPT_write_to)) code = eval_command_write(session, roots, options.paths[0]);
+  else code = eval_command_roots(session, roots, count, &options);
+  print_stats(session);
+  return code;
+}
+
+// ---- nix eval
+
+// Operands are attributes of the root; a flake reference is not understood.
+static bool read_installable(Session *session, const char **ret_attr, Err *err) {
+  const OptionList *list = &session->options;
+  *ret_attr = "";
+  if (list->operand_count > 1)
+    return err_set(err, ERR_USAGE, "'%s' takes one argument", command_full_name(session->command));
+  if (list->operand_count == 1) *ret_attr = list->operands[0];
+  if (option_get(list, OPT_file) || option_get(list, OPT_expr)) return true;
+  return err_set(err, ERR_USAGE, "flakes are not supported: please use '--file' or '--expr' (instead of '%s')",
+                 list->operand_count ? list->operands[0] : ".");
+}
+
+int eval_command_nix(Session *session) {
+  Err err = ERR_INIT;
+  const char *attr;
+  const TargetRoot *roots;
+  size_t count;
+  bool used;
+  EvalCommandOptions options;
+  if (!read_installable(session, &attr, &err)) return session_fail(session, &err);
+  target_roots(session, false, &roots, &count, &used);
+  eval_command_options(session, &options);
+  if (options.form == TARGET_WHNF) options.form = TARGET_PRINT;
+  options.paths = &attr;
+  options.path_count = 1;
+  int code;
+  if (option_get(&session->options, OPT_write_to)) code = eval_command_write(session, roots, attr);
+  else code = eval_command_roots(session, roots, count, &options);
+  print_stats(session);
+  return code;
+}
+
+// ---- --write-to
+
+static bool write_value(Session *session, Value v, Buf *path, Err *err) {
+  Vm *vm = session->vm;
+  v = value_follow(v);
+  if (value_is_string(v)) return fs_write_file_atomic(buf_cstr(path), str_span(v), 0666, false, err);
+  if (!value_is_attrs(v))
+    return err_set(err, ERR_EVAL, "value at '%s' is not a string or an attribute set", buf_cstr(path));
+  if (mkdir(buf_cstr(path), 0777) != 0) return err_set_errno(err, errno, "creating directory '%s'", buf_cstr(path));
+  v = attrs_flatten(vm, v);
+  size_t len = path->len;
+  for (uint32_t i = 0; i < attrs_count(v); i++) {
+    Span name = symbol_text(vm->symbols, attrs_flat_shape(v)->names[i]);
+    if (span_eq_cstr(name, ".") || span_eq_cstr(name, "..") || span_find_char(name, '/') != SIZE_MAX)
+      return err_set(err, ERR_EVAL, "invalid file name '%.*s'", SPAN_ARG(name));
+    buf_put_char(path, '/');
+    buf_put_span(path, name);
+    if (!write_value(session, attrs_slot(vm, v, i), path, err)) return false;
+    path->len = len;
+  }
+  return true;
+}
+
+int eval_command_write(Session *session, const TargetRoot *root, const char *attr) {
+  Err err = ERR_INIT;
+  const char *dest = option_get(&session->options, OPT_write_to);
+  if (fs_exists(dest)) {
+    err_set(&err, ERR_USAGE, "path '%s' already exists", dest);
+    return session_fail(session, &err);
+  }
+  if (!session_vm(session, &err)) return session_fail(session, &err);
+  Vm *vm = session->vm;
+  HeapRoot roots[5] = {0}, result = {0};
+  HeapRoot *args[5];
+  int code = 0;
+  for (size_t i = 0; i < 5; i++) {
+    heap_add_root(&vm->heap, &roots[i], VALUE_NULL);
+    args[i] = &roots[i];
+  }
+  heap_add_root(&vm->heap, &result, VALUE_NULL);
+  bool ok = target_eval_root(session, root, &roots[0], &code) && target_auto_args(session, &roots[1], &code) &&
+            eval_apply(session, &roots[3], &code);
+  roots[2].value = value_raw_ptr(attr);
+  roots[4].value = value_raw(TARGET_STRICT);
+  if (ok && !vm_run_native(vm, &target_native_value, args, 5, &result)) code = session_eval_failed(session, NULL);
+  else if (ok) {
+    Buf path CLEANUP(buf_done) = BUF_INIT;
+    buf_put_cstr(&path, session_absolute(session, dest));
+    if (!write_value(session, result.value, &path, &err)) code = session_fail(session, &err);
+  }
+  heap_remove_root(&vm->heap, &result);
+  for (size_t i = 0; i < 5; i++) heap_remove_root(&vm->heap, &roots[i]);
+  return code;
+}

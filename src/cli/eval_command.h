@@ -1,0 +1,18 @@
+// eval_command.h: evaluating roots and printing the requested attributes.
+#pragma once
+
+#include "cli/target.h"
+
+typedef struct EvalCommandOptions {
+  TargetForm form;
+  unsigned xml_flags;
+  const char **paths; // attribute paths
+  size_t path_count;
+} EvalCommandOptions;
+
+// From --strict, --json, --raw, --xml, -A.
+void eval_command_options(Session *session, EvalCommandOptions *ret);
+// Evaluates each root and prints its attributes in order; the exit code.
+int eval_command_roots(Session *session, const TargetRoot *roots, size_t root_count, const EvalCommandOptions *options);
+// --write-to: strings and sets of them as files and directories.
+int eval_command_write(Session *session, const TargetRoot *root, const char *attr);

@@ -1,0 +1,155 @@
+// instantiate_command.c: nix-instantiate: writes derivations into the store; evaluates, parses, looks up files.
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "cli/command_list.h"
+#include "cli/eval_command.h"
+#include "eval/ast_print.h"
+#include "eval/parser.h"
+#include "eval/str.h"
+#include "store/store_roots.h"
+
+// ---- --parse
+
+static bool read_source(Session *session, const TargetRoot *root, Buf *ret_text, Buf *ret_dir, Buf *ret_origin,
+                        Err *err) {
+  switch (root->kind) {
+  case TARGET_EXPR:
+    buf_put_cstr(ret_text, root->text);
+    buf_put_cstr(ret_dir, session_absolute(session, "."));
+    buf_put_cstr(ret_origin, "«string»");
+    return true;
+  case TARGET_STDIN:
+    buf_put_cstr(ret_dir, session_absolute(session, "."));
+    buf_put_cstr(ret_origin, "«stdin»");
+    return fs_read_fd(STDIN_FILENO, PARSER_MAX_SOURCE_BYTES, ret_text, err);
+  case TARGET_FILE: break;
+  }
+  struct stat st;
+  buf_put_cstr(ret_origin, session_absolute(session, root->text));
+  if (stat(buf_cstr(ret_origin), &st) == 0 && S_ISDIR(st.st_mode)) buf_put_cstr(ret_origin, "/default.nix");
+  buf_put_span(ret_dir, fs_path_dir(buf_span(ret_origin)));
+  return fs_read_file(buf_cstr(ret_origin), PARSER_MAX_SOURCE_BYTES, ret_text, err);
+}
+
+static int parse_root(Session *session, const TargetRoot *root) {
+  Err err = ERR_INIT;
+  Buf text CLEANUP(buf_done) = BUF_INIT, dir CLEANUP(buf_done) = BUF_INIT, origin CLEANUP(buf_done) = BUF_INIT,
+           out CLEANUP(buf_done) = BUF_INIT;
+  if (!read_source(session, root, &text, &dir, &origin, &err)) return session_fail(session, &err);
+  ParserOptions options = {.pipe_operators = session_has_feature(session, "pipe-operators"),
+                           .no_url_literals = session_has_feature(session, "no-url-literals")};
+  Ast ast;
+  ParserError failed = {0};
+  if (!parser_parse(buf_span(&text), &options, &ast, &failed)) {
+    uint32_t line = 1, column = 1;
+    for (uint32_t i = 0; i < failed.pos && i < text.len; i++) {
+      column = text.data[i] == '\n' ? 1 : column + 1;
+      line += text.data[i] == '\n';
+    }
+    err_set(&err, ERR_SYNTAX, "%s\n       at %s:%u:%u", failed.message, buf_cstr(&origin), line, column);
+    parser_error_done(&failed);
+    return session_fail(session, &err);
+  }
+  const char *home = getenv("HOME");
+  ast_print(&ast, buf_span(&dir), span_cstr(home ? home : "/"), &out);
+  buf_put_char(&out, '\n');
+  ast_done(&ast);
+  session_print(session, buf_span(&out));
+  return 0;
+}
+
+// ---- --find-file
+
+static int find_file(Session *session, const char *name) {
+  Err err = ERR_INIT;
+  Buf text CLEANUP(buf_done) = BUF_INIT;
+  if (!session_vm(session, &err)) return session_fail(session, &err);
+  Vm *vm = session->vm;
+  HeapRoot root = {0};
+  heap_add_root(&vm->heap, &root, VALUE_NULL);
+  buf_printf(&text, "<%s>", name);
+  int code = 0;
+  if (!vm_eval_text(vm, buf_span(&text), SPAN("/"), SPAN("«string»"), &root)) {
+    code = session_eval_failed(session, NULL);
+  } else {
+    buf_clear(&text);
+    buf_put_span(&text, str_span(root.value));
+    buf_put_char(&text, '\n');
+    session_print(session, buf_span(&text));
+  }
+  heap_remove_root(&vm->heap, &root);
+  return code;
+}
+
+// ---- writing derivations
+
+// The printed text of one derivation: its path, or the root that was made for it.
+static bool show_drv(Session *session, Store *store, const TargetDrv *drv, size_t number, Buf *ret, Err *err) {
+  const char *root = option_get(&session->options, OPT_add_root);
+  if (root) {
+    const char *link = session_absolute(session, root);
+    if (number > 0) link = arena_printf(&session->arena, "%s-%zu", link, number + 1);
+    if (!store_roots_add(store, &drv->drv_path, link, err)) return false;
+    buf_put_cstr(ret, link);
+  } else {
+    store_path_format(&drv->drv_path, session_store_dir(session), ret);
+  }
+  if (!span_eq_cstr(drv->output, "out")) buf_printf(ret, "!%.*s", SPAN_ARG(drv->output));
+  buf_put_char(ret, '\n');
+  return true;
+}
+
+static int instantiate(Session *session, const TargetRoot *roots, size_t root_count) {
+  TargetDrvList drvs CLEANUP(target_drv_list_done) = {0};
+  Buf text CLEANUP(buf_done) = BUF_INIT;
+  Err err = ERR_INIT;
+  int code = 0;
+  if (!target_find_drvs(session, roots, root_count, &drvs, &code)) return code;
+  Store *store = NULL;
+  bool dry = option_has(&session->options, OPT_dry_run);
+  if (!dry && (!store_io_flush(session->io, &err) || !session_store(session, &store, &err)))
+    return session_fail(session, &err);
+  if (!dry && !option_get(&session->options, OPT_add_root) && drvs.count &&
+      !option_has(&session->options, OPT_no_gc_warning) && !session->command->quiet_start)
+    log_warn("you did not specify '--add-root'; the result might be removed by the garbage collector");
+  for (size_t i = 0; i < drvs.count; i++) {
+    if (dry) {
+      store_path_format(&drvs.items[i].drv_path, session_store_dir(session), &text);
+      if (!span_eq_cstr(drvs.items[i].output, "out")) buf_printf(&text, "!%.*s", SPAN_ARG(drvs.items[i].output));
+      buf_put_char(&text, '\n');
+    } else if (!show_drv(session, store, &drvs.items[i], i, &text, &err)) {
+      return session_fail(session, &err);
+    }
+  }
+  session_print(session, buf_span(&text));
+  return code;
+}
+
+int instantiate_command_run(Session *session) {
+  const OptionList *list = &session->options;
+  const TargetRoot *roots;
+  size_t count;
+  bool used;
+  int code = 0;
+  if (option_has(list, OPT_find_file)) {
+    for (size_t i = 0; i < list->operand_count && code == 0; i++) code = find_file(session, list->operands[i]);
+    return code;
+  }
+  target_roots(session, !session->command->quiet_start, &roots, &count, &used);
+  if (option_has(list, OPT_parse)) {
+    for (size_t i = 0; i < count && code == 0; i++) code = parse_root(session, &roots[i]);
+    return code;
+  }
+  if (!option_has(list, OPT_eval) && !option_has(list, OPT_eval_only)) return instantiate(session, roots, count);
+  EvalCommandOptions options;
+  eval_command_options(session, &options);
+  code = eval_command_roots(session, roots, count, &options);
+  Err err = ERR_INIT;
+  if (code == 0 && option_has(list, OPT_read_write_mode) && !store_io_flush(session->io, &err))
+    return session_fail(session, &err);
+  return code;
+}

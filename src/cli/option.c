@@ -1,0 +1,185 @@
+// option.c: see option.h.
+#include "cli/option.h"
+
+#include <ctype.h>
+#include <stdio.h>
+
+#include "base/mem.h"
+
+#define COMMON OPTION_COMMON_GROUP
+#define EVAL OPTION_EVAL_GROUP
+#define SELECT OPTION_SELECT_GROUP
+#define SELECT_OLD OPTION_SELECT_OLD_GROUP
+#define PRINT OPTION_PRINT_GROUP
+#define PRINT_EVAL OPTION_PRINT_EVAL_GROUP
+#define BUILD OPTION_BUILD_GROUP
+#define LINK OPTION_LINK_GROUP
+#define LINK_NEW OPTION_LINK_NEW_GROUP
+#define INSTANTIATE OPTION_INSTANTIATE_GROUP
+#define STORE_VERB OPTION_STORE_VERB_GROUP
+#define STORE_QUERY OPTION_STORE_QUERY_GROUP
+#define HASH OPTION_HASH_GROUP
+#define JOBS OPTION_JOBS_GROUP
+#define PATHS OPTION_PATHS_GROUP
+#define ADD OPTION_ADD_GROUP
+#define GC OPTION_GC_GROUP
+
+const Option option_table[OPTION_COUNT] = {
+#define OPTION(id, long_name, short_name, args, groups, setting, help) \
+  [OPT_##id] = {long_name, short_name, args, groups, setting, help},
+#include "cli/option.def"
+#undef OPTION
+};
+
+const char *const option_group_headings[OPTION_GROUP_COUNT] = {
+#define OPTION_GROUP(name, heading) [OPTION_GROUP_INDEX_##name] = heading,
+#include "cli/option_group.def"
+#undef OPTION_GROUP
+};
+
+unsigned option_arg_count(const Option *option) {
+  unsigned count = option->args[0] != 0;
+  for (const char *p = option->args; *p; p++) count += *p == ' ';
+  return count;
+}
+
+void option_list_done(OptionList *list) {
+  mem_free(list->uses);
+  mem_free(list->operands);
+  for (size_t i = 0; i < list->owned_count; i++) mem_free(list->owned[i]);
+  mem_free(list->owned);
+  *list = (OptionList){0};
+}
+
+static char *own(OptionList *list, Span text) {
+  MEM_RESERVE(list->owned, list->owned_cap, list->owned_count + 1);
+  return list->owned[list->owned_count++] = span_dup(text);
+}
+
+static void add_operand(OptionList *list, const char *operand) {
+  MEM_RESERVE(list->operands, list->operand_cap, list->operand_count + 1);
+  list->operands[list->operand_count++] = operand;
+}
+
+static const Option *find_long(const char *name, unsigned groups) {
+  for (size_t i = 0; i < OPTION_COUNT; i++)
+    if ((option_table[i].groups & groups) && strcmp(option_table[i].long_name, name) == 0) return &option_table[i];
+  return NULL;
+}
+static const Option *find_short(char name, unsigned groups) {
+  for (size_t i = 0; i < OPTION_COUNT; i++)
+    if ((option_table[i].groups & groups) && option_table[i].short_name == name) return &option_table[i];
+  return NULL;
+}
+
+// The words still to be read: argv, and before it what a bundle of short options was split into.
+typedef struct Words {
+  char **argv;
+  int argc, next;
+} Words;
+
+static const char *next_word(Words *words) {
+  return words->next < words->argc ? words->argv[words->next++] : NULL;
+}
+
+static bool apply_setting(const Option *option, const char *arg, Setting *settings, Err *err) {
+  const char *equals = strchr(option->setting, '=');
+  Span name = span_make(option->setting, (size_t)(equals - option->setting));
+  return setting_set(settings, name, strcmp(equals + 1, "$1") == 0 ? span_cstr(arg) : span_cstr(equals + 1),
+                     SETTING_COMMAND_LINE, err);
+}
+
+// `given` is how it was written, for messages; `inline_arg` the text after '=' (NULL: none).
+static bool use_option(const Option *option, const char *given, const char *inline_arg, Words *words, Setting *settings,
+                       OptionList *ret, Err *err) {
+  OptionUse use = {.id = (OptionId)(option - option_table)};
+  unsigned count = option_arg_count(option);
+  if (inline_arg && count != 1) return err_set(err, ERR_USAGE, "option '%s' does not take '=%s'", given, inline_arg);
+  for (unsigned i = 0; i < count; i++) {
+    use.args[i] = inline_arg ? inline_arg : next_word(words);
+    if (!use.args[i])
+      return err_set(err, ERR_USAGE, "flag '%s' requires %u argument%s", given, count, count == 1 ? "" : "s");
+  }
+  MEM_RESERVE(ret->uses, ret->use_cap, ret->use_count + 1);
+  ret->uses[ret->use_count++] = use;
+  if (use.id == OPT_option)
+    return setting_set(settings, span_cstr(use.args[0]), span_cstr(use.args[1]), SETTING_COMMAND_LINE, err);
+  return !option->setting || apply_setting(option, use.args[0], settings, err);
+}
+
+// --max-call-depth 5, --keep-outputs, --no-keep-outputs
+static bool use_setting(const char *given, const char *inline_arg, Words *words, Setting *settings, bool *ret_used,
+                        Err *err) {
+  Span name = span_cstr(given + 2);
+  SettingId id;
+  bool negated = false;
+  *ret_used = true;
+  bool found = setting_find(name, &id);
+  if (!found && span_has_prefix(name, SPAN("no-"))) found = negated = setting_find(span_from(name, 3), &id);
+  bool extra = false;
+  if (!found && span_has_prefix(name, SPAN("extra-"))) found = extra = setting_find(span_from(name, 6), &id);
+  if (!found) return *ret_used = false, true;
+  bool is_bool = setting_table[id].type == SETTING_BOOL;
+  if (negated && !is_bool) return *ret_used = false, true;
+  if (is_bool && !extra)
+    return setting_set(settings, negated ? span_from(name, 3) : name, negated ? SPAN("false") : SPAN("true"),
+                       SETTING_COMMAND_LINE, err);
+  const char *value = inline_arg ? inline_arg : next_word(words);
+  if (!value) return err_set(err, ERR_USAGE, "flag '%s' requires 1 argument", given);
+  return setting_set(settings, name, span_cstr(value), SETTING_COMMAND_LINE, err);
+}
+
+static bool read_long(const char *word, unsigned groups, Words *words, Setting *settings, OptionList *ret, Err *err) {
+  const char *equals = strchr(word, '=');
+  const char *name = equals ? own(ret, span_make(word, (size_t)(equals - word))) : word;
+  const Option *option = find_long(name + 2, groups);
+  if (option) return use_option(option, name, equals ? equals + 1 : NULL, words, settings, ret, err);
+  bool used;
+  if (!use_setting(name, equals ? equals + 1 : NULL, words, settings, &used, err)) return false;
+  return used || err_set(err, ERR_USAGE, "unrecognised flag '%s'", name);
+}
+
+static bool read_short(const char *word, unsigned groups, Words *words, Setting *settings, OptionList *ret, Err *err) {
+  for (const char *p = word + 1; *p; p++) {
+    const Option *option = find_short(*p, groups);
+    char name[3] = {'-', *p, 0};
+    if (!option) return err_set(err, ERR_USAGE, "unrecognised flag '%s'", p == word + 1 ? word : name);
+    // The rest of the word is the argument when it cannot be more options ("-j4", "-I/x"), or when there is no other reading.
+    bool rest_is_arg = p[1] && option_arg_count(option) == 1;
+    if (!use_option(option, name, rest_is_arg ? p + 1 : NULL, words, settings, ret, err)) return false;
+    if (rest_is_arg) break;
+  }
+  return true;
+}
+
+bool option_parse(int argc, char **argv, unsigned groups, Setting *settings, OptionList *ret, Err *err) {
+  Words words = {argv, argc, 0};
+  bool options_ended = false;
+  for (const char *word; (word = next_word(&words));) {
+    if (options_ended || word[0] != '-' || word[1] == 0) {
+      add_operand(ret, word);
+    } else if (strcmp(word, "--") == 0) {
+      options_ended = true;
+    } else if (!(word[1] == '-' ? read_long(word, groups, &words, settings, ret, err)
+                                : read_short(word, groups, &words, settings, ret, err))) {
+      return false;
+    }
+  }
+  return true;
+}
+
+bool option_has(const OptionList *list, OptionId id) {
+  return option_uses(list, id) > 0;
+}
+
+const char *option_get(const OptionList *list, OptionId id) {
+  for (size_t i = list->use_count; i-- > 0;)
+    if (list->uses[i].id == id) return list->uses[i].args[0];
+  return NULL;
+}
+
+size_t option_uses(const OptionList *list, OptionId id) {
+  size_t count = 0;
+  for (size_t i = 0; i < list->use_count; i++) count += list->uses[i].id == id;
+  return count;
+}

@@ -1,0 +1,49 @@
+// progress.h: what the user sees while things happen: a status line on a terminal, plain lines otherwise, builders' output.
+//
+// Events come from the scheduler's thread, log messages from any: everything is written under one lock. Wording of
+// the plain lines is C++ Nix's.
+#pragma once
+
+#include <pthread.h>
+
+#include "base/log.h"
+#include "base/map.h"
+#include "realise/scheduler.h"
+
+typedef enum ProgressFormat {
+  PROGRESS_RAW,           // lines
+  PROGRESS_RAW_WITH_LOGS, // lines, and what builders print
+  PROGRESS_BAR,           // a status line
+  PROGRESS_BAR_WITH_LOGS,
+  PROGRESS_JSON, // "@nix {...}" lines
+} ProgressFormat;
+
+typedef struct Progress {
+  pthread_mutex_t lock;
+  ProgressFormat format;
+  bool colour;
+  bool line_shown;
+  bool prefix_logs; // "hello> text"
+  LogLevel level;
+  SchedulerCounts counts;
+  Map running; // build id -> name of the derivation (owned)
+  uint64_t last_draw_ns;
+  Buf json;         // scratch
+  char *evaluating; // owned; what evaluation does, or NULL
+  uint64_t next_activity;
+} Progress;
+
+void progress_init(Progress *progress);
+// The status line is removed.
+void progress_done(Progress *progress);
+MUST_CHECK bool progress_parse_format(const char *text, ProgressFormat *ret);
+// Sends the logger's messages through `progress`.
+void progress_start(Progress *progress, ProgressFormat format, LogLevel level);
+// For SchedulerConfig.event; ctx is the Progress.
+void progress_event(void *ctx, const SchedulerEvent *event);
+// Text that stands on standard error as it is (errors), with the status line out of the way.
+void progress_write(Progress *progress, Span text);
+// Before something else writes to the terminal.
+void progress_pause(Progress *progress);
+// What the evaluator is doing ("evaluating default.nix"); NULL: nothing.
+void progress_evaluating(Progress *progress, const char *what);

@@ -1,0 +1,388 @@
+// session.c: see session.h. The one static variable is what the signal handlers need to find.
+#include "cli/session.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "cli/command.h"
+#include "cli/search_path.h"
+#include "glue/fetcher.h"
+
+// ---- signals
+
+static Session *current; // for the handler
+static volatile sig_atomic_t interrupts;
+
+// The first asks everybody to stop: the evaluator at its next safepoint, the scheduler at once. The second gives up on order; children die with us.
+static void on_signal(int sig) {
+  (void)sig;
+  if (interrupts++ > 0) _exit(130);
+  Session *session = current;
+  if (!session) return;
+  if (session->vm) session->vm->interrupted = 1;
+  if (session->scheduler) scheduler_interrupt(session->scheduler);
+}
+
+static void install_handlers(void) {
+  struct sigaction action = {.sa_handler = on_signal};
+  sigaction(SIGINT, &action, NULL);
+  sigaction(SIGTERM, &action, NULL);
+  sigaction(SIGHUP, &action, NULL);
+  signal(SIGPIPE, SIG_IGN); // write errors are looked at
+}
+
+// ---- beginning and end
+
+void session_init(Session *session, const Command *command) {
+  *session = (Session){.command = command};
+  progress_init(&session->progress);
+  current = session;
+  install_handlers();
+}
+
+void session_drop_vm(Session *session) {
+  Vm *vm = STEAL(session->vm); // not to be seen by the handler any more
+  if (vm) vm_free(vm);
+}
+
+void session_done(Session *session) {
+  session_drop_vm(session);
+  if (session->has_glue) glue_done(&session->glue);
+  store_io_free(session->io);
+  Scheduler *scheduler = STEAL(session->scheduler);
+  if (scheduler) scheduler_free(scheduler);
+  if (session->store) store_free(session->store);
+  current = NULL;
+  progress_done(&session->progress);
+  option_list_done(&session->options);
+  setting_done(session->settings);
+  mem_free(session->nix_path);
+  arena_done(&session->arena);
+}
+
+static LogLevel wanted_level(const Session *session) {
+  int level = session->command->quiet_start ? LOG_NOTICE : LOG_INFO;
+  for (size_t i = 0; i < session->options.use_count; i++) {
+    OptionId id = session->options.uses[i].id;
+    if (id == OPT_verbose) level++;
+    if (id == OPT_quiet) level--;
+    if (id == OPT_debug) level = LOG_DEBUG;
+  }
+  return level < LOG_ERROR ? LOG_ERROR : level > LOG_VOMIT ? LOG_VOMIT : (LogLevel)level;
+}
+
+bool session_start(Session *session, Err *err) {
+  const OptionList *options = &session->options;
+  // The classic commands show what builders print, the others on request.
+  bool logs = option_has(options, OPT_print_build_logs) ||
+              (!session->command->quiet_start && !option_has(options, OPT_no_build_output));
+  ProgressFormat format = logs ? PROGRESS_BAR_WITH_LOGS : PROGRESS_BAR;
+  const char *wanted = option_get(options, OPT_log_format);
+  if (wanted && !progress_parse_format(wanted, &format))
+    return err_set(err, ERR_USAGE, "option 'log-format' has an invalid value '%s'", wanted);
+  session->progress.prefix_logs = session->command->quiet_start;
+  progress_start(&session->progress, format, wanted_level(session));
+  return true;
+}
+
+// ---- questions
+
+const char *session_system(Session *session) {
+  const char *system = setting_text(session->settings, SETTING_ID_eval_system);
+  if (!*system) system = setting_text(session->settings, SETTING_ID_system);
+  if (*system) return system;
+  struct utsname name;
+  uname(&name);
+  return arena_printf(&session->arena, "%s-linux", name.machine);
+}
+
+bool session_has_feature(const Session *session, const char *feature) {
+  return setting_has_word(session->settings, SETTING_ID_experimental_features, span_cstr(feature));
+}
+
+Span session_store_dir(Session *session) {
+  const char *dir = getenv("NIX_STORE_DIR");
+  if (!dir) dir = getenv("NIX_STORE");
+  return dir && *dir ? span_cstr(dir) : STORE_PATH_DIR;
+}
+
+const char *session_absolute(Session *session, const char *path) {
+  char *cwd = path[0] == '/' ? NULL : getcwd(NULL, 0);
+  Buf buf CLEANUP(buf_done) = BUF_INIT;
+  fs_path_canon(cwd ? span_cstr(cwd) : SPAN("/"), span_cstr(path), &buf);
+  free(cwd);
+  return arena_dup(&session->arena, buf_span(&buf)).data;
+}
+
+// ---- store and scheduler
+
+static bool open_store(void *ctx, Store **ret, Err *err) {
+  return session_store(ctx, ret, err);
+}
+
+bool session_store(Session *session, Store **ret, Err *err) {
+  if (!session->store) {
+    const char *url = setting_text(session->settings, SETTING_ID_store);
+    if (session->settings[SETTING_ID_store].source == SETTING_DEFAULT && getenv("NIX_REMOTE") && *getenv("NIX_REMOTE"))
+      url = getenv("NIX_REMOTE");
+    if (strcmp(url, "daemon") == 0 || strcmp(url, "local") == 0) url = "auto";
+    StoreOptions options = {.url = span_cstr(url), .logical_dir = session_store_dir(session)};
+    if (!store_open(&options, &session->store, err)) return err_wrap(err, "opening the store");
+  }
+  *ret = session->store;
+  return true;
+}
+
+static unsigned max_jobs(Session *session) {
+  const char *text = setting_text(session->settings, SETTING_ID_max_jobs);
+  long cores = sysconf(_SC_NPROCESSORS_ONLN);
+  if (strcmp(text, "auto") == 0) return cores > 0 ? (unsigned)cores : 1;
+  return (unsigned)setting_int(session->settings, SETTING_ID_max_jobs);
+}
+
+// The words of a list setting, NULL-terminated, in the session's arena.
+static const char *const *setting_words(Session *session, SettingId id) {
+  Span rest = span_cstr(setting_text(session->settings, id)), word;
+  size_t count = 0;
+  while (setting_next_word(&rest, &word)) count++;
+  const char **words = ARENA_ARRAY(&session->arena, const char *, count + 1);
+  rest = span_cstr(setting_text(session->settings, id));
+  for (size_t i = 0; i < count && setting_next_word(&rest, &word); i++)
+    words[i] = arena_dup(&session->arena, word).data;
+  words[count] = NULL;
+  return words;
+}
+
+// "/inside=/outside?" of sandbox-paths; '?' allows it to be missing.
+static bool read_binds(Session *session, LocalBuilderConfig *config, Err *err) {
+  const char *const *words = setting_words(session, SETTING_ID_sandbox_paths);
+  size_t count = 0;
+  while (words[count]) count++;
+  SandboxBind *binds = ARENA_ARRAY(&session->arena, SandboxBind, count);
+  config->extra_binds = binds;
+  for (size_t i = 0; i < count; i++) {
+    Span word = span_cstr(words[i]), inside;
+    bool optional = span_has_suffix(word, SPAN("?"));
+    if (optional) word.len--;
+    span_split(&word, '=', &inside);
+    const char *path = arena_dup(&session->arena, inside).data;
+    const char *source = word.len ? arena_dup(&session->arena, word).data : path;
+    struct stat st;
+    if (stat(source, &st) != 0) {
+      if (optional) continue;
+      int failed = errno;
+      return err_set_errno(err, failed, "sandbox path '%s'", source);
+    }
+    // The shell is given to builders by its own option of the sandbox.
+    if (strcmp(path, "/bin/sh") == 0) {
+      config->shell = source;
+      continue;
+    }
+    binds[config->extra_bind_count++] =
+        (SandboxBind){.path = path, .source = source, .is_dir = S_ISDIR(st.st_mode), .writable = true};
+  }
+  return true;
+}
+
+static bool open_scheduler(void *ctx, Store *store, Scheduler **ret, Err *err) {
+  return session_scheduler(ctx, ret, err);
+}
+
+bool session_scheduler(Session *session, Scheduler **ret, Err *err) {
+  Store *store;
+  if (!session_store(session, &store, err)) return false;
+  if (session->scheduler) return *ret = session->scheduler, true;
+  const Setting *settings = session->settings;
+  const char *sandbox = setting_text(settings, SETTING_ID_sandbox);
+  Buf physical CLEANUP(buf_done) = BUF_INIT;
+  buf_printf(&physical, "%s/store", store_root(store));
+  SchedulerConfig config = SCHEDULER_CONFIG_INIT;
+  config.max_jobs = max_jobs(session);
+  config.cores = (unsigned)setting_int(settings, SETTING_ID_cores);
+  config.keep_going = setting_bool(settings, SETTING_ID_keep_going);
+  config.keep_failed = setting_bool(settings, SETTING_ID_keep_failed);
+  config.fallback = setting_bool(settings, SETTING_ID_fallback);
+  config.no_sandbox = strcmp(sandbox, "false") == 0;
+  config.relaxed_sandbox = strcmp(sandbox, "relaxed") == 0;
+  config.timeout_ns = (uint64_t)setting_int(settings, SETTING_ID_timeout) * 1000000000u;
+  config.max_silent_ns = (uint64_t)setting_int(settings, SETTING_ID_max_silent_time) * 1000000000u;
+  config.max_log_bytes = (uint64_t)setting_int(settings, SETTING_ID_max_build_log_size);
+  config.log_tail_lines = (unsigned)setting_int(settings, SETTING_ID_log_lines);
+  const char *system = setting_text(settings, SETTING_ID_system);
+  config.system = *system ? system : session_system(session);
+  config.extra_platforms = setting_words(session, SETTING_ID_extra_platforms);
+  config.system_features = setting_words(session, SETTING_ID_system_features);
+  if (setting_bool(settings, SETTING_ID_keep_build_log))
+    config.log_dir = arena_printf(&session->arena, "%s/var/log/nix", store_root(store));
+  config.builder = (LocalBuilderConfig){.scratch_dir = store_tmp_dir(store),
+                                        .store_dir = arena_dup(&session->arena, store_dir(store)).data,
+                                        .physical_store_dir = arena_dup(&session->arena, buf_span(&physical)).data,
+                                        .build_dir = setting_text(settings, SETTING_ID_sandbox_build_dir),
+                                        .filter_syscalls = setting_bool(settings, SETTING_ID_filter_syscalls)};
+  config.event = progress_event;
+  config.event_ctx = &session->progress;
+  if (!read_binds(session, &config.builder, err)) return false;
+  Scheduler *scheduler;
+  if (!scheduler_new(store, &config, &scheduler, err)) return false;
+  session->scheduler = scheduler;
+  *ret = scheduler;
+  return true;
+}
+
+// ---- evaluator
+
+static void waiting(void *ctx, Span drv_path) {
+  Session *session = ctx;
+  if (setting_bool(session->settings, SETTING_ID_trace_import_from_derivation))
+    log_warn("built '%.*s' during evaluation due to an import from derivation", SPAN_ARG(drv_path));
+}
+
+StoreIo *session_io(Session *session) {
+  if (session->io) return session->io;
+  const Setting *settings = session->settings;
+  StoreIoConfig config = {
+      .store_dir = session_store_dir(session),
+      .open_store = open_store,
+      .open_scheduler = open_scheduler,
+      .ctx = session,
+      .allow_import_from_derivation = setting_bool(settings, SETTING_ID_allow_import_from_derivation),
+      .impure_host_store = option_has(&session->options, OPT_impure_host_store),
+      .pure_eval = setting_bool(settings, SETTING_ID_pure_eval),
+      .restrict_eval = setting_bool(settings, SETTING_ID_restrict_eval),
+      .waiting = waiting,
+  };
+  session->io = store_io_new(&config);
+  Span rest = span_cstr(setting_text(settings, SETTING_ID_allowed_uris)), uri;
+  while (setting_next_word(&rest, &uri)) access_check_allow_uri(store_io_access(session->io), uri);
+  GlueFeatures features = {.ca_derivations = session_has_feature(session, "ca-derivations"),
+                           .impure_derivations = session_has_feature(session, "impure-derivations"),
+                           .dynamic_derivations = session_has_feature(session, "dynamic-derivations"),
+                           .git_hashing = session_has_feature(session, "git-hashing")};
+  glue_init(&session->glue, session->io, &features);
+  session->has_glue = true;
+  return session->io;
+}
+
+static void message(void *ctx, VmMessage kind, Span text) {
+  Session *session = ctx;
+  Buf line CLEANUP(buf_done) = BUF_INIT;
+  if (kind == VM_MESSAGE_WARNING) {
+    log_warn("%.*s", SPAN_ARG(text));
+    return;
+  }
+  buf_put_span(&line, text);
+  buf_put_char(&line, '\n');
+  progress_write(&session->progress, buf_span(&line));
+}
+
+static void read_search_path(Session *session) {
+  SearchPath path = {0};
+  for (size_t i = 0; i < session->options.use_count; i++)
+    if (session->options.uses[i].id == OPT_include)
+      search_path_add(&path, span_cstr(session->options.uses[i].args[0]), &session->arena);
+  const char *env = getenv("NIX_PATH");
+  const Setting *setting = &session->settings[SETTING_ID_nix_path];
+  if (!setting_bool(session->settings, SETTING_ID_pure_eval)) {
+    if (setting->source == SETTING_COMMAND_LINE || (setting->value && !env)) {
+      Span rest = span_cstr(setting_text(session->settings, SETTING_ID_nix_path)), word;
+      while (setting_next_word(&rest, &word)) search_path_add(&path, word, &session->arena);
+    } else if (env) {
+      search_path_add_list(&path, span_cstr(env), &session->arena);
+    } else if (!setting_bool(session->settings, SETTING_ID_restrict_eval)) {
+      search_path_add_defaults(&path, &session->arena);
+    }
+  }
+  session->nix_path = path.entries; // owned by the session from here on
+  session->nix_path_count = path.count;
+  for (size_t i = 0; i < path.count; i++) access_check_allow(store_io_access(session->io), path.entries[i].path);
+}
+
+static bool read_heap_config(Session *session, HeapConfig *ret, Err *err) {
+  const char *size = option_get(&session->options, OPT_max_heap),
+             *mib = option_get(&session->options, OPT_max_memory_size);
+  uint64_t number;
+  ret->stress = option_has(&session->options, OPT_gc_stress);
+  if (mib && span_parse_u64(span_cstr(mib), &number)) ret->max_bytes = (size_t)number << 20;
+  if (!size) return true;
+  Span text = span_cstr(size);
+  unsigned shift = 0;
+  if (text.len && strchr("KMG", text.data[text.len - 1]))
+    shift = 10 * (unsigned)(strchr("KMG", text.data[--text.len]) - "KMG" + 1);
+  if (!span_parse_u64(text, &number) || number > (UINT64_MAX >> shift))
+    return err_set(err, ERR_USAGE, "'--max-heap %s': a number with K, M or G is expected", size);
+  ret->max_bytes = (size_t)(number << shift);
+  return true;
+}
+
+bool session_vm(Session *session, Err *err) {
+  if (session->vm) return true;
+  const Setting *settings = session->settings;
+  StoreIo *io = session_io(session);
+  if (!session->nix_path) read_search_path(session);
+  VmSettings config = {
+      .pure_eval = setting_bool(settings, SETTING_ID_pure_eval),
+      .restrict_eval = setting_bool(settings, SETTING_ID_restrict_eval),
+      .pipe_operators = session_has_feature(session, "pipe-operators"),
+      .no_url_literals = session_has_feature(session, "no-url-literals"),
+      .trace_verbose = setting_bool(settings, SETTING_ID_trace_verbose),
+      .abort_on_warn = setting_bool(settings, SETTING_ID_abort_on_warn),
+      .allow_import_from_derivation = setting_bool(settings, SETTING_ID_allow_import_from_derivation),
+      .max_call_depth = (uint32_t)setting_int(settings, SETTING_ID_max_call_depth),
+      .current_system = session_system(session),
+      .store_dir = arena_dup(&session->arena, session_store_dir(session)).data,
+      .home_dir = getenv("HOME"),
+      .nix_path = session->nix_path,
+      .nix_path_count = session->nix_path_count,
+      .message = message,
+      .message_ctx = session,
+  };
+  if (!read_heap_config(session, &config.heap, err)) return false;
+  Vm *vm = vm_new(store_io_eval(io), &config, glue_builtin_tables, glue_builtin_table_count);
+  glue_attach(&session->glue, vm);
+  session->vm = vm;
+  return true;
+}
+
+// ---- saying what went wrong
+
+int session_fail(Session *session, Err *err) {
+  Buf text CLEANUP(buf_done) = BUF_INIT;
+  buf_printf(&text, "%s %s\n", session->progress.colour ? "\033[31;1merror:\033[0m" : "error:",
+             err->kind == ERR_INTERRUPTED ? "interrupted by the user" : err_message(err));
+  if (err->kind == ERR_USAGE)
+    buf_printf(&text, "Try '%s --help' for more information.\n", command_full_name(session->command));
+  progress_write(&session->progress, buf_span(&text));
+  int code = err_exit_code(err->kind);
+  err_done(err);
+  return code;
+}
+
+int session_eval_failed(Session *session, EvalError *error) {
+  if (!error) error = eval_error_take(session->vm);
+  EvalErrorFormat format = {.show_trace = setting_bool(session->settings, SETTING_ID_show_trace),
+                            .colour = session->progress.colour,
+                            .brief = session->command->brief_errors};
+  Buf text CLEANUP(buf_done) = BUF_INIT;
+  eval_error_format(session->vm, error, &format, &text);
+  if (text.len == 0 || text.data[text.len - 1] != '\n') buf_put_char(&text, '\n');
+  progress_write(&session->progress, buf_span(&text));
+  int code = error->kind == EVAL_ERROR_INTERRUPTED ? err_exit_code(ERR_INTERRUPTED) : err_exit_code(error->cause);
+  eval_error_free(error);
+  return code ? code : 1;
+}
+
+void session_print(Session *session, Span text) {
+  progress_pause(&session->progress);
+  Err err = ERR_INIT;
+  if (fs_write_all(STDOUT_FILENO, text, &err)) return;
+  if (err.sys_errno == EPIPE) _exit(1);
+  session_fail(session, &err);
+  _exit(1);
+}

@@ -1,0 +1,53 @@
+// session.h: one run of a command: its options and settings, and the store, scheduler and evaluator it opens when it first needs them. At the
+// end everything is closed in order and nothing is left running.
+#pragma once
+
+#include "cli/option.h"
+#include "cli/progress.h"
+#include "cli/setting.h"
+#include "glue/glue.h"
+
+typedef struct Command Command; // command.h
+
+typedef struct Session {
+  const Command *command;
+  OptionList options;
+  Setting settings[SETTING_COUNT];
+  Arena arena; // text that lives as long as the session
+  Progress progress;
+  Store *store;
+  Scheduler *scheduler;
+  StoreIo *io;
+  Glue glue;
+  Vm *vm;
+  VmSearchEntry *nix_path;
+  size_t nix_path_count, nix_path_cap;
+  bool has_glue;
+} Session;
+
+// The session must stay where it is. Installs the signal handlers.
+void session_init(Session *session, const Command *command);
+void session_done(Session *session);
+// After the options have been read: log level, settings that need no store.
+MUST_CHECK bool session_start(Session *session, Err *err);
+
+const char *session_system(Session *session);
+bool session_has_feature(const Session *session, const char *feature);
+Span session_store_dir(Session *session);
+
+// Opened when first asked for; borrowed.
+MUST_CHECK bool session_store(Session *session, Store **ret, Err *err);
+MUST_CHECK bool session_scheduler(Session *session, Scheduler **ret, Err *err);
+StoreIo *session_io(Session *session);
+MUST_CHECK bool session_vm(Session *session, Err *err);
+// Gives back the evaluator's memory before a long build. Roots of the caller are gone.
+void session_drop_vm(Session *session);
+
+// Prints "error: ..." and gives the exit code. Frees *err.
+int session_fail(Session *session, Err *err);
+// The same for the evaluation error pending in the VM, or a given one (owned).
+int session_eval_failed(Session *session, EvalError *error);
+// Absolute path of a file named on the command line, in the session's arena.
+const char *session_absolute(Session *session, const char *path);
+// Writes to standard output; a failure ends the program with an error, a closed pipe silently.
+void session_print(Session *session, Span text);

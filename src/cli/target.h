@@ -1,0 +1,64 @@
+// target.h: from what the command line names to values: files and expressions, functions that get --arg, attribute paths, derivations.
+//
+// The work is done by natives, so that several targets are evaluated as tasks of equal rank (vm_run_jobs).
+#pragma once
+
+#include "cli/session.h"
+
+// What to evaluate: one root.
+typedef enum TargetKind {
+  TARGET_FILE, // as given: a path, "<x>", or a URL of a tarball
+  TARGET_EXPR,
+  TARGET_STDIN,
+} TargetKind;
+
+typedef struct TargetRoot {
+  TargetKind kind;
+  const char *text;
+} TargetRoot;
+
+// Evaluates it into `root`, registered by the caller. False: the error has been printed and *ret_code is set.
+MUST_CHECK bool target_eval_root(Session *session, const TargetRoot *target, HeapRoot *root, int *ret_code);
+// The set of --arg, --argstr and --arg-from-file into `root`.
+MUST_CHECK bool target_auto_args(Session *session, HeapRoot *root, int *ret_code);
+
+// How a value is to be returned by target_native_value.
+typedef enum TargetForm {
+  TARGET_WHNF,   // as it is
+  TARGET_STRICT, // everything inside evaluated
+  TARGET_RAW,    // coerced to a string
+  TARGET_JSON,   // string
+  TARGET_XML,    // string; flags below
+  TARGET_PRINT,  // evaluated as far as `nix eval` prints it; a list [value failures]
+} TargetForm;
+
+// (root, auto args, raw pointer to the attribute path, function to apply or null, form | xml flags << 8 as raw integer) -> value
+extern const NativeDef target_native_value;
+// (root, auto args, raw pointer to the attribute path) -> list of derivations, as nix-build finds them
+extern const NativeDef target_native_drvs;
+// (derivation) -> list [drvPath outputName name]; outputName is "" when there is none
+extern const NativeDef target_native_drv;
+// (value, auto args) -> value: a function with named arguments is called with those it takes
+extern const NativeDef target_native_call;
+
+// One derivation as a plain record.
+typedef struct TargetDrv {
+  StorePath drv_path;
+  Span output; // in the session's arena
+  Span name;
+} TargetDrv;
+
+typedef struct TargetDrvList {
+  TargetDrv *items; // owned
+  size_t count, cap;
+} TargetDrvList;
+void target_drv_list_done(TargetDrvList *list);
+
+// All derivations that the command line's attribute paths (none: the root itself) name in these roots, in order. False: the error has been printed.
+// With keep_going, failed ones are printed and left out, and *ret_code is set at the end.
+MUST_CHECK bool target_find_drvs(Session *session, const TargetRoot *roots, size_t root_count, TargetDrvList *ret,
+                                 int *ret_code);
+
+// The roots that the options and operands mean, in the session's arena. `classic`: operands are files, or expressions with -E; none: ./default.nix.
+// Otherwise: -f and -E name the root, and operands are left to the caller (*ret_used_operands false) where one of them is given.
+void target_roots(Session *session, bool classic, const TargetRoot **ret, size_t *ret_count, bool *ret_used_operands);

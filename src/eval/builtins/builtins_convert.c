@@ -1,0 +1,162 @@
+// builtins_convert.c: JSON, TOML and XML.
+#include "base/mem.h"
+#include "eval/builtins/builtins_util.h"
+#include "eval/builtins/registry.h"
+#include "eval/print_json.h"
+#include "eval/print_xml.h"
+#include "formats/json_read.h"
+
+static Step to_json_step(Native *n) {
+  NATIVE_BEGIN(n);
+  n->args[0] = n->slot[0];
+  n->args[1] = value_raw(PRINT_JSON_COPY);
+  NATIVE_PUSH(n, &print_json_native);
+  NATIVE_RETURN(n, n->result);
+  NATIVE_END;
+}
+
+static const NativeDef to_json_native = {.name = "toJSON", .step = to_json_step, .arg_count = 1, .slot_count = 1};
+
+static Step to_xml_step(Native *n) {
+  NATIVE_BEGIN(n);
+  n->args[0] = n->slot[0];
+  n->args[1] = value_raw(PRINT_XML_STRICT);
+  NATIVE_PUSH(n, &print_xml_native);
+  NATIVE_RETURN(n, n->result);
+  NATIVE_END;
+}
+
+static const NativeDef to_xml_native = {.name = "toXML", .step = to_xml_step, .arg_count = 1, .slot_count = 1};
+
+// ---- values from events ----
+//
+// Open objects and arrays are an array of builders. Everything happens between two safepoints, so the builders may hold values.
+
+typedef struct OpenValue {
+  bool is_object;
+  Sym key; // of the value being read
+  AttrsBuilder attrs;
+  ListBuilder list;
+} OpenValue;
+
+typedef struct ValueStack {
+  Vm *vm;
+  OpenValue *open; // owned
+  size_t depth, cap;
+  Value result;
+} ValueStack;
+
+static void stack_put(ValueStack *s, Value v) {
+  if (!s->depth) {
+    s->result = v;
+    return;
+  }
+  OpenValue *top = &s->open[s->depth - 1];
+  if (top->is_object) attrs_builder_add(&top->attrs, top->key, v, 0);
+  else list_builder_add(&top->list, v);
+}
+
+static void stack_open(ValueStack *s, bool is_object) {
+  MEM_RESERVE(s->open, s->cap, s->depth + 1);
+  s->open[s->depth++] = (OpenValue){is_object, SYMBOL_NONE, ATTRS_BUILDER_INIT, LIST_BUILDER_INIT};
+}
+
+static void stack_close(ValueStack *s) {
+  OpenValue *top = &s->open[--s->depth];
+  Value v = top->is_object ? attrs_builder_finish(s->vm, &top->attrs, false) : list_builder_finish(s->vm, &top->list);
+  attrs_builder_done(&top->attrs);
+  list_builder_done(&top->list);
+  stack_put(s, v);
+}
+
+static void stack_done(ValueStack *s) {
+  while (s->depth) {
+    OpenValue *top = &s->open[--s->depth];
+    attrs_builder_done(&top->attrs);
+    list_builder_done(&top->list);
+  }
+  mem_free(s->open);
+}
+
+// Nix strings have no zero bytes.
+static bool check_no_nul(Vm *vm, Span s) {
+  if (!s.len || !memchr(s.data, 0, s.len)) return true;
+  Buf shown = BUF_INIT;
+  for (size_t i = 0; i < s.len; i++) {
+    if (s.data[i]) buf_put_char(&shown, s.data[i]);
+    else buf_put_cstr(&shown, "␀");
+  }
+  eval_error(vm, EVAL_ERROR_EVAL, 0, "input string '%s' cannot be represented as Nix string because it contains null bytes", buf_cstr(&shown));
+  buf_done(&shown);
+  return false;
+}
+
+static bool put_json_event(ValueStack *s, const JsonRead *json, JsonEvent event) {
+  switch (event) {
+  case JSON_NULL: stack_put(s, VALUE_NULL); break;
+  case JSON_BOOL: stack_put(s, value_bool(json->boolean)); break;
+  case JSON_INT: stack_put(s, vm_int(s->vm, json->integer)); break;
+  case JSON_UINT:
+    if (json->uinteger > INT64_MAX) {
+      eval_error(s->vm, EVAL_ERROR_EVAL, 0, "unsigned json number %llu outside of Nix integer range", (unsigned long long)json->uinteger);
+      return false;
+    }
+    stack_put(s, vm_int(s->vm, (int64_t)json->uinteger));
+    break;
+  case JSON_FLOAT: stack_put(s, vm_float(s->vm, json->number)); break;
+  case JSON_STRING:
+    if (!check_no_nul(s->vm, json->string)) return false;
+    stack_put(s, str_plain(s->vm, json->string));
+    break;
+  case JSON_KEY:
+    if (!check_no_nul(s->vm, json->string)) return false;
+    s->open[s->depth - 1].key = symbol_intern(s->vm->symbols, json->string);
+    break;
+  case JSON_OBJECT_BEGIN: stack_open(s, true); break;
+  case JSON_ARRAY_BEGIN: stack_open(s, false); break;
+  case JSON_OBJECT_END:
+  case JSON_ARRAY_END: stack_close(s); break;
+  case JSON_END:
+  case JSON_ERROR: break;
+  }
+  return true;
+}
+
+static Value from_json_fn(Vm *vm, Value *args) {
+  if (!expect_text(vm, args[0], ARG1 "fromJSON")) return VALUE_ERROR;
+  ValueStack stack = {.vm = vm, .result = VALUE_ERROR};
+  JsonRead json;
+  json_read_init(&json, str_span(args[0]));
+  Err err = ERR_INIT;
+  JsonEvent event;
+  do {
+    event = json_read_next(&json, &err);
+    if (event == JSON_ERROR) {
+      stack.result = eval_error_from_err(vm, EVAL_ERROR_EVAL, 0, &err);
+      eval_error_trace(vm, 0, "while decoding a JSON string");
+    } else if (!put_json_event(&stack, &json, event)) {
+      stack.result = VALUE_ERROR;
+      event = JSON_ERROR;
+    }
+  } while (event != JSON_END && event != JSON_ERROR);
+  json_read_done(&json);
+  stack_done(&stack);
+  return stack.result;
+}
+
+static const Builtin rows[] = {
+    {"toJSON", 1, 0, 0, NULL, &to_json_native, "e",
+     "Return *e* as JSON text. Sets with `outPath` (derivations) and with `__toString` become strings, paths are copied to the store and become "
+     "the store path; functions cannot be converted.",
+     NULL, {NULL}},
+    {"fromJSON", 1, 1, 0, from_json_fn, NULL, "e",
+     "Return the value of the JSON text *e*.\n\n"
+     "```nix\nbuiltins.fromJSON ''{ \"x\": [ 1, 2 ], \"y\": null }''\n```\n\nis `{ x = [ 1 2 ]; y = null; }`.",
+     "s", {ARG1 "fromJSON"}},
+    {"toXML", 1, 0, 0, NULL, &to_xml_native, "e",
+     "Return *e* as XML text, for programs that transform it. Derivations are elements of their own, and functions are written as their "
+     "patterns.\n\n```nix\nbuiltins.toXML [ 1 { a = \"b\"; } ]\n```",
+     NULL, {NULL}},
+};
+
+const BuiltinTable builtins_convert_table = {rows, ARRAY_LEN(rows)};

@@ -1,0 +1,27 @@
+// builtin_builder.h: builders that are part of Nix: "builtin:fetchurl" and "builtin:buildenv" (2.26: libstore/builtins). They run in this
+// process, on a worker thread: they execute nothing that the derivation brings.
+//
+// Test: test/realise/builtin_builder_test.c.
+#pragma once
+
+#include "build/service.h"
+#include "formats/derivation.h"
+#include "store/store.h"
+
+typedef struct BuiltinBuildInput {
+  Store *store;
+  const Derivation *drv;
+  DerivationType type;
+  const BuildRequest *request;
+  const size_t *output_order; // derivation_request_make
+} BuiltinBuildInput;
+
+typedef struct BuiltinBuild {
+  BuildResult result; // as from a service: a failure is exit code 1 with its message as the only line of the log
+  char *dir;          // scratch directory with the outputs; owned
+  Arena arena;
+} BuiltinBuild;
+
+void builtin_builder_run(const BuiltinBuildInput *input, BuiltinBuild *ret);
+// Removes what was not moved away. On a zeroed struct it does nothing.
+void builtin_builder_done(BuiltinBuild *build);
