@@ -113,12 +113,11 @@ typedef struct AstDynAttr { Expr *name; Expr *value; uint32_t pos; } AstDynAttr;
 typedef struct ExprAttrs {
   Expr head;
   bool recursive;
-  uint32_t attr_count;
+  uint32_t attr_count, dyn_count, inherit_from_count;
   AstAttr *attrs; // source order
-  uint32_t dyn_count;
   AstDynAttr *dyns;
-  uint32_t inherit_from_count;
-  Expr **inherit_from; // evaluated in the scope of the set (inside, when recursive)
+  Expr **inherit_from;        // evaluated in the scope of the set (inside, when recursive)
+  struct AttrGrowth *growth_; // the parser's; dangles afterwards
 } ExprAttrs;
 
 // `let binds in body`. The old `let { ...; body = e; }` is EXPR_SELECT of `body` from a recursive set.

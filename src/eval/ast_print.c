@@ -31,8 +31,7 @@ typedef struct Printer {
   size_t count, cap;
 } Printer;
 
-// ---- names and strings
-// ----------------------------------------------------------------------------------------------
+// ---- names and strings ----
 
 static void print_string(Buf *out, Span text) {
   buf_put_char(out, '"');
@@ -58,8 +57,7 @@ static void print_string(Buf *out, Span text) {
 }
 
 static bool is_keyword(Span name) {
-  static const char *const keywords[] = {"if",  "then", "else", "assert", "with",
-                                         "let", "in",   "rec",  "inherit"};
+  static const char *const keywords[] = {"if", "then", "else", "assert", "with", "let", "in", "rec", "inherit"};
   for (size_t i = 0; i < ARRAY_LEN(keywords); i++)
     if (span_eq_cstr(name, keywords[i])) return true;
   return false;
@@ -76,14 +74,11 @@ static bool is_identifier(Span name) {
 }
 
 void ast_print_name(Span name, Buf *ret) {
-  if (is_keyword(name) || !is_identifier(name))
-    print_string(ret, name);
-  else
-    buf_put_span(ret, name);
+  if (is_keyword(name) || !is_identifier(name)) print_string(ret, name);
+  else buf_put_span(ret, name);
 }
 
-// ---- work
-// -----------------------------------------------------------------------------------------------------------
+// ---- work ----
 
 static void push(Printer *pr, Work work) {
   MEM_RESERVE(pr->stack, pr->cap, pr->count + 1);
@@ -121,8 +116,7 @@ static void later_path(Printer *pr, const AstAttrName *path, uint32_t count) {
   }
 }
 
-// ---- paths
-// ----------------------------------------------------------------------------------------------------------
+// ---- paths ----
 
 // Appends `path` to the absolute path in `out` (from `start`), resolving ".", ".." and double
 // slashes.
@@ -158,8 +152,7 @@ static void print_path(Printer *pr, Span text) {
   }
 }
 
-// ---- sets and lambdas
-// -----------------------------------------------------------------------------------------------
+// ---- sets and lambdas ----
 
 typedef struct SortKey {
   Span text;
@@ -240,8 +233,7 @@ static void later_binds(Printer *pr, const ExprAttrs *set) {
 
 static void later_formals(Printer *pr, const ExprLambda *lambda) {
   SortKey *keys = mem_alloc_array(lambda->formal_count ? lambda->formal_count : 1, sizeof *keys);
-  for (uint32_t i = 0; i < lambda->formal_count; i++)
-    keys[i] = (SortKey){pr->names[lambda->formals[i].name].text, i};
+  for (uint32_t i = 0; i < lambda->formal_count; i++) keys[i] = (SortKey){pr->names[lambda->formals[i].name].text, i};
   qsort(keys, lambda->formal_count, sizeof *keys, compare_sort_keys);
   later_text(pr, "{ ");
   for (uint32_t i = 0; i < lambda->formal_count; i++) {
@@ -270,8 +262,7 @@ static void later_lambda(Printer *pr, const ExprLambda *lambda) {
   later_text(pr, ")");
 }
 
-// ---- expressions
-// ----------------------------------------------------------------------------------------------------
+// ---- expressions ----
 
 static void later_infix(Printer *pr, const Expr *expr, const char *op) {
   const ExprPair *pair = (const ExprPair *)expr;
@@ -299,9 +290,7 @@ static bool later_call_form(Printer *pr, const Expr *expr) {
     buf_put_cstr(pr->out, "(__findFile __nixPath ");
     print_string(pr->out, ((const ExprText *)expr)->text);
     return true;
-  case EXPR_NEGATE:
-    later_desugared(pr, "(__sub 0", NULL, ((const ExprUnary *)expr)->operand);
-    return true;
+  case EXPR_NEGATE: later_desugared(pr, "(__sub 0", NULL, ((const ExprUnary *)expr)->operand); return true;
   case EXPR_LT: later_desugared(pr, "(__lessThan ", pair->first, pair->second); return true;
   case EXPR_GT: later_desugared(pr, "(__lessThan ", pair->second, pair->first); return true;
   case EXPR_SUB: later_desugared(pr, "(__sub ", pair->first, pair->second); return true;
@@ -473,8 +462,7 @@ void ast_print(const Ast *ast, Span base_dir, Span home, Buf *ret) {
   run(&pr);
 }
 
-void ast_print_attr_path(const AstNameEntry *names, const AstAttrName *path, uint32_t path_count,
-                         Buf *ret) {
+void ast_print_attr_path(const AstNameEntry *names, const AstAttrName *path, uint32_t path_count, Buf *ret) {
   // Relative paths inside dynamic names stay as they are written, more or less: a message needs no
   // base directory.
   Printer pr = {.names = names, .base_dir = span_make("", 0), .home = SPAN("~"), .out = ret};

@@ -10,36 +10,36 @@
 #include "eval/name_table.h"
 #include "eval/parser.h"
 
-// An ExprAttrs with what is needed while it can still grow.
-typedef struct AttrSet {
-  ExprAttrs expr; // first: an Expr of kind EXPR_ATTRS made here is an AttrSet
+// What a set needs while it can still grow; most sets are closed once and never touched again.
+typedef struct AttrGrowth {
   bool open;
   uint32_t open_base; // of the definitions on AttrBuilder.stack
   uint32_t attr_cap, dyn_cap, from_cap;
-  uint64_t filter; // bit of a name clear: surely not in the set
-  uint32_t *index; // names' numbers + 1 by hash, or NULL
+  uint32_t *index; // names' numbers + 1 by hash, or NULL; valid for the first `indexed_count`
   uint32_t index_mask, indexed_count;
-} AttrSet;
+  uint64_t filter; // bit of a name clear: surely not in the set
+  struct AttrGrowth *next_free;
+} AttrGrowth;
 
 typedef struct AttrBuilder {
   Arena *arena;           // of the tree, borrowed
   const NameTable *names; // borrowed
   Arena scratch;
+  AttrGrowth *free_growths;
   AstAttr *stack; // owned
   size_t stack_len, stack_cap;
   ParserError *error; // set when a function returns false
 } AttrBuilder;
 
-void attr_merge_init(AttrBuilder *builder, Arena *arena, const NameTable *names,
-                     ParserError *error);
+void attr_merge_init(AttrBuilder *builder, Arena *arena, const NameTable *names, ParserError *error);
 void attr_merge_done(AttrBuilder *builder);
 // An open set. Sets are closed in reverse order of opening.
-AttrSet *attr_merge_open(AttrBuilder *builder, uint32_t pos);
-ExprAttrs *attr_merge_close(AttrBuilder *builder, AttrSet *set);
+ExprAttrs *attr_merge_open(AttrBuilder *builder, uint32_t pos);
+void attr_merge_close(AttrBuilder *builder, ExprAttrs *set);
 // `path = value;`. `pos` is where the path starts. False: defined twice.
-MUST_CHECK bool attr_merge_define(AttrBuilder *builder, AttrSet *set, const AstAttrName *path,
-                                  uint32_t path_count, uint32_t pos, Expr *value);
+MUST_CHECK bool attr_merge_define(AttrBuilder *builder, ExprAttrs *set, const AstAttrName *path, uint32_t path_count,
+                                  uint32_t pos, Expr *value);
 // `inherit a;` (kind AST_ATTR_INHERIT) and `inherit (e) a;`: `def.from` as returned by
 // attr_merge_add_from.
-MUST_CHECK bool attr_merge_inherit(AttrBuilder *builder, AttrSet *set, AstAttr def);
-uint32_t attr_merge_add_from(AttrBuilder *builder, AttrSet *set, Expr *from);
+MUST_CHECK bool attr_merge_inherit(AttrBuilder *builder, ExprAttrs *set, AstAttr def);
+uint32_t attr_merge_add_from(AttrBuilder *builder, ExprAttrs *set, Expr *from);

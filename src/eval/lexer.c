@@ -9,8 +9,7 @@
 #include <emmintrin.h>
 #endif
 
-// ---- character classes
-// ----------------------------------------------------------------------------------------------
+// ---- character classes ----
 
 enum {
   CHAR_SPACE = 1,   // [ \t\r\n]
@@ -116,8 +115,7 @@ static inline const char *skip_blanks(const char *p, const char *end) {
   return skip_class(p, end, CHAR_SPACE);
 }
 
-// ---- blanks and comments
-// --------------------------------------------------------------------------------------------
+// ---- blanks and comments ----
 
 // Behind the "*/" that closes the comment at `p`, or NULL.
 static const char *block_comment_end(Lexer *lexer, const char *p) {
@@ -158,8 +156,7 @@ static inline const char *skip_space(Lexer *lexer) {
   return skip_comments(lexer, p);
 }
 
-// ---- paths and URLs
-// -------------------------------------------------------------------------------------------------
+// ---- paths and URLs ----
 
 static const char *path_run_end(Lexer *lexer, const char *p) {
   if (p >= lexer->path_run_end) lexer->path_run_end = skip_class(p, lexer->end, CHAR_PATH);
@@ -221,8 +218,7 @@ static bool try_search_path(Lexer *lexer, const char *p) {
   return true;
 }
 
-// ---- identifiers and keywords
-// ---------------------------------------------------------------------------------------
+// ---- identifiers and keywords ----
 
 // Keywords are at most seven bytes: compared as one little-endian word.
 #define WORD2(a, b) ((uint64_t)(a) | (uint64_t)(b) << 8)
@@ -280,8 +276,7 @@ static inline void lex_identifier(Lexer *lexer, const char *p) {
   if (lexer->names) lexer->name = name_table_intern(lexer->names, span_make(p, len), name_hash(span_make(p, len)));
 }
 
-// ---- numbers
-// --------------------------------------------------------------------------------------------------------
+// ---- numbers ----
 
 static void lex_float(Lexer *lexer, const char *p, const char *end) {
   if (end < lexer->end && (*end == 'e' || *end == 'E')) {
@@ -327,8 +322,7 @@ static void lex_number(Lexer *lexer, const char *p) {
   lex_integer(lexer, p, end);
 }
 
-// ---- the other tokens
-// -----------------------------------------------------------------------------------------------
+// ---- the other tokens ----
 
 static void lex_dot(Lexer *lexer, const char *p) {
   char next = peek(lexer, p, 1);
@@ -443,8 +437,7 @@ void lexer_init(Lexer *lexer, Span source, NameTable *names, Arena *arena, bool 
   lexer->pipe_operators = pipe_operators;
 }
 
-// ---- inside strings and paths
-// ---------------------------------------------------------------------------------------
+// ---- inside strings and paths ----
 
 // Resolves backslashes; CR and CR LF become LF. An escaped CR stays.
 static Span unescape(Lexer *lexer, Span raw) {
@@ -592,8 +585,7 @@ LexerStop lexer_path_piece(Lexer *lexer, bool after_slash) {
   return LEXER_STOP_ERROR;
 }
 
-// ---- messages
-// -------------------------------------------------------------------------------------------------------
+// ---- messages ----
 
 static char *nul_message(Span text) {
   Buf buf = BUF_INIT;

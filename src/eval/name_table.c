@@ -58,8 +58,7 @@ AstName name_table_intern(NameTable *table, Span text, uint32_t hash) {
     AstName name = table->slots[i].name_plus_1 - 1;
     if (span_eq(table->entries[name].text, text)) return name;
   }
-  if (UNLIKELY(table->count == table->cap))
-    MEM_RESERVE(table->entries, table->cap, table->count + 32);
+  if (UNLIKELY(table->count == table->cap)) MEM_RESERVE(table->entries, table->cap, table->count + 32);
   AstName name = table->count++;
   table->entries[name] = (AstNameEntry){text, hash};
   table->slots[i] = (NameSlot){hash, name + 1};

@@ -131,8 +131,7 @@ typedef enum Step {
   STEP_FAIL,
 } Step;
 
-// ---- small helpers
-// --------------------------------------------------------------------------------------------------
+// ---- small helpers ----
 
 static Step fail(Parser *p, uint32_t pos, const char *fmt, ...) PRINTF_LIKE(3, 4);
 static Step fail(Parser *p, uint32_t pos, const char *fmt, ...) {
@@ -155,10 +154,10 @@ static Step fail_token(Parser *p) {
   return STEP_FAIL;
 }
 
-#define PUSH(p, stack, count, cap, element)                                                        \
-  do {                                                                                             \
-    if (UNLIKELY((p)->count == (p)->cap)) MEM_RESERVE((p)->stack, (p)->cap, (p)->count + 32);      \
-    (p)->stack[(p)->count++] = (element);                                                          \
+#define PUSH(p, stack, count, cap, element)                                                   \
+  do {                                                                                        \
+    if (UNLIKELY((p)->count == (p)->cap)) MEM_RESERVE((p)->stack, (p)->cap, (p)->count + 32); \
+    (p)->stack[(p)->count++] = (element);                                                     \
   } while (0)
 
 static inline void push_frame(Parser *p, Frame frame) {
@@ -180,8 +179,7 @@ static inline Frame *top_frame(Parser *p) {
 // A frame for something that nests: bounded, because everybody who walks the tree must be able to.
 static inline Step nest(Parser *p, Frame frame, Step next) {
   if (UNLIKELY(p->frame_count >= PARSER_MAX_DEPTH))
-    return fail(p, p->lexer.pos, "the expression is nested more than %d levels deep",
-                PARSER_MAX_DEPTH);
+    return fail(p, p->lexer.pos, "the expression is nested more than %d levels deep", PARSER_MAX_DEPTH);
   push_frame(p, frame);
   return next;
 }
@@ -196,11 +194,11 @@ static inline void advance(Parser *p) {
   if (UNLIKELY(p->lexer.doc_end)) note_doc(p);
 }
 
-#define NEW(p, Type, kind_, pos_)                                                                  \
-  ({                                                                                               \
-    Type *node_ = ARENA_NEW((p)->arena, Type);                                                     \
-    node_->head = (Expr){(kind_), 0, 0, (pos_)};                                                   \
-    node_;                                                                                         \
+#define NEW(p, Type, kind_, pos_)                \
+  ({                                             \
+    Type *node_ = ARENA_NEW((p)->arena, Type);   \
+    node_->head = (Expr){(kind_), 0, 0, (pos_)}; \
+    node_;                                       \
   })
 
 static Expr *new_var(Parser *p, uint32_t pos, AstName name) {
@@ -233,8 +231,7 @@ static Step next_step(Parser *p, Step step) {
   return step;
 }
 
-// ---- calls
-// ----------------------------------------------------------------------------------------------------------
+// ---- calls ----
 
 static uint32_t round_up_pow2(uint32_t n) {
   return n <= 1 ? 1 : 1u << (32 - __builtin_clz(n - 1));
@@ -270,8 +267,7 @@ static Expr *new_call_1(Parser *p, uint32_t pos, Expr *fn, Expr *arg) {
   return new_call(p, pos, fn, base);
 }
 
-// ---- STEP_EXPR
-// ------------------------------------------------------------------------------------------------------
+// ---- STEP_EXPR ----
 
 static Step begin_lambda(Parser *p, uint32_t pos, AstName arg) {
   ExprLambda *lambda = NEW(p, ExprLambda, EXPR_LAMBDA, pos);
@@ -304,8 +300,7 @@ static Step expr_from_name(Parser *p) {
     advance(p);
     if (p->lexer.kind != TOKEN_LBRACE) return fail_token(p);
     advance(p);
-    Frame frame = {
-        .kind = FRAME_FORMALS, .pos = name, .start = pos, .base = (uint32_t)p->formal_count};
+    Frame frame = {.kind = FRAME_FORMALS, .pos = name, .start = pos, .base = (uint32_t)p->formal_count};
     return nest(p, frame, STEP_FORMAL);
   }
   p->start = pos;
@@ -314,28 +309,18 @@ static Step expr_from_name(Parser *p) {
 }
 
 static Step begin_binds(Parser *p, uint32_t pos, BindsFlavour flavour) {
-  AttrSet *set = attr_merge_open(&p->attrs, pos);
-  set->expr.recursive = flavour == BINDS_REC || flavour == BINDS_LEGACY_LET;
-  return nest(p,
-              (Frame){.kind = FRAME_BINDS,
-                      .flavour = flavour,
-                      .start = pos,
-                      .pos = pos,
-                      .expr = &set->expr.head},
+  ExprAttrs *set = attr_merge_open(&p->attrs, pos);
+  set->recursive = flavour == BINDS_REC || flavour == BINDS_LEGACY_LET;
+  return nest(p, (Frame){.kind = FRAME_BINDS, .flavour = flavour, .start = pos, .pos = pos, .expr = &set->head},
               STEP_BINDS);
 }
 
 static Step begin_bind_path(Parser *p, uint32_t pos) {
-  return nest(p, (Frame){.kind = FRAME_BIND_PATH, .start = pos, .base = (uint32_t)p->path_count},
-              STEP_NAME);
+  return nest(p, (Frame){.kind = FRAME_BIND_PATH, .start = pos, .base = (uint32_t)p->path_count}, STEP_NAME);
 }
 
 static Step begin_formals(Parser *p, uint32_t pos) {
-  return nest(p,
-              (Frame){.kind = FRAME_FORMALS,
-                      .pos = AST_NO_NAME,
-                      .start = pos,
-                      .base = (uint32_t)p->formal_count},
+  return nest(p, (Frame){.kind = FRAME_FORMALS, .pos = AST_NO_NAME, .start = pos, .base = (uint32_t)p->formal_count},
               STEP_FORMAL);
 }
 
@@ -354,21 +339,21 @@ static Step expr_from_brace(Parser *p) {
       return step == STEP_FAIL ? step : end_formals(p, false);
     }
     p->start = pos;
-    p->value = &attr_merge_close(&p->attrs, attr_merge_open(&p->attrs, pos))->head;
+    ExprAttrs *set = attr_merge_open(&p->attrs, pos);
+    attr_merge_close(&p->attrs, set);
+    p->value = &set->head;
     return STEP_SUFFIX;
   }
   if (p->lexer.kind != TOKEN_ID) return begin_binds(p, pos, BINDS_SET);
   uint32_t name_pos = p->lexer.pos;
   AstName name = p->lexer.name;
   advance(p);
-  if (p->lexer.kind == TOKEN_COMMA || p->lexer.kind == TOKEN_QUESTION ||
-      p->lexer.kind == TOKEN_RBRACE) {
+  if (p->lexer.kind == TOKEN_COMMA || p->lexer.kind == TOKEN_QUESTION || p->lexer.kind == TOKEN_RBRACE) {
     if (begin_formals(p, pos) == STEP_FAIL) return STEP_FAIL;
     PUSH(p, formals, formal_count, formal_cap, ((AstFormal){name, name_pos, NULL}));
     return formal_after_name(p);
   }
-  if (begin_binds(p, pos, BINDS_SET) == STEP_FAIL || begin_bind_path(p, name_pos) == STEP_FAIL)
-    return STEP_FAIL;
+  if (begin_binds(p, pos, BINDS_SET) == STEP_FAIL || begin_bind_path(p, name_pos) == STEP_FAIL) return STEP_FAIL;
   push_name(p, (AstAttrName){name, name_pos, NULL});
   return STEP_NAME_DONE;
 }
@@ -385,8 +370,7 @@ static Step begin_pair(Parser *p, ExprKind kind) {
   ExprPair *pair = NEW(p, ExprPair, kind, p->lexer.pos);
   advance(p);
   pair->first_pos = p->lexer.pos;
-  return nest(p, (Frame){.kind = FRAME_WITH, .start = pair->head.pos, .expr = &pair->head},
-              STEP_EXPR);
+  return nest(p, (Frame){.kind = FRAME_WITH, .start = pair->head.pos, .expr = &pair->head}, STEP_EXPR);
 }
 
 static Step step_expr(Parser *p) {
@@ -399,15 +383,13 @@ static Step step_expr(Parser *p) {
   case TOKEN_IF: {
     ExprIf *node = NEW(p, ExprIf, EXPR_IF, p->lexer.pos);
     advance(p);
-    return nest(p, (Frame){.kind = FRAME_IF, .start = node->head.pos, .expr = &node->head},
-                STEP_EXPR);
+    return nest(p, (Frame){.kind = FRAME_IF, .start = node->head.pos, .expr = &node->head}, STEP_EXPR);
   }
   default: return STEP_OPERAND;
   }
 }
 
-// ---- STEP_OPERAND, STEP_SIMPLE
-// --------------------------------------------------------------------------------------
+// ---- STEP_OPERAND, STEP_SIMPLE ----
 
 enum { // as declared in parser.y, from weak to strong
   PREC_PIPE,
@@ -428,16 +410,14 @@ enum { // as declared in parser.y, from weak to strong
 static Step begin_prefix(Parser *p, ExprKind op, uint8_t prec) {
   uint32_t pos = p->lexer.pos;
   advance(p);
-  return nest(
-      p, (Frame){.kind = FRAME_PREFIX, .op = (uint8_t)op, .prec = prec, .pos = pos, .start = pos},
-      STEP_OPERAND);
+  return nest(p, (Frame){.kind = FRAME_PREFIX, .op = (uint8_t)op, .prec = prec, .pos = pos, .start = pos},
+              STEP_OPERAND);
 }
 
 static inline bool starts_simple(TokenKind kind) {
-  const uint64_t starts = 1ull << TOKEN_ID | 1ull << TOKEN_INT | 1ull << TOKEN_FLOAT |
-                          1ull << TOKEN_QUOTE | 1ull << TOKEN_IND_OPEN | 1ull << TOKEN_PATH |
-                          1ull << TOKEN_HPATH | 1ull << TOKEN_SPATH | 1ull << TOKEN_URI |
-                          1ull << TOKEN_LPAREN | 1ull << TOKEN_LET | 1ull << TOKEN_REC |
+  const uint64_t starts = 1ull << TOKEN_ID | 1ull << TOKEN_INT | 1ull << TOKEN_FLOAT | 1ull << TOKEN_QUOTE |
+                          1ull << TOKEN_IND_OPEN | 1ull << TOKEN_PATH | 1ull << TOKEN_HPATH | 1ull << TOKEN_SPATH |
+                          1ull << TOKEN_URI | 1ull << TOKEN_LPAREN | 1ull << TOKEN_LET | 1ull << TOKEN_REC |
                           1ull << TOKEN_LBRACE | 1ull << TOKEN_LBRACKET;
   return starts >> kind & 1;
 }
@@ -455,9 +435,7 @@ static Step simple_uri(Parser *p) {
 
 static Step simple_path(Parser *p) {
   push_piece(p, (Piece){.text = p->lexer.text, .pos = p->lexer.pos});
-  return nest(
-      p, (Frame){.kind = FRAME_PATH, .start = p->lexer.pos, .base = (uint32_t)p->piece_count - 1},
-      STEP_PATH);
+  return nest(p, (Frame){.kind = FRAME_PATH, .start = p->lexer.pos, .base = (uint32_t)p->piece_count - 1}, STEP_PATH);
 }
 
 static Step simple_bracketed(Parser *p, BindsFlavour flavour) {
@@ -488,30 +466,22 @@ static Step step_simple(Parser *p) {
     return simple_literal(p, &node->head);
   }
   case TOKEN_QUOTE:
-    return nest(
-        p,
-        (Frame){.kind = FRAME_STRING, .pos = pos, .start = pos, .base = (uint32_t)p->piece_count},
-        STEP_STRING);
+    return nest(p, (Frame){.kind = FRAME_STRING, .pos = pos, .start = pos, .base = (uint32_t)p->piece_count},
+                STEP_STRING);
   case TOKEN_IND_OPEN:
-    return nest(
-        p, (Frame){.kind = FRAME_IND, .pos = pos, .start = pos, .base = (uint32_t)p->piece_count},
-        STEP_IND);
+    return nest(p, (Frame){.kind = FRAME_IND, .pos = pos, .start = pos, .base = (uint32_t)p->piece_count}, STEP_IND);
   case TOKEN_PATH:
   case TOKEN_HPATH: return simple_path(p);
   case TOKEN_SPATH:
-    return simple_literal(
-        p, new_text(p, EXPR_SEARCH_PATH, pos, span_sub(lexer->text, 1, lexer->text.len - 2)));
+    return simple_literal(p, new_text(p, EXPR_SEARCH_PATH, pos, span_sub(lexer->text, 1, lexer->text.len - 2)));
   case TOKEN_URI: return simple_uri(p);
-  case TOKEN_LPAREN:
-    advance(p);
-    return nest(p, (Frame){.kind = FRAME_PAREN, .start = pos}, STEP_EXPR);
+  case TOKEN_LPAREN: advance(p); return nest(p, (Frame){.kind = FRAME_PAREN, .start = pos}, STEP_EXPR);
   case TOKEN_LET: return simple_bracketed(p, BINDS_LEGACY_LET);
   case TOKEN_REC: return simple_bracketed(p, BINDS_REC);
   case TOKEN_LBRACE: return simple_bracketed(p, BINDS_SET);
   case TOKEN_LBRACKET: {
     advance(p);
-    Step step = nest(p, (Frame){.kind = FRAME_LIST, .start = pos, .base = (uint32_t)p->expr_count},
-                     STEP_SELECTED);
+    Step step = nest(p, (Frame){.kind = FRAME_LIST, .start = pos, .base = (uint32_t)p->expr_count}, STEP_SELECTED);
     p->value = NULL; // no item yet
     return step;
   }
@@ -527,15 +497,11 @@ static Step step_operand(Parser *p) {
   }
 }
 
-// ---- STEP_SUFFIX, STEP_SELECTED
-// -------------------------------------------------------------------------------------
+// ---- STEP_SUFFIX, STEP_SELECTED ----
 
 static Step step_suffix(Parser *p) {
   if (p->lexer.kind == TOKEN_DOT) {
-    Frame frame = {.kind = FRAME_SELECT_PATH,
-                   .start = p->start,
-                   .base = (uint32_t)p->path_count,
-                   .expr = p->value};
+    Frame frame = {.kind = FRAME_SELECT_PATH, .start = p->start, .base = (uint32_t)p->path_count, .expr = p->value};
     advance(p);
     return nest(p, frame, STEP_NAME);
   }
@@ -580,17 +546,12 @@ static Step step_selected(Parser *p) {
     return STEP_SELECTED;
   default:
     if (LIKELY(!more)) return STEP_OPERATOR;
-    return nest(p,
-                (Frame){.kind = FRAME_APP,
-                        .start = p->start,
-                        .expr = p->value,
-                        .base = (uint32_t)p->expr_count},
+    return nest(p, (Frame){.kind = FRAME_APP, .start = p->start, .expr = p->value, .base = (uint32_t)p->expr_count},
                 STEP_SIMPLE);
   }
 }
 
-// ---- STEP_OPERATOR
-// --------------------------------------------------------------------------------------------------
+// ---- STEP_OPERATOR ----
 
 enum { ASSOC_LEFT, ASSOC_RIGHT, ASSOC_NONE };
 enum { OP_PIPE_FROM = 200, OP_PIPE_INTO }; // Frame.op of what becomes a call
@@ -669,8 +630,7 @@ static Step step_operator(Parser *p) {
   for (; is_operator_frame(top); top = top_frame(p)) {
     if (top->prec < next->prec) break;
     if (top->prec == next->prec) {
-      if (next->assoc == ASSOC_NONE || (next->prec == PREC_PIPE && top->op != next->op))
-        return fail_token(p);
+      if (next->assoc == ASSOC_NONE || (next->prec == PREC_PIPE && top->op != next->op)) return fail_token(p);
       if (next->assoc == ASSOC_RIGHT) break;
     }
     reduce_operator(p);
@@ -686,28 +646,20 @@ static Step step_operator(Parser *p) {
   return nest(p, frame, STEP_OPERAND);
 }
 
-// ---- attribute paths
-// ------------------------------------------------------------------------------------------------
+// ---- attribute paths ----
 
 static Step step_name(Parser *p) {
   Lexer *lexer = &p->lexer;
   uint32_t pos = lexer->pos;
   switch (lexer->kind) {
-  case TOKEN_ID:
-    push_name(p, (AstAttrName){lexer->name, pos, NULL});
-    return next_step(p, STEP_NAME_DONE);
+  case TOKEN_ID: push_name(p, (AstAttrName){lexer->name, pos, NULL}); return next_step(p, STEP_NAME_DONE);
   case TOKEN_OR_KW:
     push_name(p, (AstAttrName){intern_text(p, SPAN("or")), pos, NULL});
     return next_step(p, STEP_NAME_DONE);
   case TOKEN_QUOTE:
-    return nest(
-        p,
-        (Frame){
-            .kind = FRAME_STRING_NAME, .pos = pos, .start = pos, .base = (uint32_t)p->piece_count},
-        STEP_STRING);
-  case TOKEN_DOLLAR_CURLY:
-    advance(p);
-    return nest(p, (Frame){.kind = FRAME_DYN_NAME, .start = pos}, STEP_EXPR);
+    return nest(p, (Frame){.kind = FRAME_STRING_NAME, .pos = pos, .start = pos, .base = (uint32_t)p->piece_count},
+                STEP_STRING);
+  case TOKEN_DOLLAR_CURLY: advance(p); return nest(p, (Frame){.kind = FRAME_DYN_NAME, .start = pos}, STEP_EXPR);
   default: return fail_token(p);
   }
 }
@@ -716,10 +668,8 @@ static Step step_name(Parser *p) {
 static Step name_from_value(Parser *p, uint32_t pos) {
   if (p->value->kind == EXPR_STRING)
     push_name(p, (AstAttrName){intern_text(p, ((ExprText *)p->value)->text), pos, NULL});
-  else if (top_frame(p)->kind == FRAME_INHERIT)
-    return fail(p, pos, "dynamic attributes not allowed in inherit");
-  else
-    push_name(p, (AstAttrName){AST_NO_NAME, pos, p->value});
+  else if (top_frame(p)->kind == FRAME_INHERIT) return fail(p, pos, "dynamic attributes not allowed in inherit");
+  else push_name(p, (AstAttrName){AST_NO_NAME, pos, p->value});
   return next_step(p, STEP_NAME_DONE);
 }
 
@@ -749,12 +699,11 @@ static Step end_select_path(Parser *p) {
 static Step end_inherit(Parser *p) {
   if (p->lexer.kind != TOKEN_SEMICOLON) return fail_token(p);
   Frame frame = p->frames[--p->frame_count];
-  AttrSet *set = (AttrSet *)top_frame(p)->expr;
+  ExprAttrs *set = (ExprAttrs *)top_frame(p)->expr;
   uint32_t from = frame.flavour ? attr_merge_add_from(&p->attrs, set, frame.expr) : 0;
   for (size_t i = frame.base; i < p->path_count; i++) {
     AstAttrName name = p->path[i];
-    AstAttr def = {name.name, frame.flavour ? AST_ATTR_INHERIT_FROM : AST_ATTR_INHERIT, name.pos,
-                   from, NULL};
+    AstAttr def = {name.name, frame.flavour ? AST_ATTR_INHERIT_FROM : AST_ATTR_INHERIT, name.pos, from, NULL};
     if (!frame.flavour) def.value = new_var(p, name.pos, name.name);
     if (!attr_merge_inherit(&p->attrs, set, def)) return STEP_FAIL;
   }
@@ -786,8 +735,7 @@ static Step step_name_done(Parser *p) {
   }
 }
 
-// ---- sets and let
-// ---------------------------------------------------------------------------------------------------
+// ---- sets and let ----
 
 static Step begin_inherit(Parser *p) {
   advance(p);
@@ -800,7 +748,8 @@ static Step begin_inherit(Parser *p) {
 
 static Step end_binds(Parser *p) {
   Frame frame = p->frames[--p->frame_count];
-  ExprAttrs *set = attr_merge_close(&p->attrs, (AttrSet *)frame.expr);
+  ExprAttrs *set = (ExprAttrs *)frame.expr;
+  attr_merge_close(&p->attrs, set);
   advance(p);
   if (frame.flavour == BINDS_LET) {
     ExprLet *let = NEW(p, ExprLet, EXPR_LET, frame.start);
@@ -834,16 +783,15 @@ static Step step_binds(Parser *p) {
 static Step end_bind(Parser *p) {
   if (p->lexer.kind != TOKEN_SEMICOLON) return fail_token(p);
   Frame frame = p->frames[--p->frame_count];
-  AttrSet *set = (AttrSet *)top_frame(p)->expr;
-  if (!attr_merge_define(&p->attrs, set, p->path + frame.base,
-                         (uint32_t)(p->path_count - frame.base), frame.start, p->value))
+  ExprAttrs *set = (ExprAttrs *)top_frame(p)->expr;
+  if (!attr_merge_define(&p->attrs, set, p->path + frame.base, (uint32_t)(p->path_count - frame.base), frame.start,
+                         p->value))
     return STEP_FAIL;
   p->path_count = frame.base;
   return next_step(p, STEP_BINDS);
 }
 
-// ---- formals
-// --------------------------------------------------------------------------------------------------------
+// ---- formals ----
 
 static Step step_formal(Parser *p) {
   switch (p->lexer.kind) {
@@ -921,12 +869,10 @@ static Step check_formals(Parser *p, const ExprLambda *lambda) {
   if (duplicate == UINT32_MAX && !has_arg) return STEP_DONE;
   AstName name = duplicate == UINT32_MAX ? lambda->arg : lambda->formals[duplicate].name;
   uint32_t pos = duplicate == UINT32_MAX ? lambda->head.pos : lambda->formals[duplicate].pos;
-  return fail(p, pos, "duplicate formal function argument '%.*s'",
-              SPAN_ARG(p->names.entries[name].text));
+  return fail(p, pos, "duplicate formal function argument '%.*s'", SPAN_ARG(p->names.entries[name].text));
 }
 
-// ---- strings and paths
-// ----------------------------------------------------------------------------------------------
+// ---- strings and paths ----
 
 static Expr *new_interp(Parser *p, ExprKind kind, uint32_t pos, uint32_t base) {
   uint32_t count = (uint32_t)(p->piece_count - base);
@@ -936,8 +882,7 @@ static Expr *new_interp(Parser *p, ExprKind kind, uint32_t pos, uint32_t base) {
   interp->part_pos = ARENA_ARRAY(p->arena, uint32_t, count);
   for (uint32_t i = 0; i < count; i++) {
     Piece *piece = &p->pieces[base + i];
-    interp->parts[i] =
-        piece->expr ? piece->expr : new_text(p, EXPR_STRING, piece->pos, piece->text);
+    interp->parts[i] = piece->expr ? piece->expr : new_text(p, EXPR_STRING, piece->pos, piece->text);
     interp->part_pos[i] = piece->pos;
   }
   p->piece_count = base;
@@ -965,8 +910,7 @@ static Step step_string(Parser *p) {
   uint32_t stop_pos;
   LexerStop stop = lexer_string_piece(&p->lexer, &stop_pos);
   if (UNLIKELY(stop == LEXER_STOP_EOF || stop == LEXER_STOP_ERROR)) return fail_token(p);
-  if (p->lexer.text.len || stop_pos > p->lexer.pos)
-    push_piece(p, (Piece){.text = p->lexer.text, .pos = p->lexer.pos});
+  if (p->lexer.text.len || stop_pos > p->lexer.pos) push_piece(p, (Piece){.text = p->lexer.text, .pos = p->lexer.pos});
   if (stop == LEXER_STOP_END) return end_string(p);
   push_piece(p, (Piece){.pos = stop_pos}); // the expression follows
   return next_step(p, STEP_EXPR);
@@ -1067,8 +1011,7 @@ static Step end_ind(Parser *p) {
     p->value = new_text(p, EXPR_STRING, frame.pos, span_make("", 0));
   } else if (kept == 1 && (!pieces[0].expr || pieces[0].expr->kind == EXPR_STRING)) {
     // ''${"x"}'' is a plain string, unlike "${"x"}".
-    p->value =
-        pieces[0].expr ? pieces[0].expr : new_text(p, EXPR_STRING, frame.pos, pieces[0].text);
+    p->value = pieces[0].expr ? pieces[0].expr : new_text(p, EXPR_STRING, frame.pos, pieces[0].text);
     p->piece_count = frame.base;
   } else {
     p->value = new_interp(p, EXPR_INTERP, frame.pos, frame.base);
@@ -1085,9 +1028,7 @@ static Step step_ind(Parser *p) {
       push_piece(p, (Piece){.text = p->lexer.text, .pos = p->lexer.pos, .indent = indent});
       continue;
     case LEXER_STOP_END: return end_ind(p);
-    case LEXER_STOP_INTERP:
-      push_piece(p, (Piece){.pos = p->lexer.pos});
-      return next_step(p, STEP_EXPR);
+    case LEXER_STOP_INTERP: push_piece(p, (Piece){.pos = p->lexer.pos}); return next_step(p, STEP_EXPR);
     case LEXER_STOP_EOF:
     case LEXER_STOP_ERROR: return fail_token(p);
     }
@@ -1113,21 +1054,16 @@ static Step step_path(Parser *p) {
     const Piece *last = &p->pieces[p->piece_count - 1];
     bool after_slash = !last->expr && last->text.data[last->text.len - 1] == '/';
     switch (lexer_path_piece(&p->lexer, after_slash)) {
-    case LEXER_STOP_MORE:
-      push_piece(p, (Piece){.text = p->lexer.text, .pos = p->lexer.pos});
-      continue;
+    case LEXER_STOP_MORE: push_piece(p, (Piece){.text = p->lexer.text, .pos = p->lexer.pos}); continue;
     case LEXER_STOP_END: return end_path_literal(p);
-    case LEXER_STOP_INTERP:
-      push_piece(p, (Piece){.pos = p->lexer.pos});
-      return next_step(p, STEP_EXPR);
+    case LEXER_STOP_INTERP: push_piece(p, (Piece){.pos = p->lexer.pos}); return next_step(p, STEP_EXPR);
     case LEXER_STOP_EOF:
     case LEXER_STOP_ERROR: return fail_token(p);
     }
   }
 }
 
-// ---- STEP_DONE
-// ------------------------------------------------------------------------------------------------------
+// ---- STEP_DONE ----
 
 static Step end_paren(Parser *p) {
   if (p->lexer.kind != TOKEN_RPAREN) return fail_token(p);
@@ -1221,8 +1157,7 @@ static Step step_done(Parser *p) {
   return fail_token(p);
 }
 
-// ---- the machine
-// ----------------------------------------------------------------------------------------------------
+// ---- the machine ----
 
 static bool run(Parser *p) {
   push_frame(p, (Frame){.kind = FRAME_ROOT});
@@ -1258,16 +1193,12 @@ void parser_error_done(ParserError *error) {
 bool parser_parse(Span source, const ParserOptions *options, Ast *ret_ast, ParserError *ret_error) {
   *ret_ast = (Ast){0};
   *ret_error = (ParserError){0, AST_NO_POS, NULL};
-  Parser p = {.ast = ret_ast,
-              .arena = &ret_ast->arena,
-              .error = ret_error,
-              .source = source,
-              .options = options};
+  Parser p = {.ast = ret_ast, .arena = &ret_ast->arena, .error = ret_error, .source = source, .options = options};
   if (source.len > PARSER_MAX_SOURCE_BYTES) {
     (void)fail(&p, 0, "the source is larger than %zu bytes", PARSER_MAX_SOURCE_BYTES);
     return false;
   }
-  name_table_init(&p.names, source.len / 64 < 1024 ? (uint32_t)(source.len / 64) : 1024);
+  name_table_init(&p.names, source.len / 64 < 65536 ? (uint32_t)(source.len / 64) : 65536);
   lexer_init(&p.lexer, source, &p.names, p.arena, options->pipe_operators);
   attr_merge_init(&p.attrs, p.arena, &p.names, ret_error);
   bool ok = run(&p);

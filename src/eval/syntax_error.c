@@ -129,7 +129,7 @@ static void scan(Scanner *sc) {
   if (path_at_end) sc->pos = last_pos;
 }
 
-// ---- the automaton --------------------------------------------------------------------------------------------------
+// ---- the automaton ----
 
 typedef struct States {
   uint8_t *items; // owned
