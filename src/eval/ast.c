@@ -1,3 +1,4 @@
+// ast.c: the end of a tree; parser.c makes it.
 #include "eval/ast.h"
 
 #include "base/mem.h"

@@ -64,18 +64,39 @@ typedef struct Expr {
   uint32_t pos;
 } Expr;
 
-typedef struct ExprInt { Expr head; int64_t value; } ExprInt;
-typedef struct ExprFloat { Expr head; double value; } ExprFloat;
+typedef struct ExprInt {
+  Expr head;
+  int64_t value;
+} ExprInt;
+typedef struct ExprFloat {
+  Expr head;
+  double value;
+} ExprFloat;
 // EXPR_STRING, EXPR_PATH (text as written), EXPR_SEARCH_PATH (text between the brackets)
-typedef struct ExprText { Expr head; Span text; } ExprText;
+typedef struct ExprText {
+  Expr head;
+  Span text;
+} ExprText;
 // Literal text is EXPR_STRING, but `${"x"}` is one too. Indented strings are already stripped; their escapes ('', $) are
 // parts of their own, as in C++ Nix, so literals can stand side by side and there may be nothing but literals. At least one
 // part. `part_pos[i]` is the offset of the literal or of the `${` (what C++ Nix reports when the part cannot be coerced).
-typedef struct ExprInterp { Expr head; uint32_t count; Expr **parts; uint32_t *part_pos; } ExprInterp;
-typedef struct ExprVar { Expr head; AstName name; } ExprVar;
+typedef struct ExprInterp {
+  Expr head;
+  uint32_t count;
+  Expr **parts;
+  uint32_t *part_pos;
+} ExprInterp;
+typedef struct ExprVar {
+  Expr head;
+  AstName name;
+} ExprVar;
 
 // One step of an attribute path: a static name, or an expression (`name` is AST_NO_NAME).
-typedef struct AstAttrName { AstName name; uint32_t pos; Expr *expr; } AstAttrName;
+typedef struct AstAttrName {
+  AstName name;
+  uint32_t pos;
+  Expr *expr;
+} AstAttrName;
 
 typedef struct ExprSelect { // EXPR_SELECT, EXPR_HAS_ATTR
   Expr head;
@@ -85,9 +106,18 @@ typedef struct ExprSelect { // EXPR_SELECT, EXPR_HAS_ATTR
   Expr *fallback; // `or` expression, else NULL
 } ExprSelect;
 
-typedef struct ExprCall { Expr head; Expr *fn; uint32_t arg_count; Expr **args; } ExprCall;
+typedef struct ExprCall {
+  Expr head;
+  Expr *fn;
+  uint32_t arg_count;
+  Expr **args;
+} ExprCall;
 
-typedef struct AstFormal { AstName name; uint32_t pos; Expr *fallback; } AstFormal; // fallback NULL: required
+typedef struct AstFormal {
+  AstName name;
+  uint32_t pos;
+  Expr *fallback;
+} AstFormal; // fallback NULL: required
 
 typedef struct ExprLambda {
   Expr head;
@@ -95,6 +125,7 @@ typedef struct ExprLambda {
   AstName self_name; // name of the attribute or let binding it is the value of, for messages; else AST_NO_NAME
   bool has_formals;
   bool ellipsis;
+  bool has_doc; // see Ast.docs
   uint32_t formal_count;
   AstFormal *formals;
   Expr *body;
@@ -106,8 +137,18 @@ typedef enum AstAttrKind {
   AST_ATTR_INHERIT_FROM, // inherit (e) a;      value is NULL, e is inherit_from[from]
 } AstAttrKind;
 
-typedef struct AstAttr { AstName name; uint8_t kind; uint32_t pos; uint32_t from; Expr *value; } AstAttr;
-typedef struct AstDynAttr { Expr *name; Expr *value; uint32_t pos; } AstDynAttr; // ${name} = value;
+typedef struct AstAttr {
+  AstName name;
+  uint8_t kind;
+  uint32_t pos;
+  uint32_t from;
+  Expr *value;
+} AstAttr;
+typedef struct AstDynAttr {
+  Expr *name;
+  Expr *value;
+  uint32_t pos;
+} AstDynAttr; // ${name} = value;
 
 // The definitions of { }, rec { }, let.
 typedef struct ExprAttrs {
@@ -121,18 +162,45 @@ typedef struct ExprAttrs {
 } ExprAttrs;
 
 // `let binds in body`. The old `let { ...; body = e; }` is EXPR_SELECT of `body` from a recursive set.
-typedef struct ExprLet { Expr head; ExprAttrs *binds; Expr *body; } ExprLet;
-typedef struct ExprList { Expr head; uint32_t count; Expr **items; } ExprList;
+typedef struct ExprLet {
+  Expr head;
+  ExprAttrs *binds;
+  Expr *body;
+} ExprLet;
+typedef struct ExprList {
+  Expr head;
+  uint32_t count;
+  Expr **items;
+} ExprList;
 // WITH, ASSERT, binary operators. The positions are the first tokens of the operands (a parenthesis included); head.pos is the
 // keyword or the operator.
-typedef struct ExprPair { Expr head; Expr *first; Expr *second; uint32_t first_pos, second_pos; } ExprPair;
-typedef struct ExprIf { Expr head; Expr *cond; Expr *then_; Expr *else_; } ExprIf;
-typedef struct ExprUnary { Expr head; Expr *operand; } ExprUnary; // NOT, NEGATE
+typedef struct ExprPair {
+  Expr head;
+  Expr *first;
+  Expr *second;
+  uint32_t first_pos, second_pos;
+} ExprPair;
+typedef struct ExprIf {
+  Expr head;
+  Expr *cond;
+  Expr *then_;
+  Expr *else_;
+} ExprIf;
+typedef struct ExprUnary {
+  Expr head;
+  Expr *operand;
+} ExprUnary; // NOT, NEGATE
 
-typedef struct AstNameEntry { Span text; uint32_t hash; } AstNameEntry; // text lives in the source or the arena; hash: name_hash
+typedef struct AstNameEntry {
+  Span text;
+  uint32_t hash;
+} AstNameEntry; // text lives in the source or the arena; hash: name_table_hash
 
 // A `/** ... */` comment and the lambda that it documents (at ExprLambda.head.pos). Sorted by lambda_pos.
-typedef struct AstDoc { uint32_t lambda_pos; uint32_t begin, end; } AstDoc;
+typedef struct AstDoc {
+  uint32_t lambda_pos;
+  uint32_t begin, end;
+} AstDoc;
 
 typedef struct Ast {
   Arena arena;

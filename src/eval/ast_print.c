@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/fs.h"
 #include "base/mem.h"
 
 typedef enum WorkKind {
@@ -118,38 +119,15 @@ static void later_path(Printer *pr, const AstAttrName *path, uint32_t count) {
 
 // ---- paths ----
 
-// Appends `path` to the absolute path in `out` (from `start`), resolving ".", ".." and double
-// slashes.
-static void append_canonical(Buf *out, size_t start, Span path) {
-  while (path.len) {
-    Span part;
-    if (!span_split(&path, '/', &part)) path = span_make(NULL, 0);
-    if (part.len == 0 || span_eq_cstr(part, ".")) continue;
-    if (span_eq_cstr(part, "..")) {
-      size_t slash = span_rfind_char(span_from(buf_span(out), start), '/');
-      if (slash != SIZE_MAX) out->len = start + slash;
-    } else {
-      buf_put_char(out, '/');
-      buf_put_span(out, part);
-    }
-  }
-}
-
 static void print_path(Printer *pr, Span text) {
-  size_t start = pr->out->len;
   if (text.data[0] == '~') { // not canonicalised
     buf_put_span(pr->out, pr->home);
     buf_put_span(pr->out, span_from(text, 1));
     return;
   }
-  if (text.data[0] != '/') append_canonical(pr->out, start, pr->base_dir);
-  append_canonical(pr->out, start, text);
-  if (pr->out->len == start) {
-    buf_put_char(pr->out, '/');
-    if (text.len > 1 && text.data[text.len - 1] == '/') buf_put_char(pr->out, '/');
-  } else if (text.data[text.len - 1] == '/') {
-    buf_put_char(pr->out, '/');
-  }
+  fs_path_canon(pr->base_dir, text, pr->out);
+  // The slash before an interpolation is lost in canonicalisation.
+  if (text.len > 1 && text.data[text.len - 1] == '/') buf_put_char(pr->out, '/');
 }
 
 // ---- sets and lambdas ----
@@ -465,7 +443,7 @@ void ast_print(const Ast *ast, Span base_dir, Span home, Buf *ret) {
 void ast_print_attr_path(const AstNameEntry *names, const AstAttrName *path, uint32_t path_count, Buf *ret) {
   // Relative paths inside dynamic names stay as they are written, more or less: a message needs no
   // base directory.
-  Printer pr = {.names = names, .base_dir = span_make("", 0), .home = SPAN("~"), .out = ret};
+  Printer pr = {.names = names, .base_dir = SPAN("/"), .home = SPAN("~"), .out = ret};
   later_path(&pr, path, path_count);
   reverse(&pr, 0);
   run(&pr);

@@ -1,3 +1,4 @@
+// attr_merge.c: see attr_merge.h for the rules.
 #include "eval/attr_merge.h"
 
 #include "base/mem.h"

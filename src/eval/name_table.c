@@ -1,3 +1,4 @@
+// name_table.c: slots hold the hash next to the name, so that a probe rarely touches the text.
 #include "eval/name_table.h"
 
 #include "base/mem.h"
@@ -13,7 +14,7 @@ static uint64_t load_le64(const char *p, size_t len) {
   return word;
 }
 
-uint32_t name_hash(Span text) {
+uint32_t name_table_hash(Span text) {
   uint64_t hash = text.len * NAME_HASH_FACTOR;
   for (size_t i = 0; i < text.len; i += 8) {
     hash = (hash ^ load_le64(text.data + i, text.len - i)) * NAME_HASH_FACTOR;

@@ -19,9 +19,9 @@ typedef struct NameTable {
 // Room for some `expected` names before it has to grow.
 void name_table_init(NameTable *table, uint32_t expected);
 void name_table_done(NameTable *table);
-// Id of `text`, which must outlive the table; `hash` is name_hash(text).
+// Id of `text`, which must outlive the table; `hash` is name_table_hash(text).
 AstName name_table_intern(NameTable *table, Span text, uint32_t hash);
 
 // The hash of names: eight bytes at a time as little-endian words, the last one padded with zeros.
 // The same on every supported machine and in every run, so it may be stored.
-uint32_t name_hash(Span text);
+uint32_t name_table_hash(Span text);

@@ -18,12 +18,14 @@
 // Syntax errors are only detected here; syntax_error.c finds out what bison would have said.
 #include "eval/parser.h"
 
+#include <assert.h>
 #include <stdarg.h>
 #include <stdlib.h>
 
 #include "base/buf.h"
 #include "base/mem.h"
 #include "eval/attr_merge.h"
+#include "eval/indent.h"
 #include "eval/lexer.h"
 #include "eval/syntax_error.h"
 
@@ -74,14 +76,6 @@ typedef struct Frame {
   Expr *expr;
 } Frame;
 
-// A part of a string or path that is being read: literal text (expr NULL) or an interpolation.
-typedef struct Piece {
-  Span text;
-  Expr *expr;
-  uint32_t pos;
-  bool indent; // text of '' strings that is subject to stripping
-} Piece;
-
 typedef struct Parser {
   Lexer lexer;
   NameTable names;
@@ -100,16 +94,16 @@ typedef struct Parser {
   size_t frame_count, frame_cap;
   Expr **exprs;
   size_t expr_count, expr_cap;
-  Piece *pieces;
+  IndentPiece *pieces;
   size_t piece_count, piece_cap;
   AstAttrName *path;
   size_t path_count, path_cap;
   AstFormal *formals;
   size_t formal_count, formal_cap;
 
-  // Documentation comments: of tokens until the end, then of lambdas.
-  AstDoc *docs;
-  uint32_t doc_count, doc_cap;
+  // Documentation comments: by the token that follows (lambda_pos), and the lambdas that have one. Owned.
+  AstDoc *token_docs, *docs;
+  uint32_t token_doc_count, token_doc_cap, doc_count, doc_cap;
 } Parser;
 
 typedef enum Step {
@@ -148,10 +142,11 @@ static Step fail(Parser *p, uint32_t pos, const char *fmt, ...) {
 static Step fail_token(Parser *p) {
   if (p->lexer.kind == TOKEN_ERROR) {
     *p->error = (ParserError){p->lexer.pos, AST_NO_POS, lexer_error_message(&p->lexer)};
-  } else {
-    syntax_error_explain(p->source, p->options, p->error);
+    return STEP_FAIL;
   }
-  return STEP_FAIL;
+  bool found = syntax_error_find(p->source, p->options, p->error);
+  assert(found);
+  return found ? STEP_FAIL : fail(p, p->lexer.pos, "syntax error");
 }
 
 #define PUSH(p, stack, count, cap, element)                                                   \
@@ -166,7 +161,7 @@ static inline void push_frame(Parser *p, Frame frame) {
 static inline void push_expr(Parser *p, Expr *expr) {
   PUSH(p, exprs, expr_count, expr_cap, expr);
 }
-static inline void push_piece(Parser *p, Piece piece) {
+static inline void push_piece(Parser *p, IndentPiece piece) {
   PUSH(p, pieces, piece_count, piece_cap, piece);
 }
 static inline void push_name(Parser *p, AstAttrName name) {
@@ -186,12 +181,35 @@ static inline Step nest(Parser *p, Frame frame, Step next) {
 
 static void note_doc(Parser *p) {
   AstDoc doc = {p->lexer.pos, p->lexer.doc_begin, p->lexer.doc_end};
-  PUSH(p, docs, doc_count, doc_cap, doc);
+  PUSH(p, token_docs, token_doc_count, token_doc_cap, doc);
 }
 
 static inline void advance(Parser *p) {
   lexer_next(&p->lexer);
   if (UNLIKELY(p->lexer.doc_end)) note_doc(p);
+}
+
+// The comment before the token at `pos` documents the lambda `value` and those that it returns, as far as they have no comment of
+// their own (RFC 145: the innermost wins).
+static void document_lambda(Parser *p, uint32_t pos, Expr *value) {
+  uint32_t low = 0, high = p->token_doc_count;
+  while (low < high) {
+    uint32_t middle = (low + high) / 2;
+    if (p->token_docs[middle].lambda_pos < pos) low = middle + 1;
+    else high = middle;
+  }
+  if (low == p->token_doc_count || p->token_docs[low].lambda_pos != pos) return;
+  AstDoc doc = p->token_docs[low];
+  for (; value && value->kind == EXPR_LAMBDA && !((ExprLambda *)value)->has_doc; value = ((ExprLambda *)value)->body) {
+    ((ExprLambda *)value)->has_doc = true;
+    doc.lambda_pos = value->pos;
+    PUSH(p, docs, doc_count, doc_cap, doc);
+  }
+}
+
+static int compare_docs(const void *a, const void *b) {
+  uint32_t x = ((const AstDoc *)a)->lambda_pos, y = ((const AstDoc *)b)->lambda_pos;
+  return (x > y) - (x < y);
 }
 
 #define NEW(p, Type, kind_, pos_)                \
@@ -214,7 +232,7 @@ static Expr *new_text(Parser *p, ExprKind kind, uint32_t pos, Span text) {
 }
 
 static AstName intern_text(Parser *p, Span text) {
-  return name_table_intern(&p->names, text, name_hash(text));
+  return name_table_intern(&p->names, text, name_table_hash(text));
 }
 
 static Expr **copy_exprs(Parser *p, uint32_t base, uint32_t *ret_count) {
@@ -273,7 +291,7 @@ static Step begin_lambda(Parser *p, uint32_t pos, AstName arg) {
   ExprLambda *lambda = NEW(p, ExprLambda, EXPR_LAMBDA, pos);
   lambda->arg = arg;
   lambda->self_name = AST_NO_NAME;
-  lambda->has_formals = lambda->ellipsis = false;
+  lambda->has_formals = lambda->ellipsis = lambda->has_doc = false;
   lambda->formal_count = 0;
   lambda->formals = NULL;
   lambda->body = NULL;
@@ -434,7 +452,7 @@ static Step simple_uri(Parser *p) {
 }
 
 static Step simple_path(Parser *p) {
-  push_piece(p, (Piece){.text = p->lexer.text, .pos = p->lexer.pos});
+  push_piece(p, (IndentPiece){.text = p->lexer.text, .pos = p->lexer.pos});
   return nest(p, (Frame){.kind = FRAME_PATH, .start = p->lexer.pos, .base = (uint32_t)p->piece_count - 1}, STEP_PATH);
 }
 
@@ -788,6 +806,7 @@ static Step end_bind(Parser *p) {
                          p->value))
     return STEP_FAIL;
   p->path_count = frame.base;
+  if (UNLIKELY(p->token_doc_count)) document_lambda(p, frame.start, p->value);
   return next_step(p, STEP_BINDS);
 }
 
@@ -881,7 +900,7 @@ static Expr *new_interp(Parser *p, ExprKind kind, uint32_t pos, uint32_t base) {
   interp->parts = ARENA_ARRAY(p->arena, Expr *, count);
   interp->part_pos = ARENA_ARRAY(p->arena, uint32_t, count);
   for (uint32_t i = 0; i < count; i++) {
-    Piece *piece = &p->pieces[base + i];
+    IndentPiece *piece = &p->pieces[base + i];
     interp->parts[i] = piece->expr ? piece->expr : new_text(p, EXPR_STRING, piece->pos, piece->text);
     interp->part_pos[i] = piece->pos;
   }
@@ -910,102 +929,17 @@ static Step step_string(Parser *p) {
   uint32_t stop_pos;
   LexerStop stop = lexer_string_piece(&p->lexer, &stop_pos);
   if (UNLIKELY(stop == LEXER_STOP_EOF || stop == LEXER_STOP_ERROR)) return fail_token(p);
-  if (p->lexer.text.len || stop_pos > p->lexer.pos) push_piece(p, (Piece){.text = p->lexer.text, .pos = p->lexer.pos});
+  if (p->lexer.text.len || stop_pos > p->lexer.pos)
+    push_piece(p, (IndentPiece){.text = p->lexer.text, .pos = p->lexer.pos});
   if (stop == LEXER_STOP_END) return end_string(p);
-  push_piece(p, (Piece){.pos = stop_pos}); // the expression follows
+  push_piece(p, (IndentPiece){.pos = stop_pos}); // the expression follows
   return next_step(p, STEP_EXPR);
-}
-
-// Indentation that all lines of an indented string have in common, SIZE_MAX if no line counts.
-// Lines of blanks only do not.
-static size_t common_indent(const Piece *pieces, size_t count) {
-  bool line_start = true; // only blanks so far
-  size_t min = 1000000, current = 0;
-  for (size_t i = 0; i < count; i++) {
-    if (pieces[i].expr || !pieces[i].indent) {
-      // An interpolation or an escape ends the blanks at the start of the line.
-      if (line_start && current < min) min = current;
-      line_start = false;
-      continue;
-    }
-    const char *s = pieces[i].text.data, *end = s + pieces[i].text.len;
-    while (s < end) {
-      if (!line_start) {
-        s = memchr(s, '\n', (size_t)(end - s));
-        if (!s) break;
-        s++;
-        line_start = true;
-        current = 0;
-      }
-      while (s < end && *s == ' ') s++, current++;
-      if (s == end) break;
-      if (*s == '\n') {
-        s++;
-        current = 0; // an empty line has no indentation
-      } else {
-        line_start = false;
-        if (current < min) min = current;
-      }
-    }
-  }
-  return min;
-}
-
-typedef struct Stripper {
-  size_t indent;
-  bool line_start;
-  size_t dropped; // blanks dropped from the current line
-} Stripper;
-
-static Span strip_text(Parser *p, Stripper *stripper, Span text) {
-  char *out = arena_alloc(p->arena, text.len), *o = out;
-  const char *s = text.data, *end = s + text.len;
-  while (s < end) {
-    if (stripper->line_start) {
-      for (; s < end && *s == ' '; s++)
-        if (stripper->dropped++ >= stripper->indent) *o++ = ' ';
-      if (s == end) break;
-      stripper->dropped = 0;
-      stripper->line_start = *s == '\n';
-      *o++ = *s++;
-      continue;
-    }
-    const char *line_end = memchr(s, '\n', (size_t)(end - s));
-    stripper->line_start = line_end != NULL;
-    line_end = line_end ? line_end + 1 : end;
-    memcpy(o, s, (size_t)(line_end - s));
-    o += line_end - s;
-    s = line_end;
-  }
-  return span_make(out, (size_t)(o - out));
-}
-
-// Without the last line if that is blanks only.
-static Span strip_last_line(Span text) {
-  size_t newline = span_rfind_char(text, '\n');
-  if (newline == SIZE_MAX) return text;
-  for (size_t i = newline + 1; i < text.len; i++)
-    if (text.data[i] != ' ') return text;
-  return span_sub(text, 0, newline + 1);
 }
 
 static Step end_ind(Parser *p) {
   Frame frame = p->frames[--p->frame_count];
-  Piece *pieces = p->pieces + frame.base;
-  size_t count = p->piece_count - frame.base, kept = 0;
-  Stripper stripper = {common_indent(pieces, count), true, 0};
-  for (size_t i = 0; i < count; i++) {
-    Piece piece = pieces[i];
-    if (piece.expr) {
-      stripper.line_start = false;
-      stripper.dropped = 0;
-    } else {
-      piece.text = strip_text(p, &stripper, piece.text);
-      if (i + 1 == count) piece.text = strip_last_line(piece.text);
-      if (!piece.text.len) continue;
-    }
-    pieces[kept++] = piece;
-  }
+  IndentPiece *pieces = p->pieces + frame.base;
+  size_t kept = indent_strip(p->arena, pieces, p->piece_count - frame.base);
   p->piece_count = frame.base + kept;
   if (kept == 0) {
     p->value = new_text(p, EXPR_STRING, frame.pos, span_make("", 0));
@@ -1025,10 +959,10 @@ static Step step_ind(Parser *p) {
     bool indent;
     switch (lexer_ind_piece(&p->lexer, &indent)) {
     case LEXER_STOP_MORE:
-      push_piece(p, (Piece){.text = p->lexer.text, .pos = p->lexer.pos, .indent = indent});
+      push_piece(p, (IndentPiece){.text = p->lexer.text, .pos = p->lexer.pos, .indent = indent});
       continue;
     case LEXER_STOP_END: return end_ind(p);
-    case LEXER_STOP_INTERP: push_piece(p, (Piece){.pos = p->lexer.pos}); return next_step(p, STEP_EXPR);
+    case LEXER_STOP_INTERP: push_piece(p, (IndentPiece){.pos = p->lexer.pos}); return next_step(p, STEP_EXPR);
     case LEXER_STOP_EOF:
     case LEXER_STOP_ERROR: return fail_token(p);
     }
@@ -1037,7 +971,7 @@ static Step step_ind(Parser *p) {
 
 static Step end_path_literal(Parser *p) {
   Frame frame = p->frames[--p->frame_count];
-  Piece *first = &p->pieces[frame.base];
+  IndentPiece *first = &p->pieces[frame.base];
   first->expr = new_text(p, EXPR_PATH, first->pos, first->text);
   if (p->piece_count == frame.base + 1) {
     p->value = first->expr;
@@ -1051,12 +985,12 @@ static Step end_path_literal(Parser *p) {
 
 static Step step_path(Parser *p) {
   for (;;) {
-    const Piece *last = &p->pieces[p->piece_count - 1];
+    const IndentPiece *last = &p->pieces[p->piece_count - 1];
     bool after_slash = !last->expr && last->text.data[last->text.len - 1] == '/';
     switch (lexer_path_piece(&p->lexer, after_slash)) {
-    case LEXER_STOP_MORE: push_piece(p, (Piece){.text = p->lexer.text, .pos = p->lexer.pos}); continue;
+    case LEXER_STOP_MORE: push_piece(p, (IndentPiece){.text = p->lexer.text, .pos = p->lexer.pos}); continue;
     case LEXER_STOP_END: return end_path_literal(p);
-    case LEXER_STOP_INTERP: push_piece(p, (Piece){.pos = p->lexer.pos}); return next_step(p, STEP_EXPR);
+    case LEXER_STOP_INTERP: push_piece(p, (IndentPiece){.pos = p->lexer.pos}); return next_step(p, STEP_EXPR);
     case LEXER_STOP_EOF:
     case LEXER_STOP_ERROR: return fail_token(p);
     }
@@ -1081,6 +1015,7 @@ static Step end_body(Parser *p) {
   case FRAME_LAMBDA: {
     ExprLambda *lambda = (ExprLambda *)frame.expr;
     lambda->body = body;
+    if (UNLIKELY(p->token_doc_count)) document_lambda(p, frame.start, &lambda->head);
     return lambda->formal_count ? check_formals(p, lambda) : STEP_DONE;
   }
   case FRAME_LET: {
@@ -1206,6 +1141,9 @@ bool parser_parse(Span source, const ParserOptions *options, Ast *ret_ast, Parse
     ret_ast->root = p.value;
     ret_ast->names = STEAL(p.names.entries);
     ret_ast->name_count = p.names.count;
+    if (p.doc_count) qsort(p.docs, p.doc_count, sizeof(AstDoc), compare_docs);
+    ret_ast->docs = STEAL(p.docs);
+    ret_ast->doc_count = p.doc_count;
   }
   name_table_done(&p.names);
   attr_merge_done(&p.attrs);
@@ -1215,6 +1153,7 @@ bool parser_parse(Span source, const ParserOptions *options, Ast *ret_ast, Parse
   mem_free(p.path);
   mem_free(p.formals);
   mem_free(p.docs);
+  mem_free(p.token_docs);
   if (!ok) ast_done(ret_ast);
   return ok;
 }

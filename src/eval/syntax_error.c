@@ -181,20 +181,25 @@ static char *unexpected_message(int state, TokenKind kind) {
   return buf_take(&message);
 }
 
-void syntax_error_explain(Span source, const ParserOptions *options, ParserError *ret_error) {
+bool syntax_error_find(Span source, const ParserOptions *options, ParserError *ret_error) {
   Arena arena = ARENA_INIT;
   Scanner sc = {.kind = TOKEN_EOF};
   States states = {0};
   lexer_init(&sc.lexer, source, NULL, &arena, options->pipe_operators);
   push_mode(&sc, MODE_EXPR);
   push_state(&states, 0);
+  bool ok = true;
   do {
     scan(&sc);
-  } while (sc.kind != TOKEN_ERROR && accept_token(&states, sc.kind) && sc.kind != TOKEN_EOF);
-  char *message = sc.kind == TOKEN_ERROR ? lexer_error_message(&sc.lexer)
-                                         : unexpected_message(states.items[states.count - 1], sc.kind);
-  *ret_error = (ParserError){sc.pos, AST_NO_POS, message};
+    ok = sc.kind != TOKEN_ERROR && accept_token(&states, sc.kind);
+  } while (ok && sc.kind != TOKEN_EOF);
+  if (!ok) {
+    char *message = sc.kind == TOKEN_ERROR ? lexer_error_message(&sc.lexer)
+                                           : unexpected_message(states.items[states.count - 1], sc.kind);
+    *ret_error = (ParserError){sc.pos, AST_NO_POS, message};
+  }
   mem_free(sc.modes);
   mem_free(states.items);
   arena_done(&arena);
+  return !ok;
 }

@@ -6,6 +6,7 @@
 
 #include "eval/parser.h"
 
-// `source` has a syntax error. Sets *ret_error: position and "syntax error, unexpected X, expecting
-// Y or Z".
-void syntax_error_explain(Span source, const ParserOptions *options, ParserError *ret_error);
+// True and *ret_error if `source` has a syntax error (or one of its tokens is wrong): position and "syntax error, unexpected X,
+// expecting Y or Z". Errors of other kinds (duplicate attributes, ...) are not found here. Law (fuzzed): what the parser accepts
+// has no error here, and what it calls a syntax error has one.
+bool syntax_error_find(Span source, const ParserOptions *options, ParserError *ret_error);
