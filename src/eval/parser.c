@@ -984,10 +984,15 @@ static Step end_path_literal(Parser *p) {
 }
 
 static Step step_path(Parser *p) {
+  size_t base = top_frame(p)->base;
   for (;;) {
     const IndentPiece *last = &p->pieces[p->piece_count - 1];
     bool after_slash = !last->expr && last->text.data[last->text.len - 1] == '/';
-    switch (lexer_path_piece(&p->lexer, after_slash)) {
+    LexerStop stop = lexer_path_piece(&p->lexer, after_slash);
+    // "a//b" is read as the path "a/" and the text "/b", which the grammar only knows before an interpolation.
+    bool text_alone = !last->expr && p->piece_count == base + 2;
+    if (UNLIKELY(text_alone && (stop == LEXER_STOP_MORE || stop == LEXER_STOP_END))) return fail_token(p);
+    switch (stop) {
     case LEXER_STOP_MORE: push_piece(p, (IndentPiece){.text = p->lexer.text, .pos = p->lexer.pos}); continue;
     case LEXER_STOP_END: return end_path_literal(p);
     case LEXER_STOP_INTERP: push_piece(p, (IndentPiece){.pos = p->lexer.pos}); return next_step(p, STEP_EXPR);
