@@ -22,7 +22,7 @@ typedef struct Scanner {
   uint32_t stop_pos;
   // The token.
   TokenKind kind;
-  uint32_t pos;
+  uint32_t pos, before_pos; // and of the token before it
 } Scanner;
 
 static void push_mode(Scanner *sc, Mode mode) {
@@ -112,11 +112,12 @@ static void scan_path(Scanner *sc, bool after_slash) {
   }
   *mode = MODE_PATH;
   scan_stop(sc, stop, sc->lexer.pos, TOKEN_PATH_END);
-  if (sc->kind == TOKEN_PATH_END) sc->pos = last_pos;
+  if (sc->kind == TOKEN_PATH_END) sc->pos = sc->lexer.at < sc->lexer.end ? last_pos : sc->before_pos;
 }
 
 static void scan(Scanner *sc) {
   uint32_t last_pos = sc->pos;
+  uint32_t path_pos = sc->before_pos;
   bool path_at_end = sc->kind == TOKEN_PATH_END && sc->lexer.at == sc->lexer.end;
   switch ((Mode)sc->modes[sc->mode_count - 1]) {
   case MODE_EXPR: scan_expr(sc); break;
@@ -125,8 +126,9 @@ static void scan(Scanner *sc) {
   case MODE_PATH: scan_path(sc, false); break;
   case MODE_PATH_SLASH: scan_path(sc, true); break;
   }
-  // Looking for more of a path, flex meets the end of the file and goes back behind the token before.
-  if (path_at_end) sc->pos = last_pos;
+  // Looking for more of a path, flex meets the end of the file and forgets the last token's place.
+  if (path_at_end) sc->pos = path_pos;
+  sc->before_pos = last_pos;
 }
 
 // ---- the automaton ----
