@@ -109,7 +109,7 @@ def main():
     parser.add_argument("--dump", default="build/test/eval/parse_dump")
     parser.add_argument("--mutations", type=int, default=0)
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
-    parser.add_argument("--work")
+    parser.add_argument("--work", help="folder for the mutated inputs")
     parser.add_argument("paths", nargs="+")
     args = parser.parse_args()
     files = []
