@@ -8,11 +8,13 @@
 #include "eval/ast_print.h"
 #include "eval/parser.h"
 
+// Lines end in LF, CR LF or CR, as C++ Nix counts them.
 static void print_position(Span source, uint32_t pos) {
   size_t line = 1, column = 1;
   for (uint32_t i = 0; i < pos && i < source.len; i++) {
     column++;
-    if (source.data[i] == '\n') line++, column = 1;
+    bool cr_lf = source.data[i] == '\r' && i + 1 < source.len && source.data[i + 1] == '\n';
+    if (source.data[i] == '\n' || (source.data[i] == '\r' && !cr_lf)) line++, column = 1;
   }
   printf("%zu:%zu", line, column);
 }
