@@ -129,9 +129,8 @@ bool fetcher_file(StoreIo *io, const FetcherFile *file, Buf *ret_store_path, Err
   Buf scratch CLEANUP(remove_dir) = BUF_INIT, path CLEANUP(buf_done) = BUF_INIT, tree CLEANUP(buf_done) = BUF_INIT;
   bool is_local = span_has_prefix(file->url, SPAN("file://"));
   if (!is_local || file->unpack) {
-    Buf prefix CLEANUP(buf_done) = BUF_INIT;
-    buf_printf(&prefix, "%ld-fetch", (long)getpid());
-    if (!store_io_store(io, &store, err) || !fs_make_temp_dir(store_tmp_dir(store), buf_cstr(&prefix), &scratch, err))
+    if (!store_io_store(io, &store, err) || !store_scratch(store, SPAN("-fetch"), &scratch, err) ||
+        !fs_mkdir_all(buf_cstr(&scratch), 0700, err))
       return false;
   }
   if (!get_file(file, buf_span(&scratch), &path, err)) return false;

@@ -267,10 +267,9 @@ bool fetcher_git(StoreIo *io, const FetcherGit *git, FetcherGitTree *ret, Err *e
     return false;
 
   Store *store;
-  Buf tree CLEANUP(buf_done) = BUF_INIT, prefix CLEANUP(buf_done) = BUF_INIT;
-  buf_printf(&prefix, "%ld-git", (long)getpid());
+  Buf tree CLEANUP(buf_done) = BUF_INIT;
   if (!find_rev(&repo, ret, err) || !store_io_store(io, &store, err) ||
-      !fs_make_temp_dir(store_tmp_dir(store), buf_cstr(&prefix), &repo.scratch, err))
+      !store_scratch(store, SPAN("-git"), &repo.scratch, err) || !fs_mkdir_all(buf_cstr(&repo.scratch), 0700, err))
     return false;
   const char *commit = repo.is_dirty ? buf_cstr(&ret->dirty_rev) : buf_cstr(&ret->rev);
   if (!describe(&repo, commit, ret, err)) return false;
