@@ -205,7 +205,9 @@ bool session_scheduler(Session *session, Scheduler **ret, Err *err) {
   buf_printf(&physical, "%s/store", store_root(store));
   SchedulerConfig config = SCHEDULER_CONFIG_INIT;
   config.max_jobs = max_jobs(session);
-  config.cores = (unsigned)setting_int(settings, SETTING_ID_cores);
+  long cores = sysconf(_SC_NPROCESSORS_ONLN);
+  bool cores_set = settings[SETTING_ID_cores].source != SETTING_DEFAULT;
+  config.cores = cores_set ? (unsigned)setting_int(settings, SETTING_ID_cores) : cores > 0 ? (unsigned)cores : 1;
   config.keep_going = setting_bool(settings, SETTING_ID_keep_going);
   config.keep_failed = setting_bool(settings, SETTING_ID_keep_failed);
   config.fallback = setting_bool(settings, SETTING_ID_fallback);
@@ -221,8 +223,7 @@ bool session_scheduler(Session *session, Scheduler **ret, Err *err) {
   config.system_features = setting_words(session, SETTING_ID_system_features);
   if (setting_bool(settings, SETTING_ID_keep_build_log))
     config.log_dir = arena_printf(&session->arena, "%s/var/log/nix", store_root(store));
-  config.builder = (LocalBuilderConfig){.scratch_dir = store_tmp_dir(store),
-                                        .store_dir = arena_dup(&session->arena, store_dir(store)).data,
+  config.builder = (LocalBuilderConfig){.store_dir = arena_dup(&session->arena, store_dir(store)).data,
                                         .physical_store_dir = arena_dup(&session->arena, buf_span(&physical)).data,
                                         .build_dir = setting_text(settings, SETTING_ID_sandbox_build_dir),
                                         .filter_syscalls = setting_bool(settings, SETTING_ID_filter_syscalls)};

@@ -79,12 +79,10 @@ static bool buildenv(const BuiltinBuildInput *input, const char *out, Err *err) 
 }
 
 static bool make_dir(const BuiltinBuildInput *input, BuiltinBuild *build, Err *err) {
-  Buf dir = BUF_INIT, prefix = BUF_INIT;
-  buf_printf(&prefix, "%d-builtin-", (int)getpid());
-  bool ok = fs_make_temp_dir(store_tmp_dir(input->store), buf_cstr(&prefix), &dir, err);
+  Buf dir = BUF_INIT;
+  bool ok = store_scratch(input->store, SPAN("-builtin"), &dir, err) && fs_mkdir_all(buf_cstr(&dir), 0700, err);
   if (ok) build->dir = buf_take(&dir);
   buf_done(&dir);
-  buf_done(&prefix);
   return ok;
 }
 

@@ -1,0 +1,405 @@
+// eval_jobs_command.c: `firn eval-jobs`: a tree of attributes, one JSON line for each derivation (or error), in the fields and with the
+// options of nix-eval-jobs. All attributes are tasks of one evaluator: they share what they have in common, and none waits for another's
+// builds.
+#include <stdio.h>
+
+#include "base/fs.h"
+#include "base/mem.h"
+#include "cli/command_list.h"
+#include "cli/target.h"
+#include "eval/attrs.h"
+#include "eval/list.h"
+#include "eval/print_json.h"
+#include "eval/str.h"
+#include "formats/json_write.h"
+#include "store/store_roots.h"
+
+// ---- one attribute: (value, auto args, force-recurse, want meta) -> a list: ["drv" name system drvPath outputs meta], ["set" set] or ["none"]
+//
+// outputs: a list [name path name path ...]; meta: JSON text or null.
+
+enum {
+  JOB_VALUE,
+  JOB_ARGS,
+  JOB_RECURSE,
+  JOB_META,
+  JOB_KIND,
+  JOB_NAME,
+  JOB_SYSTEM,
+  JOB_DRV,
+  JOB_OUTPUTS,
+  JOB_LIST,
+  JOB_I,
+  JOB_SLOTS
+};
+
+static Value text_attr(Native *n, Sym name) {
+  return attrs_has(n->slot[JOB_VALUE], name) ? attrs_get(n->vm, n->slot[JOB_VALUE], name) : str_plain(n->vm, SPAN(""));
+}
+
+static Value output_name(Native *n) {
+  return value_follow(list_get(n->vm, n->slot[JOB_OUTPUTS], (size_t)native_get(n, JOB_I)));
+}
+
+static void add_output(Native *n, Value path) {
+  Value pair[2] = {output_name(n), path};
+  n->slot[JOB_LIST] = list_concat(n->vm, n->slot[JOB_LIST], list_from(n->vm, pair, 2));
+}
+
+// The set of the current output: the derivation's attribute of that name.
+static Value output_set(Native *n) {
+  Value set = attrs_get(n->vm, n->slot[JOB_VALUE], str_intern(n->vm, output_name(n)));
+  return set == VALUE_ABSENT ? n->slot[JOB_VALUE] : set;
+}
+
+static Value job_drv(Native *n, Value meta) {
+  Value record[6] = {
+      str_plain(n->vm, SPAN("drv")), n->slot[JOB_NAME], n->slot[JOB_SYSTEM], n->slot[JOB_DRV], n->slot[JOB_LIST], meta};
+  return list_from(n->vm, record, 6);
+}
+
+static Value job_set(Native *n) {
+  Value record[2] = {str_plain(n->vm, SPAN("set")), attrs_flatten(n->vm, n->slot[JOB_VALUE])};
+  return list_from(n->vm, record, 2);
+}
+
+static Value job_none(Native *n) {
+  Value kind = str_plain(n->vm, SPAN("none"));
+  return list_from(n->vm, &kind, 1);
+}
+
+static Step job_step(Native *n) {
+  Vm *vm = n->vm;
+  NATIVE_BEGIN(n);
+  n->slot[JOB_LIST] = VALUE_EMPTY_LIST;
+  n->args[0] = n->slot[JOB_VALUE];
+  n->args[1] = n->slot[JOB_ARGS];
+  NATIVE_PUSH(n, &target_native_call);
+  n->slot[JOB_VALUE] = n->result;
+  if (!value_is_attrs(n->result)) NATIVE_RETURN(n, job_none(n));
+  n->slot[JOB_KIND] = VALUE_FALSE;
+  if (attrs_has(n->slot[JOB_VALUE], SYM_type)) {
+    NATIVE_FORCE(n, attrs_get(vm, n->slot[JOB_VALUE], SYM_type));
+    n->slot[JOB_KIND] = value_bool(value_is_string(n->result) && span_eq_cstr(str_span(n->result), "derivation"));
+  }
+  if (n->slot[JOB_KIND] == VALUE_FALSE) {
+    if (n->slot[JOB_RECURSE] == VALUE_TRUE) NATIVE_RETURN(n, job_set(n));
+    if (!attrs_has(n->slot[JOB_VALUE], SYM_recurse_for_derivations)) NATIVE_RETURN(n, job_none(n));
+    NATIVE_FORCE(n, attrs_get(vm, n->slot[JOB_VALUE], SYM_recurse_for_derivations));
+    if (!vm_expect_bool(vm, n->result, "while evaluating the `recurseForDerivations` attribute")) return STEP_ERROR;
+    NATIVE_RETURN(n, n->result == VALUE_TRUE ? job_set(n) : job_none(n));
+  }
+  NATIVE_FORCE(n, text_attr(n, SYM_name));
+  if (!vm_expect_string(vm, n->result, "while evaluating the 'name' attribute of a derivation")) return STEP_ERROR;
+  n->slot[JOB_NAME] = n->result;
+  NATIVE_FORCE(n, text_attr(n, SYM_system));
+  if (!vm_expect_string(vm, n->result, "while evaluating the 'system' attribute of a derivation")) return STEP_ERROR;
+  n->slot[JOB_SYSTEM] = n->result;
+  NATIVE_FORCE(n, text_attr(n, SYM_drv_path));
+  if (!vm_expect_string(vm, n->result, "while evaluating the 'drvPath' attribute of a derivation")) return STEP_ERROR;
+  n->slot[JOB_DRV] = n->result;
+  if (attrs_has(n->slot[JOB_VALUE], SYM_outputs)) {
+    NATIVE_FORCE(n, attrs_get(vm, n->slot[JOB_VALUE], SYM_outputs));
+    if (!vm_expect_list(vm, n->result, "while evaluating the 'outputs' attribute of a derivation")) return STEP_ERROR;
+    n->slot[JOB_OUTPUTS] = n->result;
+  } else {
+    Value out = str_symbol(vm, SYM_out);
+    n->slot[JOB_OUTPUTS] = list_from(vm, &out, 1);
+  }
+  for (native_set(n, JOB_I, 0); native_get(n, JOB_I) < (int64_t)list_count(n->slot[JOB_OUTPUTS]);
+       native_add(n, JOB_I, 1)) {
+    NATIVE_FORCE(n, list_get(vm, n->slot[JOB_OUTPUTS], (size_t)native_get(n, JOB_I)));
+    if (!vm_expect_string(vm, n->result, "while evaluating the name of an output")) return STEP_ERROR;
+    NATIVE_FORCE(n, output_set(n));
+    if (!vm_expect_attrs(vm, n->result, "while evaluating an output of a derivation")) return STEP_ERROR;
+    NATIVE_FORCE(n, attrs_get(vm, n->result, SYM_out_path));
+    if (!vm_expect_string(vm, n->result, "while evaluating the path of an output")) return STEP_ERROR;
+    add_output(n, n->result);
+  }
+  if (n->slot[JOB_META] == VALUE_TRUE && attrs_has(n->slot[JOB_VALUE], SYM_meta)) {
+    n->args[0] = attrs_get(vm, n->slot[JOB_VALUE], SYM_meta);
+    n->args[1] = value_raw(0);
+    NATIVE_PUSH(n, &print_json_native);
+    NATIVE_RETURN(n, job_drv(n, n->result));
+  }
+  NATIVE_RETURN(n, job_drv(n, VALUE_NULL));
+  NATIVE_END;
+}
+
+static const NativeDef native_job = {.name = "evalJob", .step = job_step, .arg_count = 4, .slot_count = JOB_SLOTS};
+
+// ---- the tree
+
+typedef struct JobsRun {
+  Session *session;
+  Store *store; // for --check-cache-status and --gc-roots-dir; NULL
+  bool meta, recurse, check;
+  const char *roots_dir;
+  int code;
+} JobsRun;
+
+// What one VmJob is about.
+typedef struct JobItem {
+  JobsRun *run;
+  char **path; // attribute names, owned
+  size_t depth;
+} JobItem;
+
+static bool put_path(JsonWrite *json, const JobItem *item, Err *err) {
+  Buf joined CLEANUP(buf_done) = BUF_INIT;
+  for (size_t i = 0; i < item->depth; i++) {
+    bool quoted = strchr(item->path[i], '.') != NULL;
+    if (i) buf_put_char(&joined, '.');
+    if (quoted) buf_put_char(&joined, '"');
+    buf_put_cstr(&joined, item->path[i]);
+    if (quoted) buf_put_char(&joined, '"');
+  }
+  if (!json_write_key(json, SPAN("attr"), err) || !json_write_str(json, buf_span(&joined), err) ||
+      !json_write_key(json, SPAN("attrPath"), err))
+    return false;
+  json_write_array_begin(json);
+  for (size_t i = 0; i < item->depth; i++)
+    if (!json_write_str(json, span_cstr(item->path[i]), err)) return false;
+  json_write_array_end(json);
+  return true;
+}
+
+static bool put_field(JsonWrite *json, const char *key, Span value, Err *err) {
+  return json_write_key(json, span_cstr(key), err) && json_write_str(json, value, err);
+}
+
+// {"<drv>": ["out", ...], ...}
+static bool put_inputs(JobsRun *run, JsonWrite *json, Span drv_path, Err *err) {
+  KnownPaths *known = store_io_known(run->session->io);
+  KnownDrv *entry = known_paths_load(known, drv_path, err);
+  const Derivation *drv = entry ? known_paths_parse(known, entry, err) : NULL;
+  if (!drv || !json_write_key(json, SPAN("inputDrvs"), err)) return false;
+  json_write_object_begin(json);
+  for (size_t i = 0; i < drv->input_drv_count; i++) {
+    if (!json_write_key(json, drv->input_drvs[i].key, err)) return false;
+    json_write_array_begin(json);
+    for (size_t j = 0; j < drv->input_drvs[i].output_count; j++)
+      if (!json_write_str(json, drv->input_drvs[i].outputs[j], err)) return false;
+    json_write_array_end(json);
+  }
+  json_write_object_end(json);
+  return true;
+}
+
+static bool put_outputs(Vm *vm, JsonWrite *json, Value outputs, Err *err) {
+  if (!json_write_key(json, SPAN("outputs"), err)) return false;
+  json_write_object_begin(json);
+  for (size_t i = 0; i + 1 < list_count(outputs); i += 2)
+    if (!json_write_key(json, str_span(list_get(vm, outputs, i)), err) ||
+        !json_write_str(json, str_span(list_get(vm, outputs, i + 1)), err))
+      return false;
+  json_write_object_end(json);
+  return true;
+}
+
+static bool all_valid(JobsRun *run, Value outputs, bool *ret, Err *err) {
+  Vm *vm = run->session->vm;
+  *ret = true;
+  for (size_t i = 1; i < list_count(outputs) && *ret; i += 2)
+    if (!store_io_is_valid(run->session->io, str_span(list_get(vm, outputs, i)), ret, err)) return false;
+  return true;
+}
+
+static bool put_drv(JobItem *item, Value record, JsonWrite *json, Err *err) {
+  JobsRun *run = item->run;
+  Vm *vm = run->session->vm;
+  Span drv_path = str_span(list_get(vm, record, 3));
+  Value outputs = list_get(vm, record, 4), meta = list_get(vm, record, 5);
+  if (run->check) {
+    bool valid;
+    if (!all_valid(run, outputs, &valid, err) ||
+        !put_field(json, "cacheStatus", valid ? SPAN("local") : SPAN("notBuilt"), err) ||
+        !json_write_key(json, SPAN("isCached"), err))
+      return false;
+    json_write_bool(json, valid);
+  }
+  if (!put_field(json, "drvPath", drv_path, err) || !put_inputs(run, json, drv_path, err)) return false;
+  if (meta != VALUE_NULL) {
+    if (!json_write_key(json, SPAN("meta"), err)) return false;
+    json_write_raw(json, str_span(meta));
+  }
+  return put_field(json, "name", str_span(list_get(vm, record, 1)), err) && put_outputs(vm, json, outputs, err) &&
+         put_field(json, "system", str_span(list_get(vm, record, 2)), err);
+}
+
+static bool put_error(JobItem *item, EvalError *error, JsonWrite *json, Err *err) {
+  EvalErrorFormat format = {.show_trace = setting_bool(item->run->session->settings, SETTING_ID_show_trace)};
+  Buf text CLEANUP(buf_done) = BUF_INIT;
+  eval_error_format(item->run->session->vm, error, &format, &text);
+  return put_field(json, "error", span_trim(buf_span(&text)), err);
+}
+
+static bool make_root(JobsRun *run, Value record, Err *err) {
+  Vm *vm = run->session->vm;
+  StorePath drv;
+  Buf link CLEANUP(buf_done) = BUF_INIT;
+  if (!run->roots_dir) return true;
+  if (!store_path_parse(str_span(list_get(vm, record, 3)), session_store_dir(run->session), &drv, err) ||
+      !store_io_flush(run->session->io, err))
+    return false;
+  buf_printf(&link, "%s/", run->roots_dir);
+  store_path_format_base(&drv, &link);
+  return fs_mkdir_all(run->roots_dir, 0777, err) && store_roots_add(run->store, &drv, buf_cstr(&link), err);
+}
+
+// In the order of the attributes.
+static void finished(VmJob *job, void *ctx) {
+  JobItem *item = ctx;
+  JobsRun *run = item->run;
+  Vm *vm = run->session->vm;
+  Err err = ERR_INIT;
+  Buf line CLEANUP(buf_done) = BUF_INIT;
+  JsonWrite json;
+  bool is_drv = !job->error && span_eq_cstr(str_span(list_get(vm, job->result.value, 0)), "drv");
+  if (!job->error && !is_drv) return;
+  json_write_init(&json, &line, 0);
+  json_write_object_begin(&json);
+  bool ok = put_path(&json, item, &err) &&
+            (is_drv ? put_drv(item, job->result.value, &json, &err) && make_root(run, job->result.value, &err)
+                    : put_error(item, job->error, &json, &err));
+  json_write_object_end(&json);
+  buf_put_char(&line, '\n');
+  if (ok) session_print(run->session, buf_span(&line));
+  else run->code = session_fail(run->session, &err);
+  if (job->error && job->error->kind == EVAL_ERROR_INTERRUPTED) run->code = err_exit_code(ERR_INTERRUPTED);
+}
+
+// Sets to go into next: a HeapRoot each, with the path that leads there.
+typedef struct JobsQueue {
+  struct JobsSet {
+    HeapRoot set;
+    char **path;
+    size_t depth;
+  } * *items;
+  size_t count, cap;
+} JobsQueue;
+
+static char **copy_path(char **path, size_t depth, Span last) {
+  char **copy = mem_alloc_array(depth + 1, sizeof(char *));
+  for (size_t i = 0; i < depth; i++) copy[i] = span_dup(span_cstr(path[i]));
+  copy[depth] = span_dup(last);
+  return copy;
+}
+static void free_path(char **path, size_t depth) {
+  for (size_t i = 0; i < depth; i++) mem_free(path[i]);
+  mem_free(path);
+}
+
+static void enqueue(Vm *vm, JobsQueue *queue, Value set, char **path, size_t depth) {
+  struct JobsSet *item = mem_alloc_zero(sizeof(*item));
+  heap_add_root(&vm->heap, &item->set, set);
+  item->path = path;
+  item->depth = depth;
+  MEM_RESERVE(queue->items, queue->cap, queue->count + 1);
+  queue->items[queue->count++] = item;
+}
+
+// One set: its attributes as jobs; the sets among their results are queued.
+static void run_set(JobsRun *run, JobsQueue *queue, struct JobsSet *set, const HeapRoot *args) {
+  Vm *vm = run->session->vm;
+  uint32_t count = attrs_count(set->set.value);
+  VmJob *jobs = mem_alloc_array(count + 1, sizeof(VmJob));
+  JobItem *items = mem_alloc_array(count + 1, sizeof(JobItem));
+  uint32_t job_count = 0;
+  for (uint32_t i = 0; i < count; i++) {
+    Sym name = attrs_flat_shape(set->set.value)->names[i];
+    if (name == SYM_recurse_for_derivations) continue;
+    items[job_count] = (JobItem){run, copy_path(set->path, set->depth, symbol_text(vm->symbols, name)), set->depth + 1};
+    VmJob *job = &jobs[job_count];
+    *job = (VmJob){.def = &native_job, .arg_count = 4, .finished = finished, .ctx = &items[job_count]};
+    job->args[0].value = attrs_slot(vm, set->set.value, i);
+    job->args[1].value = args->value;
+    job->args[2].value = value_bool(run->recurse);
+    job->args[3].value = value_bool(run->meta);
+    job_count++;
+  }
+  vm_run_jobs(vm, jobs, job_count);
+  for (uint32_t i = 0; i < job_count; i++) {
+    bool is_set = !jobs[i].error && span_eq_cstr(str_span(list_get(vm, jobs[i].result.value, 0)), "set");
+    if (is_set) enqueue(vm, queue, list_get(vm, jobs[i].result.value, 1), items[i].path, items[i].depth);
+    else free_path(items[i].path, items[i].depth);
+    vm_job_done(vm, &jobs[i]);
+  }
+  mem_free(items);
+  mem_free(jobs);
+}
+
+static void run_queue(JobsRun *run, JobsQueue *queue, const HeapRoot *args) {
+  Vm *vm = run->session->vm;
+  for (size_t i = 0; i < queue->count; i++) {
+    struct JobsSet *set = queue->items[i];
+    if (run->code == 0) run_set(run, queue, set, args);
+    heap_remove_root(&vm->heap, &set->set);
+    free_path(set->path, set->depth);
+    mem_free(set);
+  }
+  mem_free(queue->items);
+}
+
+// The root of the tree: called with --arg, changed by --select; a derivation alone is a job without a name.
+static bool find_top(Session *session, HeapRoot *root, HeapRoot *args, int *ret_code) {
+  Vm *vm = session->vm;
+  const TargetRoot *roots;
+  size_t count;
+  bool used, ok;
+  HeapRoot select = {0}, path = {0}, form = {0};
+  const char *text = option_get(&session->options, OPT_select), *attr = option_get(&session->options, OPT_attr);
+  target_roots(session, false, &roots, &count, &used);
+  heap_add_root(&vm->heap, &select, VALUE_NULL);
+  heap_add_root(&vm->heap, &path, value_raw_ptr(attr ? attr : ""));
+  heap_add_root(&vm->heap, &form, value_raw(TARGET_WHNF));
+  ok = target_auto_args(session, args, ret_code) && target_eval_root(session, &roots[0], root, ret_code) &&
+       (!text || target_eval_root(session, &(TargetRoot){TARGET_EXPR, text}, &select, ret_code));
+  HeapRoot *const call_args[] = {root, args}, *const value_args[] = {root, args, &path, &select, &form};
+  if (ok && !(vm_run_native(vm, &target_native_value, value_args, 5, root) &&
+              vm_run_native(vm, &target_native_call, call_args, 2, root))) {
+    *ret_code = session_eval_failed(session, NULL);
+    ok = false;
+  }
+  heap_remove_root(&vm->heap, &form);
+  heap_remove_root(&vm->heap, &path);
+  heap_remove_root(&vm->heap, &select);
+  return ok;
+}
+
+int eval_jobs_command_run(Session *session) {
+  Err err = ERR_INIT;
+  const OptionList *list = &session->options;
+  JobsRun run = {.session = session,
+                 .meta = option_has(list, OPT_meta),
+                 .recurse = option_has(list, OPT_force_recurse),
+                 .check = option_has(list, OPT_check_cache_status),
+                 .roots_dir = option_get(list, OPT_gc_roots_dir)};
+  if (!session_vm(session, &err)) return session_fail(session, &err);
+  if (run.roots_dir && !session_store(session, &run.store, &err)) return session_fail(session, &err);
+  Vm *vm = session->vm;
+  JobsQueue queue = {0};
+  HeapRoot root = {0}, args = {0};
+  heap_add_root(&vm->heap, &root, VALUE_NULL);
+  heap_add_root(&vm->heap, &args, VALUE_EMPTY_ATTRS);
+  if (find_top(session, &root, &args, &run.code)) {
+    if (!value_is_attrs(root.value)) {
+      err_set(&err, ERR_EVAL, "the top of the tree is %s, but a set is expected",
+              eval_error_type_phrase(vm, root.value));
+      run.code = session_fail(session, &err);
+    } else if (root.value != VALUE_EMPTY_ATTRS) {
+      Value top = root.value;
+      if (attrs_has(top, SYM_drv_path)) {
+        AttrsBuilder builder = ATTRS_BUILDER_INIT;
+        attrs_builder_add(&builder, symbol_intern(vm->symbols, SPAN("")), top, 0);
+        top = attrs_builder_finish(vm, &builder, false);
+        attrs_builder_done(&builder);
+      }
+      enqueue(vm, &queue, attrs_flatten(vm, top), NULL, 0);
+      run_queue(&run, &queue, &args);
+    }
+  }
+  heap_remove_root(&vm->heap, &args);
+  heap_remove_root(&vm->heap, &root);
+  return run.code;
+}

@@ -1,0 +1,641 @@
+// nix_store_command.c: nix-store. Behaviour: Nix 2.26, nix-store.cc.
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "castore/castore_nar.h"
+#include "cli/build_command.h"
+#include "cli/command_list.h"
+#include "cli/store_command.h"
+#include "cli/store_graph.h"
+#include "formats/derivation_parse.h"
+#include "store/store_add.h"
+#include "store/store_check.h"
+#include "store/store_export.h"
+#include "store/store_resolve.h"
+#include "store/store_roots.h"
+
+// ---- operands
+
+// Follows links; cuts what stands below the store path.
+static bool operand_path(Session *session, const char *text, StorePath *ret, Err *err) {
+  Buf real CLEANUP(buf_done) = BUF_INIT;
+  Span rest;
+  return store_command_follow(session, text, &real, err) &&
+         store_path_split(buf_span(&real), session_store_dir(session), ret, &rest, err);
+}
+
+static bool operand_paths(Session *session, StorePathList *ret, Err *err) {
+  for (size_t i = 0; i < session->options.operand_count; i++) {
+    StorePath path;
+    if (!operand_path(session, session->options.operands[i], &path, err)) return false;
+    store_path_list_add(ret, &path);
+  }
+  return true;
+}
+
+static void put_path(Session *session, const StorePath *path, Buf *out) {
+  store_path_format(path, session_store_dir(session), out);
+  buf_put_char(out, '\n');
+}
+
+static const Derivation *load_drv(Session *session, const StorePath *path, Err *err) {
+  Buf text CLEANUP(buf_done) = BUF_INIT;
+  session_io(session);
+  KnownPaths *known = store_io_known(session->io);
+  store_path_format(path, session_store_dir(session), &text);
+  KnownDrv *drv = known_paths_load(known, buf_span(&text), err);
+  return drv ? known_paths_parse(known, drv, err) : NULL;
+}
+
+static int usage(Session *session, const char *what) {
+  Err err = ERR_INIT;
+  err_set(&err, ERR_USAGE, "%s", what);
+  return session_fail(session, &err);
+}
+
+// ---- realise
+
+static bool make_root(Session *session, Store *store, const BuildTarget *target, size_t number, Buf *out, Err *err) {
+  const char *root = option_get(&session->options, OPT_add_root);
+  if (!root) {
+    put_path(session, &target->out_path, out);
+    return true;
+  }
+  Buf link CLEANUP(buf_done) = BUF_INIT;
+  buf_put_cstr(&link, session_absolute(session, root));
+  if (number > 1) buf_printf(&link, "-%zu", number);
+  if (target->is_drv && !span_eq_cstr(target->output, "out")) buf_printf(&link, "-%.*s", SPAN_ARG(target->output));
+  if (!store_roots_add(store, &target->out_path, buf_cstr(&link), err)) return false;
+  buf_printf(out, "%s\n", buf_cstr(&link));
+  return true;
+}
+
+static bool add_target(Session *session, Store *store, const char *text, BuildTargetList *ret, Err *err) {
+  Buf real CLEANUP(buf_done) = BUF_INIT, whole CLEANUP(buf_done) = BUF_INIT;
+  Span operand = span_cstr(text);
+  size_t mark = span_rfind_char(operand, '!');
+  buf_put_span(&whole, mark == SIZE_MAX ? operand : span_sub(operand, 0, mark));
+  if (!store_command_follow(session, buf_cstr(&whole), &real, err)) return false;
+  if (mark != SIZE_MAX) buf_put_span(&real, span_from(operand, mark));
+  bool is_path, valid;
+  size_t before = ret->count;
+  if (!build_command_add_path(session, ret, buf_cstr(&real), &is_path, err)) return false;
+  if (option_has(&session->options, OPT_ignore_unknown) && ret->count > before && !ret->items[before].is_drv) {
+    if (!store_is_valid(store, &ret->items[before].path, &valid, err)) return false;
+    if (!valid) ret->count = before;
+  }
+  return true;
+}
+
+static int realise(Session *session) {
+  Err err = ERR_INIT;
+  Store *store;
+  BuildTargetList targets CLEANUP(build_command_list_done) = {0};
+  if (!session_store(session, &store, &err)) return session_fail(session, &err);
+  for (size_t i = 0; i < session->options.operand_count; i++)
+    if (!add_target(session, store, session->options.operands[i], &targets, &err)) return session_fail(session, &err);
+  SchedulerMode mode = option_has(&session->options, OPT_check) ? SCHEDULER_CHECK : SCHEDULER_NORMAL;
+  int code = build_command_build(session, &targets, mode);
+  if (option_has(&session->options, OPT_dry_run)) return code;
+  Buf out CLEANUP(buf_done) = BUF_INIT;
+  size_t number = 0;
+  for (size_t i = 0; i < targets.count; i++) {
+    if (i == 0 || !store_path_eq(&targets.items[i].path, &targets.items[i - 1].path)) number++;
+    if (targets.items[i].built && !make_root(session, store, &targets.items[i], number, &out, &err))
+      return session_fail(session, &err);
+  }
+  session_print(session, buf_span(&out));
+  return code;
+}
+
+// ---- adding
+
+static int add_fixed(Session *session) {
+  Err err = ERR_INIT;
+  Store *store;
+  StoreAddOptions options = STORE_ADD_OPTIONS_INIT;
+  const OptionList *list = &session->options;
+  options.method = option_has(list, OPT_recursive) ? CA_NAR : CA_FLAT;
+  if (list->operand_count == 0) return usage(session, "first argument must be hash algorithm");
+  if (!hash_algo_parse(span_cstr(list->operands[0]), &options.algo, &err) || !session_store(session, &store, &err))
+    return session_fail(session, &err);
+  Buf out CLEANUP(buf_done) = BUF_INIT;
+  for (size_t i = 1; i < list->operand_count; i++) {
+    StorePath path;
+    const char *file = session_absolute(session, list->operands[i]);
+    if (!store_add_path(store, fs_path_base(span_cstr(file)), file, &options, &path, &err))
+      return session_fail(session, &err);
+    put_path(session, &path, &out);
+  }
+  session_print(session, buf_span(&out));
+  return 0;
+}
+
+static int print_fixed_path(Session *session) {
+  Err err = ERR_INIT;
+  const OptionList *list = &session->options;
+  ContentAddress ca = {.method = option_has(list, OPT_recursive) ? CA_NAR : CA_FLAT};
+  HashAlgo algo;
+  StorePath path;
+  if (list->operand_count != 3) return usage(session, "'--print-fixed-path' requires three arguments");
+  if (!hash_algo_parse(span_cstr(list->operands[0]), &algo, &err) ||
+      !hash_parse(span_cstr(list->operands[1]), &algo, &ca.hash, &err) ||
+      !store_path_make_fixed(span_cstr(list->operands[2]), &ca, NULL, session_store_dir(session), &path, &err))
+    return session_fail(session, &err);
+  Buf out CLEANUP(buf_done) = BUF_INIT;
+  put_path(session, &path, &out);
+  session_print(session, buf_span(&out));
+  return 0;
+}
+
+// ---- queries
+
+typedef bool (*QueryFn)(Session *session, Store *store, const StorePath *path, Buf *out, Err *err);
+
+// The paths that a query is about: with -u (or `always`), the outputs of derivations in their place.
+static bool use_outputs(Session *session, Store *store, bool always, StorePathList *ret, Err *err) {
+  StorePathList given = STORE_PATH_LIST_INIT;
+  bool ok = operand_paths(session, &given, err);
+  bool wanted = always || option_has(&session->options, OPT_use_output);
+  for (size_t i = 0; ok && i < given.count; i++) {
+    if (wanted && store_path_is_derivation(&given.paths[i])) ok = store_outputs(store, &given.paths[i], ret, err);
+    else store_path_list_add(ret, &given.paths[i]);
+  }
+  store_path_list_done(&given);
+  return ok;
+}
+
+// Builds the operands first (-f).
+static int force_realise(Session *session) {
+  Err err = ERR_INIT;
+  Store *store;
+  BuildTargetList targets CLEANUP(build_command_list_done) = {0};
+  if (!session_store(session, &store, &err)) return session_fail(session, &err);
+  for (size_t i = 0; i < session->options.operand_count; i++)
+    if (!add_target(session, store, session->options.operands[i], &targets, &err)) return session_fail(session, &err);
+  return build_command_build(session, &targets, SCHEDULER_NORMAL);
+}
+
+static bool put_list(Session *session, const StorePathList *list, Buf *out) {
+  for (size_t i = 0; i < list->count; i++) put_path(session, &list->paths[i], out);
+  return true;
+}
+
+// Sorted so that references come first, as C++ Nix prints sets of paths.
+static bool put_sorted(Session *session, Store *store, StorePathList *paths, Buf *out, Err *err) {
+  StorePathList closure = STORE_PATH_LIST_INIT;
+  StoreClosureOptions options = {.topological = true};
+  store_path_list_sort(paths);
+  bool ok = store_closure(store, paths->paths, paths->count, &options, &closure, err);
+  for (size_t i = 0; ok && i < closure.count; i++)
+    for (size_t j = 0; j < paths->count; j++)
+      if (store_path_eq(&closure.paths[i], &paths->paths[j])) {
+        put_path(session, &closure.paths[i], out);
+        break;
+      }
+  store_path_list_done(&closure);
+  return ok;
+}
+
+static bool query_closure(Session *session, Store *store, bool referrers, Buf *out, Err *err) {
+  StorePathList roots = STORE_PATH_LIST_INIT, closure = STORE_PATH_LIST_INIT;
+  StoreClosureOptions options = {.topological = true,
+                                 .referrers = referrers,
+                                 .include_outputs = !referrers && option_has(&session->options, OPT_include_outputs)};
+  bool ok = use_outputs(session, store, false, &roots, err) &&
+            store_closure(store, roots.paths, roots.count, &options, &closure, err) && put_list(session, &closure, out);
+  store_path_list_done(&closure);
+  store_path_list_done(&roots);
+  return ok;
+}
+
+static bool query_neighbours(Session *session, Store *store, bool referrers, Buf *out, Err *err) {
+  StorePathList roots = STORE_PATH_LIST_INIT, found = STORE_PATH_LIST_INIT;
+  bool ok = use_outputs(session, store, false, &roots, err);
+  for (size_t i = 0; ok && i < roots.count; i++) {
+    if (referrers) {
+      ok = store_referrers(store, &roots.paths[i], &found, err);
+      continue;
+    }
+    PathInfoRecord *record CLEANUP(path_info_service_record_free_ptr) = NULL;
+    ok = store_get(store, &roots.paths[i], &record, err);
+    for (size_t j = 0; ok && j < record->info.ref_count; j++) store_path_list_add(&found, &record->info.refs[j]);
+  }
+  ok = ok && put_sorted(session, store, &found, out, err);
+  store_path_list_done(&found);
+  store_path_list_done(&roots);
+  return ok;
+}
+
+static bool query_each(Session *session, Store *store, bool always_outputs, QueryFn fn, Buf *out, Err *err) {
+  StorePathList paths = STORE_PATH_LIST_INIT;
+  bool ok = use_outputs(session, store, always_outputs, &paths, err);
+  for (size_t i = 0; ok && i < paths.count; i++) ok = fn(session, store, &paths.paths[i], out, err);
+  store_path_list_done(&paths);
+  return ok;
+}
+
+static bool put_output(Session *session, Store *store, const StorePath *path, Buf *out, Err *err) {
+  put_path(session, path, out);
+  return true;
+}
+
+static bool put_deriver(Session *session, Store *store, const StorePath *path, Buf *out, Err *err) {
+  PathInfoRecord *record CLEANUP(path_info_service_record_free_ptr) = NULL;
+  if (!store_get(store, path, &record, err)) return false;
+  if (record->info.has_deriver) put_path(session, &record->info.deriver, out);
+  else buf_put_cstr(out, "unknown-deriver\n");
+  return true;
+}
+
+static bool put_valid_derivers(Session *session, Store *store, const StorePath *path, Buf *out, Err *err) {
+  StorePathList found = STORE_PATH_LIST_INIT;
+  bool ok = store_derivers(store, path, &found, err) && put_sorted(session, store, &found, out, err);
+  store_path_list_done(&found);
+  return ok;
+}
+
+static bool put_hash(Session *session, Store *store, const StorePath *path, Buf *out, Err *err) {
+  PathInfoRecord *record CLEANUP(path_info_service_record_free_ptr) = NULL;
+  if (!store_get(store, path, &record, err)) return false;
+  Hash hash = {.algo = HASH_SHA256};
+  memcpy(hash.bytes, record->info.nar_sha256, sizeof(record->info.nar_sha256));
+  hash_format_nix32(&hash, out);
+  buf_put_char(out, '\n');
+  return true;
+}
+
+static bool put_size(Session *session, Store *store, const StorePath *path, Buf *out, Err *err) {
+  PathInfoRecord *record CLEANUP(path_info_service_record_free_ptr) = NULL;
+  if (!store_get(store, path, &record, err)) return false;
+  buf_printf(out, "%llu\n", (unsigned long long)record->info.nar_size_bytes);
+  return true;
+}
+
+static bool put_binding(Session *session, Store *store, const StorePath *path, Buf *out, Err *err) {
+  PathInfoRecord *record CLEANUP(path_info_service_record_free_ptr) = NULL;
+  const char *name = option_get(&session->options, OPT_binding);
+  StorePath drv_path = *path;
+  if (!store_path_is_derivation(path)) {
+    if (!store_get(store, path, &record, err)) return false;
+    if (!record->info.has_deriver)
+      return err_set(err, ERR_NOT_FOUND, "deriver of path '%.*s' is not known", SPAN_ARG(store_path_name(path)));
+    drv_path = record->info.deriver;
+  }
+  const Derivation *drv = load_drv(session, &drv_path, err);
+  if (!drv) return false;
+  const DerivationEnv *env = derivation_find_env(drv, span_cstr(name));
+  if (!env)
+    return err_set(err, ERR_NOT_FOUND, "derivation '%.*s' has no environment binding named '%s'", SPAN_ARG(drv->name),
+                   name);
+  buf_put_span(out, env->value);
+  buf_put_char(out, '\n');
+  return true;
+}
+
+static bool query_roots(Session *session, Store *store, Buf *out, Err *err) {
+  StorePathList wanted = STORE_PATH_LIST_INIT, closure = STORE_PATH_LIST_INIT;
+  StoreRootList roots = STORE_ROOT_LIST_INIT;
+  StoreClosureOptions options = {.referrers = true};
+  bool ok = use_outputs(session, store, false, &wanted, err) &&
+            store_closure(store, wanted.paths, wanted.count, &options, &closure, err) &&
+            store_roots_list(store, false, &roots, err);
+  for (size_t i = 0; ok && i < roots.count; i++) {
+    bool keeps = false;
+    for (size_t j = 0; j < closure.count && !keeps; j++) keeps = store_path_eq(&closure.paths[j], &roots.roots[i].path);
+    if (!keeps) continue;
+    buf_printf(out, "%s -> ", roots.roots[i].source);
+    put_path(session, &roots.roots[i].path, out);
+  }
+  store_roots_list_done(&roots);
+  store_path_list_done(&closure);
+  store_path_list_done(&wanted);
+  return ok;
+}
+
+static bool query_drawn(Session *session, Store *store, bool tree, Buf *out, Err *err) {
+  StorePathList roots = STORE_PATH_LIST_INIT;
+  bool ok = use_outputs(session, store, false, &roots, err) &&
+            (tree ? store_graph_tree(store, roots.paths, roots.count, out, err)
+                  : store_graph_dot(store, roots.paths, roots.count, out, err));
+  store_path_list_done(&roots);
+  return ok;
+}
+
+static int query(Session *session) {
+  static const OptionId kinds[] = {OPT_outputs,
+                                   OPT_requisites,
+                                   OPT_references,
+                                   OPT_referrers,
+                                   OPT_referers,
+                                   OPT_referrers_closure,
+                                   OPT_referers_closure,
+                                   OPT_deriver,
+                                   OPT_valid_derivers,
+                                   OPT_binding,
+                                   OPT_query_hash,
+                                   OPT_size,
+                                   OPT_tree,
+                                   OPT_graph,
+                                   OPT_resolve,
+                                   OPT_roots};
+  const OptionList *list = &session->options;
+  OptionId kind = OPT_outputs;
+  size_t given = 0;
+  for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+    if (option_has(list, kinds[i])) {
+      kind = kinds[i];
+      given++;
+    }
+  if (given > 1) return usage(session, "only one kind of query can be made at once");
+  Err err = ERR_INIT;
+  Store *store;
+  Buf out CLEANUP(buf_done) = BUF_INIT;
+  if (option_has(list, OPT_force_realise) || option_has(list, OPT_force_realize)) {
+    int code = force_realise(session);
+    if (code) return code;
+  }
+  bool ok = session_store(session, &store, &err);
+  switch ((int)kind) {
+  case OPT_requisites: ok = ok && query_closure(session, store, false, &out, &err); break;
+  case OPT_referrers_closure:
+  case OPT_referers_closure: ok = ok && query_closure(session, store, true, &out, &err); break;
+  case OPT_references: ok = ok && query_neighbours(session, store, false, &out, &err); break;
+  case OPT_referrers:
+  case OPT_referers: ok = ok && query_neighbours(session, store, true, &out, &err); break;
+  case OPT_deriver: ok = ok && query_each(session, store, false, put_deriver, &out, &err); break;
+  case OPT_valid_derivers: ok = ok && query_each(session, store, false, put_valid_derivers, &out, &err); break;
+  case OPT_binding: ok = ok && query_each(session, store, false, put_binding, &out, &err); break;
+  case OPT_query_hash: ok = ok && query_each(session, store, false, put_hash, &out, &err); break;
+  case OPT_size: ok = ok && query_each(session, store, false, put_size, &out, &err); break;
+  case OPT_tree: ok = ok && query_drawn(session, store, true, &out, &err); break;
+  case OPT_graph: ok = ok && query_drawn(session, store, false, &out, &err); break;
+  case OPT_resolve: ok = ok && query_each(session, store, false, put_output, &out, &err); break;
+  case OPT_roots: ok = ok && query_roots(session, store, &out, &err); break;
+  default: ok = ok && query_each(session, store, true, put_output, &out, &err);
+  }
+  if (!ok) return session_fail(session, &err);
+  session_print(session, buf_span(&out));
+  return 0;
+}
+
+// ---- streams
+
+static int dump(Session *session) {
+  Err err = ERR_INIT;
+  int out = STDOUT_FILENO;
+  ByteSink sink = byte_stream_to_fd(&out);
+  if (session->options.operand_count != 1) return usage(session, "only one argument allowed");
+  return castore_nar_dump_path(session->options.operands[0], &sink, &err) ? 0 : session_fail(session, &err);
+}
+
+static int restore(Session *session) {
+  Err err = ERR_INIT;
+  int in = STDIN_FILENO;
+  ByteSource source = byte_stream_from_fd(&in);
+  if (session->options.operand_count != 1) return usage(session, "only one argument allowed");
+  return castore_nar_restore(&source, session->options.operands[0], &err) ? 0 : session_fail(session, &err);
+}
+
+static bool export_sorted(Session *session, Store *store, Err *err) {
+  StorePathList given = STORE_PATH_LIST_INIT, closure = STORE_PATH_LIST_INIT, wanted = STORE_PATH_LIST_INIT;
+  StoreClosureOptions options = {.topological = true};
+  int out = STDOUT_FILENO;
+  ByteSink sink = byte_stream_to_fd(&out);
+  bool ok =
+      operand_paths(session, &given, err) && store_closure(store, given.paths, given.count, &options, &closure, err);
+  for (size_t i = 0; ok && i < closure.count; i++)
+    for (size_t j = 0; j < given.count; j++)
+      if (store_path_eq(&closure.paths[i], &given.paths[j])) {
+        store_path_list_add(&wanted, &closure.paths[i]);
+        break;
+      }
+  ok = ok && store_export_write(store, wanted.paths, wanted.count, &sink, err);
+  store_path_list_done(&wanted);
+  store_path_list_done(&closure);
+  store_path_list_done(&given);
+  return ok;
+}
+
+static bool import_all(Session *session, Store *store, Err *err) {
+  StorePathList paths = STORE_PATH_LIST_INIT;
+  Buf out CLEANUP(buf_done) = BUF_INIT;
+  int in = STDIN_FILENO;
+  ByteSource source = byte_stream_from_fd(&in);
+  bool ok = store_export_read(store, &source, &paths, err);
+  put_list(session, &paths, &out);
+  session_print(session, buf_span(&out));
+  store_path_list_done(&paths);
+  return ok;
+}
+
+static bool dump_db(Session *session, Store *store, Err *err) {
+  StorePathList paths = STORE_PATH_LIST_INIT;
+  int out = STDOUT_FILENO;
+  ByteSink sink = byte_stream_to_fd(&out);
+  bool ok = session->options.operand_count ? operand_paths(session, &paths, err) : store_all(store, &paths, err);
+  ok = ok && store_export_dump_db(store, paths.paths, paths.count, true, &sink, err);
+  store_path_list_done(&paths);
+  return ok;
+}
+
+static bool load_db(Session *session, Store *store, bool with_hash, Err *err) {
+  StorePathList paths = STORE_PATH_LIST_INIT;
+  int in = STDIN_FILENO;
+  ByteSource source = byte_stream_from_fd(&in);
+  bool ok = store_export_load_db(store, &source, with_hash, &paths, err);
+  store_path_list_done(&paths);
+  return ok;
+}
+
+// ---- garbage and checks
+
+static int compare_roots(const void *a, const void *b) {
+  const StoreRoot *left = a, *right = b;
+  int c = strcmp(left->source, right->source);
+  return c ? c : store_path_cmp(&left->path, &right->path);
+}
+
+static bool print_roots(Session *session, Store *store, Err *err) {
+  StoreRootList roots = STORE_ROOT_LIST_INIT;
+  Buf out CLEANUP(buf_done) = BUF_INIT;
+  bool ok = store_roots_list(store, true, &roots, err);
+  if (ok && roots.count) qsort(roots.roots, roots.count, sizeof(StoreRoot), compare_roots);
+  for (size_t i = 0; ok && i < roots.count; i++) {
+    buf_printf(&out, "%s -> ", roots.roots[i].source);
+    put_path(session, &roots.roots[i].path, &out);
+  }
+  session_print(session, buf_span(&out));
+  store_roots_list_done(&roots);
+  return ok;
+}
+
+static bool collect(Session *session, Store *store, Err *err) {
+  StoreGcOptions options;
+  if (option_has(&session->options, OPT_print_roots)) return print_roots(session, store, err);
+  store_command_gc_options(session, &options);
+  if (option_has(&session->options, OPT_print_live)) options.action = STORE_GC_PRINT_LIVE;
+  if (option_has(&session->options, OPT_print_dead)) options.action = STORE_GC_PRINT_DEAD;
+  return store_command_collect(session, &options, err);
+}
+
+static bool delete_paths(Session *session, Store *store, Err *err) {
+  StoreGcOptions options;
+  StorePathList paths = STORE_PATH_LIST_INIT;
+  store_command_gc_options(session, &options);
+  bool ok = operand_paths(session, &paths, err);
+  options.action = STORE_GC_DELETE_SPECIFIC;
+  options.paths = paths.paths;
+  options.path_count = paths.count;
+  ok = ok && store_command_collect(session, &options, err);
+  store_path_list_done(&paths);
+  return ok;
+}
+
+static int verify_paths(Session *session) {
+  Err err = ERR_INIT;
+  Store *store;
+  int code = 0;
+  if (!session_store(session, &store, &err)) return session_fail(session, &err);
+  for (size_t i = 0; i < session->options.operand_count; i++) {
+    StorePath path;
+    bool ok;
+    Buf why CLEANUP(buf_done) = BUF_INIT;
+    if (!operand_path(session, session->options.operands[i], &path, &err) ||
+        !store_check_path(store, &path, &ok, &why, &err))
+      return session_fail(session, &err);
+    if (ok) continue;
+    err_set(&err, ERR_CORRUPT, "%s", buf_cstr(&why));
+    code = session_fail(session, &err);
+  }
+  return code;
+}
+
+static int check_validity(Session *session) {
+  Err err = ERR_INIT;
+  Store *store;
+  Buf out CLEANUP(buf_done) = BUF_INIT;
+  if (!session_store(session, &store, &err)) return session_fail(session, &err);
+  for (size_t i = 0; i < session->options.operand_count; i++) {
+    StorePath path;
+    bool valid;
+    if (!operand_path(session, session->options.operands[i], &path, &err) ||
+        !store_is_valid(store, &path, &valid, &err))
+      return session_fail(session, &err);
+    if (valid) continue;
+    if (!option_has(&session->options, OPT_print_invalid)) {
+      err_set(&err, ERR_NOT_FOUND, "path '%s' is not valid", session->options.operands[i]);
+      return session_fail(session, &err);
+    }
+    put_path(session, &path, &out);
+  }
+  session_print(session, buf_span(&out));
+  return 0;
+}
+
+// ---- derivations and keys
+
+static void put_shell_quoted(Buf *out, Span text) {
+  buf_put_char(out, '\'');
+  for (size_t i = 0; i < text.len; i++) {
+    if (text.data[i] == '\'') buf_put_cstr(out, "'\\''");
+    else buf_put_char(out, text.data[i]);
+  }
+  buf_put_char(out, '\'');
+}
+
+static int print_env(Session *session) {
+  Err err = ERR_INIT;
+  StorePath path;
+  if (session->options.operand_count != 1) return usage(session, "'--print-env' requires one derivation store path");
+  if (!operand_path(session, session->options.operands[0], &path, &err)) return session_fail(session, &err);
+  const Derivation *drv = load_drv(session, &path, &err);
+  if (!drv) return session_fail(session, &err);
+  Buf out CLEANUP(buf_done) = BUF_INIT;
+  for (size_t i = 0; i < drv->env_count; i++) {
+    buf_printf(&out, "export %.*s; %.*s=", SPAN_ARG(drv->env[i].name), SPAN_ARG(drv->env[i].name));
+    put_shell_quoted(&out, drv->env[i].value);
+    buf_put_char(&out, '\n');
+  }
+  buf_put_cstr(&out, "export _args; _args='");
+  for (size_t i = 0; i < drv->arg_count; i++) {
+    if (i) buf_put_char(&out, ' ');
+    put_shell_quoted(&out, drv->args[i]);
+  }
+  buf_put_cstr(&out, "'\n");
+  session_print(session, buf_span(&out));
+  return 0;
+}
+
+static int generate_key(Session *session) {
+  Err err = ERR_INIT;
+  const OptionList *list = &session->options;
+  SignatureSecretKey secret;
+  SignaturePublicKey public;
+  Buf secret_text CLEANUP(buf_done) = BUF_INIT, public_text CLEANUP(buf_done) = BUF_INIT;
+  if (list->operand_count != 3) return usage(session, "three arguments expected");
+  if (!signature_generate(span_cstr(list->operands[0]), &secret, &err)) return session_fail(session, &err);
+  signature_public_of(&secret, &public);
+  signature_format_secret_key(&secret, &secret_text);
+  signature_format_public_key(&public, &public_text);
+  if (!fs_write_file_atomic(list->operands[1], buf_span(&secret_text), 0600, false, &err) ||
+      !fs_write_file_atomic(list->operands[2], buf_span(&public_text), 0644, false, &err))
+    return session_fail(session, &err);
+  return 0;
+}
+
+// ---- which operation
+
+typedef bool (*StoreFn)(Session *session, Store *store, Err *err);
+
+static int with_store(Session *session, StoreFn fn) {
+  Err err = ERR_INIT;
+  Store *store;
+  return session_store(session, &store, &err) && fn(session, store, &err) ? 0 : session_fail(session, &err);
+}
+
+static bool load_full_db(Session *session, Store *store, Err *err) {
+  return load_db(session, store, true, err);
+}
+static bool register_validity(Session *session, Store *store, Err *err) {
+  return load_db(session, store, option_has(&session->options, OPT_hash_given), err);
+}
+
+int nix_store_command_run(Session *session) {
+  const OptionList *list = &session->options;
+  for (size_t i = 0; i < list->use_count; i++) {
+    switch ((int)list->uses[i].id) {
+    case OPT_realise:
+    case OPT_realize: return realise(session);
+    case OPT_store_add: return store_command_add(session);
+    case OPT_add_fixed: return add_fixed(session);
+    case OPT_print_fixed_path: return print_fixed_path(session);
+    case OPT_query: return query(session);
+    case OPT_dump: return dump(session);
+    case OPT_restore: return restore(session);
+    case OPT_export: return with_store(session, export_sorted);
+    case OPT_import: return with_store(session, import_all);
+    case OPT_dump_db: return with_store(session, dump_db);
+    case OPT_load_db: return with_store(session, load_full_db);
+    case OPT_register_validity: return with_store(session, register_validity);
+    case OPT_check_validity: return check_validity(session);
+    case OPT_gc: return with_store(session, collect);
+    case OPT_delete: return with_store(session, delete_paths);
+    case OPT_verify: return store_command_check(session);
+    case OPT_verify_path: return verify_paths(session);
+    case OPT_optimise:
+    case OPT_init: return 0;
+    case OPT_read_log: return log_command_run(session);
+    case OPT_print_env: return print_env(session);
+    case OPT_generate_binary_cache_key: return generate_key(session);
+    default: break;
+    }
+  }
+  return usage(session, "no operation specified");
+}

@@ -1,0 +1,7 @@
+// store_graph.h: closures drawn as a tree and in the language of Graphviz, as nix-store prints them.
+#pragma once
+
+#include "store/store.h"
+
+MUST_CHECK bool store_graph_tree(Store *store, const StorePath *roots, size_t count, Buf *out, Err *err);
+MUST_CHECK bool store_graph_dot(Store *store, const StorePath *roots, size_t count, Buf *out, Err *err);
