@@ -36,5 +36,7 @@ void builtin_blame(Vm *vm, const Builtin *builtin, const Value *args, unsigned f
     return;
   }
   eval_error_restore(vm, error);
-  if (builtin->contexts[failed]) eval_error_trace(vm, 0, "%s", builtin->contexts[failed]);
+  // Sets and lists are forced outside of their frame.
+  bool outside = builtin->types && failed < strlen(builtin->types) && strchr("al", builtin->types[failed]);
+  if (builtin->contexts[failed] && !outside) eval_error_trace(vm, 0, "%s", builtin->contexts[failed]);
 }

@@ -6,6 +6,7 @@
 //   block   = [LambdaHead] CodeHead instruction...        (aligned to 2 words)
 //   set     = count shape names[count] positions[count] slots[count]      names in bytewise order; shape: number in Unit.shapes
 //   env     = count base slots[count]                                    base: first slot to fill (LET), 0 for ENTER
+//   args    = (name pos)[arity]
 //   formals = count flags cache arg base (name optional slot pos)[count]  arg: slot of the argument, base: of the first formal
 //   slot    = kind (4 bits) | payload (28 bits)
 //
@@ -51,7 +52,7 @@ typedef struct LambdaHead { // before the CodeHead of a lambda
   uint32_t arity;
   uint32_t env_slots;
   uint32_t formals;  // descriptor, 0: none; they bind the last argument
-  uint32_t arg_name; // name number + 1 of the last argument, 0: none
+  uint32_t args;      // argument names and positions
 } LambdaHead;
 
 enum { FORMALS_ELLIPSIS = 1 };

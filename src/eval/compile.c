@@ -686,7 +686,12 @@ static uint32_t compile_lambda(Compiler *c, const ExprLambda *lambda) {
     if (l->has_formals || l->body->kind != EXPR_LAMBDA || arity == COMPILE_MAX_ARITY) break;
     l = (const ExprLambda *)l->body;
   }
-  LambdaHead head = {.arity = arity, .arg_name = compile_uses_self(l) ? l->arg + 1 : 0};
+  LambdaHead head = {.arity = arity, .args = compile_here(c)};
+  for (const ExprLambda *p = lambda;; p = (const ExprLambda *)p->body) {
+    compile_put_word(c, p->arg == AST_NO_NAME ? 0 : p->arg + 1);
+    compile_put_word(c, p->head.pos);
+    if (p == l) break;
+  }
   block.env_slots = arity;
   if (l->has_formals) {
     block.env_slots += l->formal_count;

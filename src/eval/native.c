@@ -59,7 +59,6 @@ static void native_strict_sparks(Native *n, SparkSink *sink) {
 static void native_strict_trace(Native *n) {
   const Builtin *b = native_strict_builtin(n);
   if (native_get(n, STRICT_I) < b->arity) builtin_blame(n->vm, b, n->slot + STRICT_ARGS, (unsigned)native_get(n, STRICT_I));
-  eval_error_trace(n->vm, vm_call_pos(n->vm), "while calling the '%s' builtin", b->name);
 }
 
 const NativeDef native_strict_call = {.name = "builtin",
@@ -291,11 +290,10 @@ static Value native_compare_shallow(Vm *vm, Value a, Value b) {
       return value_int(c < 0 ? -1 : c > 0);
     }
     if (type == TYPE_LIST) return VALUE_ABSENT;
-    return eval_error(vm, EVAL_ERROR_TYPE, vm_call_pos(vm),
-                      "cannot compare %s with %s; values of that type are incomparable (values are of type %s)",
-                      eval_error_type_phrase(vm, a), eval_error_type_phrase(vm, b), value_type_name(a));
+    return eval_error(vm, EVAL_ERROR_TYPE, 0, "cannot compare %s with %s; values of that type are incomparable",
+                      eval_error_type_phrase(vm, a), eval_error_type_phrase(vm, b));
   }
-  return eval_error(vm, EVAL_ERROR_TYPE, vm_call_pos(vm), "cannot compare %s with %s", eval_error_type_phrase(vm, a),
+  return eval_error(vm, EVAL_ERROR_TYPE, 0, "cannot compare %s with %s", eval_error_type_phrase(vm, a),
                     eval_error_type_phrase(vm, b));
 }
 
@@ -345,7 +343,7 @@ const NativeDef native_less_than = {.name = "<", .step = native_less_step, .arg_
 enum { COERCE_VALUE, COERCE_FLAGS, COERCE_I, COERCE_RESULT };
 
 static Value native_coerce_error(Vm *vm, Value v) {
-  return eval_error_coerce(vm, vm_call_pos(vm), v);
+  return eval_error_coerce(vm, 0, v);
 }
 
 // Simple types with COERCE_MORE; VALUE_ABSENT for others.

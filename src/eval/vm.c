@@ -3,6 +3,7 @@
 #include "eval/attrs.h"
 #include "eval/code.h"
 #include "eval/list.h"
+#include "eval/print.h"
 #include "eval/str.h"
 #include "eval/thunk.h"
 #include "eval/vm_state.h"
@@ -59,7 +60,8 @@ static void vm_trace_call(Vm *vm, const uint32_t *callee, PosId call_pos) {
   Unit *unit = vm_code_unit(callee);
   if (!unit || (code_head(callee)->kind_name & 0xff) != CODE_LAMBDA) return;
   uint32_t name = code_head(callee)->kind_name >> 8;
-  PosId pos = unit_pos(unit, code_head(callee)->pos);
+  const LambdaHead *lambda = code_lambda(callee);
+  PosId pos = unit_pos(unit, unit->image[lambda->args + 2 * lambda->arity - 1]); // of the innermost lambda
   if (name) eval_error_trace(vm, pos, "while calling '%.*s'", SPAN_ARG(symbol_text(vm->symbols, unit->names[name - 1])));
   else eval_error_trace(vm, pos, "while calling anonymous lambda");
   if (call_pos) eval_error_trace(vm, call_pos, "from call site");
@@ -76,6 +78,12 @@ static void vm_trace_attr_path(Vm *vm, const Unit *unit, const uint32_t *instruc
     if (ret->len) buf_put_char(ret, '.');
     buf_put_span(ret, symbol_text(vm->symbols, unit->names[unit->image[step + 1]]));
   }
+}
+
+// `fp`: the frame of its native, or NULL for a leaf.
+static void vm_trace_builtin(Vm *vm, const Value *fp, const char *name, PosId call_pos) {
+  if (fp && value_get_raw_ptr(fp[0]) == &native_strict_call) name = vm->builtins[value_get_raw(fp[2])]->name;
+  eval_error_trace(vm, call_pos, "while calling the '%s' builtin", name);
 }
 
 static void vm_trace_select(Vm *vm, const uint32_t *caller, const uint32_t *caller_ip, const uint32_t *callee) {
@@ -153,8 +161,12 @@ static Value vm_stack_overflow(Vm *vm, const uint32_t *code) {
 }
 
 static Value vm_not_a_function(Vm *vm, Value f, PosId pos) {
-  return eval_error(vm, EVAL_ERROR_TYPE, pos, "attempt to call something which is not a function but %s",
-                    eval_error_type_phrase(vm, f));
+  Buf text = BUF_INIT;
+  print_value(vm, f, &print_options_error, VALUE_ABSENT, &text);
+  eval_error(vm, EVAL_ERROR_TYPE, pos, "attempt to call something which is not a function but %s: %s", eval_error_type_phrase(vm, f),
+             buf_cstr(&text));
+  buf_done(&text);
+  return VALUE_ERROR;
 }
 
 static bool vm_strict_args_ready(const Builtin *b, Value *args) {
@@ -244,6 +256,7 @@ void vm_run_task(Vm *vm, Task *task) {
   const uint32_t *ip, *code, *image;
   uint32_t word = 0, depth = task->depth;
   uint32_t max_depth = vm->settings.max_call_depth;
+  FrameKind push_kind = FRAME_NATIVE; // of the next push_native
   Value *sp, *fp, *stack_end;
   Env *env;
   Value acc;
@@ -810,6 +823,7 @@ call_again:
       for (uint32_t i = 0; i < count; i++) n->args[i] = sp[i];
       sp--;
       n->push_def = b->native;
+      push_kind = FRAME_BUILTIN;
       goto push_native;
     }
     state->call_ip = ip;
@@ -817,7 +831,7 @@ call_again:
     acc = b->fn(vm, sp - count);
     state->call_ip = NULL;
     if (UNLIKELY(acc == VALUE_ERROR)) {
-      eval_error_trace(vm, POS(), "while calling the '%s' builtin", b->name);
+      vm_trace_builtin(vm, NULL, b->name, POS());
       goto unwind;
     }
     if (UNLIKELY(acc == VALUE_PARK)) goto call_strict; // repeated by a native that can park
@@ -834,6 +848,7 @@ call_again:
     for (uint32_t i = 0; i < BUILTIN_MAX_ARITY; i++) n->args[2 + i] = i < count ? sp[i] : VALUE_NULL;
     sp--;
     n->push_def = &native_strict_call;
+    push_kind = FRAME_BUILTIN;
     goto push_native;
   } else if (value_tag(f) == TAG_ATTRS) {
     Value functor = attrs_get(vm, f, SYM_functor);
@@ -1057,7 +1072,8 @@ return_value : {
   // ---- natives ----
 push_native : { // n->push_def with n->args, returning to the current frame
   const NativeDef *def = n->push_def;
-  PUSH_HEADER(FRAME_NATIVE, NULL);
+  PUSH_HEADER(push_kind, NULL);
+  push_kind = FRAME_NATIVE;
   sp[0] = value_raw_ptr(def);
   sp[1] = value_raw(0);
   for (uint32_t i = 0; i < def->arg_count; i++) sp[2 + i] = n->args[i];
@@ -1160,7 +1176,10 @@ run_native : {
       if (!ip && (size_t)(fp - task->stack) < task->scanned) task->scanned = (size_t)(fp - task->stack);
       LOAD_CODE();
     }
-    if (step == STEP_TAIL_PUSH) goto push_native;
+    if (step == STEP_TAIL_PUSH) {
+      push_kind = (meta & 15) == FRAME_BUILTIN ? FRAME_BUILTIN : FRAME_NATIVE;
+      goto push_native;
+    }
     const uint32_t *snippet = vm_apply_codes[n->arg_count].code;
     PUSH_HEADER(FRAME_CALL, snippet);
     *sp++ = n->fn;
@@ -1181,11 +1200,13 @@ run_native : {
     if (def->trace) def->trace(n);
     uint64_t meta = value_get_raw(fp[-1]);
     if ((meta & 15) == FRAME_BASE) goto task_failed;
+    const Value *failed = fp;
     ip = value_get_raw_ptr(fp[-4]);
     sp = fp - FRAME_HEADER;
     fp = task->stack + (meta >> 4);
     depth--;
     LOAD_CODE();
+    if ((meta & 15) == FRAME_BUILTIN) vm_trace_builtin(vm, failed, def->name, ip ? POS() : 0);
     goto unwind;
   }
   }
@@ -1224,6 +1245,9 @@ unwind:
       if (caller_ip) vm_trace_select(vm, caller, caller_ip, callee);
     } else if (kind == FRAME_CALL) {
       vm_trace_call(vm, callee, caller_ip ? vm_pos_at(caller, caller_ip) : 0);
+    } else if (kind == FRAME_BUILTIN) {
+      const NativeDef *def = value_get_raw_ptr(fp[0]);
+      vm_trace_builtin(vm, fp, def->name, caller_ip ? vm_pos_at(caller, caller_ip) : 0);
     }
     fp = below;
     depth--;

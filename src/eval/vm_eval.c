@@ -10,8 +10,8 @@
 // ---- type checks ----
 
 static bool vm_type_failed(Vm *vm, Value v, const char *expected, const char *context) {
-  eval_error_type(vm, vm_call_pos(vm), expected, v);
-  if (context) eval_error_trace(vm, vm_call_pos(vm), "%s", context);
+  eval_error_type(vm, 0, expected, v);
+  if (context) eval_error_trace(vm, 0, "%s", context);
   return false;
 }
 
@@ -38,9 +38,9 @@ bool vm_expect_string_no_context(Vm *vm, Value v, const char *context) {
   if (!vm_expect_string(vm, v, context)) return false;
   const Context *c = str_context(v);
   if (!c) return true;
-  eval_error(vm, EVAL_ERROR_EVAL, vm_call_pos(vm), "the string '%.*s' is not allowed to refer to a store path (such as '%.*s')",
+  eval_error(vm, EVAL_ERROR_EVAL, 0, "the string '%.*s' is not allowed to refer to a store path (such as '%.*s')",
              SPAN_ARG(str_span(v)), SPAN_ARG(context_element_text(vm->contexts, c->elements[0])));
-  if (context) eval_error_trace(vm, vm_call_pos(vm), "%s", context);
+  if (context) eval_error_trace(vm, 0, "%s", context);
   return false;
 }
 

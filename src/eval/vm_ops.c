@@ -227,10 +227,10 @@ bool vm_function_pattern(Vm *vm, Value f, VmPattern *ret) {
   if (!value_is_closure(f)) return false;
   const uint32_t *code = (const uint32_t *)(uintptr_t)head_payload(value_head(f));
   const LambdaHead *lambda = code_lambda(code);
-  if (given + 1 != lambda->arity) return true;
   const Unit *unit = unit_of(code_image(code));
-  if (lambda->arg_name) ret->arg = unit->names[lambda->arg_name - 1];
-  if (lambda->formals) {
+  uint32_t name = unit->image[lambda->args + 2 * given];
+  if (name) ret->arg = unit->names[name - 1];
+  if (lambda->formals && given + 1 == lambda->arity) {
     ret->has_formals = true;
     ret->ellipsis = unit->image[lambda->formals + 1] & FORMALS_ELLIPSIS;
   }
@@ -256,7 +256,10 @@ void vm_function_name(Vm *vm, Value f, Buf *ret) {
 PosId vm_function_pos(Vm *vm, Value f) {
   const uint32_t *code = vm_ops_function_code(f);
   (void)vm;
-  return code ? unit_pos(unit_of(code_image(code)), code_head(code)->pos) : 0;
+  if (!code) return 0;
+  const Unit *unit = unit_of(code_image(code));
+  uint32_t given = value_is_obj(f, T_PAP) ? (uint32_t)head_payload(value_head(f)) : 0;
+  return unit_pos(unit, unit->image[code_lambda(code)->args + 2 * given + 1]);
 }
 
 // ---- sets ----

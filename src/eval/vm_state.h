@@ -22,6 +22,7 @@ typedef enum FrameKind {
   FRAME_BASE,       // returning ends the task
   FRAME_CALL,
   FRAME_NATIVE,
+  FRAME_BUILTIN,    // the native of a builtin: named in traces
   FRAME_FORCE,      // returning updates the thunk
   FRAME_FORCE_DROP, // and does not push the value
   FRAME_KIND_COUNT_

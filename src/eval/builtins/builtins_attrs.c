@@ -199,7 +199,7 @@ static Step cat_attrs_step(Native *n) {
   n->slot[FOUND] = scratch_new(n->vm, list_count(n->slot[LIST]));
   native_set(n, FOUND_COUNT, 0);
   for (native_set(n, I, 0); (size_t)native_get(n, I) < list_count(n->slot[LIST]); native_add(n, I, 1)) {
-    NATIVE_FORCE_FOR(n, list_get(n->vm, n->slot[LIST], (size_t)native_get(n, I)), FRAME, frame);
+    NATIVE_FORCE(n, list_get(n->vm, n->slot[LIST], (size_t)native_get(n, I)));
     if (!expect_attrs(n->vm, n->result, frame)) return STEP_ERROR;
     {
       Value v = attrs_get(n->vm, n->result, (Sym)native_get(n, NAME));
@@ -250,7 +250,7 @@ static Step list_to_attrs_step(Native *n) {
   NATIVE_BEGIN(n);
   if (!expect_list(n->vm, n->slot[LIST], ARG "listToAttrs")) return STEP_ERROR;
   for (native_set(n, I, 0); (size_t)native_get(n, I) < list_count(n->slot[LIST]); native_add(n, I, 1)) {
-    NATIVE_FORCE_FOR(n, list_get(n->vm, n->slot[LIST], (size_t)native_get(n, I)), FRAME, frame);
+    NATIVE_FORCE(n, list_get(n->vm, n->slot[LIST], (size_t)native_get(n, I)));
     if (!expect_attrs(n->vm, n->result, frame)) return STEP_ERROR;
     if (pair_lacks(n, n->result, SYM_name)) return STEP_ERROR;
     n->slot[PAIR] = n->result;
@@ -367,7 +367,7 @@ static Step zip_attrs_with_step(Native *n) {
   if (!expect_function(n->vm, n->slot[FN], ARG1 "zipAttrsWith")) return STEP_ERROR;
   if (!expect_list(n->vm, n->slot[LIST], ARG2 "zipAttrsWith")) return STEP_ERROR;
   for (native_set(n, I, 0); (size_t)native_get(n, I) < list_count(n->slot[LIST]); native_add(n, I, 1)) {
-    NATIVE_FORCE_FOR(n, list_get(n->vm, n->slot[LIST], (size_t)native_get(n, I)), FRAME, frame);
+    NATIVE_FORCE(n, list_get(n->vm, n->slot[LIST], (size_t)native_get(n, I)));
     if (!expect_attrs(n->vm, n->result, frame)) return STEP_ERROR;
   }
   NATIVE_RETURN(n, zip_attrs(n->vm, n->slot[FN], n->slot[LIST]));

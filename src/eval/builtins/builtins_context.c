@@ -218,7 +218,7 @@ static Step append_context_step(Native *n) {
   append(n, str_context(n->slot[STRING]));
   for (native_set(n, I, 0); native_get(n, I) < attrs_flat_shape(n->slot[SET])->count; native_add(n, I, 1)) {
     if (!append_check_path(n)) return STEP_ERROR;
-    NATIVE_FORCE_FOR(n, attrs_slot(n->vm, n->slot[SET], (uint32_t)native_get(n, I)), FRAME, APPEND_VALUE);
+    NATIVE_FORCE(n, attrs_slot(n->vm, n->slot[SET], (uint32_t)native_get(n, I)));
     n->slot[INFO] = n->result;
     if (!expect_attrs(n->vm, n->slot[INFO], APPEND_VALUE)) return STEP_ERROR;
     if (append_field(n, "path") != VALUE_ABSENT) {
@@ -235,7 +235,7 @@ static Step append_context_step(Native *n) {
       }
     }
     if (append_field(n, "outputs") == VALUE_ABSENT) continue;
-    NATIVE_FORCE_FOR(n, append_field(n, "outputs"), FRAME, APPEND_OUTPUTS);
+    NATIVE_FORCE(n, append_field(n, "outputs"));
     n->slot[OUTPUTS] = n->result;
     if (!expect_list(n->vm, n->slot[OUTPUTS], APPEND_OUTPUTS)) return STEP_ERROR;
     if (n->slot[OUTPUTS] != VALUE_EMPTY_LIST && !append_check_derivation(n, "derivation output")) return STEP_ERROR;

@@ -134,12 +134,8 @@ static Step import_step(Native *n) {
   NATIVE_END;
 }
 
-static void import_trace(Native *n) {
-  eval_error_trace(n->vm, vm_call_pos(n->vm), "while calling the 'import' builtin");
-}
-
 static const NativeDef import_native = {
-    .name = "import", .step = import_step, .arg_count = 1, .slot_count = 1, .trace = import_trace};
+    .name = "import", .step = import_step, .arg_count = 1, .slot_count = 1};
 
 static Step scoped_import_step(Native *n) {
   NATIVE_BEGIN(n);

@@ -343,7 +343,7 @@ static Step find_file_step(Native *n) {
   if (!expect_list(n->vm, n->slot[LIST], ARG1 "findFile")) return STEP_ERROR;
   n->slot[ELEMENTS] = scratch_new(n->vm, list_count(n->slot[LIST]));
   for (native_set(n, I, 0); (size_t)native_get(n, I) < list_count(n->slot[LIST]); native_add(n, I, 1)) {
-    NATIVE_FORCE_FOR(n, list_get(n->vm, n->slot[LIST], (size_t)native_get(n, I)), FRAME, FIND_ELEMENT);
+    NATIVE_FORCE(n, list_get(n->vm, n->slot[LIST], (size_t)native_get(n, I)));
     n->slot[ELEMENT] = n->result;
     if (!expect_attrs(n->vm, n->slot[ELEMENT], FIND_ELEMENT)) return STEP_ERROR;
     if (attrs_has(n->slot[ELEMENT], SYM_prefix)) {

@@ -115,7 +115,7 @@ static Step elem_step(Native *n) {
     {
       Value item = value_follow(list_get(n->vm, n->slot[LIST], (size_t)native_get(n, I)));
       n->slot[X] = value_follow(n->slot[X]);
-      int equal = equal_at_sight(n->slot[X], item);
+      int equal = n->slot[X] == item ? 1 : equal_at_sight(n->slot[X], item); // the very same value is equal, even a function
       if (equal == 1) NATIVE_RETURN(n, VALUE_TRUE);
       if (equal == 0) continue;
       n->args[0] = n->slot[X];
@@ -159,7 +159,7 @@ static Step concat_lists_step(Native *n) {
   NATIVE_BEGIN(n);
   if (!expect_list(n->vm, n->slot[LISTS], ARG1 "concatLists")) return STEP_ERROR;
   for (native_set(n, I, 0); (size_t)native_get(n, I) < list_count(n->slot[LISTS]); native_add(n, I, 1)) {
-    NATIVE_FORCE_FOR(n, list_get(n->vm, n->slot[LISTS], (size_t)native_get(n, I)), FRAME, frame);
+    NATIVE_FORCE(n, list_get(n->vm, n->slot[LISTS], (size_t)native_get(n, I)));
     if (!expect_list(n->vm, n->result, frame)) return STEP_ERROR;
   }
   NATIVE_RETURN(n, concat_all(n->vm, n->slot[LISTS]));
@@ -185,8 +185,11 @@ static Step concat_map_step(Native *n) {
   n->slot[LISTS] = scratch_new(n->vm, list_count(n->slot[LIST]));
   for (native_set(n, I, 0); (size_t)native_get(n, I) < list_count(n->slot[LIST]); native_add(n, I, 1)) {
     NATIVE_CALL1(n, n->slot[FN], list_get(n->vm, n->slot[LIST], (size_t)native_get(n, I)));
-    if (!expect_list(n->vm, n->result, "while evaluating the return value of the function passed to builtins.concatMap"))
+    if (!value_is_list(n->result)) {
+      eval_error_type(n->vm, 0, "a list", n->result);
+      eval_error_trace(n->vm, vm_function_pos(n->vm, n->slot[FN]), "while evaluating the return value of the function passed to builtins.concatMap");
       return STEP_ERROR;
+    }
     list_set(n->vm, n->slot[LISTS], (size_t)native_get(n, I), n->result);
   }
   NATIVE_RETURN(n, concat_all(n->vm, n->slot[LISTS]));
@@ -204,7 +207,8 @@ static Step foldl_step(Native *n) {
     NATIVE_CALL2(n, n->slot[OP], n->slot[ACC], list_get(n->vm, n->slot[LIST], (size_t)native_get(n, I)));
     n->slot[ACC] = n->result;
   }
-  NATIVE_RETURN(n, n->slot[ACC]);
+  NATIVE_FORCE(n, n->slot[ACC]);
+  NATIVE_RETURN(n, n->result);
   NATIVE_END;
 }
 

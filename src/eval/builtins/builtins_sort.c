@@ -123,8 +123,37 @@ static void sort_next_pair(Native *n) {
   native_set(n, AT, b_end);
 }
 
-#define SORT_BAD_RESULT                                                                            \
-  (!expect_bool(n->vm, n->result, "while evaluating the return value of the sorting function passed to builtins.sort"))
+
+static bool is_less_than(const Native *n) {
+  return value_is_builtin(n->slot[FN]) && strcmp(n->vm->builtins[value_builtin_index(n->slot[FN])]->name, "lessThan") == 0;
+}
+
+// Asks the comparator. builtins.lessThan itself is not called, for the sake of speed and of Nix's trace.
+static Step sort_prepare(Native *n, Value a, Value b) {
+  n->args[0] = a;
+  n->args[1] = b;
+  if (is_less_than(n)) {
+    n->slot[FRAME] = value_raw_ptr("while evaluating the ordering function passed to builtins.sort");
+    n->push_def = &native_compare;
+    return STEP_PUSH;
+  }
+  n->fn = n->slot[FN];
+  n->arg_count = 2;
+  return STEP_CALL;
+}
+
+// n->result = its answer, a Boolean. False with an error pending.
+static bool sort_take_answer(Native *n) {
+  if (is_less_than(n)) n->result = value_bool(value_small_int(n->result) < 0);
+  return expect_bool(n->vm, n->result, "while evaluating the return value of the sorting function passed to builtins.sort");
+}
+
+#define SORT_ASK(n, a, b)                                                                          \
+  do {                                                                                             \
+    Step ask_ = sort_prepare(n, a, b);                                                             \
+    NATIVE_AWAIT_(n, ask_)                                                                         \
+    if (!sort_take_answer(n)) return STEP_ERROR;                                                   \
+  } while (0)
 
 static Value sort_copy_list(Vm *vm, Value list) {
   size_t count = list_count(list);
@@ -143,7 +172,7 @@ static Step sort_step(Native *n) {
   if (!expect_function(n->vm, n->slot[FN], ARG1 "sort")) return STEP_ERROR;
   for (native_set(n, AT, 0); (size_t)native_get(n, AT) < list_count(n->slot[LIST]); native_add(n, AT, 1))
     NATIVE_FORCE(n, list_get(n->vm, n->slot[LIST], (size_t)native_get(n, AT)));
-  if (value_is_builtin(n->slot[FN]) && strcmp(n->vm->builtins[value_builtin_index(n->slot[FN])]->name, "lessThan") == 0) {
+  if (is_less_than(n)) {
     CompareFn compare = common_compare(n->vm, n->slot[LIST]);
     if (compare) NATIVE_RETURN(n, sort_at_once(n->vm, n->slot[LIST], compare));
   }
@@ -158,16 +187,14 @@ static Step sort_step(Native *n) {
       native_set(n, A, native_get(n, AT) - (native_get(n, AT) - native_get(n, FROM)) % RUN_LENGTH); // start of the run
       if (native_get(n, A) == native_get(n, AT)) continue;
       n->slot[ITEM] = sort_get(n, false, native_get(n, AT));
-      NATIVE_CALL2(n, n->slot[FN], n->slot[ITEM], sort_get(n, false, native_get(n, A)));
-      if (SORT_BAD_RESULT) return STEP_ERROR;
+      SORT_ASK(n, n->slot[ITEM], sort_get(n, false, native_get(n, A)));
       if (n->result == VALUE_TRUE) {
         sort_rotate(n, native_get(n, A), native_get(n, AT), n->slot[ITEM]);
         continue;
       }
       // It is not less than the first one, which would stop a proper comparator. An improper one is stopped by the list's start.
       for (native_set(n, B, native_get(n, AT) - 1); native_get(n, B) >= 0; native_add(n, B, -1)) {
-        NATIVE_CALL2(n, n->slot[FN], n->slot[ITEM], sort_get(n, false, native_get(n, B)));
-        if (SORT_BAD_RESULT) return STEP_ERROR;
+        SORT_ASK(n, n->slot[ITEM], sort_get(n, false, native_get(n, B)));
         if (n->result != VALUE_TRUE) break;
       }
       sort_rotate(n, native_get(n, B) + 1, native_get(n, AT), n->slot[ITEM]);
@@ -179,8 +206,7 @@ static Step sort_step(Native *n) {
       for (native_set(n, AT, native_get(n, FROM)); native_get(n, AT) < native_get(n, END);) {
         sort_next_pair(n);
         while (native_get(n, A) < native_get(n, A_END) && native_get(n, B) < native_get(n, B_END)) {
-          NATIVE_CALL2(n, n->slot[FN], sort_get(n, native_get(n, FLIPPED), native_get(n, B)), sort_get(n, native_get(n, FLIPPED), native_get(n, A)));
-          if (SORT_BAD_RESULT) return STEP_ERROR;
+          SORT_ASK(n, sort_get(n, native_get(n, FLIPPED), native_get(n, B)), sort_get(n, native_get(n, FLIPPED), native_get(n, A)));
           {
             unsigned side = n->result == VALUE_TRUE ? B : A;
             bool flipped = native_get(n, FLIPPED);
@@ -213,8 +239,7 @@ static Step sort_step(Native *n) {
     sort_copy(n, false, 0, native_get(n, A_END), true, 0);
     native_set(n, TO, 0);
     while (native_get(n, A) < native_get(n, A_END) && native_get(n, B) < native_get(n, B_END)) {
-      NATIVE_CALL2(n, n->slot[FN], sort_get(n, false, native_get(n, B)), sort_get(n, true, native_get(n, A)));
-      if (SORT_BAD_RESULT) return STEP_ERROR;
+      SORT_ASK(n, sort_get(n, false, native_get(n, B)), sort_get(n, true, native_get(n, A)));
       {
         bool second = n->result == VALUE_TRUE;
         sort_set(n, false, native_get(n, TO), second ? sort_get(n, false, native_get(n, B)) : sort_get(n, true, native_get(n, A)));
@@ -227,8 +252,7 @@ static Step sort_step(Native *n) {
     sort_copy(n, false, native_get(n, B), native_get(n, B_END), true, native_get(n, B));
     native_set(n, TO, native_get(n, END));
     while (native_get(n, A_END) > 0 && native_get(n, B_END) > native_get(n, B)) {
-      NATIVE_CALL2(n, n->slot[FN], sort_get(n, true, native_get(n, B_END) - 1), sort_get(n, false, native_get(n, A_END) - 1));
-      if (SORT_BAD_RESULT) return STEP_ERROR;
+      SORT_ASK(n, sort_get(n, true, native_get(n, B_END) - 1), sort_get(n, false, native_get(n, A_END) - 1));
       {
         bool first = n->result == VALUE_TRUE;
         native_add(n, TO, -1);
