@@ -1,20 +1,17 @@
 // attrs.c: attribute sets.
 //
-// `//` copies when both sides are of similar size and layers otherwise; a stack of layers deeper than LAYERED_MAX_DEPTH is
-// flattened first. Flattening is cached in the layered object itself.
+// `//` copies when both sides are of similar size and layers otherwise. Layers shrink by LAYERED_RATIO from the bottom to the top: a
+// new layer that would break this is merged into the one above first. So a large set that is extended again and again is never
+// copied, each attribute is copied O(log n) times, and a lookup passes O(log n) layers.
 #include "eval/attrs.h"
 
 #include "base/mem.h"
 #include "eval/str.h"
 #include "eval/thunk.h"
 
-#define LAYERED_MAX_DEPTH 8
+#define LAYERED_MAX_DEPTH 12
 #define LAYERED_MIN_COUNT 16 // both sides smaller than this: copy
 #define LAYERED_RATIO 4      // one side at least this many times the other: layer
-
-static bool attrs_is_layered(Value set) {
-  return value_tag(set) == TAG_ATTRS && head_type(value_head(set)) == T_LAYERED;
-}
 
 // An upper bound that costs nothing.
 static uint64_t attrs_count_bound(Value set) {
@@ -119,25 +116,43 @@ static Value attrs_merge_flat(Vm *vm, Value left, Value right) {
   return attrs_value(set);
 }
 
-Value attrs_flatten(Vm *vm, Value set) {
-  if (!attrs_is_layered(set)) return set;
-  Layered *layered = value_ptr(set);
-  if (layered->top) { // recursion is bounded by LAYERED_MAX_DEPTH
-    Value base = attrs_flatten(vm, layered->base), top = attrs_flatten(vm, layered->top);
-    heap_store(&vm->heap, layered, &layered->base, attrs_merge_flat(vm, base, top));
-    layered->top = 0;
-  }
-  return layered->base;
-}
-
-static unsigned attrs_depth(Value set) {
-  return attrs_is_layered(set) && ((Layered *)value_ptr(set))->top ? head_flags(value_head(set)) & LAYERED_DEPTH : 0;
-}
-
 // Past a flattened layer.
 static Value attrs_strip(Value set) {
   while (attrs_is_layered(set) && !((Layered *)value_ptr(set))->top) set = ((Layered *)value_ptr(set))->base;
   return set;
+}
+
+// Merges from the top down, so that the largest layer, at the bottom, is copied once.
+Value attrs_flatten(Vm *vm, Value set) {
+  if (!attrs_is_layered(set)) return set;
+  Layered *layered = value_ptr(set);
+  if (!layered->top) return layered->base;
+  Value flat = attrs_flatten(vm, layered->top); // recursion is bounded by LAYERED_MAX_DEPTH
+  Value below = attrs_strip(layered->base);
+  for (; attrs_is_layered(below); below = attrs_strip(((Layered *)value_ptr(below))->base))
+    flat = attrs_merge_flat(vm, attrs_flatten(vm, ((Layered *)value_ptr(below))->top), flat);
+  flat = attrs_merge_flat(vm, below, flat);
+  heap_store(&vm->heap, layered, &layered->base, flat);
+  layered->top = 0;
+  return flat;
+}
+
+static unsigned attrs_depth(Value set) {
+  return attrs_is_layered(set) ? head_flags(value_head(set)) & LAYERED_DEPTH : 0;
+}
+
+static Value attrs_layer(Vm *vm, Value base, Value top) {
+  unsigned depth = attrs_depth(base) + attrs_depth(top) + 1;
+  if (depth > LAYERED_MAX_DEPTH) {
+    base = attrs_flatten(vm, base);
+    top = attrs_flatten(vm, top);
+    depth = 1;
+  }
+  Layered *layered = heap_alloc(&vm->heap, sizeof *layered);
+  layered->head = HEAD(T_LAYERED, depth, attrs_count_bound(base) + attrs_count_bound(top));
+  layered->base = base;
+  layered->top = top;
+  return value_from_ptr(layered, TAG_ATTRS);
 }
 
 Value attrs_update(Vm *vm, Value left, Value right) {
@@ -146,18 +161,16 @@ Value attrs_update(Vm *vm, Value left, Value right) {
   left = attrs_strip(left);
   right = attrs_strip(right);
   uint64_t nl = attrs_count_bound(left), nr = attrs_count_bound(right);
-  uint64_t small = nl < nr ? nl : nr, large = nl < nr ? nr : nl;
-  if (large < LAYERED_MIN_COUNT || small * LAYERED_RATIO > large)
+  if ((nl < LAYERED_MIN_COUNT && nr < LAYERED_MIN_COUNT) || (nl < nr * LAYERED_RATIO && nr < nl * LAYERED_RATIO))
     return attrs_merge_flat(vm, attrs_flatten(vm, left), attrs_flatten(vm, right));
-  if (attrs_depth(left) + attrs_depth(right) + 1 > LAYERED_MAX_DEPTH) {
-    left = attrs_flatten(vm, left);
-    right = attrs_flatten(vm, right);
+  if (nr < nl && attrs_is_layered(left)) {
+    const Layered *layered = value_ptr(left);
+    if (attrs_count_bound(layered->top) < nr * LAYERED_RATIO && attrs_count_bound(layered->base) > nr) {
+      Value base = layered->base, top = attrs_update(vm, layered->top, right); // recursion: depth of the layers
+      return attrs_update(vm, base, top);
+    }
   }
-  Layered *layered = heap_alloc(&vm->heap, sizeof *layered);
-  layered->head = HEAD(T_LAYERED, attrs_depth(left) + attrs_depth(right) + 1, nl + nr);
-  layered->base = left;
-  layered->top = right;
-  return value_from_ptr(layered, TAG_ATTRS);
+  return attrs_layer(vm, left, right);
 }
 
 void attrs_builder_done(AttrsBuilder *b) {

@@ -5,6 +5,7 @@
 #include "eval/vm.h"
 
 uint32_t attrs_count(Value set);
+static inline bool attrs_is_layered(Value set) { return value_tag(set) == TAG_ATTRS && head_type(value_head(set)) == T_LAYERED; }
 // The attribute's value, or VALUE_ABSENT. May be a thunk; a lazy slot is turned into a thunk (or closure) first.
 Value attrs_get(Vm *vm, Value set, Sym name);
 bool attrs_has(Value set, Sym name);

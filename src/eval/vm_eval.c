@@ -132,6 +132,12 @@ static void vm_init_globals(Vm *vm, const BuiltinTable *extra, size_t extra_coun
 
 // ---- life ----
 
+static bool vm_read_source(void *ctx, Span path, Buf *ret) {
+  Vm *vm = ctx;
+  EvalIoWait wait;
+  return vm->io->ops->read_file(vm->io, path, ret, &wait, NULL) == EVAL_IO_OK;
+}
+
 Vm *vm_new(EvalIo *io, const VmSettings *settings, const BuiltinTable *extra, size_t extra_count) {
   static const char *const names[] = {
 #define SYMBOL(id, text) text,
@@ -148,6 +154,7 @@ Vm *vm_new(EvalIo *io, const VmSettings *settings, const BuiltinTable *extra, si
   vm->shapes = shape_table_new(vm->symbols);
   vm->contexts = context_table_new();
   vm->positions = pos_table_new();
+  pos_table_set_reader(vm->positions, vm_read_source, vm);
   vm->state = mem_alloc_zero(sizeof *vm->state);
   for (size_t i = 0; i < ARRAY_LEN(names); i++) symbol_intern(vm->symbols, span_cstr(names[i]));
   vm_init_globals(vm, extra, extra_count);
@@ -199,7 +206,8 @@ static void vm_syntax_error(Vm *vm, const PosSource *source, ParserError *error)
 }
 
 Unit *vm_load_text(Vm *vm, Span text, Span path, Span origin, Span base_dir, const Span *scoped, uint32_t scoped_count) {
-  const PosSource *source = pos_add_source(vm->positions, path, origin, text);
+  // The text of a file is read again if an error asks for it.
+  const PosSource *source = pos_add_source(vm->positions, path, origin, path.len ? (Span){NULL, text.len} : text);
   ParserOptions options = {.pipe_operators = vm->settings.pipe_operators, .no_url_literals = vm->settings.no_url_literals};
   ParserError error = {.other_pos = AST_NO_POS};
   Ast ast;
@@ -209,13 +217,16 @@ Unit *vm_load_text(Vm *vm, Span text, Span path, Span origin, Span base_dir, con
   }
   CompileScope scope = {.is_global = vm_is_global, .ctx = vm, .scoped_names = scoped, .scoped_count = scoped_count};
   Buf image = BUF_INIT;
+  buf_reserve(&image, text.len + text.len / 2);
   bool ok = compile_ast(&ast, text, &scope, &image, &error);
   ast_done(&ast);
   if (!ok) {
     vm_syntax_error(vm, source, &error);
     return NULL;
   }
-  Unit *unit = unit_load(vm, (uint32_t *)(void *)buf_take(&image), source, base_dir);
+  size_t image_bytes = image.len;
+  uint32_t *words = mem_realloc(buf_take(&image), image_bytes);
+  Unit *unit = unit_load(vm, words, source, base_dir);
   if (!unit) return NULL;
   unit->next = vm->state->units;
   vm->state->units = unit;

@@ -127,32 +127,46 @@ static void vm_ops_unexpected(Vm *vm, const Unit *unit, const uint32_t *descript
   buf_done(&function);
 }
 
-// Where the formals are in a flat set; false with an error pending.
-static bool vm_ops_bind_formals(Vm *vm, const Unit *unit, const uint32_t *descriptor, const uint32_t *code, Value arg,
-                                uint32_t *slots) {
+static Value vm_ops_missing_argument(Vm *vm, const Unit *unit, const uint32_t *code, Sym name) {
+  Buf function = BUF_INIT;
+  vm_ops_lambda_name(vm, unit, code, &function);
+  eval_error(vm, EVAL_ERROR_TYPE, unit_pos(unit, code_head(code)->pos), "%s called without required argument '%.*s'",
+             buf_cstr(&function), SPAN_ARG(symbol_text(vm->symbols, name)));
+  buf_done(&function);
+  return VALUE_ERROR;
+}
+
+// Where the formals are in a set of that shape (NULL: empty); false with an error pending.
+static bool vm_ops_find_formals(Vm *vm, const Unit *unit, const uint32_t *descriptor, const uint32_t *code, Value arg,
+                                const Shape *shape, uint32_t *slots) {
   uint32_t count = descriptor[0], matched = 0;
-  const Shape *shape = arg == VALUE_EMPTY_ATTRS ? NULL : attrs_flat_shape(arg);
   const uint32_t *formal = descriptor + FORMALS_HEADER;
   for (uint32_t i = 0; i < count; i++, formal += FORMAL_WORDS) {
     Sym name = unit->names[formal[0]];
     slots[i] = shape ? shape_find(shape, name) : SHAPE_NOT_FOUND;
-    if (slots[i] != SHAPE_NOT_FOUND) {
-      matched++;
-    } else if (!formal[1]) {
-      Buf function = BUF_INIT;
-      vm_ops_lambda_name(vm, unit, code, &function);
-      eval_error(vm, EVAL_ERROR_TYPE, unit_pos(unit, code_head(code)->pos),
-                 "%s called without required argument '%.*s'", buf_cstr(&function),
-                 SPAN_ARG(symbol_text(vm->symbols, name)));
-      buf_done(&function);
-      return false;
-    }
+    if (slots[i] != SHAPE_NOT_FOUND) matched++;
+    else if (!formal[1]) return vm_ops_missing_argument(vm, unit, code, name) != VALUE_ERROR;
   }
-  if (!(descriptor[1] & FORMALS_ELLIPSIS) && shape && matched != shape->count) {
-    vm_ops_unexpected(vm, unit, descriptor, code, arg);
-    return false;
+  if (descriptor[1] & FORMALS_ELLIPSIS || !shape || matched == shape->count) return true;
+  vm_ops_unexpected(vm, unit, descriptor, code, arg);
+  return false;
+}
+
+// A layered set is not flattened for this: it may hold all packages.
+static bool vm_ops_bind_layered(Vm *vm, const Unit *unit, const uint32_t *descriptor, const uint32_t *code, Value arg, Env *env) {
+  uint32_t count = descriptor[0], base = descriptor[4], matched = 0;
+  const uint32_t *formal = descriptor + FORMALS_HEADER;
+  for (uint32_t i = 0; i < count; i++, formal += FORMAL_WORDS) {
+    Sym name = unit->names[formal[0]];
+    Value v = attrs_get(vm, arg, name);
+    if (v != VALUE_ABSENT) matched++;
+    else if (formal[1]) v = vm_ops_slot(vm, unit, formal[2], env);
+    else return vm_ops_missing_argument(vm, unit, code, name) != VALUE_ERROR;
+    heap_store(&vm->heap, env, &env->slots[base + i], v);
   }
-  return true;
+  if (descriptor[1] & FORMALS_ELLIPSIS || matched == attrs_count(arg)) return true;
+  vm_ops_unexpected(vm, unit, descriptor, code, arg);
+  return false;
 }
 
 bool vm_ops_formals(Vm *vm, Unit *unit, const uint32_t *descriptor, const uint32_t *code, Value arg, Env *env) {
@@ -163,13 +177,13 @@ bool vm_ops_formals(Vm *vm, Unit *unit, const uint32_t *descriptor, const uint32
   }
   uint32_t count = descriptor[0], base = descriptor[4];
   heap_store(&vm->heap, env, &env->slots[descriptor[3]], arg);
-  if (arg != VALUE_EMPTY_ATTRS) arg = attrs_flatten(vm, arg);
+  if (attrs_is_layered(arg)) return vm_ops_bind_layered(vm, unit, descriptor, code, arg, env);
   FormalsCache *cache = &unit->formals[descriptor[2]];
   const Shape *shape = arg == VALUE_EMPTY_ATTRS ? NULL : attrs_flat_shape(arg);
   if (!cache->slots) cache->slots = mem_alloc_array((size_t)count + 1, sizeof *cache->slots);
   if (!shape || cache->shape != shape) {
     cache->shape = NULL;
-    if (!vm_ops_bind_formals(vm, unit, descriptor, code, arg, cache->slots)) return false;
+    if (!vm_ops_find_formals(vm, unit, descriptor, code, arg, shape, cache->slots)) return false;
     cache->shape = shape;
   }
   const uint32_t *formal = descriptor + FORMALS_HEADER;
