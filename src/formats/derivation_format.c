@@ -1,8 +1,22 @@
-// derivation_format.c: the ATerm writer. Strings that may need escapes are copied eight bytes at a time; everything
-// else (paths, hashes, output names) is copied as it is.
+// derivation_format.c: the ATerm writer. Each part reserves the most it can need, and then writes without looking at the room again.
+// Strings that may need escapes are copied eight bytes at a time; everything else (paths, hashes, output names) is copied as it is.
 #include "formats/derivation_format.h"
 
 #include "formats/base16.h"
+
+// Writing at a cursor: each returns where it stopped.
+
+static inline char *put(char *out, Span s) {
+  if (s.len) memcpy(out, s.data, s.len);
+  return out + s.len;
+}
+
+static inline char *put_quoted(char *out, Span s) {
+  *out++ = '"';
+  out = put(out, s);
+  *out++ = '"';
+  return out;
+}
 
 // Escaping.
 
@@ -38,10 +52,9 @@ static inline char *put_byte_escaped(char *out, char c) {
   return out;
 }
 
-void derivation_format_escaped(Span s, Buf *ret) {
-  // Each byte becomes at most two; whole words are stored before it is known how much of them counts.
-  buf_reserve(ret, 2 * s.len + 8);
-  char *out = ret->data + ret->len;
+// Needs room for 2 * s.len + 8 bytes: each byte becomes at most two, and whole words are stored before it is known how much of them
+// counts.
+static char *put_escaped(char *out, Span s) {
   const char *in = s.data, *end = s.data + s.len;
   while (end - in >= 8) {
     uint64_t word;
@@ -61,67 +74,88 @@ void derivation_format_escaped(Span s, Buf *ret) {
     out = put_byte_escaped(out + plain, *in++);
   }
   while (in < end) out = put_byte_escaped(out, *in++);
-  ret->len = (size_t)(out - ret->data);
+  return out;
+}
+
+static inline char *put_escaped_quoted(char *out, Span s) {
+  *out++ = '"';
+  out = put_escaped(out, s);
+  *out++ = '"';
+  return out;
+}
+
+// Room for an escaped string with quotes and what separates it from its neighbours.
+static inline size_t escaped_room(Span s) {
+  return 2 * s.len + 16;
+}
+
+static char *begin(Buf *buf, size_t room) {
+  buf_reserve(buf, room);
+  return buf->data + buf->len;
+}
+
+static void end(Buf *buf, const char *out) {
+  buf->len = (size_t)(out - buf->data);
+}
+
+void derivation_format_escaped(Span s, Buf *ret) {
+  end(ret, put_escaped(begin(ret, escaped_room(s)), s));
 }
 
 void derivation_format_string(Span s, Buf *ret) {
-  buf_put_char(ret, '"');
-  derivation_format_escaped(s, ret);
-  buf_put_char(ret, '"');
+  end(ret, put_escaped_quoted(begin(ret, escaped_room(s)), s));
 }
 
-static void put_unquoted(Span s, Buf *ret) {
-  buf_reserve(ret, s.len + 2);
-  char *out = ret->data + ret->len;
-  *out++ = '"';
-  if (s.len) memcpy(out, s.data, s.len);
-  out[s.len] = '"';
-  ret->len += s.len + 2;
+// Lists of plain strings.
+
+static size_t list_room(const Span *items, size_t count) {
+  size_t room = 2;
+  for (size_t i = 0; i < count; i++) room += items[i].len + 3;
+  return room;
 }
 
-static void put_unquoted_list(const Span *items, size_t count, Buf *ret) {
-  buf_put_char(ret, '[');
+static char *put_list(char *out, const Span *items, size_t count) {
+  *out++ = '[';
   for (size_t i = 0; i < count; i++) {
-    if (i) buf_put_char(ret, ',');
-    put_unquoted(items[i], ret);
+    if (i) *out++ = ',';
+    out = put_quoted(out, items[i]);
   }
-  buf_put_char(ret, ']');
+  *out++ = ']';
+  return out;
 }
 
 // Outputs.
 
-static void put_method_algo(const DerivationOutput *output, Buf *ret) {
-  buf_put_char(ret, '"');
-  buf_put_span(ret, content_address_method_prefix(output->method));
-  buf_put_span(ret, hash_algo_name(output->hash.algo));
-  buf_put_char(ret, '"');
+static char *put_method_algo(char *out, const DerivationOutput *output) {
+  *out++ = '"';
+  out = put(out, content_address_method_prefix(output->method));
+  out = put(out, hash_algo_name(output->hash.algo));
+  *out++ = '"';
+  return out;
 }
 
-static void put_output(const DerivationOutput *output, bool mask, Buf *ret) {
-  buf_put_char(ret, '(');
-  put_unquoted(output->name, ret);
-  buf_put_char(ret, ',');
-  put_unquoted(mask ? (Span){NULL, 0} : output->path, ret);
-  buf_put_char(ret, ',');
+static char *put_output(char *out, const DerivationOutput *output, bool mask) {
+  *out++ = '(';
+  out = put_quoted(out, output->name);
+  *out++ = ',';
+  out = put_quoted(out, mask ? SPAN("") : output->path);
+  *out++ = ',';
   switch (output->kind) {
   case DERIVATION_INPUT_ADDRESSED:
-  case DERIVATION_DEFERRED: buf_put_span(ret, SPAN("\"\",\"\"")); break;
-  case DERIVATION_FIXED:
-    put_method_algo(output, ret);
-    buf_put_span(ret, SPAN(",\""));
-    base16_put(ret, output->hash.bytes, hash_len(output->hash.algo));
-    buf_put_char(ret, '"');
-    break;
-  case DERIVATION_FLOATING:
-    put_method_algo(output, ret);
-    buf_put_span(ret, SPAN(",\"\""));
-    break;
-  case DERIVATION_IMPURE:
-    put_method_algo(output, ret);
-    buf_put_span(ret, SPAN(",\"impure\""));
+  case DERIVATION_DEFERRED: out = put(out, SPAN("\"\",\"\"")); break;
+  case DERIVATION_FIXED: {
+    size_t hash_size = hash_len(output->hash.algo);
+    out = put(put_method_algo(out, output), SPAN(",\""));
+    base16_encode(output->hash.bytes, hash_size, out);
+    out += 2 * hash_size;
+    *out++ = '"';
     break;
   }
-  buf_put_char(ret, ')');
+  case DERIVATION_FLOATING: out = put(put_method_algo(out, output), SPAN(",\"\"")); break;
+  case DERIVATION_IMPURE: out = put(put_method_algo(out, output), SPAN(",\"impure\"")); break;
+  }
+  *out++ = ')';
+  return out;
 }
 
 static bool has_dynamic_input(const Derivation *drv) {
@@ -131,87 +165,115 @@ static bool has_dynamic_input(const Derivation *drv) {
 }
 
 void derivation_format_outputs(const Derivation *drv, bool mask_outputs, Buf *ret) {
-  buf_put_span(ret, has_dynamic_input(drv) ? SPAN("DrvWithVersion(\"xp-dyn-drv\",[") : SPAN("Derive(["));
+  size_t room = 64;
+  for (size_t i = 0; i < drv->output_count; i++)
+    room += drv->outputs[i].name.len + drv->outputs[i].path.len + 2 * HASH_MAX_BYTES + 64;
+  char *out = begin(ret, room);
+  out = put(out, has_dynamic_input(drv) ? SPAN("DrvWithVersion(\"xp-dyn-drv\",[") : SPAN("Derive(["));
   for (size_t i = 0; i < drv->output_count; i++) {
-    if (i) buf_put_char(ret, ',');
-    put_output(&drv->outputs[i], mask_outputs, ret);
+    if (i) *out++ = ',';
+    out = put_output(out, &drv->outputs[i], mask_outputs);
   }
-  buf_put_span(ret, SPAN("],["));
+  end(ret, put(out, SPAN("],[")));
 }
 
 // Inputs.
 
-static void put_inputs(const DerivationInput *inputs, size_t count, Buf *ret) {
+static size_t inputs_room(const DerivationInput *inputs, size_t count) {
+  size_t room = 0;
+  for (size_t i = 0; i < count; i++) {
+    room += inputs[i].key.len + list_room(inputs[i].outputs, inputs[i].output_count) + 16;
+    if (UNLIKELY(inputs[i].dynamic_count)) room += inputs_room(inputs[i].dynamic, inputs[i].dynamic_count);
+  }
+  return room;
+}
+
+static char *put_inputs(char *out, const DerivationInput *inputs, size_t count) {
   for (size_t i = 0; i < count; i++) {
     const DerivationInput *input = &inputs[i];
-    buf_put_span(ret, i ? SPAN(",(") : SPAN("("));
-    put_unquoted(input->key, ret);
-    buf_put_char(ret, ',');
-    if (input->dynamic_count) {
-      buf_put_char(ret, '(');
-      put_unquoted_list(input->outputs, input->output_count, ret);
-      buf_put_span(ret, SPAN(",["));
-      put_inputs(input->dynamic, input->dynamic_count, ret);
-      buf_put_span(ret, SPAN("])"));
+    if (i) *out++ = ',';
+    *out++ = '(';
+    out = put_quoted(out, input->key);
+    *out++ = ',';
+    if (UNLIKELY(input->dynamic_count)) {
+      *out++ = '(';
+      out = put(put_list(out, input->outputs, input->output_count), SPAN(",["));
+      out = put(put_inputs(out, input->dynamic, input->dynamic_count), SPAN("])"));
     } else {
-      put_unquoted_list(input->outputs, input->output_count, ret);
+      out = put_list(out, input->outputs, input->output_count);
     }
-    buf_put_char(ret, ')');
+    *out++ = ')';
   }
+  return out;
 }
 
 void derivation_format_inputs(const Derivation *drv, Buf *ret) {
-  put_inputs(drv->input_drvs, drv->input_drv_count, ret);
+  char *out = begin(ret, inputs_room(drv->input_drvs, drv->input_drv_count));
+  end(ret, put_inputs(out, drv->input_drvs, drv->input_drv_count));
 }
 
 void derivation_format_modulo_inputs(const DerivationFormatInput *inputs, size_t count, Buf *ret) {
+  size_t room = 0;
+  for (size_t i = 0; i < count; i++)
+    room += sizeof(inputs[i].hex) + list_room(inputs[i].outputs, inputs[i].output_count) + 8;
+  char *out = begin(ret, room);
   for (size_t i = 0; i < count; i++) {
-    buf_put_span(ret, i ? SPAN(",(") : SPAN("("));
-    put_unquoted(span_make(inputs[i].hex, sizeof(inputs[i].hex)), ret);
-    buf_put_char(ret, ',');
-    put_unquoted_list(inputs[i].outputs, inputs[i].output_count, ret);
-    buf_put_char(ret, ')');
+    if (i) *out++ = ',';
+    *out++ = '(';
+    out = put_quoted(out, span_make(inputs[i].hex, sizeof(inputs[i].hex)));
+    *out++ = ',';
+    out = put_list(out, inputs[i].outputs, inputs[i].output_count);
+    *out++ = ')';
   }
+  end(ret, out);
 }
 
 // The rest.
 
-static void put_before_env(const Derivation *drv, Buf *ret) {
-  buf_put_span(ret, SPAN("],"));
-  put_unquoted_list(drv->input_srcs, drv->input_src_count, ret);
-  buf_put_char(ret, ',');
-  put_unquoted(drv->platform, ret);
-  buf_put_char(ret, ',');
-  derivation_format_string(drv->builder, ret);
-  buf_put_span(ret, SPAN(",["));
-  for (size_t i = 0; i < drv->arg_count; i++) {
-    if (i) buf_put_char(ret, ',');
-    derivation_format_string(drv->args[i], ret);
-  }
-  buf_put_span(ret, SPAN("],["));
+static size_t rest_room(const Derivation *drv) {
+  size_t room = 64 + list_room(drv->input_srcs, drv->input_src_count) + drv->platform.len + escaped_room(drv->builder);
+  for (size_t i = 0; i < drv->arg_count; i++) room += escaped_room(drv->args[i]);
+  for (size_t i = 0; i < drv->env_count; i++) room += escaped_room(drv->env[i].name) + escaped_room(drv->env[i].value);
+  return room;
 }
 
-// Variables named like an output are left empty when `masked`, and their position goes to ret_slots when that is not NULL.
-static void put_env(const Derivation *drv, bool masked, size_t *ret_slots, Buf *ret) {
+static char *put_before_env(char *out, const Derivation *drv) {
+  out = put_list(put(out, SPAN("],")), drv->input_srcs, drv->input_src_count);
+  *out++ = ',';
+  out = put_quoted(out, drv->platform);
+  *out++ = ',';
+  out = put_escaped_quoted(out, drv->builder);
+  out = put(out, SPAN(",["));
+  for (size_t i = 0; i < drv->arg_count; i++) {
+    if (i) *out++ = ',';
+    out = put_escaped_quoted(out, drv->args[i]);
+  }
+  return put(out, SPAN("],["));
+}
+
+// Slots count from `base`.
+static char *put_env(char *out, const Derivation *drv, bool mask_outputs, size_t *ret_slots, const char *base) {
   size_t next_output = 0; // both lists are sorted
   for (size_t i = 0; i < drv->env_count; i++) {
     const DerivationEnv *env = &drv->env[i];
-    while (next_output < drv->output_count && span_cmp(drv->outputs[next_output].name, env->name) < 0) next_output++;
-    bool is_output = next_output < drv->output_count && span_eq(drv->outputs[next_output].name, env->name);
-    buf_put_span(ret, i ? SPAN(",(") : SPAN("("));
-    derivation_format_string(env->name, ret);
-    buf_put_span(ret, SPAN(",\""));
-    if (is_output && ret_slots) ret_slots[next_output] = ret->len;
-    if (!is_output || !masked) derivation_format_escaped(env->value, ret);
-    buf_put_span(ret, SPAN("\")"));
+    int order = 1;
+    while (next_output < drv->output_count && (order = span_cmp(drv->outputs[next_output].name, env->name)) < 0)
+      next_output++;
+    bool is_output = next_output < drv->output_count && order == 0;
+    if (i) *out++ = ',';
+    *out++ = '(';
+    out = put(put_escaped_quoted(out, env->name), SPAN(",\""));
+    if (is_output && ret_slots) ret_slots[next_output] = (size_t)(out - base);
+    if (!is_output || !mask_outputs) out = put_escaped(out, env->value);
+    out = put(out, SPAN("\")"));
   }
-  buf_put_span(ret, SPAN("])"));
+  return put(out, SPAN("])"));
 }
 
 void derivation_format_rest(const Derivation *drv, bool mask_outputs, size_t *ret_slots, Buf *ret) {
   for (size_t i = 0; ret_slots && i < drv->output_count; i++) ret_slots[i] = SIZE_MAX;
-  put_before_env(drv, ret);
-  put_env(drv, mask_outputs, ret_slots, ret);
+  char *out = put_before_env(begin(ret, rest_room(drv)), drv);
+  end(ret, put_env(out, drv, mask_outputs, ret_slots, ret->data));
 }
 
 void derivation_format(const Derivation *drv, const DerivationFormatOptions *options, Buf *ret) {

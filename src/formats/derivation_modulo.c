@@ -11,11 +11,10 @@
 
 void derivation_modulo_scratch_done(DerivationModuloScratch *scratch) {
   buf_done(&scratch->head_masked);
-  buf_done(&scratch->head);
   buf_done(&scratch->inputs_modulo);
-  buf_done(&scratch->inputs);
   buf_done(&scratch->rest);
   buf_done(&scratch->text);
+  buf_done(&scratch->modulo_text);
   mem_free(scratch->format_inputs);
   mem_free(scratch->slots);
   mem_free(scratch->spans);
@@ -194,15 +193,16 @@ static bool check_variables(const Derivation *drv, const size_t *slots, Err *err
   return true;
 }
 
-// scratch->text: the final text, from the rest with the values put into its slots. *ret_rest_start: where the rest begins in it.
-static void assemble_text(const Derivation *drv, DerivationModuloScratch *scratch, size_t *ret_rest_start) {
+// scratch->text: the final text, from the rest with the values put into its slots. *ret_head_len and *ret_rest_start: where its head
+// ends and its rest begins.
+static void assemble_text(const Derivation *drv, DerivationModuloScratch *scratch, size_t *ret_head_len,
+                          size_t *ret_rest_start) {
   Buf *text = &scratch->text;
   Span rest = buf_span(&scratch->rest);
   size_t done = 0;
-  buf_clear(&scratch->head);
-  derivation_format_outputs(drv, false, &scratch->head);
   buf_clear(text);
-  buf_put_span(text, buf_span(&scratch->head));
+  derivation_format_outputs(drv, false, text);
+  *ret_head_len = text->len;
   derivation_format_inputs(drv, text);
   *ret_rest_start = text->len;
   for (size_t i = 0; i < drv->output_count; i++) {
@@ -213,10 +213,25 @@ static void assemble_text(const Derivation *drv, DerivationModuloScratch *scratc
   buf_put_span(text, span_from(rest, done));
 }
 
+// The hash of the text (for the .drv path), and the modulo hash: of the text with other inputs.
+static void hash_final_forms(DerivationModuloScratch *scratch, size_t head_len, size_t rest_start, uint8_t ret_text[32],
+                             uint8_t ret_modulo[32]) {
+  Span text = buf_span(&scratch->text);
+  Buf *modulo = &scratch->modulo_text;
+  buf_clear(modulo);
+  buf_put_span(modulo, span_sub(text, 0, head_len));
+  buf_put_span(modulo, buf_span(&scratch->inputs_modulo));
+  buf_put_span(modulo, span_from(text, rest_start));
+  hash_pair_sha256(&scratch->pair, text, buf_span(modulo), ret_text, ret_modulo);
+}
+
+static bool make_drv_path(const Derivation *drv, const uint8_t text_sha256[32], Span store_dir,
+                          DerivationModuloScratch *scratch, StorePath *ret, Err *err);
+
 bool derivation_modulo_seal(Derivation *drv, const DerivationModuloMemo *memo, Span store_dir, Arena *arena,
                             DerivationModuloScratch *scratch, DerivationSealed *ret, Span *ret_missing, Err *err) {
   DerivationType type;
-  uint8_t masked[32];
+  uint8_t masked[32], text_sha256[32];
   bool deferred = false;
   if (!derivation_type(drv, &type, err)) return false;
   bool has_inputs = type != DERIVATION_TYPE_FIXED && type != DERIVATION_TYPE_IMPURE;
@@ -237,19 +252,20 @@ bool derivation_modulo_seal(Derivation *drv, const DerivationModuloMemo *memo, S
     if (!seal_output(drv, &drv->outputs[i], known ? masked : NULL, store_dir, arena, value, err)) return false;
   }
 
-  size_t rest_start;
-  assemble_text(drv, scratch, &rest_start);
+  size_t head_len, rest_start;
+  assemble_text(drv, scratch, &head_len, &rest_start);
   ret->text = buf_span(&scratch->text);
-  if (!hash_special(drv, type, scratch, &ret->modulo)) {
+  if (hash_special(drv, type, scratch, &ret->modulo)) {
+    hash_sha256(ret->text, text_sha256);
+  } else {
     ret->modulo.deferred |= deferred;
-    hash_three(buf_span(&scratch->head), buf_span(&scratch->inputs_modulo), span_from(ret->text, rest_start),
-               ret->modulo.sha256);
+    hash_final_forms(scratch, head_len, rest_start, text_sha256, ret->modulo.sha256);
   }
-  return derivation_modulo_drv_path(drv, ret->text, store_dir, scratch, &ret->drv_path, err);
+  return make_drv_path(drv, text_sha256, store_dir, scratch, &ret->drv_path, err);
 }
 
-bool derivation_modulo_drv_path(const Derivation *drv, Span text, Span store_dir, DerivationModuloScratch *scratch,
-                                StorePath *ret, Err *err) {
+static bool make_drv_path(const Derivation *drv, const uint8_t text_sha256[32], Span store_dir,
+                          DerivationModuloScratch *scratch, StorePath *ret, Err *err) {
   size_t src = 0, input = 0, count = 0;
   MEM_RESERVE(scratch->spans, scratch->span_cap, drv->input_src_count + drv->input_drv_count);
   while (src < drv->input_src_count || input < drv->input_drv_count) {
@@ -258,13 +274,18 @@ bool derivation_modulo_drv_path(const Derivation *drv, Span text, Span store_dir
     scratch->spans[count++] = take_src ? drv->input_srcs[src++] : drv->input_drvs[input++].key;
   }
   StorePathRefs refs = {scratch->spans, count, false};
-  uint8_t sha256[32];
-  hash_sha256(text, sha256);
   Buf *name = &scratch->head_masked;
   buf_clear(name);
   buf_put_span(name, drv->name);
   buf_put_cstr(name, ".drv");
-  return store_path_make_text(buf_span(name), sha256, &refs, store_dir, ret, err);
+  return store_path_make_text(buf_span(name), text_sha256, &refs, store_dir, ret, err);
+}
+
+bool derivation_modulo_drv_path(const Derivation *drv, Span text, Span store_dir, DerivationModuloScratch *scratch,
+                                StorePath *ret, Err *err) {
+  uint8_t text_sha256[32];
+  hash_sha256(text, text_sha256);
+  return make_drv_path(drv, text_sha256, store_dir, scratch, ret, err);
 }
 
 // Checking.

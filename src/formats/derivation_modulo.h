@@ -5,6 +5,7 @@
 #include "base/arena.h"
 #include "formats/derivation.h"
 #include "formats/derivation_format.h"
+#include "formats/hash_pair.h"
 
 // The memoised result for one derivation. A derivation has one modulo hash for all of its outputs (a fixed-output
 // derivation has a single output, and all impure ones share a constant).
@@ -24,7 +25,7 @@ typedef struct DerivationModuloMemo {
 
 // Buffers reused from one derivation to the next. Not thread-safe: one per thread.
 typedef struct DerivationModuloScratch {
-  Buf head_masked, head, inputs_modulo, inputs, rest, text;
+  Buf head_masked, inputs_modulo, rest, text, modulo_text;
   DerivationFormatInput *format_inputs;
   size_t format_input_cap;
   size_t *slots;
@@ -32,10 +33,15 @@ typedef struct DerivationModuloScratch {
   Span *spans;
   size_t span_cap;
   Arena arena;
+  HashPair pair;
 } DerivationModuloScratch;
 
-#define DERIVATION_MODULO_SCRATCH_INIT \
-  { BUF_INIT, BUF_INIT, BUF_INIT, BUF_INIT, BUF_INIT, BUF_INIT, NULL, 0, NULL, 0, NULL, 0, ARENA_INIT }
+#define DERIVATION_MODULO_SCRATCH_INIT                                                         \
+  {                                                                                            \
+    BUF_INIT, BUF_INIT, BUF_INIT, BUF_INIT, BUF_INIT, NULL, 0, NULL, 0, NULL, 0, ARENA_INIT, { \
+      0                                                                                        \
+    }                                                                                          \
+  }
 
 void derivation_modulo_scratch_done(DerivationModuloScratch *scratch);
 

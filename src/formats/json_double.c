@@ -102,14 +102,15 @@ static void generate(Digits *digits, Float low, Float value, Float high) {
       return;
     }
   }
-  do {
+  while (digits->len < DIGITS_MAX) {
     fraction *= 10;
     delta *= 10;
     distance *= 10;
     digits->text[digits->len++] = (char)('0' + (fraction >> -high.e));
     fraction &= one - 1;
     digits->exponent--;
-  } while (fraction > delta && digits->len < DIGITS_MAX);
+    if (fraction <= delta) break;
+  }
   round_last(digits, distance, delta, fraction, one);
 }
 

@@ -1,9 +1,11 @@
 // hash_test.c: digests, their text forms (base16.h, nixbase32.h, base64.h, hash.h) and Nix's messages.
 #include "harness.h"
 
+#include "base/process.h"
 #include "formats/base16.h"
 #include "formats/base64.h"
 #include "formats/hash.h"
+#include "formats/hash_pair.h"
 #include "formats/nixbase32.h"
 
 static void check_text(const Hash *hash, HashFormat format, bool with_algo, const char *want) {
@@ -81,6 +83,22 @@ TEST(streaming_equals_one_shot) {
       hash_blake3(span_make(data, len), sha256);
       CHECK(memcmp(sha256, whole.bytes, 32) == 0);
     }
+  }
+}
+
+// Two at once are the same as one by one, whatever their lengths.
+TEST(pairs) {
+  uint64_t rng = test_seed();
+  HashPair pair = {0}, one_lane = {1};
+  for (int round = 0; round < 2000; round++) {
+    char data[2][700];
+    uint8_t want[2][32], got[2][32];
+    size_t a = test_random_below(&rng, sizeof(data[0])), b = test_random_below(&rng, sizeof(data[1]));
+    test_random_bytes(&rng, data, sizeof(data));
+    hash_sha256(span_make(data[0], a), want[0]);
+    hash_sha256(span_make(data[1], b), want[1]);
+    hash_pair_sha256(round % 8 ? &pair : &one_lane, span_make(data[0], a), span_make(data[1], b), got[0], got[1]);
+    CHECK(memcmp(got, want, sizeof(got)) == 0);
   }
 }
 
@@ -176,6 +194,45 @@ TEST(names) {
             "unknown hash format 'x', expect 'base16', 'base32', 'base64', or 'sri'");
   CHECK(hash_algo_find(SPAN("blake3"), &algo) && algo == HASH_BLAKE3);
   CHECK(!hash_algo_find(SPAN("sha3"), &algo));
+}
+
+// C++ Nix converts the same way, where it is installed.
+static bool convert_by_nix(const char *option, const char *algo, const char *hash, Buf *out) {
+  Err err = ERR_INIT;
+  ProcessSpec spec = PROCESS_SPEC_INIT;
+  const char *argv[] = {"nix-hash", option, "--type", algo, hash, NULL};
+  int status = 1;
+  spec.argv = argv;
+  buf_clear(out);
+  bool ok = process_run(&spec, out, NULL, &status, &err) && status == 0;
+  err_done(&err);
+  out->len = span_trim(buf_span(out)).len;
+  return ok;
+}
+
+TEST(same_as_nix_hash) {
+  static const struct {
+    const char *option;
+    HashFormat format;
+  } options[] = {{"--to-base16", HASH_FORMAT_BASE16}, {"--to-base32", HASH_FORMAT_NIX32}};
+  uint64_t rng = test_seed();
+  Buf theirs = BUF_INIT, ours = BUF_INIT, sri = BUF_INIT;
+  for (int i = 0; i < 16; i++) {
+    Hash hash = {.algo = (HashAlgo)(i % 4)};
+    test_random_bytes(&rng, hash.bytes, hash_len(hash.algo));
+    buf_clear(&sri);
+    hash_format(&hash, i < 8 ? HASH_FORMAT_SRI : HASH_FORMAT_BASE16, i & 1, &sri);
+    for (size_t k = 0; k < ARRAY_LEN(options); k++) {
+      if (!convert_by_nix(options[k].option, hash_algo_name(hash.algo).data, buf_cstr(&sri), &theirs))
+        test_skip("nix-hash does not run here");
+      buf_clear(&ours);
+      hash_format(&hash, options[k].format, false, &ours);
+      CHECK_SPAN(buf_span(&ours), buf_span(&theirs));
+    }
+  }
+  buf_done(&theirs);
+  buf_done(&ours);
+  buf_done(&sri);
 }
 
 // The alphabets below the hashes.
