@@ -458,6 +458,15 @@ bool castore_nar_dump_path(const char *path, const ByteSink *sink, Err *err) {
   return ok;
 }
 
+bool castore_nar_hash_path(const char *path, uint8_t ret_sha256[32], uint64_t *ret_size_bytes, Err *err) {
+  CastoreNarHasher hasher = {.size_bytes = 0};
+  hash_sha256_init(&hasher.hash);
+  if (!castore_nar_dump_path(path, &(ByteSink){castore_nar_hash_put, &hasher}, err)) return false;
+  hash_sha256_final(&hasher.hash, ret_sha256);
+  *ret_size_bytes = hasher.size_bytes;
+  return true;
+}
+
 // ---- to the disk
 
 typedef struct CastoreNarRestore {

@@ -23,7 +23,8 @@ void castore_nar_import_done(CastoreNarImport *result);
 MUST_CHECK bool castore_nar_read(const Castore *to, const ByteSource *source, bool stop_at_end, CastoreNarImport *ret,
                                  Err *err);
 
-// From and to the disk without any store: nix-store --dump and --restore. `dest` must not exist. What is restored can never leave `dest`: names are
-// checked and every file is created by openat with O_NOFOLLOW below its own directory.
+// From and to the disk without any store: nix-store --dump and --restore, nix-hash. `dest` must not exist. What is restored can never leave `dest`: names
+// are checked, and every file is created without following links below the descriptor of its own directory.
 MUST_CHECK bool castore_nar_dump_path(const char *path, const ByteSink *sink, Err *err);
+MUST_CHECK bool castore_nar_hash_path(const char *path, uint8_t ret_sha256[32], uint64_t *ret_size_bytes, Err *err);
 MUST_CHECK bool castore_nar_restore(const ByteSource *source, const char *dest, Err *err);

@@ -124,6 +124,37 @@ bool object_sweep_compact(ObjectStore *store, Err *err) {
   return ok;
 }
 
+static bool object_sweep_copy_but(PackWriter *writer, const Pack *pack, const CastoreDigest *digest, PackKind kind,
+                                  Err *err) {
+  for (size_t i = 0; i < pack_count(pack); i++) {
+    const unsigned char *item;
+    PackKind item_kind;
+    Span data;
+    pack_get(pack, i, &item, &item_kind, &data);
+    if (item_kind == kind && memcmp(item, digest->bytes, 32) == 0) continue;
+    if (!pack_writer_put(writer, item, item_kind, data, err)) return false;
+  }
+  return true;
+}
+
+bool object_sweep_drop(ObjectStore *store, const char *path, const CastoreDigest *digest, PackKind kind, Err *err) {
+  CLEANUP(fs_close_fd) int lock = -1;
+  if (!object_sweep_lock(store, "packs.lock", -1, &lock, err)) return false;
+  Err open_err = ERR_INIT;
+  Pack *pack = NULL;
+  if (!pack_open(path, &pack, &open_err)) {
+    if (open_err.kind != ERR_NOT_FOUND) return err_move(err, &open_err);
+    err_done(&open_err);
+    return true;
+  }
+  PackWriter *writer = NULL;
+  bool ok = object_sweep_open_writer(store, &writer, err) && object_sweep_copy_but(writer, pack, digest, kind, err) &&
+            object_sweep_replace(store, writer, &pack, 1, err);
+  pack_writer_free(writer);
+  pack_unref(pack);
+  return ok;
+}
+
 // ---- packs with garbage
 
 static bool object_sweep_has_file(ObjectStore *store, const CastoreDigest *digest) {

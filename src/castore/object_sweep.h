@@ -27,3 +27,6 @@ MUST_CHECK bool object_sweep_run(ObjectStore *store, ObjectSweep *sweep, Err *er
 // does nothing while another process rewrites packs.
 #define OBJECT_SWEEP_FAN_IN 8
 MUST_CHECK bool object_sweep_compact(ObjectStore *store, Err *err);
+// Takes one (damaged) object out of a pack by rewriting it. A pack that is gone is fine.
+MUST_CHECK bool object_sweep_drop(ObjectStore *store, const char *pack_path, const CastoreDigest *digest, PackKind kind,
+                                  Err *err);

@@ -32,8 +32,8 @@ struct PathDb {
   Map ids;             // digest -> id of valid rows, as of `data_version`
   int64_t data_version;
   sqlite3_stmt *get, *refs_of, *is_valid, *find_id, *insert, *validate, *insert_ref, *set_tree, *get_sigs, *set_sigs,
-      *list, *all, *referrers, *newer, *delete_path, *delete_refs, *has_referrers, *demote, *find_nar, *put_nar,
-      *data_version_stmt, *begin, *commit, *rollback;
+      *list, *all, *referrers, *newer, *newer_refs, *delete_path, *delete_refs, *has_referrers, *demote, *find_nar,
+      *put_nar, *data_version_stmt, *begin, *commit, *rollback;
 };
 
 // ---- opening
@@ -101,10 +101,11 @@ bool path_db_open(const char *path, const PathDbOptions *options, PathDb **ret, 
 void path_db_close(PathDb *db) {
   if (!db) return;
   sqlite3_stmt **const stmts[] = {
-      &db->get,        &db->refs_of,  &db->is_valid,          &db->find_id,     &db->insert,        &db->validate,
-      &db->insert_ref, &db->set_tree, &db->get_sigs,          &db->set_sigs,    &db->list,          &db->all,
-      &db->referrers,  &db->newer,    &db->delete_path,       &db->delete_refs, &db->has_referrers, &db->demote,
-      &db->find_nar,   &db->put_nar,  &db->data_version_stmt, &db->begin,       &db->commit,        &db->rollback};
+      &db->get,        &db->refs_of,  &db->is_valid,   &db->find_id,           &db->insert,      &db->validate,
+      &db->insert_ref, &db->set_tree, &db->get_sigs,   &db->set_sigs,          &db->list,        &db->all,
+      &db->referrers,  &db->newer,    &db->newer_refs, &db->delete_path,       &db->delete_refs, &db->has_referrers,
+      &db->demote,     &db->find_nar, &db->put_nar,    &db->data_version_stmt, &db->begin,       &db->commit,
+      &db->rollback};
   for (size_t i = 0; i < ARRAY_LEN(stmts); i++) sqlite3_finalize(*stmts[i]);
   sqlite3_close(db->db);
   map_done(&db->ids);
@@ -751,6 +752,35 @@ bool path_db_newer(PathDb *db, int64_t id, PathDbNew **ret, size_t *ret_count, A
   if (db->newer) sqlite3_reset(db->newer);
   if (!nested) pthread_mutex_unlock(&db->mutex);
   return ok;
+}
+
+bool path_db_newer_refs(PathDb *db, int64_t id, StorePathList *ret, Err *err) {
+  bool nested = db->in_transaction;
+  if (!nested) pthread_mutex_lock(&db->mutex);
+  bool ok = sql_use(
+      db->db, &db->newer_refs,
+      "SELECT DISTINCT p.hash, p.name FROM refs r JOIN paths p ON p.id = r.reference WHERE r.referrer > ?", err);
+  if (ok) {
+    sqlite3_bind_int64(db->newer_refs, 1, id);
+    ok = path_db_collect(db, db->newer_refs, ret, err);
+  }
+  if (!nested) pthread_mutex_unlock(&db->mutex);
+  return ok;
+}
+
+bool path_db_drop_names(PathDb *db, StorePathList *ret, Err *err) {
+  sqlite3_stmt *stmt = NULL;
+  if (!path_db_begin(db, err)) return false;
+  bool ok =
+      sql_use(db->db, &stmt,
+              "DELETE FROM paths WHERE valid = 0 AND NOT EXISTS (SELECT 1 FROM refs r WHERE r.reference = paths.id)"
+              " RETURNING hash, name",
+              err) &&
+      path_db_collect(db, stmt, ret, err);
+  sqlite3_finalize(stmt);
+  if (ok) return path_db_commit(db, err);
+  path_db_rollback(db);
+  return false;
 }
 
 // ---- NAR hash cache, checking

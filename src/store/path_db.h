@@ -71,7 +71,7 @@ MUST_CHECK bool path_db_begin(PathDb *db, Err *err);
 MUST_CHECK bool path_db_commit(PathDb *db, Err *err);
 void path_db_rollback(PathDb *db);
 MUST_CHECK bool path_db_delete(PathDb *db, const int64_t *ids, size_t count, Err *err);
-// Rows newer than `id`, with the same meaning as in the graph (numbers in `refs` are ids there).
+// Rows newer than `id`, in the order of ids; `root` texts are in `arena`. The array is owned by the caller.
 typedef struct PathDbNew {
   int64_t id;
   StorePath path;
@@ -79,6 +79,10 @@ typedef struct PathDbNew {
   bool has_root;
 } PathDbNew;
 MUST_CHECK bool path_db_newer(PathDb *db, int64_t id, PathDbNew **ret, size_t *ret_count, Arena *arena, Err *err);
+// What rows newer than `id` refer to.
+MUST_CHECK bool path_db_newer_refs(PathDb *db, int64_t id, StorePathList *ret, Err *err);
+// Deletes names (valid 0) that nothing refers to any more, and lists them.
+MUST_CHECK bool path_db_drop_names(PathDb *db, StorePathList *ret, Err *err);
 
 // NAR hash cache. *ret_found false when unknown.
 MUST_CHECK bool path_db_find_nar(PathDb *db, const CastoreNode *node, bool *ret_found, uint8_t ret_sha256[32],

@@ -5,12 +5,12 @@
 
 typedef struct StoreCheckOptions {
   bool contents; // hash every object and every NAR, not only names, sizes and modes
-  bool
-      repair; // restore damaged objects from trees, packs or `source`, trees from objects, drop rows that cannot be saved
-  const Castore *source; // further place to get content from, or NULL
-  unsigned threads;      // 0: cores
-  // Called for every problem, in no particular order, from one thread at a time. `repaired` tells.
-  void (*report)(void *ctx, const char *problem, bool repaired);
+  // Damaged objects are removed and restored from the trees on disk or from `source`, trees are made again from objects. What cannot be restored is
+  // reported and stays registered.
+  bool repair;
+  const Castore *source;                                         // further place to get content from, or NULL
+  unsigned threads;                                              // 0: cores
+  void (*report)(void *ctx, const char *problem, bool repaired); // NULL: only counted
   void *ctx;
 } StoreCheckOptions;
 

@@ -1,0 +1,442 @@
+// store_check.c: objects, then what paths need of them, then trees, then NAR hashes.
+#include "store/store_check.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "castore/castore_import.h"
+#include "castore/castore_nar.h"
+#include "castore/digest_set.h"
+#include "castore/object_check.h"
+#include "castore/work_pool.h"
+#include "store/store_state.h"
+
+#define STORE_CHECK_WINDOW 64u // paths whose NARs are hashed ahead
+
+typedef struct StoreCheck {
+  Store *store;
+  const StoreCheckOptions *options;
+  StoreCheckResult *result;
+  unsigned threads;
+  PathDbGraph graph;
+  DigestSet bad;     // objects that must not be used
+  DigestSet checked; // directories whose content was looked at
+} StoreCheck;
+
+static void store_check_report(StoreCheck *check, bool repaired, const char *fmt, ...) PRINTF_LIKE(3, 4);
+static void store_check_report(StoreCheck *check, bool repaired, const char *fmt, ...) {
+  CLEANUP(buf_done) Buf text = BUF_INIT;
+  va_list args;
+  va_start(args, fmt);
+  buf_vprintf(&text, fmt, args);
+  va_end(args);
+  check->result->problems++;
+  check->result->repaired += repaired;
+  if (check->options->report) check->options->report(check->options->ctx, buf_cstr(&text), repaired);
+}
+
+// ---- objects
+
+// Damaged objects are remembered and dealt with after the walk over all of them.
+typedef struct StoreCheckObject {
+  ObjectCheckProblem problem;
+  char *path, *what; // owned
+} StoreCheckObject;
+
+typedef struct StoreCheckObjects {
+  StoreCheckObject *items;
+  size_t count, cap;
+} StoreCheckObjects;
+
+static bool store_check_on_object(void *ctx, const ObjectCheckProblem *problem, Err *err) {
+  StoreCheckObjects *list = ctx;
+  MEM_RESERVE(list->items, list->cap, list->count + 1);
+  list->items[list->count++] =
+      (StoreCheckObject){*problem, span_dup(span_cstr(problem->path)), span_dup(span_cstr(problem->what))};
+  return true;
+}
+
+static bool store_check_object(StoreCheck *check, StoreCheckObject *item, Err *err) {
+  item->problem.path = item->path;
+  bool repair = check->options->repair;
+  if (!item->problem.is_content_bad) {
+    if (repair && !object_check_fix_mode(item->path, item->problem.executable, err)) return false;
+    store_check_report(check, repair, "object '%s': %s", item->path, item->what);
+    return true;
+  }
+  (void)digest_set_add(&check->bad, &item->problem.digest, item->problem.kind);
+  if (repair && !object_check_remove(check->store->objects, &item->problem, err)) return false;
+  // Whether it is repaired shows when the paths that need it are looked at; a damaged object that nobody needs is gone.
+  store_check_report(check, repair, "object '%s': %s%s", item->path, item->what, repair ? "; it was removed" : "");
+  return true;
+}
+
+static bool store_check_objects(StoreCheck *check, Err *err) {
+  StoreCheckObjects list = {NULL, 0, 0};
+  ObjectCheckStats stats;
+  bool ok = object_check_run(check->store->objects, check->options->contents, check->threads, store_check_on_object,
+                             &list, &stats, err);
+  for (size_t i = 0; i < list.count; i++) {
+    ok = ok && store_check_object(check, &list.items[i], err);
+    mem_free(list.items[i].path);
+    mem_free(list.items[i].what);
+  }
+  mem_free(list.items);
+  check->result->objects = stats.count;
+  check->result->bytes = stats.bytes;
+  return ok;
+}
+
+// ---- what paths need
+
+// Puts the content of `disk_path` back if it is the one that is missing.
+static bool store_check_restore(StoreCheck *check, const CastoreNode *node, const char *disk_path, bool *ret_restored,
+                                Err *err) {
+  const Castore *to = &check->store->castore;
+  Err quiet = ERR_INIT;
+  struct stat st;
+  *ret_restored = false;
+  if (lstat(disk_path, &st) == 0 && (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode))) {
+    CLEANUP(castore_import_done) CastoreImport import = CASTORE_IMPORT_INIT;
+    if (castore_import_path(to, disk_path, &(CastoreImportOptions){.hash_nar = false}, &import, &quiet))
+      *ret_restored = import.root.kind == node->kind && castore_node_digest_eq(&import.root.digest, &node->digest);
+    err_done(&quiet);
+  }
+  if (!*ret_restored && check->options->source) {
+    *ret_restored = castore_copy(check->options->source, to, node, &quiet);
+    err_done(&quiet);
+  }
+  return !*ret_restored || object_store_flush(check->store->objects, err);
+}
+
+static bool store_check_is_present(StoreCheck *check, const CastoreNode *node, bool *ret, Err *err) {
+  PackKind kind = node->kind == CASTORE_DIRECTORY ? PACK_DIRECTORY : PACK_BLOB;
+  uint64_t size;
+  *ret = false;
+  if (!check->options->repair && digest_set_has(&check->bad, &node->digest, kind)) return true;
+  if (!object_store_stat(check->store->objects, &node->digest, kind, ret, &size, err)) return false;
+  if (*ret && kind == PACK_BLOB && size != node->size) *ret = false;
+  return true;
+}
+
+static bool store_check_node(StoreCheck *check, const StorePath *path, const CastoreNode *node, Buf *disk_path,
+                             bool *ret_complete, Err *err);
+
+static bool store_check_directory(StoreCheck *check, const StorePath *path, const CastoreNode *node, Buf *disk_path,
+                                  bool *ret_complete, Err *err) {
+  if (digest_set_has(&check->checked, &node->digest, PACK_DIRECTORY)) return true;
+  CLEANUP(arena_done) Arena arena = ARENA_INIT;
+  CastoreDirectory directory;
+  bool found;
+  if (!directory_service_get(check->store->castore.directories, &node->digest, &arena, &directory, &found, err) ||
+      !found) {
+    *ret_complete = false;
+    if (found) store_check_report(check, false, "%s: %s", path->name, err_message(err));
+    err_done(err);
+    return true;
+  }
+  size_t len = disk_path->len;
+  bool ok = true, complete = true;
+  for (size_t i = 0; ok && i < directory.count; i++) {
+    disk_path->len = len;
+    buf_printf(disk_path, "/%.*s", SPAN_ARG(directory.entries[i].name));
+    ok = store_check_node(check, path, &directory.entries[i], disk_path, &complete, err);
+  }
+  disk_path->len = len;
+  // A damaged directory is looked at again for the next path that has it, whose tree may help.
+  if (complete) (void)digest_set_add(&check->checked, &node->digest, PACK_DIRECTORY);
+  *ret_complete = *ret_complete && complete;
+  return ok;
+}
+
+static bool store_check_node(StoreCheck *check, const StorePath *path, const CastoreNode *node, Buf *disk_path,
+                             bool *ret_complete, Err *err) {
+  if (node->kind == CASTORE_SYMLINK) return true;
+  bool present, restored = false;
+  if (!store_check_is_present(check, node, &present, err)) return false;
+  if (!present) {
+    if (check->options->repair && !store_check_restore(check, node, buf_cstr(disk_path), &restored, err)) return false;
+    CLEANUP(buf_done) Buf digest = BUF_INIT;
+    castore_node_format_digest(&node->digest, &digest);
+    store_check_report(check, restored, "path '%s': the content %s of '%s' is missing or damaged", path->name,
+                       buf_cstr(&digest), buf_cstr(disk_path));
+    if (!restored) *ret_complete = false;
+    if (!restored) return true;
+  }
+  return node->kind != CASTORE_DIRECTORY || store_check_directory(check, path, node, disk_path, ret_complete, err);
+}
+
+static bool store_check_path_objects(StoreCheck *check, size_t number, bool *ret_complete, Err *err) {
+  CLEANUP(buf_done) Buf disk_path = BUF_INIT;
+  store_format_physical(check->store, &check->graph.paths[number], &disk_path);
+  *ret_complete = true;
+  return store_check_node(check, &check->graph.paths[number], &check->graph.roots[number], &disk_path, ret_complete,
+                          err);
+}
+
+// ---- trees
+
+// Is the file at dir_fd/name the object, or at least equal to it?
+static bool store_check_file_matches(StoreCheck *check, const CastoreNode *node, int dir_fd, const char *name,
+                                     const struct stat *st) {
+  if ((uint64_t)st->st_size != node->size) return false;
+  CLEANUP(buf_done) Buf object = BUF_INIT;
+  struct stat object_st;
+  object_store_format_path(check->store->objects, &node->digest, node->executable, &object);
+  // The same inode as a sound object needs no second look.
+  if (lstat(buf_cstr(&object), &object_st) == 0 && object_st.st_ino == st->st_ino && object_st.st_dev == st->st_dev)
+    return !digest_set_has(&check->bad, &node->digest, PACK_BLOB) || check->options->repair;
+  if (!check->options->contents) return true;
+  CLEANUP(fs_close_fd) int fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+  CLEANUP(mem_free_ptr) char *chunk = mem_alloc(BYTE_STREAM_CHUNK_BYTES);
+  HashCtx ctx;
+  Hash hash;
+  ssize_t n = fd < 0 ? -1 : 0;
+  hash_init(&ctx, HASH_BLAKE3);
+  while (fd >= 0 && (n = read(fd, chunk, BYTE_STREAM_CHUNK_BYTES)) > 0) hash_update(&ctx, chunk, (size_t)n);
+  hash_final(&ctx, &hash);
+  return n == 0 && memcmp(hash.bytes, node->digest.bytes, 32) == 0;
+}
+
+// Appends what is wrong to *why.
+static bool store_check_tree_at(StoreCheck *check, const CastoreNode *node, int dir_fd, const char *name, Buf *why,
+                                Err *err) {
+  struct stat st;
+  if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0) {
+    buf_printf(why, "'%s' is missing", name);
+    return true;
+  }
+  if (node->kind == CASTORE_SYMLINK) {
+    char target[CASTORE_NODE_TARGET_MAX + 1];
+    ssize_t len = S_ISLNK(st.st_mode) ? readlinkat(dir_fd, name, target, sizeof(target)) : -1;
+    if (len < 0 || !span_eq(span_make(target, (size_t)len), node->target))
+      buf_printf(why, "'%s' is not the symbolic link that it should be", name);
+    return true;
+  }
+  if (node->kind == CASTORE_FILE) {
+    mode_t mode = node->executable ? 0555 : 0444;
+    if (!S_ISREG(st.st_mode)) buf_printf(why, "'%s' is not a regular file", name);
+    else if ((st.st_mode & 07777) != mode)
+      buf_printf(why, "the mode of '%s' is %04o instead of %04o", name, st.st_mode & 07777, mode);
+    else if (!store_check_file_matches(check, node, dir_fd, name, &st))
+      buf_printf(why, "'%s' has another content", name);
+    return true;
+  }
+  if (!S_ISDIR(st.st_mode) || (st.st_mode & 07777) != 0555) {
+    buf_printf(why, "'%s' is not a directory with mode 0555", name);
+    return true;
+  }
+  CLEANUP(arena_done) Arena arena = ARENA_INIT;
+  CastoreDirectory directory;
+  bool found;
+  if (!directory_service_get(check->store->castore.directories, &node->digest, &arena, &directory, &found, err))
+    return false;
+  if (!found) return true; // reported already
+  CLEANUP(fs_close_fd) int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  if (fd < 0) return err_set_errno(err, errno, "opening '%s'", name);
+  for (size_t i = 0; i < directory.count && why->len == 0; i++) {
+    char entry_name[CASTORE_NODE_NAME_MAX + 1];
+    memcpy(entry_name, directory.entries[i].name.data, directory.entries[i].name.len);
+    entry_name[directory.entries[i].name.len] = 0;
+    if (!store_check_tree_at(check, &directory.entries[i], fd, entry_name, why, err)) return false;
+  }
+  if (why->len > 0) return true;
+  int list_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+  DIR *dir = list_fd >= 0 ? fdopendir(list_fd) : NULL;
+  size_t entries = 0;
+  for (struct dirent *entry; dir && (entry = readdir(dir));)
+    entries += strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
+  if (dir) closedir(dir);
+  if (entries != directory.count)
+    buf_printf(why, "'%s' has %zu entries instead of %zu", name, entries, directory.count);
+  return true;
+}
+
+static bool store_check_remake_tree(StoreCheck *check, const StorePath *path, Err *err) {
+  Store *store = check->store;
+  CLEANUP(buf_done) Buf scratch = BUF_INIT;
+  {
+    CLEANUP(fs_close_fd) int lock = -1;
+    if (!store_state_lock_trees(store, &lock, err) || !store_state_move_away(store, path, &scratch, err) ||
+        !path_db_set_tree(store->db, path, 1, false, err))
+      return false;
+  }
+  if (scratch.len > 0 && !fs_remove_tree(buf_cstr(&scratch), err)) return false;
+  pthread_mutex_lock(&store->mutex);
+  map_remove(&store->trees, span_make(path->digest, sizeof(path->digest)));
+  pthread_mutex_unlock(&store->mutex);
+  return store_materialise(store, path, 1, err);
+}
+
+static bool store_check_tree(StoreCheck *check, size_t number, Err *err) {
+  const StorePath *path = &check->graph.paths[number];
+  CLEANUP(buf_done) Buf physical = BUF_INIT;
+  CLEANUP(buf_done) Buf why = BUF_INIT;
+  bool lower;
+  if (!check->graph.trees[number]) return true;
+  store_format_physical(check->store, path, &physical);
+  // A tree that is gone (another Nix's collector, a crash during collection) is made again when it is needed.
+  if (!fs_exists(buf_cstr(&physical))) return true;
+  if (!store_state_is_lower(check->store, path, &lower, err)) return false;
+  if (lower) return true;
+  check->result->trees++;
+  if (!store_check_tree_at(check, &check->graph.roots[number], AT_FDCWD, buf_cstr(&physical), &why, err)) return false;
+  if (why.len == 0) return true;
+  Err repair_err = ERR_INIT;
+  bool repaired = check->options->repair && store_check_remake_tree(check, path, &repair_err);
+  store_check_report(check, repaired, "tree '%s': %s%s%s", buf_cstr(&physical), buf_cstr(&why),
+                     err_is_set(&repair_err) ? "; " : "", err_is_set(&repair_err) ? err_message(&repair_err) : "");
+  err_done(&repair_err);
+  return true;
+}
+
+// ---- NAR hashes
+
+typedef struct StoreCheckNars {
+  StoreCheck *check;
+  const size_t *numbers;
+  struct StoreCheckNar {
+    bool ok;
+    uint8_t sha256[32];
+    uint64_t size_bytes;
+    Err err;
+  } slots[STORE_CHECK_WINDOW];
+} StoreCheckNars;
+
+static void store_check_nar_work(void *ctx, size_t item) {
+  StoreCheckNars *nars = ctx;
+  struct StoreCheckNar *slot = &nars->slots[item % STORE_CHECK_WINDOW];
+  slot->err = (Err)ERR_INIT;
+  slot->ok = castore_nar_hash(&nars->check->store->castore, &nars->check->graph.roots[nars->numbers[item]],
+                              slot->sha256, &slot->size_bytes, &slot->err);
+}
+
+static bool store_check_nar(StoreCheck *check, const StorePath *path, struct StoreCheckNar *slot, Err *err) {
+  CLEANUP(path_info_service_record_free_ptr) PathInfoRecord *record = NULL;
+  if (!slot->ok) {
+    store_check_report(check, false, "path '%s': %s", path->name, err_message(&slot->err));
+    err_done(&slot->err);
+    return true;
+  }
+  if (!path_db_get(check->store->db, path->digest, &record, err)) return false;
+  if (!record) return true; // collected meanwhile
+  if (memcmp(record->info.nar_sha256, slot->sha256, 32) != 0 || record->info.nar_size_bytes != slot->size_bytes)
+    store_check_report(check, false, "path '%s' was modified: its NAR has another hash or size than recorded",
+                       path->name);
+  return true;
+}
+
+static bool store_check_nars(StoreCheck *check, const size_t *numbers, size_t count, Err *err) {
+  StoreCheckNars *nars = mem_alloc_zero(sizeof(*nars));
+  nars->check = check;
+  nars->numbers = numbers;
+  WorkPool *pool =
+      work_pool_start(count > 1 ? check->threads : 0, count, STORE_CHECK_WINDOW, store_check_nar_work, nars);
+  bool ok = true;
+  for (size_t i = 0; ok && i < count; i++) {
+    work_pool_wait(pool, i);
+    ok = store_check_nar(check, &check->graph.paths[numbers[i]], &nars->slots[i % STORE_CHECK_WINDOW], err);
+    work_pool_release(pool, i);
+  }
+  work_pool_free(pool);
+  for (size_t i = 0; i < STORE_CHECK_WINDOW; i++) err_done(&nars->slots[i].err);
+  mem_free(nars);
+  return ok;
+}
+
+// ---- everything
+
+static bool store_check_database(StoreCheck *check, Err *err) {
+  CLEANUP(buf_done) Buf problem = BUF_INIT;
+  if (!path_db_check(check->store->db, &problem, err)) return false;
+  if (problem.len > 0) store_check_report(check, false, "database: %s", buf_cstr(&problem));
+  return true;
+}
+
+static bool store_check_references(StoreCheck *check, size_t number, Err *err) {
+  const PathDbGraph *graph = &check->graph;
+  for (size_t r = graph->ref_start[number]; r < graph->ref_start[number + 1]; r++) {
+    uint32_t ref = graph->refs[r];
+    bool lower = false;
+    if (graph->valid[ref]) continue;
+    if (!store_state_is_lower(check->store, &graph->paths[ref], &lower, err)) return false;
+    if (!lower)
+      store_check_report(check, false, "path '%s' refers to '%s', which is not valid", graph->paths[number].name,
+                         graph->paths[ref].name);
+  }
+  return true;
+}
+
+static bool store_check_paths(StoreCheck *check, Err *err) {
+  const PathDbGraph *graph = &check->graph;
+  size_t *complete = mem_alloc_array(graph->count ? graph->count : 1, sizeof(*complete));
+  size_t complete_count = 0;
+  bool ok = true;
+  for (size_t i = 0; ok && i < graph->count; i++) {
+    if (!graph->valid[i]) continue;
+    check->result->paths++;
+    bool is_complete = false;
+    ok = store_check_references(check, i, err) &&
+         (!graph->has_root[i] || store_check_path_objects(check, i, &is_complete, err));
+    if (ok && is_complete) complete[complete_count++] = i;
+  }
+  for (size_t i = 0; ok && i < complete_count; i++) ok = store_check_tree(check, complete[i], err);
+  if (ok && check->options->contents) ok = store_check_nars(check, complete, complete_count, err);
+  mem_free(complete);
+  return ok;
+}
+
+bool store_check_run(Store *store, const StoreCheckOptions *options, StoreCheckResult *ret, Err *err) {
+  *ret = (StoreCheckResult){0};
+  if (!store->db) return true;
+  if (options->repair && !store_state_writable(store, err)) return false;
+  StoreCheck check = {.store = store,
+                      .options = options,
+                      .result = ret,
+                      .threads = options->threads ? options->threads : work_pool_default_threads()};
+  if (!store_flush(store, err)) return false;
+  bool held = !store->read_only;
+  // Nothing is collected while the graph in memory and the objects on disk are compared.
+  if (held && !object_store_begin(store->objects, err)) return false;
+  bool ok = store_check_database(&check, err) && store_check_objects(&check, err) &&
+            path_db_graph(store->db, &check.graph, err) && store_check_paths(&check, err);
+  if (held) object_store_end(store->objects);
+  path_db_graph_done(&check.graph);
+  digest_set_done(&check.bad);
+  digest_set_done(&check.checked);
+  return ok || err_wrap(err, "checking the store at '%s'", store->root);
+}
+
+bool store_check_path(Store *store, const StorePath *path, bool *ret_ok, Buf *ret_why, Err *err) {
+  CLEANUP(path_info_service_record_free_ptr) PathInfoRecord *record = NULL;
+  if (!store_get(store, path, &record, err)) return false;
+  CLEANUP(buf_done) Buf physical = BUF_INIT;
+  store_format_physical(store, path, &physical);
+  uint8_t sha256[32];
+  uint64_t size;
+  Err hash_err = ERR_INIT;
+  // The tree is what people use; where there is none, the objects.
+  bool ok = fs_exists(buf_cstr(&physical))
+                ? castore_nar_hash_path(buf_cstr(&physical), sha256, &size, &hash_err)
+                : castore_nar_hash(&store->castore, &record->info.root, sha256, &size, &hash_err);
+  *ret_ok = ok && memcmp(sha256, record->info.nar_sha256, 32) == 0;
+  if (*ret_ok) return true;
+  if (!ok) buf_put_cstr(ret_why, err_message(&hash_err));
+  else {
+    Hash want = {.algo = HASH_SHA256}, got = {.algo = HASH_SHA256};
+    memcpy(want.bytes, record->info.nar_sha256, 32);
+    memcpy(got.bytes, sha256, 32);
+    buf_put_cstr(ret_why, "path '");
+    store_format_path(store, path, ret_why);
+    buf_put_cstr(ret_why, "' was modified! expected hash '");
+    hash_format_nix32(&want, ret_why);
+    buf_put_cstr(ret_why, "', got '");
+    hash_format_nix32(&got, ret_why);
+    buf_put_cstr(ret_why, "'");
+  }
+  err_done(&hash_err);
+  return true;
+}
