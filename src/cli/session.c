@@ -211,7 +211,8 @@ bool session_scheduler(Session *session, Scheduler **ret, Err *err) {
   config.keep_going = setting_bool(settings, SETTING_ID_keep_going);
   config.keep_failed = setting_bool(settings, SETTING_ID_keep_failed);
   config.fallback = setting_bool(settings, SETTING_ID_fallback);
-  config.no_sandbox = strcmp(sandbox, "false") == 0;
+  // Debian's nix.conf switches C++ Nix's sandbox off. Isolation is never dropped because of a file: it takes --no-sandbox.
+  config.no_sandbox = strcmp(sandbox, "false") == 0 && settings[SETTING_ID_sandbox].source == SETTING_COMMAND_LINE;
   config.relaxed_sandbox = strcmp(sandbox, "relaxed") == 0;
   config.timeout_ns = (uint64_t)setting_int(settings, SETTING_ID_timeout) * 1000000000u;
   config.max_silent_ns = (uint64_t)setting_int(settings, SETTING_ID_max_silent_time) * 1000000000u;

@@ -196,9 +196,10 @@ static bool add_deep(Vm *vm, Inputs *inputs, Span drv_path, Arena *arena, Err *e
     Span kept = arena_dup(arena, path);
     add_src(inputs, kept);
     if (!span_has_suffix(kept, SPAN(".drv"))) {
-      Names refs CLEANUP(names_done) = {0};
-      if (!store_io_references(glue->io, kept, arena, &refs.items, &refs.count, err)) return false;
-      for (size_t i = 0; i < refs.count; i++) names_add(&stack, refs.items[i]);
+      Span *refs;
+      size_t count;
+      if (!store_io_references(glue->io, kept, arena, &refs, &count, err)) return false;
+      for (size_t i = 0; i < count; i++) names_add(&stack, refs[i]);
       continue;
     }
     KnownDrv *drv = known_paths_load(glue->known, kept, err);
