@@ -315,7 +315,7 @@ static const char *const *copy_list(Arena *arena, const char *const *list) {
   return copy;
 }
 
-static bool copy_config(Scheduler *scheduler, const SchedulerConfig *config, Err *err) {
+static void copy_config(Scheduler *scheduler, const SchedulerConfig *config) {
   Arena *arena = &scheduler->arena;
   SchedulerConfig *copy = &scheduler->config;
   LocalBuilderConfig *builder = &copy->builder;
@@ -330,15 +330,10 @@ static bool copy_config(Scheduler *scheduler, const SchedulerConfig *config, Err
   builder->store_dir = copy_text(arena, builder->store_dir, arena_dup(arena, dir).data);
   builder->physical_store_dir =
       copy_text(arena, builder->physical_store_dir, arena_printf(arena, "%s/store", store_root(scheduler->store)));
-  if (!builder->scratch_dir) {
-    Buf scratch CLEANUP(buf_done) = BUF_INIT;
-    if (!store_scratch(scheduler->store, SPAN("-builds"), &scratch, err)) return false;
-    builder->scratch_dir = arena_dup(arena, buf_span(&scratch)).data;
-  } else {
-    builder->scratch_dir = copy_text(arena, builder->scratch_dir, NULL);
-  }
+  // Not store_scratch: what is kept of failed builds must outlive this process.
+  builder->scratch_dir =
+      copy_text(arena, builder->scratch_dir, arena_printf(arena, "%s/builds", store_state_dir(scheduler->store)));
   builder->build_dir = copy_text(arena, builder->build_dir, "/build");
-  return true;
 }
 
 bool scheduler_new(Store *store, const SchedulerConfig *config, Scheduler **ret, Err *err) {
@@ -350,9 +345,10 @@ bool scheduler_new(Store *store, const SchedulerConfig *config, Scheduler **ret,
   pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
   pthread_cond_init(&scheduler->finished_cond, &attr);
   pthread_condattr_destroy(&attr);
+  copy_config(scheduler, config);
   scheduler->finished_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   bool ok = scheduler->finished_fd >= 0 || err_set_errno(err, errno, "creating an eventfd");
-  ok = ok && copy_config(scheduler, config, err) && loop_new(&scheduler->loop, err) &&
+  ok = ok && loop_new(&scheduler->loop, err) &&
        goal_graph_new(store, &scheduler->config, scheduler->loop, &scheduler->graph, err) &&
        start_thread(scheduler, err);
   if (!ok) {
