@@ -5,6 +5,7 @@
 #include "base/fs.h"
 #include "eval/attrs.h"
 #include "eval/list.h"
+#include "eval/print.h"
 #include "eval/str.h"
 #include "eval/vm_state.h"
 
@@ -19,6 +20,14 @@ static Step native_force_step(Native *n) {
   NATIVE_END;
 }
 const NativeDef native_force = {.name = "force", .step = native_force_step, .arg_count = 1, .slot_count = 1};
+
+static Step native_leaf_result_step(Native *n) {
+  NATIVE_BEGIN(n);
+  NATIVE_FORCE(n, n->slot[0]);
+  NATIVE_RETURN(n, n->result);
+  NATIVE_END;
+}
+const NativeDef native_leaf_result = {.name = "leaf", .step = native_leaf_result_step, .arg_count = 2, .slot_count = 2};
 
 // ---- calls of builtins whose strict arguments are not evaluated yet, or that have to wait ----
 
@@ -122,7 +131,14 @@ static void native_deep_sparks(Native *n, SparkSink *sink) {
 
 static void native_deep_trace(Native *n) {
   Value v = n->slot[DEEP_VALUE];
-  if (value_is_whnf(v) && !native_is_scalar(v)) ((Object *)value_ptr(v))->head &= ~HEAD(0, OBJ_DEEP, 0);
+  if (!value_is_whnf(v) || native_is_scalar(v)) return;
+  ((Object *)value_ptr(v))->head &= ~HEAD(0, OBJ_DEEP, 0);
+  if (value_tag(v) != TAG_ATTRS || n->slot[DEEP_I] == VALUE_NULL) return;
+  uint32_t i = (uint32_t)native_get(n, DEEP_I);
+  Buf name = BUF_INIT;
+  print_attr_name(symbol_text(n->vm->symbols, attrs_flat_shape(v)->names[i]), &name);
+  eval_error_trace(n->vm, shape_position(attrs_flat_shape(v), i), "while evaluating the attribute '%s'", buf_cstr(&name));
+  buf_done(&name);
 }
 
 const NativeDef native_deep_force = {.name = "deepSeq",
@@ -316,16 +332,22 @@ static Step native_compare_step(Native *n) {
     if (n->result == VALUE_TRUE) continue;
     n->args[0] = list_get(n->vm, n->slot[EQUAL_A], (size_t)native_get(n, EQUAL_I));
     n->args[1] = list_get(n->vm, n->slot[EQUAL_B], (size_t)native_get(n, EQUAL_I));
-    n->push_def = &native_compare;
-    return STEP_TAIL_PUSH;
+    native_set(n, EQUAL_I, -1); // the elements that differ are being compared
+    NATIVE_PUSH(n, &native_compare);
+    NATIVE_RETURN(n, n->result);
   }
   NATIVE_END;
+}
+
+static void native_compare_trace(Native *n) {
+  if (n->slot[EQUAL_I] == value_int(-1)) eval_error_trace(n->vm, 0, "while comparing two list elements");
 }
 
 const NativeDef native_compare = {.name = "<",
                                   .step = native_compare_step,
                                   .arg_count = 2,
                                   .slot_count = 3,
+                                  .trace = native_compare_trace,
                                   .sparks = native_equal_sparks};
 
 static Step native_less_step(Native *n) {
@@ -336,7 +358,7 @@ static Step native_less_step(Native *n) {
   NATIVE_RETURN(n, value_bool(value_small_int(n->result) < 0));
   NATIVE_END;
 }
-const NativeDef native_less_than = {.name = "<", .step = native_less_step, .arg_count = 2, .slot_count = 2};
+const NativeDef native_less_than = {.name = "lessThan", .step = native_less_step, .arg_count = 2, .slot_count = 2};
 
 // ---- coercion to strings ----
 

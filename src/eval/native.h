@@ -47,6 +47,7 @@ typedef struct NativeDef {
   uint8_t arg_count;
   uint8_t slot_count; // args + locals
   bool catches;       // errors above come back as n->result == VALUE_ERROR with the error pending (tryEval, addErrorContext)
+  bool untraced; // as the native of a builtin: not named in traces
   // Parts of the work that have not been started yet, in program order: what other tasks may evaluate while this one waits.
   void (*sparks)(Native *n, SparkSink *sink);
   // Adds a frame to the pending error while it unwinds through here.

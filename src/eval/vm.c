@@ -82,7 +82,10 @@ static void vm_trace_attr_path(Vm *vm, const Unit *unit, const uint32_t *instruc
 
 // `fp`: the frame of its native, or NULL for a leaf.
 static void vm_trace_builtin(Vm *vm, const Value *fp, const char *name, PosId call_pos) {
-  if (fp && value_get_raw_ptr(fp[0]) == &native_strict_call) name = vm->builtins[value_get_raw(fp[2])]->name;
+  const NativeDef *def = fp ? value_get_raw_ptr(fp[0]) : NULL;
+  if (def == &native_strict_call) name = vm->builtins[value_get_raw(fp[2])]->name;
+  if (def == &native_leaf_result) name = vm->builtins[value_get_raw(fp[3])]->name;
+  if (def && def->untraced) return;
   eval_error_trace(vm, call_pos, "while calling the '%s' builtin", name);
 }
 
@@ -621,16 +624,24 @@ op_SUB:
 op_MUL:
 op_DIV:
 arithmetic:
-  acc = vm_ops_arithmetic(vm, (Op)(word & 0xff), sp[-2], sp[-1], POS());
-  if (acc == VALUE_ERROR) goto unwind;
+  acc = vm_ops_arithmetic(vm, (Op)(word & 0xff), sp[-2], sp[-1]);
+  if (UNLIKELY(acc == VALUE_ERROR)) goto arithmetic_failed;
   sp--;
   sp[-1] = acc;
   NEXT;
 op_NEG:
-  acc = vm_ops_arithmetic(vm, OP_SUB, value_int(0), sp[-1], POS());
-  if (acc == VALUE_ERROR) goto unwind;
+  acc = vm_ops_arithmetic(vm, OP_SUB, value_int(0), sp[-1]);
+  if (UNLIKELY(acc == VALUE_ERROR)) goto arithmetic_failed;
   sp[-1] = acc;
   NEXT;
+arithmetic_failed:
+  switch (word & 0xff) {
+  case OP_ADD: vm->error->pos = POS(); break;
+  case OP_MUL: vm_trace_builtin(vm, NULL, "mul", POS()); break;
+  case OP_DIV: vm_trace_builtin(vm, NULL, "div", POS()); break;
+  default: vm_trace_builtin(vm, NULL, "sub", POS()); break;
+  }
+  goto unwind;
 op_EQ : {
   Value a = sp[-2], b = sp[-1];
   unsigned ta = value_tag(a), tb = value_tag(b);
@@ -661,6 +672,7 @@ op_LT : {
     NEXT;
   }
   n->push_def = &native_less_than;
+  push_kind = FRAME_BUILTIN;
 }
 push_binary:
   n->args[0] = sp[-2];
@@ -836,11 +848,16 @@ call_again:
     }
     if (UNLIKELY(acc == VALUE_PARK)) goto call_strict; // repeated by a native that can park
     sp -= count + 1;
+    acc = value_follow(acc);
     if (LIKELY(value_is_whnf(acc))) {
       *sp++ = acc;
       NEXT;
     }
-    goto force;
+    n->args[0] = acc;
+    n->args[1] = value_raw(value_builtin_index(f));
+    n->push_def = &native_leaf_result;
+    push_kind = FRAME_BUILTIN;
+    goto push_native;
   call_strict:
     sp -= count;
     n->args[0] = value_raw(value_builtin_index(f));

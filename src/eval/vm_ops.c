@@ -4,6 +4,7 @@
 #include "base/fs.h"
 #include "base/mem.h"
 #include "eval/attrs.h"
+#include "eval/builtins/registry.h"
 #include "eval/list.h"
 #include "eval/str.h"
 #include "eval/thunk.h"
@@ -339,39 +340,6 @@ Value vm_ops_missing(Vm *vm, Value set, Sym name, PosId pos) {
 
 // ---- numbers ----
 
-static Value vm_ops_int_arithmetic(Vm *vm, Op op, int64_t a, int64_t b, PosId pos) {
-  int64_t r = 0;
-  bool overflow;
-  const char *what;
-  char sign;
-  switch ((int)op) {
-  case OP_ADD:
-    overflow = __builtin_add_overflow(a, b, &r);
-    what = "adding";
-    sign = '+';
-    break;
-  case OP_SUB:
-    overflow = __builtin_sub_overflow(a, b, &r);
-    what = "subtracting";
-    sign = '-';
-    break;
-  case OP_MUL:
-    overflow = __builtin_mul_overflow(a, b, &r);
-    what = "multiplying";
-    sign = '*';
-    break;
-  default:
-    if (b == 0) return eval_error(vm, EVAL_ERROR_EVAL, pos, "division by zero");
-    overflow = a == INT64_MIN && b == -1;
-    if (!overflow) r = a / b;
-    what = "dividing";
-    sign = '/';
-    break;
-  }
-  if (!overflow) return vm_int(vm, r);
-  return eval_error(vm, EVAL_ERROR_EVAL, pos, "integer overflow in %s %" PRId64 " %c %" PRId64, what, a, sign, b);
-}
-
 static bool vm_ops_number(Value v, double *ret) {
   if (value_is_int(v)) *ret = (double)value_get_int(v);
   else if (value_is_float(v)) *ret = value_get_float(v);
@@ -379,18 +347,24 @@ static bool vm_ops_number(Value v, double *ret) {
   return true;
 }
 
-Value vm_ops_arithmetic(Vm *vm, Op op, Value a, Value b, PosId pos) {
-  if (value_is_int(a) && value_is_int(b)) return vm_ops_int_arithmetic(vm, op, value_get_int(a), value_get_int(b), pos);
+static Value vm_ops_add(Vm *vm, Value a, Value b) {
+  if (value_is_int(a) && value_is_int(b)) {
+    int64_t x = value_get_int(a), y = value_get_int(b), sum;
+    if (!__builtin_add_overflow(x, y, &sum)) return vm_int(vm, sum);
+    return eval_error(vm, EVAL_ERROR_EVAL, 0, "integer overflow in adding %" PRId64 " + %" PRId64, x, y);
+  }
   double x, y;
-  if (!vm_ops_number(a, &x)) return eval_error_type(vm, pos, value_is_float(b) ? "a float" : "an integer", a);
-  if (!vm_ops_number(b, &y)) return eval_error_type(vm, pos, value_is_float(a) ? "a float" : "an integer", b);
+  if (!vm_ops_number(a, &x) || !vm_ops_number(b, &y)) assert(!"operands are numbers here");
+  return vm_float(vm, x + y);
+}
+
+Value vm_ops_arithmetic(Vm *vm, Op op, Value a, Value b) {
+  Value args[] = {a, b};
   switch ((int)op) {
-  case OP_ADD: return vm_float(vm, x + y);
-  case OP_SUB: return vm_float(vm, x - y);
-  case OP_MUL: return vm_float(vm, x * y);
-  default:
-    if (y == 0) return eval_error(vm, EVAL_ERROR_EVAL, pos, "division by zero");
-    return vm_float(vm, x / y);
+  case OP_ADD: return vm_ops_add(vm, a, b);
+  case OP_SUB: return builtins_arith_sub(vm, args);
+  case OP_MUL: return builtins_arith_mul(vm, args);
+  default: return builtins_arith_div(vm, args);
   }
 }
 

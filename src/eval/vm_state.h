@@ -69,7 +69,8 @@ Value vm_unit_thunk(Vm *vm, Unit *unit, Env *env);
 // Loads the text of a file; the value of its expression as a thunk, or VALUE_ERROR. `scope`: VALUE_NULL, or the set of scopedImport.
 Value vm_load_file(Vm *vm, Span path, Span text, Value scope);
 extern const NativeDef builtins_core_import_file; // (path, scope or null) -> value
-extern const NativeDef native_strict_call; // (builtin number, count, args...) forces what the builtin wants forced, then calls it
+extern const NativeDef native_strict_call;
+extern const NativeDef native_leaf_result; // (value of a leaf builtin, its number as raw) -> the value, evaluated on its behalf // (builtin number, count, args...) forces what the builtin wants forced, then calls it
 extern const NativeDef native_less_than;   // (a, b) -> bool
 extern const NativeDef native_plus;        // (a, b): `+` on other things than two numbers or strings
 extern const NativeDef native_force;       // (value) -> value
@@ -82,7 +83,7 @@ void vm_ops_let(Vm *vm, Unit *unit, const uint32_t *descriptor, Env *env);
 bool vm_ops_formals(Vm *vm, Unit *unit, const uint32_t *descriptor, const uint32_t *code, Value arg, Env *env);
 Value vm_ops_dyn_attrs(Vm *vm, Unit *unit, Value set, const Value *pairs, uint32_t count, const uint32_t *positions);
 void vm_ops_override(Vm *vm, Unit *unit, const uint32_t *descriptor, Value overrides, Env *env);
-Value vm_ops_arithmetic(Vm *vm, Op op, Value a, Value b, PosId pos);
+Value vm_ops_arithmetic(Vm *vm, Op op, Value a, Value b); // errors have no place yet
 Value vm_ops_missing(Vm *vm, Value set, Sym name, PosId pos);
 Value vm_ops_interp(Vm *vm, const Value *parts, uint32_t count);
 Value vm_ops_interp_path(Vm *vm, const Value *parts, uint32_t count, PosId pos);

@@ -46,7 +46,7 @@ static Value add_fn(Vm *vm, Value *args) {
   return __builtin_add_overflow(o.i, o.j, &r) ? overflow(vm, "adding", &o, '+') : vm_int(vm, r);
 }
 
-static Value sub_fn(Vm *vm, Value *args) {
+Value builtins_arith_sub(Vm *vm, Value *args) {
   Operands o;
   if (!take_operands(vm, args, "while evaluating the first argument of the subtraction",
                      "while evaluating the second argument of the subtraction", &o))
@@ -56,7 +56,7 @@ static Value sub_fn(Vm *vm, Value *args) {
   return __builtin_sub_overflow(o.i, o.j, &r) ? overflow(vm, "subtracting", &o, '-') : vm_int(vm, r);
 }
 
-static Value mul_fn(Vm *vm, Value *args) {
+Value builtins_arith_mul(Vm *vm, Value *args) {
   Operands o;
   bool floats = value_is_float(args[0]) || value_is_float(args[1]);
   if (!take_operands(vm, args, floats ? "while evaluating the first of the multiplication" : "while evaluating the first argument of the multiplication",
@@ -67,7 +67,7 @@ static Value mul_fn(Vm *vm, Value *args) {
   return __builtin_mul_overflow(o.i, o.j, &r) ? overflow(vm, "multiplying", &o, '*') : vm_int(vm, r);
 }
 
-static Value div_fn(Vm *vm, Value *args) {
+Value builtins_arith_div(Vm *vm, Value *args) {
   if (!expect_number(vm, args[1], "while evaluating the second operand of the division")) return VALUE_ERROR;
   if (to_double(args[1]) == 0) return eval_error(vm, EVAL_ERROR_EVAL, 0, "division by zero");
   Operands o;
@@ -133,9 +133,9 @@ static const NativeDef less_than_native = {.name = "lessThan", .step = less_than
 
 static const Builtin rows[] = {
     {"add", 2, 3, 0, add_fn, NULL, "e1 e2", "Return the sum of the numbers *e1* and *e2*.", NULL, {NULL}},
-    {"sub", 2, 3, 0, sub_fn, NULL, "e1 e2", "Return the difference of the numbers *e1* and *e2*.", NULL, {NULL}},
-    {"mul", 2, 3, 0, mul_fn, NULL, "e1 e2", "Return the product of the numbers *e1* and *e2*.", NULL, {NULL}},
-    {"div", 2, 3, 0, div_fn, NULL, "e1 e2",
+    {"sub", 2, 3, 0, builtins_arith_sub, NULL, "e1 e2", "Return the difference of the numbers *e1* and *e2*.", NULL, {NULL}},
+    {"mul", 2, 3, 0, builtins_arith_mul, NULL, "e1 e2", "Return the product of the numbers *e1* and *e2*.", NULL, {NULL}},
+    {"div", 2, 3, 0, builtins_arith_div, NULL, "e1 e2",
      "Return the quotient of the numbers *e1* and *e2*. That of two integers is an integer, rounded towards zero.", NULL, {NULL}},
     {"bitAnd", 2, 3, 0, bit_and_fn, NULL, "e1 e2", "Return the bitwise AND of the integers *e1* and *e2*.", "ii",
      {ARG1 "bitAnd", ARG2 "bitAnd"}},

@@ -255,7 +255,11 @@ static Step list_to_attrs_step(Native *n) {
     if (pair_lacks(n, n->result, SYM_name)) return STEP_ERROR;
     n->slot[PAIR] = n->result;
     NATIVE_FORCE_FOR(n, attrs_get(n->vm, n->slot[PAIR], SYM_name), FRAME, name_frame);
-    if (!expect_text(n->vm, n->result, name_frame)) return STEP_ERROR;
+    if (!expect_text(n->vm, n->result, NULL)) {
+      if (!value_is_string(n->result)) n->vm->error->pos = attrs_position(n->slot[PAIR], SYM_name);
+      eval_error_trace(n->vm, attrs_position(n->slot[PAIR], SYM_name), name_frame);
+      return STEP_ERROR;
+    }
     if (!attrs_has(n->slot[PAIR], SYM_value) &&
         !pair_is_repetition(n->vm, n->slot[LIST], (size_t)native_get(n, I), str_span(n->result)) && pair_lacks(n, n->slot[PAIR], SYM_value))
       return STEP_ERROR;
@@ -265,7 +269,7 @@ static Step list_to_attrs_step(Native *n) {
 }
 
 static void list_to_attrs_trace(Native *n) {
-  trace_slot(n, 1);
+  if (value_get_raw_ptr(n->slot[1])) eval_error_trace(n->vm, attrs_position(n->slot[3], SYM_name), "%s", (char *)value_get_raw_ptr(n->slot[1]));
 }
 
 static void list_to_attrs_sparks(Native *n, SparkSink *sink) {

@@ -203,7 +203,7 @@ static Step add_context_step(Native *n) {
 }
 
 static const NativeDef add_context_native = {
-    .name = "addErrorContext", .step = add_context_step, .arg_count = 2, .slot_count = 3, .catches = true};
+    .name = "addErrorContext", .step = add_context_step, .arg_count = 2, .slot_count = 3, .catches = true, .untraced = true};
 
 // ---- seq, deepSeq ----
 

@@ -19,3 +19,8 @@ extern const BuiltinTable builtins_versions_table;
 
 // Where an attribute was defined, as unsafeGetAttrPos and __curPos give it: { column, file, line }, or null.
 Value builtins_attrs_position(struct Vm *vm, PosId pos);
+
+// The leaf functions of sub, mul and div, for the operators: two arguments in WHNF.
+Value builtins_arith_sub(struct Vm *vm, Value *args);
+Value builtins_arith_mul(struct Vm *vm, Value *args);
+Value builtins_arith_div(struct Vm *vm, Value *args);
