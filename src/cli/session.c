@@ -49,7 +49,9 @@ void session_init(Session *session, const Command *command) {
 
 void session_drop_vm(Session *session) {
   Vm *vm = STEAL(session->vm); // not to be seen by the handler any more
+  if (session->units) unit_cache_flush(session->units);
   if (vm) vm_free(vm);
+  unit_cache_close(STEAL(session->units));
 }
 
 void session_done(Session *session) {
@@ -323,6 +325,23 @@ static bool read_heap_config(Session *session, HeapConfig *ret, Err *err) {
   return true;
 }
 
+void session_unit_dir(Buf *ret) {
+  const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+  if (cache && cache[0] == '/') buf_printf(ret, "%s/firn/units", cache);
+  else buf_printf(ret, "%s/.cache/firn/units", home ? home : "/");
+}
+
+static void open_unit_cache(Session *session, Vm *vm) {
+  const char *off = getenv("FIRN_NO_CODE_CACHE");
+  if ((off && *off && strcmp(off, "0") != 0) || !setting_bool(session->settings, SETTING_ID_code_cache)) return;
+  Buf dir CLEANUP(buf_done) = BUF_INIT;
+  Buf fingerprint CLEANUP(buf_done) = BUF_INIT;
+  session_unit_dir(&dir);
+  vm_unit_fingerprint(vm, &fingerprint);
+  session->units = unit_cache_open(buf_span(&dir), buf_span(&fingerprint));
+  vm->units = unit_cache_store(session->units);
+}
+
 bool session_vm(Session *session, Err *err) {
   if (session->vm) return true;
   const Setting *settings = session->settings;
@@ -348,6 +367,7 @@ bool session_vm(Session *session, Err *err) {
   if (!read_heap_config(session, &config.heap, err)) return false;
   Vm *vm = vm_new(store_io_eval(io), &config, glue_builtin_tables, glue_builtin_table_count);
   glue_attach(&session->glue, vm);
+  open_unit_cache(session, vm);
   session->vm = vm;
   return true;
 }

@@ -6,6 +6,7 @@
 #include "cli/progress.h"
 #include "cli/setting.h"
 #include "glue/glue.h"
+#include "glue/unit_cache.h"
 
 typedef struct Command Command; // command.h
 
@@ -20,6 +21,7 @@ typedef struct Session {
   StoreIo *io;
   Glue glue;
   Vm *vm;
+  UnitCache *units; // used by the VM; NULL: switched off
   VmSearchEntry *nix_path;
   size_t nix_path_count, nix_path_cap;
   bool has_glue;
@@ -40,6 +42,8 @@ MUST_CHECK bool session_store(Session *session, Store **ret, Err *err);
 MUST_CHECK bool session_scheduler(Session *session, Scheduler **ret, Err *err);
 StoreIo *session_io(Session *session);
 MUST_CHECK bool session_vm(Session *session, Err *err);
+// Where compiled files are kept; appends the path.
+void session_unit_dir(Buf *ret);
 // Gives back the evaluator's memory before a long build. Roots of the caller are gone.
 void session_drop_vm(Session *session);
 

@@ -36,10 +36,11 @@ static Span unit_image_string(const uint32_t *image, uint32_t at) {
   return span_make(s->bytes, (size_t)head_payload(s->head));
 }
 
-Unit *unit_load(Vm *vm, uint32_t *image, const PosSource *source, Span base_dir) {
+Unit *unit_load(Vm *vm, uint32_t *image, bool owned, const PosSource *source, Span base_dir) {
   CodeImage *header = (CodeImage *)(void *)image;
   Unit *u = mem_alloc_zero(sizeof *u);
   u->image = image;
+  u->owns_image = owned;
   u->source = source;
   header->unit = (uint64_t)(uintptr_t)u;
   const CodeName *names = (const CodeName *)(image + header->name_off);
@@ -65,7 +66,7 @@ void unit_free(Unit *u) {
   if (!u) return;
   const CodeImage *header = unit_header(u);
   for (uint32_t i = 0; i < header->formals_cache_count; i++) mem_free(u->formals[i].slots);
-  mem_free((void *)(uintptr_t)u->image);
+  if (u->owns_image) mem_free((void *)(uintptr_t)u->image);
   mem_free(u->names);
   mem_free(u->globals);
   mem_free(u->paths);

@@ -15,7 +15,8 @@ typedef struct FormalsCache { // of a pattern: where its formals were in the las
 } FormalsCache;
 
 struct Unit {
-  const uint32_t *image; // owned
+  const uint32_t *image;
+  bool owns_image;
   const PosSource *source;
   Sym *names;
   Value *paths;      // immortal path values
@@ -26,9 +27,9 @@ struct Unit {
   struct Unit *next;
 };
 
-// Takes the image (8-aligned, as compile_ast makes it). `base_dir`: for relative path literals.
+// The image (8-aligned, as compile_ast makes it) is freed with the unit when `owned`, and must outlive it otherwise. `base_dir`: for relative path literals.
 // False with an error pending when a literal needs a home directory that is not known.
-Unit *unit_load(Vm *vm, uint32_t *image, const PosSource *source, Span base_dir);
+Unit *unit_load(Vm *vm, uint32_t *image, bool owned, const PosSource *source, Span base_dir);
 void unit_free(Unit *unit);
 // Forgets cached shapes (after shapes have been freed).
 void unit_clear_caches(Unit *unit);

@@ -65,6 +65,7 @@ struct Vm {
   uint32_t builtin_count;
   EvalError *error; // pending, owned; NULL: none
   struct VmState *state; // private to vm.c, task.c
+  struct UnitStore *units; // compiled files of earlier runs; borrowed, NULL: none
   void *glue;            // for builtins of glue/: borrowed
   Map search_entries;    // findFile: what has been looked up, entry -> owned canonical path, "" for an entry that is ignored
   volatile int interrupted; // set from a signal handler
@@ -140,6 +141,9 @@ typedef struct VmJob {
 } VmJob;
 void vm_run_jobs(Vm *vm, VmJob *jobs, size_t count);
 void vm_job_done(Vm *vm, VmJob *job);
+
+// What compiled files depend on besides their text: appends a short text for the name of a unit store.
+void vm_unit_fingerprint(Vm *vm, Buf *ret);
 
 // Makes the evaluation in progress fail with "interrupted by the user" at its next safepoint. Safe in a signal handler.
 void vm_interrupt(Vm *vm);

@@ -5,6 +5,7 @@
 #include "eval/compile.h"
 #include "eval/str.h"
 #include "eval/thunk.h"
+#include "eval/unit_store.h"
 #include "eval/vm_state.h"
 
 // ---- type checks ----
@@ -205,6 +206,14 @@ static void vm_syntax_error(Vm *vm, const PosSource *source, ParserError *error)
   parser_error_done(error);
 }
 
+static Unit *vm_add_unit(Vm *vm, Unit *unit) {
+  if (!unit) return NULL;
+  unit->next = vm->state->units;
+  vm->state->units = unit;
+  vm->state->stats.units++;
+  return unit;
+}
+
 Unit *vm_load_text(Vm *vm, Span text, Span path, Span origin, Span base_dir, const Span *scoped, uint32_t scoped_count) {
   // The text of a file is read again if an error asks for it.
   const PosSource *source = pos_add_source(vm->positions, path, origin, path.len ? (Span){NULL, text.len} : text);
@@ -226,12 +235,7 @@ Unit *vm_load_text(Vm *vm, Span text, Span path, Span origin, Span base_dir, con
   }
   size_t image_bytes = image.len;
   uint32_t *words = mem_realloc(buf_take(&image), image_bytes);
-  Unit *unit = unit_load(vm, words, source, base_dir);
-  if (!unit) return NULL;
-  unit->next = vm->state->units;
-  vm->state->units = unit;
-  vm->state->stats.units++;
-  return unit;
+  return vm_add_unit(vm, unit_load(vm, words, true, source, base_dir));
 }
 
 Value vm_unit_thunk(Vm *vm, Unit *unit, Env *env) {
@@ -256,11 +260,32 @@ static Span vm_dir_of(Span path) {
   return slash == 0 || slash == SIZE_MAX ? SPAN("/") : span_sub(path, 0, slash);
 }
 
+Value vm_load_cached(Vm *vm, Span path, const EvalStat *stat) {
+  uint32_t *image = vm->units ? vm->units->ops->find(vm->units, path, stat) : NULL;
+  if (!image) return VALUE_ABSENT;
+  const CodeImage *header = (const CodeImage *)(const void *)image;
+  const PosSource *source = pos_add_source(vm->positions, path, path, (Span){NULL, header->source_len});
+  Unit *unit = vm_add_unit(vm, unit_load(vm, image, false, source, vm_dir_of(path)));
+  return unit ? vm_unit_thunk(vm, unit, NULL) : VALUE_ERROR;
+}
+
+void vm_unit_fingerprint(Vm *vm, Buf *ret) {
+  uint64_t hash = CODE_VERSION;
+  for (MapEntry *e = map_first(&vm->state->global_index); e; e = map_next(&vm->state->global_index, e))
+    hash = (hash ^ e->hash) * UINT64_C(0x9E3779B97F4A7C15);
+  buf_printf(ret, "%u-%016llx%s%s", CODE_VERSION, (unsigned long long)hash, vm->settings.pipe_operators ? "-pipe" : "",
+             vm->settings.no_url_literals ? "-nourl" : "");
+}
+
 Value vm_load_file(Vm *vm, Span path, Span text, Value scope) {
   Span dir = vm_dir_of(path);
   if (scope == VALUE_NULL || scope == VALUE_EMPTY_ATTRS) {
     Unit *unit = vm_load_text(vm, text, path, path, dir, NULL, 0);
-    return unit ? vm_unit_thunk(vm, unit, NULL) : VALUE_ERROR;
+    if (!unit) return VALUE_ERROR;
+    const EvalStat *stat = &vm->state->import_stat;
+    if (vm->units && scope == VALUE_NULL && stat->type == EVAL_FILE_REGULAR)
+      vm->units->ops->put(vm->units, path, stat, span_make(unit->image, (size_t)unit_header(unit)->word_count * 4));
+    return vm_unit_thunk(vm, unit, NULL);
   }
   scope = attrs_flatten(vm, scope);
   uint32_t count = attrs_flat_shape(scope)->count;

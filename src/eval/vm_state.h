@@ -49,6 +49,7 @@ struct VmState {
   const uint32_t *call_ip; // of the builtin call in progress
   const uint32_t *call_code;
   uint32_t safepoints;
+  EvalStat import_stat; // of the file that is being imported, from import_resolve to import_load
 };
 
 // Number of a global name, or UINT32_MAX.
@@ -68,6 +69,8 @@ Value vm_unit_thunk(Vm *vm, Unit *unit, Env *env);
 
 // Loads the text of a file; the value of its expression as a thunk, or VALUE_ERROR. `scope`: VALUE_NULL, or the set of scopedImport.
 Value vm_load_file(Vm *vm, Span path, Span text, Value scope);
+// The same from the unit store; VALUE_ABSENT when that has no such file.
+Value vm_load_cached(Vm *vm, Span path, const EvalStat *stat);
 extern const NativeDef builtins_core_import_file; // (path, scope or null) -> value
 extern const NativeDef native_strict_call;
 extern const NativeDef native_leaf_result; // (value of a leaf builtin, its number as raw) -> the value, evaluated on its behalf // (builtin number, count, args...) forces what the builtin wants forced, then calls it

@@ -13,7 +13,7 @@
 // ---- import ----
 
 // (path value, scope set or null) -> value of the expression in the file
-enum { IMPORT_PATH, IMPORT_SCOPE, IMPORT_LINKS, IMPORT_VALUE };
+enum { IMPORT_PATH, IMPORT_SCOPE, IMPORT_LINKS, IMPORT_VALUE, IMPORT_GIVEN };
 
 typedef enum ImportStep { IMPORT_STEP_DONE, IMPORT_STEP_AGAIN, IMPORT_STEP_WAIT, IMPORT_STEP_FAILED } ImportStep;
 
@@ -55,24 +55,34 @@ static ImportStep import_resolve(Native *n) {
     buf_done(&target);
     return step;
   }
+  n->vm->state->import_stat = st;
   if (st.type != EVAL_FILE_DIRECTORY) return IMPORT_STEP_DONE;
   Buf file = BUF_INIT;
   fs_path_join(&file, path, SPAN("default.nix"));
   n->slot[IMPORT_PATH] = str_path(n->vm, buf_span(&file));
   buf_done(&file);
+  n->vm->state->import_stat.type = EVAL_FILE_UNKNOWN; // not asked for yet
   return IMPORT_STEP_DONE;
 }
 
-// The thunk of the file, in n->slot[IMPORT_VALUE]; without a scope one for all imports of it.
-static ImportStep import_load(Native *n) {
+// From the unit store: VALUE_ABSENT in n->slot[IMPORT_VALUE] when it does not know the file.
+static ImportStep import_from_store(Native *n) {
+  Vm *vm = n->vm;
+  EvalStat *st = &vm->state->import_stat;
+  Span path = str_span(n->slot[IMPORT_PATH]);
+  Err err = ERR_INIT;
+  if (st->type == EVAL_FILE_UNKNOWN) {
+    ImportStep step = import_status(n, vm->io->ops->lstat(vm->io, path, st, &n->wait, &err), &err);
+    if (step != IMPORT_STEP_DONE) return step;
+  }
+  if (st->type != EVAL_FILE_REGULAR) return IMPORT_STEP_DONE;
+  n->slot[IMPORT_VALUE] = vm_load_cached(vm, path, st);
+  return n->slot[IMPORT_VALUE] == VALUE_ERROR ? IMPORT_STEP_FAILED : IMPORT_STEP_DONE;
+}
+
+static ImportStep import_from_text(Native *n) {
   Vm *vm = n->vm;
   Span path = str_span(n->slot[IMPORT_PATH]);
-  bool scoped = n->slot[IMPORT_SCOPE] != VALUE_NULL;
-  Import *import = scoped ? NULL : map_get(&vm->state->imports, path);
-  if (import) {
-    n->slot[IMPORT_VALUE] = import->root.value;
-    return IMPORT_STEP_DONE;
-  }
   Buf text = BUF_INIT;
   Err err = ERR_INIT;
   ImportStep step = import_status(n, vm->io->ops->read_file(vm->io, path, &text, &n->wait, &err), &err);
@@ -85,18 +95,39 @@ static ImportStep import_load(Native *n) {
     if (n->slot[IMPORT_VALUE] == VALUE_ERROR) step = IMPORT_STEP_FAILED;
   }
   buf_done(&text);
-  if (step == IMPORT_STEP_DONE && !scoped) {
-    import = mem_alloc(sizeof *import);
-    heap_add_root(&vm->heap, &import->root, n->slot[IMPORT_VALUE]);
-    map_set(&vm->state->imports, path, import);
+  return step;
+}
+
+static void import_remember(Vm *vm, Span path, Value value) {
+  if (map_has(&vm->state->imports, path)) return;
+  Import *import = mem_alloc(sizeof *import);
+  heap_add_root(&vm->heap, &import->root, value);
+  map_set(&vm->state->imports, path, import);
+}
+
+// The thunk of the file, in n->slot[IMPORT_VALUE]; without a scope one for all imports of it.
+static ImportStep import_load(Native *n) {
+  Vm *vm = n->vm;
+  if (n->slot[IMPORT_SCOPE] != VALUE_NULL) return import_from_text(n);
+  Import *import = map_get(&vm->state->imports, str_span(n->slot[IMPORT_PATH]));
+  if (import) {
+    n->slot[IMPORT_VALUE] = import->root.value;
+    return IMPORT_STEP_DONE;
   }
+  ImportStep step = vm->units ? import_from_store(n) : IMPORT_STEP_DONE;
+  if (step == IMPORT_STEP_DONE && n->slot[IMPORT_VALUE] == VALUE_ABSENT) step = import_from_text(n);
+  if (step == IMPORT_STEP_DONE) import_remember(vm, str_span(n->slot[IMPORT_PATH]), n->slot[IMPORT_VALUE]);
   return step;
 }
 
 static Step import_file_step(Native *n) {
   ImportStep step;
+  Import *known;
   NATIVE_BEGIN(n);
-  n->slot[IMPORT_VALUE] = VALUE_ABSENT;
+  known = n->slot[IMPORT_SCOPE] == VALUE_NULL ? map_get(&n->vm->state->imports, str_span(n->slot[IMPORT_PATH])) : NULL;
+  n->slot[IMPORT_VALUE] = known ? known->root.value : VALUE_ABSENT;
+  n->slot[IMPORT_GIVEN] = n->slot[IMPORT_PATH];
+  if (known) goto loaded;
   native_set(n, IMPORT_LINKS, 0);
   while ((step = import_resolve(n)) != IMPORT_STEP_DONE) {
     if (step == IMPORT_STEP_FAILED) return STEP_ERROR;
@@ -107,6 +138,8 @@ static Step import_file_step(Native *n) {
     if (step == IMPORT_STEP_FAILED) return STEP_ERROR;
     NATIVE_PARK(n);
   }
+  if (n->slot[IMPORT_SCOPE] == VALUE_NULL) import_remember(n->vm, str_span(n->slot[IMPORT_GIVEN]), n->slot[IMPORT_VALUE]);
+loaded:
   NATIVE_FORCE(n, n->slot[IMPORT_VALUE]);
   NATIVE_RETURN(n, n->result);
   NATIVE_END;
@@ -119,7 +152,7 @@ static void import_file_trace(Native *n) {
 }
 
 const NativeDef builtins_core_import_file = {
-    .name = "import", .step = import_file_step, .arg_count = 2, .slot_count = 4, .trace = import_file_trace};
+    .name = "import", .step = import_file_step, .arg_count = 2, .slot_count = 5, .trace = import_file_trace};
 
 static Step import_step(Native *n) {
   NATIVE_BEGIN(n);
