@@ -103,6 +103,11 @@ EvalError *eval_error_pending(Vm *vm) {
   return vm->error;
 }
 
+bool eval_error_is_refusal(const Vm *vm) {
+  const EvalError *e = vm->error;
+  return e->kind == EVAL_ERROR_TYPE && !e->trace_count && span_has_prefix(buf_span(&e->message), SPAN("cannot coerce "));
+}
+
 void eval_error_clear(Vm *vm) {
   eval_error_set(vm, NULL);
 }

@@ -58,6 +58,8 @@ void eval_error_trace_always(Vm *vm, PosId pos, Span text);
 // The best matches of `name` among `candidates` by edit distance, as Nix chooses and words them, into error->suggestions.
 void eval_error_suggest(Vm *vm, Span name, const Span *candidates, size_t count);
 EvalError *eval_error_pending(Vm *vm); // NULL when none
+// Is the pending error "cannot coerce ... to a string", about a value that was just tried (no frames yet)?
+bool eval_error_is_refusal(const Vm *vm);
 void eval_error_clear(Vm *vm);
 // Moves the pending error out; owned.
 EvalError *eval_error_take(Vm *vm);

@@ -453,6 +453,14 @@ static Step native_coerce_step(Native *n) {
   NATIVE_END;
 }
 
+// The frame of a list element, where Nix has it: around what an element that is a list says, and where the element itself is refused.
+static void native_coerce_trace(Native *n) {
+  Value v = n->slot[COERCE_VALUE];
+  if (value_tag(v) != TAG_LIST || n->slot[COERCE_I] == VALUE_NULL) return;
+  Value item = value_follow(list_get(n->vm, v, (size_t)native_get(n, COERCE_I)));
+  if (value_is_list(item) || eval_error_is_refusal(n->vm)) eval_error_trace(n->vm, 0, "while evaluating one element of the list");
+}
+
 static void native_coerce_sparks(Native *n, SparkSink *sink) {
   Value v = n->slot[COERCE_VALUE];
   if (value_tag(v) != TAG_LIST || n->slot[COERCE_I] == VALUE_NULL) return;
@@ -464,6 +472,7 @@ const NativeDef native_coerce_string = {.name = "toString",
                                         .step = native_coerce_step,
                                         .arg_count = 2,
                                         .slot_count = 4,
+                                        .trace = native_coerce_trace,
                                         .sparks = native_coerce_sparks};
 
 // ---- + on strings, paths and sets ----

@@ -178,9 +178,7 @@ static Step path_coerce_step(Native *n) {
 }
 
 static void path_coerce_trace(Native *n) {
-  const EvalError *error = eval_error_pending(n->vm);
-  bool refused = error->kind == EVAL_ERROR_TYPE && !error->trace_count && span_has_prefix(buf_span(&error->message), SPAN("cannot coerce "));
-  if (native_get(n, TRACED) == 1 || (native_get(n, TRACED) == 2 && refused)) eval_error_trace(n->vm, 0, "%s", frame_text(n));
+  if (native_get(n, TRACED) == 1 || (native_get(n, TRACED) == 2 && eval_error_is_refusal(n->vm))) eval_error_trace(n->vm, 0, "%s", frame_text(n));
 }
 
 const NativeDef path_coerce_native = {.name = "path", .step = path_coerce_step, .arg_count = 3, .slot_count = SLOT_COUNT, .trace = path_coerce_trace};

@@ -8,7 +8,8 @@
 #include "eval/str.h"
 #include "formats/json_write.h"
 
-enum { VALUE, FLAGS, OUT, I, IN_ITEM, SLOT_COUNT };
+// POS: where Nix says the value is, the attribute around it.
+enum { VALUE, FLAGS, OUT, POS, I, IN_ITEM, SLOT_COUNT };
 
 // Appends to the text so far.
 static void json_append(Native *n, Span text, const Context *context) {
@@ -64,6 +65,10 @@ static Span json_key(const Native *n, size_t i) {
   return symbol_text(n->vm->symbols, attrs_flat_shape(n->slot[VALUE])->names[i]);
 }
 
+static PosId json_item_pos(const Native *n) {
+  return shape_position(attrs_flat_shape(n->slot[VALUE]), (uint32_t)native_get(n, I));
+}
+
 // Writes items from I on up to one that needs a frame of its own: then *ret_item is that item. VALUE_ABSENT at the end.
 static bool json_put_items(Native *n, Value *ret_item) {
   Vm *vm = n->vm;
@@ -97,7 +102,8 @@ static bool json_put_items(Native *n, Value *ret_item) {
 static bool json_put_value(Native *n) {
   Value v = n->slot[VALUE];
   if (!json_is_scalar(v, 0)) {
-    eval_error(n->vm, EVAL_ERROR_TYPE, vm_function_pos(n->vm, v), "cannot convert %s to JSON", eval_error_type_phrase(n->vm, v));
+    PosId pos = value_is_closure(v) || value_is_obj(v, T_PAP) ? vm_function_pos(n->vm, v) : 0;
+    eval_error(n->vm, EVAL_ERROR_TYPE, pos ? pos : (PosId)native_get(n, POS), "cannot convert %s to JSON", eval_error_type_phrase(n->vm, v));
     return false;
   }
   Buf out = BUF_INIT;
@@ -116,6 +122,7 @@ static Step json_step(Native *n) {
     NATIVE_FORCE(n, n->slot[VALUE]);
     n->slot[VALUE] = n->result;
     if (!value_is_attrs(n->result) || attrs_has(n->result, SYM_to_string) || !attrs_has(n->result, SYM_out_path)) break;
+    native_set(n, POS, attrs_position(n->result, SYM_out_path));
     n->slot[VALUE] = attrs_get(n->vm, n->result, SYM_out_path);
   }
   if ((value_is_attrs(n->slot[VALUE]) && attrs_has(n->slot[VALUE], SYM_to_string)) ||
@@ -136,6 +143,7 @@ static Step json_step(Native *n) {
     if (n->args[0] == VALUE_ABSENT) NATIVE_RETURN(n, n->slot[OUT]);
     n->args[1] = n->slot[FLAGS];
     n->args[2] = n->slot[OUT];
+    n->args[3] = value_is_attrs(n->slot[VALUE]) ? value_int(json_item_pos(n)) : n->slot[POS];
     native_set(n, IN_ITEM, 1);
     NATIVE_PUSH(n, &json_native);
     native_set(n, IN_ITEM, 0);
@@ -152,13 +160,12 @@ static void json_trace(Native *n) {
   if (native_get(n, IN_ITEM) != 1) return;
   size_t i = (size_t)native_get(n, I);
   if (!value_is_attrs(n->slot[VALUE])) {
-    eval_error_trace(n->vm, 0, "while evaluating list element at index %zu", i);
+    eval_error_trace(n->vm, (PosId)native_get(n, POS), "while evaluating list element at index %zu", i);
     return;
   }
   Buf name = BUF_INIT;
   print_attr_name(json_key(n, i), &name);
-  PosId pos = shape_position(attrs_flat_shape(n->slot[VALUE]), (uint32_t)i);
-  eval_error_trace(n->vm, pos, "while evaluating attribute '%s'", buf_cstr(&name));
+  eval_error_trace(n->vm, json_item_pos(n), "while evaluating attribute '%s'", buf_cstr(&name));
   buf_done(&name);
 }
 
@@ -167,7 +174,7 @@ static void json_sparks(Native *n, SparkSink *sink) {
   for (size_t i = (size_t)native_get(n, I) + 1; i < json_count(n); i++) spark_add(sink, json_item(n, i));
 }
 
-static const NativeDef json_native = {.name = "JSON", .step = json_step, .arg_count = 3, .slot_count = SLOT_COUNT, .trace = json_trace,
+static const NativeDef json_native = {.name = "JSON", .step = json_step, .arg_count = 4, .slot_count = SLOT_COUNT, .trace = json_trace,
                                       .sparks = json_sparks};
 
 static Step print_json_step(Native *n) {
@@ -175,6 +182,7 @@ static Step print_json_step(Native *n) {
   n->args[0] = n->slot[VALUE];
   n->args[1] = n->slot[FLAGS];
   n->args[2] = str_plain(n->vm, SPAN(""));
+  n->args[3] = value_int(0);
   NATIVE_PUSH(n, &json_native);
   NATIVE_RETURN(n, n->result);
   NATIVE_END;

@@ -205,8 +205,8 @@ static Value vm_make_pap(Vm *vm, Value f, const Value *args, uint32_t count) {
 
 // The name operand of a dynamic attribute path.
 static Sym vm_dynamic_name(Vm *vm, Value name, PosId pos) {
-  if (value_is_string(name)) return str_intern(vm, name);
-  eval_error_type(vm, pos, "a string", name);
+  if (value_is_string(name) && !str_context(name)) return str_intern(vm, name);
+  if (!vm_expect_string_no_context(vm, name, NULL) && !value_is_string(name)) vm->error->pos = pos;
   eval_error_trace(vm, pos, "while evaluating an attribute name");
   return SYMBOL_NONE;
 }

@@ -292,8 +292,9 @@ Value vm_ops_dyn_attrs(Vm *vm, Unit *unit, Value set, const Value *pairs, uint32
     Value name = pairs[2 * i];
     PosId at = unit_pos(unit, positions[i]);
     if (name == VALUE_NULL) continue;
-    if (!value_is_string(name)) {
-      result = eval_error_type(vm, at, "a string", name);
+    if (!value_is_string(name) || str_context(name)) {
+      result = VALUE_ERROR;
+      if (!vm_expect_string_no_context(vm, name, NULL) && !value_is_string(name)) vm->error->pos = at;
       eval_error_trace(vm, at, "while evaluating the name of a dynamic attribute");
       break;
     }

@@ -255,11 +255,8 @@ static Step list_to_attrs_step(Native *n) {
     if (pair_lacks(n, n->result, SYM_name)) return STEP_ERROR;
     n->slot[PAIR] = n->result;
     NATIVE_FORCE_FOR(n, attrs_get(n->vm, n->slot[PAIR], SYM_name), FRAME, name_frame);
-    if (!expect_text(n->vm, n->result, NULL)) {
-      if (!value_is_string(n->result)) n->vm->error->pos = attrs_position(n->slot[PAIR], SYM_name);
-      eval_error_trace(n->vm, attrs_position(n->slot[PAIR], SYM_name), name_frame);
+    if (!expect_text(n->vm, n->result, NULL) && !builtins_util_fail_at(n->vm, attrs_position(n->slot[PAIR], SYM_name), name_frame))
       return STEP_ERROR;
-    }
     if (!attrs_has(n->slot[PAIR], SYM_value) &&
         !pair_is_repetition(n->vm, n->slot[LIST], (size_t)native_get(n, I), str_span(n->result)) && pair_lacks(n, n->slot[PAIR], SYM_value))
       return STEP_ERROR;

@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "eval/builtins/builtins_util.h"
 #include "eval/builtins/registry.h"
+#include "eval/print.h"
 #include "formats/store_path.h"
 
 typedef enum ElementKind { ELEMENT_PATH, ELEMENT_DEEP, ELEMENT_OUTPUT } ElementKind;
@@ -184,23 +185,42 @@ static const Context *appended(Native *n) {
   return value_get_raw_ptr(n->slot[CONTEXT]);
 }
 
+// `format` takes the key as Nix shows names.
+static bool append_fail(Native *n, const char *format) {
+  Buf name = BUF_INIT, text = BUF_INIT;
+  print_attr_name(append_name(n), &name);
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+  buf_printf(&text, format, buf_cstr(&name));
+#pragma GCC diagnostic pop
+  eval_error(n->vm, EVAL_ERROR_EVAL, append_pos(n), "%s", buf_cstr(&text));
+  buf_done(&name);
+  buf_done(&text);
+  return false;
+}
+
 static bool append_check_path(Native *n) {
   StorePath ignored;
   Span name = append_name(n);
   if (store_path_parse(name, span_cstr(n->vm->settings.store_dir), &ignored, NULL)) return true;
-  eval_error(n->vm, EVAL_ERROR_EVAL, append_pos(n), "context key '%.*s' is not a store path", SPAN_ARG(name));
-  return false;
+  return append_fail(n, "context key '%s' is not a store path");
 }
 
 static bool append_check_derivation(Native *n, const char *what) {
   if (is_derivation(append_name(n))) return true;
-  eval_error(n->vm, EVAL_ERROR_EVAL, append_pos(n), "tried to add %s context of %.*s, which is not a derivation, to a string", what,
-             SPAN_ARG(append_name(n)));
+  Buf format = BUF_INIT;
+  buf_printf(&format, "tried to add %s context of %%s, which is not a derivation, to a string", what);
+  append_fail(n, buf_cstr(&format));
+  buf_done(&format);
   return false;
 }
 
 static Value append_field(Native *n, const char *name) {
   return attrs_get(n->vm, n->slot[INFO], symbol_intern(n->vm->symbols, span_cstr(name)));
+}
+
+static bool append_field_failed(Native *n, const char *name, const char *frame) {
+  return builtins_util_fail_at(n->vm, attrs_position(n->slot[INFO], symbol_intern(n->vm->symbols, span_cstr(name))), frame);
 }
 
 #define APPEND_VALUE "while evaluating the value of a string context"
@@ -220,15 +240,19 @@ static Step append_context_step(Native *n) {
     if (!append_check_path(n)) return STEP_ERROR;
     NATIVE_FORCE(n, attrs_slot(n->vm, n->slot[SET], (uint32_t)native_get(n, I)));
     n->slot[INFO] = n->result;
-    if (!expect_attrs(n->vm, n->slot[INFO], APPEND_VALUE)) return STEP_ERROR;
+    if (!value_is_attrs(n->slot[INFO])) {
+      eval_error_type(n->vm, 0, "a set", n->slot[INFO]);
+      eval_error_trace(n->vm, append_pos(n), APPEND_VALUE);
+      return STEP_ERROR;
+    }
     if (append_field(n, "path") != VALUE_ABSENT) {
       NATIVE_FORCE_FOR(n, append_field(n, "path"), FRAME, APPEND_PATH);
-      if (!expect_bool(n->vm, n->result, APPEND_PATH)) return STEP_ERROR;
+      if (!expect_bool(n->vm, n->result, NULL) && !append_field_failed(n, "path", APPEND_PATH)) return STEP_ERROR;
       if (n->result == VALUE_TRUE) append(n, with_path(n->vm, appended(n), append_name(n)));
     }
     if (append_field(n, "allOutputs") != VALUE_ABSENT) {
       NATIVE_FORCE_FOR(n, append_field(n, "allOutputs"), FRAME, APPEND_ALL);
-      if (!expect_bool(n->vm, n->result, APPEND_ALL)) return STEP_ERROR;
+      if (!expect_bool(n->vm, n->result, NULL) && !append_field_failed(n, "allOutputs", APPEND_ALL)) return STEP_ERROR;
       if (n->result == VALUE_TRUE) {
         if (!append_check_derivation(n, "all-outputs")) return STEP_ERROR;
         append(n, with_deep(n->vm, appended(n), append_name(n)));

@@ -20,7 +20,7 @@ typedef enum ImportStep { IMPORT_STEP_DONE, IMPORT_STEP_AGAIN, IMPORT_STEP_WAIT,
 static ImportStep import_status(Native *n, EvalIoStatus status, Err *err) {
   if (status == EVAL_IO_PENDING) return IMPORT_STEP_WAIT;
   if (status == EVAL_IO_OK) return IMPORT_STEP_DONE;
-  eval_error_from_err(n->vm, EVAL_ERROR_IO, vm_call_pos(n->vm), err);
+  eval_error_from_err(n->vm, EVAL_ERROR_IO, 0, err);
   return IMPORT_STEP_FAILED;
 }
 
@@ -39,9 +39,13 @@ static ImportStep import_resolve(Native *n) {
   Err err = ERR_INIT;
   ImportStep step = import_status(n, io->ops->lstat(io, path, &st, &n->wait, &err), &err);
   if (step != IMPORT_STEP_DONE) return step;
+  if (st.type == EVAL_FILE_ABSENT) {
+    eval_error(n->vm, EVAL_ERROR_IO, 0, "path '%.*s' does not exist", SPAN_ARG(path));
+    return IMPORT_STEP_FAILED;
+  }
   if (st.type == EVAL_FILE_SYMLINK) {
     if (native_get(n, IMPORT_LINKS) >= IMPORT_MAX_LINKS) {
-      eval_error(n->vm, EVAL_ERROR_EVAL, vm_call_pos(n->vm), "too many symbolic links encountered while traversing the path '%.*s'",
+      eval_error(n->vm, EVAL_ERROR_EVAL, 0, "too many symbolic links encountered while traversing the path '%.*s'",
                  SPAN_ARG(path));
       return IMPORT_STEP_FAILED;
     }
@@ -146,7 +150,7 @@ loaded:
 }
 
 static void import_file_trace(Native *n) {
-  if (n->slot[IMPORT_VALUE] == VALUE_ABSENT) return;
+  if (n->slot[IMPORT_VALUE] == VALUE_ABSENT || n->slot[IMPORT_VALUE] == VALUE_ERROR) return; // it was not evaluated
   Span path = str_span(n->slot[IMPORT_PATH]);
   eval_error_trace(n->vm, 0, "while evaluating the file '%.*s':", SPAN_ARG(path));
 }
@@ -212,7 +216,8 @@ static Step try_eval_step(Native *n) {
 static const NativeDef try_eval_native = {
     .name = "tryEval", .step = try_eval_step, .arg_count = 1, .slot_count = 1, .catches = true};
 
-enum { CONTEXT_TEXT, CONTEXT_VALUE, CONTEXT_ERROR };
+enum { CONTEXT_TEXT, CONTEXT_VALUE, CONTEXT_ERROR, CONTEXT_FRAME };
+#define CONTEXT_COERCE "while evaluating the error message passed to builtins.addErrorContext"
 
 // The text is evaluated only when the value fails, while the error is kept aside.
 static Step add_context_step(Native *n) {
@@ -221,12 +226,13 @@ static Step add_context_step(Native *n) {
   NATIVE_FORCE(n, n->slot[CONTEXT_VALUE]);
   if (n->result != VALUE_ERROR) return STEP_RETURN;
   n->slot[CONTEXT_ERROR] = value_raw_ptr(eval_error_take(n->vm));
-  n->args[0] = n->slot[CONTEXT_TEXT];
-  n->args[1] = value_int(0);
-  NATIVE_PUSH(n, &native_coerce_string);
+  NATIVE_COERCE_FOR(n, n->slot[CONTEXT_TEXT], 0, CONTEXT_TEXT, CONTEXT_FRAME, CONTEXT_COERCE);
   EvalError *error = value_get_raw_ptr(n->slot[CONTEXT_ERROR]);
   if (n->result == VALUE_ERROR) { // the text failed itself
     eval_error_free(error);
+    n->slot[CONTEXT_FRAME] = value_raw_ptr(CONTEXT_COERCE);
+    builtins_util_trace_coerce(n, CONTEXT_TEXT, CONTEXT_FRAME);
+    n->slot[CONTEXT_FRAME] = value_raw(0);
     return STEP_ERROR;
   }
   eval_error_restore(n->vm, error);
@@ -236,7 +242,7 @@ static Step add_context_step(Native *n) {
 }
 
 static const NativeDef add_context_native = {
-    .name = "addErrorContext", .step = add_context_step, .arg_count = 2, .slot_count = 3, .catches = true, .untraced = true};
+    .name = "addErrorContext", .step = add_context_step, .arg_count = 2, .slot_count = 4, .catches = true, .untraced = true};
 
 // ---- seq, deepSeq ----
 

@@ -83,3 +83,5 @@ static inline uint64_t attrs_bound(Value set) {
     }                                                                                              \
   } while (0)
 void builtins_util_trace_coerce(Native *n, unsigned value_slot, unsigned frame_slot);
+// An expect_* without frame has failed: what Nix adds where it knows the place of the value. Returns false.
+bool builtins_util_fail_at(Vm *vm, PosId pos, const char *frame);
