@@ -367,7 +367,7 @@ bool vm_eval_text(Vm *vm, Span text, Span base_dir, Span origin, HeapRoot *root)
 
 bool vm_eval_file(Vm *vm, Span path, HeapRoot *root) {
   Value args[] = {str_path(vm, path), VALUE_NULL};
-  return vm_run_one(vm, &builtins_core_import_file, args, 2, root);
+  return vm_run_one(vm, &builtins_core_eval_file, args, 2, root);
 }
 
 bool vm_force_root(Vm *vm, HeapRoot *root) {

@@ -72,6 +72,7 @@ Value vm_load_file(Vm *vm, Span path, Span text, Value scope);
 // The same from the unit store; VALUE_ABSENT when that has no such file.
 Value vm_load_cached(Vm *vm, Span path, const EvalStat *stat);
 extern const NativeDef builtins_core_import_file; // (path, scope or null) -> value
+extern const NativeDef builtins_core_eval_file;   // the same for the file that a command is about: not named in traces
 extern const NativeDef native_strict_call;
 extern const NativeDef native_leaf_result; // (value of a leaf builtin, its number as raw) -> the value, evaluated on its behalf // (builtin number, count, args...) forces what the builtin wants forced, then calls it
 extern const NativeDef native_less_than;   // (a, b) -> bool

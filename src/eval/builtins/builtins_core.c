@@ -158,6 +158,8 @@ static void import_file_trace(Native *n) {
 const NativeDef builtins_core_import_file = {
     .name = "import", .step = import_file_step, .arg_count = 2, .slot_count = 5, .trace = import_file_trace};
 
+const NativeDef builtins_core_eval_file = {.name = "file", .step = import_file_step, .arg_count = 2, .slot_count = 4};
+
 static Step import_step(Native *n) {
   NATIVE_BEGIN(n);
   n->args[0] = n->slot[0];
