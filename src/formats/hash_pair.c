@@ -14,7 +14,7 @@ static void one_by_one(Span a, Span b, uint8_t ret_a[32], uint8_t ret_b[32]) {
 #include <immintrin.h>
 
 #define TARGET __attribute__((target("sha,sse4.1")))
-#define TARGET_INLINE __attribute__((target("sha,sse4.1"), always_inline)) static inline
+#define TARGET_INLINE __attribute__((target("sha,sse4.1"), always_inline))
 
 // FIPS 180-4, section 4.2.2.
 static const uint32_t constants[64] = {
@@ -33,24 +33,24 @@ typedef struct Lane {
   __m128i schedule[4]; // the last 16 words of the message schedule
 } Lane;
 
-TARGET_INLINE __m128i load(const void *from) {
+static inline TARGET_INLINE __m128i load(const void *from) {
   return _mm_loadu_si128((const __m128i *)from);
 }
 
-TARGET_INLINE void lane_open(Lane *lane, const uint32_t *h) {
+static inline TARGET_INLINE void lane_open(Lane *lane, const uint32_t *h) {
   __m128i badc = _mm_shuffle_epi32(load(h), 0xb1), hgfe = _mm_shuffle_epi32(load(h + 4), 0x1b);
   lane->abef = _mm_alignr_epi8(badc, hgfe, 8);
   lane->cdgh = _mm_blend_epi16(hgfe, badc, 0xf0);
 }
 
-TARGET_INLINE void lane_close(const Lane *lane, uint32_t *h) {
+static inline TARGET_INLINE void lane_close(const Lane *lane, uint32_t *h) {
   __m128i feba = _mm_shuffle_epi32(lane->abef, 0x1b), dchg = _mm_shuffle_epi32(lane->cdgh, 0xb1);
   _mm_storeu_si128((__m128i *)h, _mm_blend_epi16(feba, dchg, 0xf0));
   _mm_storeu_si128((__m128i *)(h + 4), _mm_alignr_epi8(dchg, feba, 8));
 }
 
 // Words 4i..4i+3 of the schedule: from the block for i < 4, else from the 16 words before.
-TARGET_INLINE void lane_schedule(Lane *lane, int i, const char *block) {
+static inline TARGET_INLINE void lane_schedule(Lane *lane, int i, const char *block) {
   __m128i *w = lane->schedule;
   if (i < 4) {
     const __m128i big_endian = _mm_set_epi64x(0x0c0d0e0f08090a0b, 0x0405060700010203);
@@ -62,13 +62,13 @@ TARGET_INLINE void lane_schedule(Lane *lane, int i, const char *block) {
 }
 
 // Rounds 4i..4i+3.
-TARGET_INLINE void lane_rounds(Lane *lane, int i) {
+static inline TARGET_INLINE void lane_rounds(Lane *lane, int i) {
   __m128i words = _mm_add_epi32(lane->schedule[i & 3], load(constants + 4 * i));
   lane->cdgh = _mm_sha256rnds2_epu32(lane->cdgh, lane->abef, words);
   lane->abef = _mm_sha256rnds2_epu32(lane->abef, lane->cdgh, _mm_shuffle_epi32(words, 0x0e));
 }
 
-TARGET static void compress_both(uint32_t *ha, uint32_t *hb, const char *a, const char *b, size_t blocks) {
+static TARGET void compress_both(uint32_t *ha, uint32_t *hb, const char *a, const char *b, size_t blocks) {
   Lane la, lb;
   lane_open(&la, ha);
   lane_open(&lb, hb);
