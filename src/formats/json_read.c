@@ -6,6 +6,8 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "formats/json_plain.h"
+
 enum State {
   ST_VALUE,       // a value has to come
   ST_FIRST,       // after '[': a value or ']'
@@ -251,14 +253,6 @@ static const char *read_escape(JsonRead *json) {
   return NULL;
 }
 
-// Moves over characters that stand for themselves.
-static void skip_plain(JsonRead *json) {
-  const char *data = json->text.data;
-  size_t i = json->pos, len = json->text.len;
-  while (i < len && (uint8_t)data[i] >= 0x20 && (uint8_t)data[i] < 0x80 && data[i] != '"' && data[i] != '\\') i++;
-  json->pos = i;
-}
-
 // After the opening quote. Without escapes the result is a piece of the text.
 static Token read_string(JsonRead *json) {
   size_t run = json->pos; // start of what is not in the scratch yet
@@ -266,7 +260,7 @@ static Token read_string(JsonRead *json) {
   json->token_start = json->pos - 1;
   buf_clear(&json->scratch);
   while (true) {
-    skip_plain(json);
+    json->pos = json_plain_end(json->text, json->pos);
     int c = get(json);
     if (c == '"') break;
     if (c < 0) return token_error(json, "invalid string: missing closing quote");

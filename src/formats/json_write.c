@@ -4,6 +4,7 @@
 #include <math.h>
 
 #include "formats/json_double.h"
+#include "formats/json_plain.h"
 
 // Strings.
 
@@ -56,16 +57,11 @@ static void put_escaped(Buf *buf, char c) {
   buf_put_char(buf, digits[c & 15]);
 }
 
-static bool is_plain(char c) {
-  return (uint8_t)c >= 0x20 && (uint8_t)c < 0x80 && c != '"' && c != '\\';
-}
-
 bool json_write_string(Buf *buf, Span s, Err *err) {
   size_t start_len = buf->len, i = 0;
   buf_put_char(buf, '"');
   while (i < s.len) {
-    size_t end = i, bad;
-    while (end < s.len && is_plain(s.data[end])) end++;
+    size_t end = json_plain_end(s, i), bad;
     buf_put_span(buf, span_sub(s, i, end - i));
     i = end;
     if (i == s.len) break;
