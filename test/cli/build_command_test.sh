@@ -1,0 +1,162 @@
+# Builds, from the command line and from evaluation.
+. "$FIRN_TEST_SOURCE_DIR/harness.sh"
+. "$FIRN_TEST_SOURCE_DIR/cli/cli_setup.sh"
+
+test_build_and_links() {
+  cli_setup
+  cat > x.nix <<END
+let $sh_nix in {
+  one = sh "one" "echo text > \$out";
+  two = derivation { name = "two"; system = builtins.currentSystem; builder = "/bin/sh"; PATH = "/bin"; outputs = [ "out" "doc" ];
+    args = [ "-c" "mkdir \$out \$doc; echo \$doc > \$out/doc" ]; };
+}
+END
+  run firn build -f x.nix -A one
+  expect_status 0
+  expect_equal "$out" "$(readlink result | sed 's|.*/store/|/nix/store/|')"
+  expect_equal "$(cat "$(readlink -f result)")" text
+  run nix-build x.nix -A two.doc -A two -A one -o link
+  expect_status 0
+  expect_equal "$(printf '%s\n' "$out" | wc -l)" 3
+  [ -L link-doc ] && [ -L link ] && [ -L link-2 ] || fail "links: $(ls)"
+  run firn store cat link/doc
+  expect_out_has -two-doc
+  rm -f result*
+  run nix build --no-link --print-out-paths -f x.nix one
+  expect_out_has -one
+  [ ! -e result ] || fail "a link was made"
+  run nix-build x.nix -A one --dry-run
+  expect_status 0
+}
+
+test_a_failing_build() {
+  cli_setup
+  cat > x.nix <<END
+let $sh_nix bad = sh "bad" "echo first; echo second >&2; exit 3"; in {
+  inherit bad; user = sh "user" "cat \${bad}"; read = builtins.readFile bad; good = sh "good" "echo ok > \$out";
+}
+END
+  run nix-build --no-out-link x.nix -A user
+  expect_status 100
+  expect_err_has "building '/nix/store/"
+  expect_err_has "failed with exit code 3"
+  run firn build --no-out-link -f x.nix -A bad
+  expect_status 100
+  expect_err_has '> second'
+  run firn eval -f x.nix -A read
+  expect_status 100
+  expect_err_has 'failed with exit code 3'
+  expect_err_has '> first'
+  expect_err_has 'x.nix:'
+  run firn build -k --no-out-link -f x.nix -A bad -A good
+  expect_status 100
+  expect_out_has -good
+  run firn eval -E 'builtins.tryEval (builtins.readFile (import ./x.nix).bad)'
+  expect_status 100
+}
+
+test_a_wrong_fixed_output() {
+  cli_setup
+  cat > x.nix <<END
+derivation { name = "fixed"; system = builtins.currentSystem; builder = "/bin/sh"; args = [ "-c" "echo other > \$out" ];
+  outputHashAlgo = "sha256"; outputHash = "0000000000000000000000000000000000000000000000000000000000000000"; }
+END
+  run nix-build --no-out-link x.nix
+  expect_status 102
+  expect_err_has 'hash mismatch in fixed-output derivation'
+}
+
+test_reading_what_is_not_built() {
+  cli_setup
+  cat > x.nix <<END
+let $sh_nix
+  d = sh "d" "mkdir \$out; echo '{ x = 5; }' > \$out/default.nix; ln -s default.nix \$out/l; ln -s \${e} \$out/e";
+  e = sh "e" "mkdir \$out; echo hello > \$out/f; ln -s f \$out/g";
+in {
+  imported = import d;
+  link = import (d + "/l");
+  across = builtins.readFile (d + "/e/g");
+  dir = builtins.readDir d;
+  without_context = builtins.readDir (builtins.unsafeDiscardStringContext (d + "/e"));
+  exists = [ (builtins.pathExists (e + "/f")) (builtins.pathExists (e + "/nope")) ];
+  type = builtins.readFileType (d + "/l");
+  hash = builtins.hashFile "md5" (e + "/g");
+  copied = builtins.path { path = e; name = "copied"; };
+  filtered = builtins.path { path = e; name = "copied"; filter = p: t: t == "regular"; };
+  nowhere = builtins.pathExists "/nix/store/00000000000000000000000000000000-foo";
+}
+END
+  run firn eval -f x.nix --json
+  expect_status 0
+  ours=$out
+  run cpp_nix nix-instantiate --eval --strict --json --read-write-mode x.nix
+  expect_status 0
+  expect_equal "$ours" "$out"
+}
+
+test_import_from_derivation_can_be_forbidden() {
+  cli_setup
+  run firn eval --option allow-import-from-derivation false -E "let $sh_nix in import (sh \"x\" \"echo 1 > \\\$out\")"
+  expect_status 1
+  expect_err_has "during evaluation because the option 'allow-import-from-derivation' is disabled"
+}
+
+test_builds_overlap() {
+  cli_setup
+  examples=$FIRN_TEST_SOURCE_DIR/../examples/concurrency
+  expect_within_ms 2500 firn eval -f "$examples/sleepers.nix" --strict -j 8 --arg n 8
+  expect_out '[ 0 1 2 3 4 5 6 7 ]'
+  expect_within_ms 6000 firn eval -f "$examples/tree.nix" -j 8 --arg depth 3
+  expect_out 8
+  expect_within_ms 1000 firn eval -f "$examples/tree.nix" -j 8 --arg depth 3
+  # One at a time, it takes as long as the builds together.
+  start=$(date +%s%N)
+  run firn eval -f "$examples/sleepers.nix" --strict -j 1 --arg n 3 --argstr salt single
+  [ $(((($(date +%s%N) - start)) / 1000000)) -ge 3000 ] || fail "-j 1 ran several builds at once"
+}
+
+test_the_first_error_in_program_order_is_reported() {
+  cli_setup
+  cat > x.nix <<END
+let $sh_nix slow = sh "slow" "sleep 1; echo oops >&2; exit 7"; fast = sh "fast" "exit 8"; in
+  [ (import slow) (import fast) (throw "third") ]
+END
+  run firn eval -f x.nix --strict -j 4
+  expect_status 100
+  expect_err_has "exit code 7"
+}
+
+test_the_example_program() {
+  cli_setup
+  [ -e /usr/bin/tcc ] && ls /usr/lib/*-linux-musl/libc.a > /dev/null 2>&1 || skip "tcc and musl-dev are not installed"
+  program=$FIRN_TEST_SOURCE_DIR/../examples/program
+  run firn build --no-out-link -f "$program"
+  expect_status 0
+  ours=$out
+  run firn eval --raw -f "$program" -A summary
+  expect_out_has cbf43926
+  run firn store path-info --json "$ours"
+  our_hash=$(printf '%s' "$out" | sed 's/.*"narHash":"\([^"]*\)".*/\1/')
+  run cpp_nix nix-build --no-out-link "$program"
+  expect_status 0
+  expect_equal "$ours" "$out"
+  their_hash=$(cpp_nix nix-store -q --hash "$ours")
+  expect_equal "$(nix-hash --type sha256 --to-sri "${their_hash#sha256:}")" "$our_hash"
+}
+
+test_as_an_unprivileged_user() {
+  cli_setup
+  cat > x.nix <<END
+let $sh_nix in { a = sh "a" "id -u > \$out"; b = builtins.readFile (sh "b" "echo built > \$out"); }
+END
+  unset NIX_REMOTE
+  run as_user firn eval -f "$PWD/x.nix" -A b
+  expect_status 0
+  expect_out '"built\n"'
+  run as_user firn build --no-out-link -f "$PWD/x.nix" -A a
+  expect_status 0
+  run as_user firn store check
+  expect_status 0
+}
+
+run_tests

@@ -1,0 +1,207 @@
+# firn eval and nix-instantiate --eval, as a person uses them.
+. "$FIRN_TEST_SOURCE_DIR/harness.sh"
+. "$FIRN_TEST_SOURCE_DIR/cli/cli_setup.sh"
+
+test_forms_of_output() {
+  cli_setup
+  run firn eval -E '{ a = 1; b = [ "x" null true 1.5 ]; }' --strict
+  expect_status 0
+  expect_out '{ a = 1; b = [ "x" null true 1.5 ]; }'
+  run firn eval -E '{ a = 1 + 1; b = throw "not looked at"; }'
+  expect_out '{ a = <CODE>; b = <CODE>; }'
+  run firn eval --json -E '{ b = [ 1 2.0 "a\"b" ]; a = null; }'
+  expect_out '{"a":null,"b":[1,2.0,"a\"b"]}'
+  run firn eval --raw -E '"a\nb"'
+  expect_out 'a
+b'
+  run firn eval --xml --no-location -E '[ 1 "x" ]' --strict
+  expect_out_has '<int value="1" />'
+  run firn eval --raw -E '1 + 1'
+  expect_status 1
+  expect_err_has 'cannot coerce an integer to a string'
+}
+
+test_what_to_evaluate() {
+  cli_setup
+  mkdir dir
+  echo '{ x ? 1, y ? { z = [ 10 20 ]; } }: { inherit x y; here = ./.; }' > dir/default.nix
+  run firn eval dir -A x
+  expect_out 1
+  run firn eval -f dir/default.nix -A y.z.1
+  expect_out 20
+  run firn eval -f dir -A x --arg x '2 * 21'
+  expect_out 42
+  run firn eval -f dir -A x --argstr x text
+  expect_out '"text"'
+  run firn eval -f dir -A here
+  expect_out "$PWD/dir"
+  run firn eval -E '{ "a.b" = { c = 3; }; }' -A '"a.b".c'
+  expect_out 3
+  run bash -c 'echo "1 + 2" | firn eval -f -'
+  expect_out 3
+  run firn eval -E '[ 1 2 ]' -A 0 -A 1
+  expect_out '1
+2'
+  cd dir
+  run nix-instantiate --eval -A x
+  expect_out 1
+  run nix-instantiate --eval -E '1' '2'
+  expect_out '1
+2'
+}
+
+test_functions_without_arguments() {
+  cli_setup
+  run firn eval -E '{ a }: a' -A b
+  expect_status 1
+  expect_err_has "cannot evaluate a function that has an argument without a value ('a')"
+  run firn eval -E '{ a, ... }@all: all' --argstr a x --argstr b y --strict
+  expect_out '{ a = "x"; b = "y"; }'
+  run firn eval -E '{ a }@all: all' --argstr a x --argstr b y --strict
+  expect_out '{ a = "x"; }'
+  run firn eval -E '{ __functor = self: { a ? 5 }: a; }' --argstr unused x
+  expect_out 5
+}
+
+test_search_path() {
+  cli_setup
+  mkdir -p one/sub two
+  echo 1 > one/sub/default.nix
+  echo 2 > two/default.nix
+  run firn eval -E '[ (import <sub>) (import <named>) ]' -I one -I named=two --strict
+  expect_out '[ 1 2 ]'
+  NIX_PATH=named=$PWD/two:$PWD/one run firn eval -E 'import <named>'
+  expect_out 2
+  run nix-instantiate --find-file sub -I one
+  expect_out "$PWD/one/sub"
+  run firn eval -E '<missing>'
+  expect_status 1
+  expect_err_has "file 'missing' was not found in the Nix search path"
+}
+
+test_errors() {
+  cli_setup
+  run firn eval -E '{ hello = 1; }' -A helo
+  expect_status 1
+  expect_err_has "attribute 'helo' in selection path 'helo' not found"
+  expect_err_has 'Did you mean hello?'
+  run firn eval -E '[ 1 ]' -A 3
+  expect_err_has "list index 3 in selection path '3' is out of range"
+  run firn eval -E '1' -A x
+  expect_err_has "the expression selected by the selection path 'x' should be a set but is an integer"
+  run firn eval -f missing.nix
+  expect_status 1
+  expect_err_has "$PWD/missing.nix"
+  run firn eval -E '1 +'
+  expect_status 1
+  expect_err_has 'syntax error, unexpected end of file'
+  run firn eval --no-such-option
+  expect_status 1
+  expect_err_has "unrecognised flag '--no-such-option'"
+  run firn no-such-command
+  expect_status 1
+  run firn eval --arg x
+  expect_err_has "requires 2 arguments"
+}
+
+test_settings() {
+  cli_setup
+  run firn eval --option allow-import-from-derivation maybe -E 1
+  expect_status 1
+  expect_err_has "Boolean setting 'allow-import-from-derivation' has invalid value 'maybe'"
+  run firn eval --option no-such-setting x -E 1
+  expect_status 0
+  expect_err_has "unknown setting 'no-such-setting'"
+  NIX_CONFIG='max-jobs = 3
+extra-experimental-features = a b' run nix config show max-jobs
+  expect_out 3
+  printf 'include other.conf\n!include missing.conf\ncores = 2 # comment\n' > nix.conf
+  echo 'experimental-features = nix-command flakes' > other.conf
+  NIX_CONF_DIR=$PWD run nix config show experimental-features
+  expect_out 'nix-command flakes'
+  NIX_CONF_DIR=$PWD run nix --extra-experimental-features ca-derivations config show experimental-features
+  expect_out 'nix-command flakes ca-derivations'
+}
+
+test_restricted_and_pure() {
+  cli_setup
+  echo secret > file
+  run firn eval --restrict-eval -E "builtins.readFile $PWD/file"
+  expect_status 1
+  expect_err_has "access to absolute path '$PWD/file' is forbidden in restricted mode"
+  run firn eval --restrict-eval -I "$PWD" -E "builtins.readFile $PWD/file"
+  expect_out '"secret\n"'
+  run firn eval --pure-eval -E "builtins.readFile $PWD/file"
+  expect_status 1
+  expect_err_has "is forbidden in pure evaluation mode (use '--impure' to override)"
+  mkdir allowed
+  ln -s ../file allowed/link
+  run firn eval --restrict-eval -I "$PWD/allowed" -E "builtins.readFile $PWD/allowed/link"
+  expect_status 1
+  expect_err_has "access to absolute path '$PWD/file' is forbidden"
+  HOME=/x run firn eval --restrict-eval -E 'builtins.getEnv "HOME"'
+  expect_out '""'
+  run firn eval --restrict-eval -E 'builtins.fetchurl "http://localhost/x"'
+  expect_err_has "access to URI 'http://localhost/x' is forbidden in restricted mode"
+}
+
+test_help_and_completion() {
+  cli_setup
+  run firn eval --help
+  expect_status 0
+  expect_out_has '--argstr NAME STRING'
+  run firn help
+  expect_out_has 'eval-jobs'
+  run firn man build
+  expect_out_has '.TH "firn-build" 1'
+  run nix-instantiate --version
+  expect_out_has 'nix-instantiate (Nix) 2.'
+  NIX_GET_COMPLETIONS=1 run firn st
+  expect_out_has 'store'
+  NIX_GET_COMPLETIONS=2 run firn store pa
+  expect_out_has 'path-info'
+  NIX_GET_COMPLETIONS=2 run firn eval --arg
+  expect_out_has '--argstr'
+  for shell in bash zsh fish; do
+    run firn completion $shell
+    expect_status 0
+    expect_out_has NIX_GET_COMPLETIONS
+  done
+}
+
+test_write_to() {
+  cli_setup
+  run firn eval --write-to out -E '{ a = "text"; d = { b = "more"; }; }'
+  expect_status 0
+  expect_equal "$(cat out/a out/d/b)" 'textmore'
+  run firn eval --write-to out -E '"x"'
+  expect_status 1
+  expect_err_has 'already exists'
+}
+
+test_nix_eval() {
+  cli_setup
+  echo '{ a = { b = 1; c = throw "no"; }; }' > x.nix
+  run nix --extra-experimental-features nix-command eval -f x.nix a.b
+  expect_out 1
+  run nix eval --expr '{ x = 1 + 1; y = [ ]; }'
+  expect_out '{ x = 2; y = [ ]; }'
+  run nix eval --impure --raw --expr builtins.currentSystem
+  expect_out "$system"
+  run nix eval --json --apply 'x: x + 1' --expr 41
+  expect_out 42
+  run nix eval .#x
+  expect_status 1
+  expect_err_has 'flakes are not supported'
+}
+
+test_parse() {
+  cli_setup
+  run nix-instantiate --parse -E '{ a = 1; }'
+  expect_out '{ a = 1; }'
+  run nix-instantiate --parse -E '{ a = ; }'
+  expect_status 1
+  expect_err_has "syntax error, unexpected ';'"
+}
+
+run_tests

@@ -1,0 +1,111 @@
+# Derivations: the same paths and the same bytes as C++ Nix writes.
+. "$FIRN_TEST_SOURCE_DIR/harness.sh"
+. "$FIRN_TEST_SOURCE_DIR/cli/cli_setup.sh"
+
+same_drvs() { # FILE ARG...: instantiates with both and compares all .drv files of the closure
+  run cpp_nix nix-instantiate "$@"
+  expect_status 0
+  theirs=$out
+  run nix-instantiate "$@"
+  expect_status 0
+  expect_equal "$out" "$theirs"
+  for drv in "$HOME"/cpp/nix/store/*.drv; do
+    firn store cat "/nix/store/${drv##*/}" > ours || fail "$drv was not written"
+    cmp ours "$drv" || fail "$drv differs"
+  done
+}
+
+test_many_kinds() {
+  cli_setup
+  mkdir -p dir/sub
+  echo a > dir/a.txt
+  echo x > dir/x
+  ln -s a.txt dir/sub/link
+  chmod +x dir/x
+  cat > x.nix <<'END'
+let
+  mk = attrs: derivation ({ system = "x86_64-linux"; builder = "/bin/sh"; } // attrs);
+  a = mk { name = "a"; args = [ "-c" "echo" 3 [ 4 null true ] 1.5 ]; src = ./dir/a.txt; n = null; outputs = [ "out" "dev" ]; t = builtins.toFile "foo" "bar ${./dir/a.txt}"; };
+in {
+  inherit a;
+  structured = mk { name = "b"; builder = "${a.dev}/x"; x = "${a}/foo"; __structuredAttrs = true; l = { a = [ 1 2.5 a ]; "q\"" = "\n\t"; }; outputs = [ "lib" "out" ]; };
+  flat = mk { name = "c"; outputHash = "sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="; u = a.dev; };
+  recursive = mk { name = "c2"; outputHash = "0sg9f58l1jj88w6pdrfdpj5x9b1zrwszk84j81zvby36q9whhhqa"; outputHashAlgo = "sha256"; outputHashMode = "recursive"; };
+  md5 = mk { name = "c3"; outputHash = "d41d8cd98f00b204e9800998ecf8427e"; outputHashAlgo = "md5"; };
+  sha1 = mk { name = "c4"; outputHash = "da39a3ee5e6b4b0d3255bfef95601890afd80709"; outputHashAlgo = "sha1"; };
+  sha512 = mk { name = "c5"; outputHash = "z4PhNX7vuL3xVChQ1m2AB9Yg5AULVxXcg/SpIdNs6c5H0NE8XYXysP+DGNKHfuwvY7kxvUdBeoGlODJ6+SfaPg=="; outputHashAlgo = "sha512"; };
+  deep = mk { name = "d"; dd = a.drvPath; };
+  sources = mk { name = "e"; dir = ./dir; f = builtins.filterSource (p: t: baseNameOf p != "x") ./dir; p = builtins.path { path = ./dir; name = "pp"; recursive = true; }; q = builtins.path { path = ./dir/a.txt; recursive = false; name = "flat"; }; __ignoreNulls = true; nn = null; };
+  strange = mk { name = "f"; text = "\\ \" \n \r \t \${x} ü"; list = [ "a b" [ ] [ [ "c" ] ] ]; out = "overwritten"; z = builtins.placeholder "out"; };
+}
+END
+  same_drvs x.nix
+}
+
+test_errors_of_derivations() {
+  cli_setup
+  check() { # EXPRESSION MESSAGE
+    run firn eval -E "(derivation ({ name = \"x\"; system = \"y\"; builder = \"z\"; } // $1)).drvPath"
+    expect_status 1
+    expect_err_has "$2"
+  }
+  check '{ name = "a b"; }' "invalid derivation name: name 'a b' contains illegal character ' '. Please pass a different 'name'."
+  check '{ outputs = [ "a" "a" ]; }' "duplicate derivation output 'a'"
+  check '{ outputs = [ "drvPath" ]; }' "invalid derivation output name 'drvPath'"
+  check '{ builder = ""; }' "required attribute 'builder' missing"
+  check '{ system = ""; }' "required attribute 'system' missing"
+  check '{ outputHash = "x"; outputs = [ "a" "b" ]; }' 'multiple outputs are not supported in fixed-output derivations'
+  check '{ outputHash = "x"; outputHashMode = "y"; }' "invalid value 'y' for 'outputHashMode' attribute"
+  check '{ x = throw "reason"; }' 'reason'
+  check '{ x = { }; }' "while evaluating attribute 'x' of derivation 'x'"
+  check '{ __contentAddressed = true; }' "experimental Nix feature 'ca-derivations' is disabled"
+  check '{ name = "x.drv"; }' "derivation names are allowed to end in '.drv' only if they produce a single derivation file"
+}
+
+test_roots() {
+  cli_setup
+  echo '{ a = derivation { name = "a"; system = "x"; builder = "y"; outputs = [ "o" "p" ]; }; }' > x.nix
+  run nix-instantiate x.nix -A a.p --add-root root --indirect
+  expect_status 0
+  expect_out "$PWD/root!p"
+  run nix-store -q --roots "$(readlink root | sed 's|.*/store/|/nix/store/|')"
+  expect_out_has "$PWD/root"
+}
+
+test_eval_jobs() {
+  cli_setup
+  cat > x.nix <<'END'
+let d = name: derivation { inherit name; system = "x86_64-linux"; builder = "/bin/sh"; meta.x = 1; }; in
+{ b = d "b"; a = { recurseForDerivations = true; c = d "c"; "d.e" = throw "broken"; }; skipped = { x = d "x"; }; n = 1; }
+END
+  run firn eval-jobs x.nix --meta
+  expect_status 0
+  expect_equal "$(printf '%s\n' "$out" | wc -l)" 3
+  expect_out_has '"attr":"b","attrPath":["b"]'
+  expect_out_has '"attr":"a.c","attrPath":["a","c"]'
+  expect_out_has '"attr":"a.\"d.e\"","attrPath":["a","d.e"],"error":"error:'
+  expect_out_has '"meta":{"x":1}'
+  run firn eval-jobs x.nix --force-recurse
+  expect_out_has '"attr":"skipped.x"'
+}
+
+# The names whose derivations are compared when FIRN_NIXPKGS names a tree of nixpkgs.
+if [ -n "${FIRN_NIXPKGS-}" ]; then
+  test_nixpkgs() {
+    cli_setup
+    for name in hello stdenv coreutils gcc python3 git firefox; do
+      run cpp_nix nix-instantiate "$FIRN_NIXPKGS" -A $name
+      expect_status 0
+      theirs=$out
+      run nix-instantiate "$FIRN_NIXPKGS" -A $name
+      expect_status 0
+      expect_equal "$out" "$theirs"
+    done
+    for drv in "$HOME"/cpp/nix/store/*.drv; do
+      firn store cat "/nix/store/${drv##*/}" > ours || fail "$drv was not written"
+      cmp -s ours "$drv" || fail "$drv differs"
+    done
+  }
+fi
+
+run_tests

@@ -1,0 +1,204 @@
+# firn store, nix-store, nix-hash.
+. "$FIRN_TEST_SOURCE_DIR/harness.sh"
+. "$FIRN_TEST_SOURCE_DIR/cli/cli_setup.sh"
+
+make_tree() {
+  mkdir -p tree/sub
+  echo one > tree/a
+  echo two > tree/sub/b
+  chmod +x tree/sub/b
+  ln -s sub/b tree/link
+}
+
+test_add_ls_cat() {
+  cli_setup
+  make_tree
+  run firn store add tree
+  expect_status 0
+  path=$out
+  run cpp_nix nix-store --add tree
+  expect_out "$path"
+  run firn store ls "$path"
+  expect_out 'a
+link
+sub'
+  run firn store ls -lR "$path"
+  expect_out_has 'link -> sub/b'
+  expect_out_has 'sub/b'
+  run firn store cat "$path/link"
+  expect_out two
+  run firn store cat "$path/sub"
+  expect_status 1
+  expect_err_has 'is not a regular file'
+  run firn store cat "$path/nope"
+  expect_status 1
+  expect_err_has 'does not exist'
+  run firn store ls --json -R "$path"
+  expect_out_has '"b":{"executable":true,"size":4,"type":"regular"}'
+  run firn store path-info --json "$path"
+  expect_out_has '"narHash":"sha256-'
+  run firn store check --contents
+  expect_status 0
+  expect_out_has '0 problems'
+}
+
+test_fixed_paths() {
+  cli_setup
+  make_tree
+  for algo in sha256 sha1 md5 sha512; do
+    run nix-store --add-fixed $algo tree/a
+    expect_status 0
+    ours=$out
+    run cpp_nix nix-store --add-fixed $algo tree/a
+    expect_equal "$ours" "$out"
+    run nix-store --add-fixed --recursive $algo tree
+    ours=$out
+    run cpp_nix nix-store --add-fixed --recursive $algo tree
+    expect_equal "$ours" "$out"
+  done
+  run nix-store --print-fixed-path sha256 "$(nix-hash --flat --type sha256 tree/a)" a
+  ours=$out
+  run nix-store --add-fixed sha256 tree/a
+  expect_equal "$ours" "$out"
+}
+
+test_queries() {
+  cli_setup
+  cat > x.nix <<END
+let $sh_nix a = sh "a" "echo text > \$out"; b = sh "b" "echo \${a} > \$out"; in { inherit a b; }
+END
+  run nix-build --no-out-link x.nix -A b
+  expect_status 0
+  b=$out
+  a=$(nix-build --no-out-link x.nix -A a 2> /dev/null)
+  run nix-store -q --references "$b"
+  expect_out "$a"
+  run nix-store -qR "$b"
+  expect_out "$a
+$b"
+  run nix-store -q --referrers "$a"
+  expect_out "$b"
+  run nix-store -q --deriver "$b"
+  drv=$out
+  run nix-store -q --outputs "$drv"
+  expect_out "$b"
+  run nix-store -q --binding name "$b"
+  expect_out b
+  run nix-store -q --tree "$b"
+  expect_out "$b
+└───$a"
+  run nix-store -q --graph "$b"
+  expect_out_has 'digraph G {'
+  run nix-store -q --hash "$b"
+  expect_out_has sha256:
+  run nix-store --verify-path "$b"
+  expect_status 0
+  run nix-store -r "$drv"
+  expect_out "$b"
+  run nix-store -l "$b"
+  expect_status 1
+  expect_err_has 'is not available'
+  run nix-store --print-env "$drv"
+  expect_out_has "export name; name='b'"
+  run nix-store -qR "$HOME"
+  expect_status 1
+  expect_err_has 'is not in the Nix store'
+}
+
+test_dump_and_restore() {
+  cli_setup
+  make_tree
+  nix-store --dump tree > ours.nar
+  cpp_nix nix-store --dump tree > theirs.nar
+  cmp ours.nar theirs.nar || fail "the archives differ"
+  nix-store --restore copy < ours.nar
+  diff -r --no-dereference tree copy || fail "the restored tree differs"
+  head -c 100 ours.nar > cut.nar
+  run bash -c 'nix-store --restore broken < cut.nar'
+  expect_status 1
+}
+
+test_export_and_import() {
+  cli_setup
+  make_tree
+  path=$(firn store add tree)
+  nix-store --export "$path" > exported
+  NIX_REMOTE="firn:$HOME/other" run bash -c 'nix-store --import < exported'
+  expect_status 0
+  expect_out "$path"
+  NIX_REMOTE="firn:$HOME/other" run firn store cat "$path/a"
+  expect_out one
+}
+
+test_garbage() {
+  cli_setup
+  cat > x.nix <<END
+let $sh_nix in { a = sh "kept" "echo kept > \$out"; b = sh "dead" "echo dead > \$out"; }
+END
+  run nix-build x.nix -A a
+  kept=$out
+  run nix-build --no-out-link x.nix -A b
+  dead=$out
+  run nix-store --gc --print-dead
+  expect_out_has "$dead"
+  run nix-store --gc
+  expect_status 0
+  run nix-store --check-validity "$kept"
+  expect_status 0
+  run nix-store --check-validity "$dead"
+  expect_status 1
+  run nix-store --delete "$kept"
+  expect_status 1
+  run firn store check
+  expect_status 0
+}
+
+test_hashes() {
+  cli_setup
+  make_tree
+  for type in md5 sha1 sha256 sha512; do
+    for form in --base16 --base32 --base64 --sri; do
+      run nix-hash --type $type $form tree
+      ours=$out
+      run /usr/bin/nix-hash --type $type $form tree
+      expect_equal "$ours" "$out"
+      run nix-hash --flat --type $type $form tree/a
+      ours=$out
+      run /usr/bin/nix-hash --flat --type $type $form tree/a
+      expect_equal "$ours" "$out"
+    done
+  done
+  run nix-hash --type sha256 --truncate --base32 --flat tree/a
+  ours=$out
+  run /usr/bin/nix-hash --type sha256 --truncate --base32 --flat tree/a
+  expect_equal "$ours" "$out"
+  run nix-hash --type sha256 --to-base16 47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=
+  expect_out e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
+  run nix hash file tree/a
+  expect_out_has sha256-
+}
+
+# A firn that is killed at any moment loses nothing that it had reported, and the store stays clean.
+test_kill() {
+  cli_setup
+  cat > x.nix <<END
+{ n }: let $sh_nix in builtins.genList (i: import (sh "k\${toString n}-\${toString i}" "echo \${toString i} > \$out")) 4 ++ [ "\${./tree}" ]
+END
+  make_tree
+  for i in $(seq 50); do
+    echo "$i" > tree/changing
+    setsid firn eval -f x.nix --strict --arg n "$((i / 3))" -j 4 > /dev/null 2>&1 &
+    pid=$!
+    sleep "0.0$((RANDOM % 90 + 10))"
+    kill -9 "$pid" 2> /dev/null || true
+    wait "$pid" 2> /dev/null || true
+  done
+  run firn store check --contents
+  expect_status 0
+  expect_out_has '0 problems'
+  run firn eval -f x.nix --strict --arg n 5
+  expect_status 0
+  expect_out_has '[ 0 1 2 3 "/nix/store/'
+}
+
+run_tests
