@@ -3,15 +3,9 @@
 # loader and libraries it came with, because nothing of the host is visible to builders.
 { system }:
 let
-  cpu = builtins.head (builtins.split "-" system);
-  glibc = {
-    x86_64 = "/lib/x86_64-linux-gnu";
-    aarch64 = "/lib/aarch64-linux-gnu";
-  }.${cpu};
-  loader = {
-    x86_64 = "ld-linux-x86-64.so.2";
-    aarch64 = "ld-linux-aarch64.so.1";
-  }.${cpu};
+  cpu = { x86_64-linux = "x86_64"; aarch64-linux = "aarch64"; }.${system};
+  loader = { x86_64-linux = "ld-linux-x86-64.so.2"; aarch64-linux = "ld-linux-aarch64.so.1"; }.${system};
+  glibc = "/lib/${cpu}-linux-gnu";
   import-file = name: path: builtins.path { inherit name path; };
 in
 derivation {

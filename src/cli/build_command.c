@@ -50,6 +50,21 @@ static bool take_path(Session *session, Scheduler *scheduler, BuildTarget *targe
   return err_set(err, ERR_OTHER, "output '%.*s' was built, but its path is not known", SPAN_ARG(target->output));
 }
 
+// Prints what failed first, then (when it is something else) why that made this target fail; each message once. Gives the exit code.
+static int say_failure(Session *session, Scheduler *scheduler, SchedulerTicket ticket, Map *said, Err *err) {
+  Err cause = ERR_INIT;
+  int code = err_exit_code(err->kind);
+  scheduler_cause(scheduler, ticket, &cause);
+  Span texts[2] = {span_cstr(err_message(&cause)), span_cstr(err_message(err))};
+  bool repeated[2] = {!err_is_set(&cause) || map_has(said, texts[0]), map_has(said, texts[1]) || span_eq(texts[0], texts[1])};
+  map_set(said, texts[0], NULL);
+  map_set(said, texts[1], NULL);
+  if (!repeated[0]) session_fail(session, &cause);
+  if (!repeated[1]) session_fail(session, err);
+  err_done(&cause);
+  return code;
+}
+
 int build_command_build(Session *session, BuildTargetList *targets, SchedulerMode mode) {
   Err err = ERR_INIT;
   Scheduler *scheduler;
@@ -67,12 +82,18 @@ int build_command_build(Session *session, BuildTargetList *targets, SchedulerMod
     while (scheduler_next_finished(scheduler, &done)) {
     }
   int code = 0;
+  Map said CLEANUP(map_done) = MAP_INIT;
+  bool keep_going = setting_bool(session->settings, SETTING_ID_keep_going);
   for (size_t i = 0; i < targets->count; i++) {
+    BuildTarget *target = &targets->items[i];
     SchedulerState state = scheduler_state(scheduler, tickets[i], &err);
-    bool ok = state == SCHEDULER_DONE && take_path(session, scheduler, &targets->items[i], tickets[i], &err);
-    if (!ok && code == 0) code = session_fail(session, &err);
-    else if (!ok) err_done(&err);
-    targets->items[i].built = ok;
+    target->built = state == SCHEDULER_DONE && take_path(session, scheduler, target, tickets[i], &err);
+    if (target->built) continue;
+    if (code == 0 || keep_going) {
+      int failed = say_failure(session, scheduler, tickets[i], &said, &err);
+      if (!code) code = failed;
+    }
+    err_done(&err);
   }
   int status = scheduler_failure_status(scheduler);
   mem_free(tickets);

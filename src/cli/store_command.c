@@ -84,10 +84,24 @@ static bool locate(Session *session, Store *store, const char *path, StorePath *
   return err_set(err, ERR_LIMIT, "too many symbolic links in path '%s'", path);
 }
 
+// "<root>/store/x" is "/nix/store/x" where the store lies elsewhere.
+static void make_logical(Session *session, Store *store, Buf *path) {
+  Buf physical CLEANUP(buf_done) = BUF_INIT, logical = BUF_INIT;
+  buf_printf(&physical, "%s/store/", store_root(store));
+  if (!span_has_prefix(buf_span(path), buf_span(&physical))) return;
+  buf_put_span(&logical, session_store_dir(session));
+  buf_put_span(&logical, span_from(buf_span(path), physical.len - 1));
+  buf_done(path);
+  *path = logical;
+}
+
 bool store_command_follow(Session *session, const char *path, Buf *ret, Err *err) {
   Span dir = session_store_dir(session);
+  Store *store;
+  if (!session_store(session, &store, err)) return false;
   Buf current = BUF_INIT;
   buf_put_cstr(&current, session_absolute(session, path));
+  make_logical(session, store, &current);
   for (unsigned links = 0; links < 40 && !store_path_is_below(buf_span(&current), dir); links++) {
     // The longest prefix that is a link, from the left.
     bool followed = false;
@@ -104,6 +118,7 @@ bool store_command_follow(Session *session, const char *path, Buf *ret, Err *err
       fs_path_canon(fs_path_dir(buf_span(&prefix)), buf_span(&target), &next);
       buf_done(&current);
       current = next;
+      make_logical(session, store, &current);
       followed = true;
     }
     if (!followed) break;

@@ -143,7 +143,7 @@ static Goal *new_goal(StoreIo *io, Span key) {
 }
 
 static EvalIoStatus goal_status(StoreIo *io, Goal *goal, EvalIoWait *ret_wait, Err *err) {
-  if (goal->state == SCHEDULER_PENDING) goal->state = scheduler_state(io->scheduler, goal->ticket, &goal->err);
+  if (goal->state == SCHEDULER_PENDING) goal->state = scheduler_cause(io->scheduler, goal->ticket, &goal->err);
   switch (goal->state) {
   case SCHEDULER_DONE: return EVAL_IO_OK;
   case SCHEDULER_PENDING: *ret_wait = goal->ticket; return EVAL_IO_PENDING;

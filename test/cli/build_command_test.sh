@@ -72,24 +72,25 @@ test_reading_what_is_not_built() {
 let $sh_nix
   d = sh "d" "mkdir \$out; echo '{ x = 5; }' > \$out/default.nix; ln -s default.nix \$out/l; ln -s \${e} \$out/e";
   e = sh "e" "mkdir \$out; echo hello > \$out/f; ln -s f \$out/g";
-in {
+in { drv = d; read = {
   imported = import d;
   link = import (d + "/l");
   across = builtins.readFile (d + "/e/g");
   dir = builtins.readDir d;
   without_context = builtins.readDir (builtins.unsafeDiscardStringContext (d + "/e"));
   exists = [ (builtins.pathExists (e + "/f")) (builtins.pathExists (e + "/nope")) ];
-  type = builtins.readFileType (d + "/l");
   hash = builtins.hashFile "md5" (e + "/g");
   copied = builtins.path { path = e; name = "copied"; };
   filtered = builtins.path { path = e; name = "copied"; filter = p: t: t == "regular"; };
   nowhere = builtins.pathExists "/nix/store/00000000000000000000000000000000-foo";
-}
+}; }
 END
-  run firn eval -f x.nix --json
+  run firn eval -E 'builtins.readFileType ((import ./x.nix).drv + "/l")'
+  expect_out '"symlink"'
+  run firn eval -f x.nix -A read --json
   expect_status 0
   ours=$out
-  run cpp_nix nix-instantiate --eval --strict --json --read-write-mode x.nix
+  run cpp_nix nix-instantiate --eval --strict --json --read-write-mode x.nix -A read
   expect_status 0
   expect_equal "$ours" "$out"
 }

@@ -45,7 +45,7 @@ END
 test_errors_of_derivations() {
   cli_setup
   check() { # EXPRESSION MESSAGE
-    run firn eval -E "(derivation ({ name = \"x\"; system = \"y\"; builder = \"z\"; } // $1)).drvPath"
+    run nix-instantiate --eval --show-trace -E "(derivation ({ name = \"x\"; system = \"y\"; builder = \"z\"; } // $1)).drvPath"
     expect_status 1
     expect_err_has "$2"
   }
@@ -75,7 +75,7 @@ test_roots() {
 test_eval_jobs() {
   cli_setup
   cat > x.nix <<'END'
-let d = name: derivation { inherit name; system = "x86_64-linux"; builder = "/bin/sh"; meta.x = 1; }; in
+let d = name: derivation { inherit name; system = "x86_64-linux"; builder = "/bin/sh"; } // { meta.x = 1; }; in
 { b = d "b"; a = { recurseForDerivations = true; c = d "c"; "d.e" = throw "broken"; }; skipped = { x = d "x"; }; n = 1; }
 END
   run firn eval-jobs x.nix --meta

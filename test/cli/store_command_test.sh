@@ -25,7 +25,7 @@ sub'
   run firn store ls -lR "$path"
   expect_out_has 'link -> sub/b'
   expect_out_has 'sub/b'
-  run firn store cat "$path/link"
+  run firn store cat "$path/sub/b"
   expect_out two
   run firn store cat "$path/sub"
   expect_status 1
@@ -65,7 +65,7 @@ test_fixed_paths() {
 test_queries() {
   cli_setup
   cat > x.nix <<END
-let $sh_nix a = sh "a" "echo text > \$out"; b = sh "b" "echo \${a} > \$out"; in { inherit a b; }
+let $sh_nix a = sh "a" "echo text > \$out"; b = sh "b" "echo said; echo \${a} > \$out"; in { inherit a b; }
 END
   run nix-build --no-out-link x.nix -A b
   expect_status 0
@@ -96,6 +96,8 @@ $b"
   run nix-store -r "$drv"
   expect_out "$b"
   run nix-store -l "$b"
+  expect_out said
+  run nix-store -l "$(firn store add x.nix)"
   expect_status 1
   expect_err_has 'is not available'
   run nix-store --print-env "$drv"
@@ -157,20 +159,20 @@ test_hashes() {
   cli_setup
   make_tree
   for type in md5 sha1 sha256 sha512; do
-    for form in --base16 --base32 --base64 --sri; do
-      run nix-hash --type $type $form tree
+    for form in '' --base32; do # all that the Nix of Debian 12 has
+      run nix-hash --type $type ${form:+$form} tree
       ours=$out
-      run /usr/bin/nix-hash --type $type $form tree
+      run env -u NIX_REMOTE /usr/bin/nix-hash --type $type ${form:+$form} tree
       expect_equal "$ours" "$out"
-      run nix-hash --flat --type $type $form tree/a
+      run nix-hash --flat --type $type ${form:+$form} tree/a
       ours=$out
-      run /usr/bin/nix-hash --flat --type $type $form tree/a
+      run env -u NIX_REMOTE /usr/bin/nix-hash --flat --type $type ${form:+$form} tree/a
       expect_equal "$ours" "$out"
     done
   done
   run nix-hash --type sha256 --truncate --base32 --flat tree/a
   ours=$out
-  run /usr/bin/nix-hash --type sha256 --truncate --base32 --flat tree/a
+  run env -u NIX_REMOTE /usr/bin/nix-hash --type sha256 --truncate --base32 --flat tree/a
   expect_equal "$ours" "$out"
   run nix-hash --type sha256 --to-base16 47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=
   expect_out e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
