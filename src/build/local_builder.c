@@ -33,9 +33,10 @@ typedef struct LocalBuilder {
   Loop *loop;
   Pool *cleaner; // removes directories of finished builds
   LocalScratch *scratch;
-  Buf seccomp;         // once it was needed
-  char *shell;         // owned; NULL until looked for
-  bool native_refused; // AUTO: the system refused, bubblewrap did not
+  Buf seccomp;          // once it was needed
+  char *shell;          // owned; NULL until looked for
+  unsigned builder_uid; // 0: builders are the caller
+  bool native_refused;  // AUTO: the system refused, bubblewrap did not
 } LocalBuilder;
 
 typedef struct LocalBuild {
@@ -50,7 +51,8 @@ typedef struct LocalBuild {
   int master_fd;
   Process process; // its pidfd is the loop's
   bool running, whole_group;
-  int inner_pidfd; // bubblewrap's PID 1
+  unsigned owner_uid; // on the host; 0: the caller
+  int inner_pidfd;    // bubblewrap's PID 1
   LoopSource *output_source, *child_source, *timeout_timer, *silence_timer, *done_timer;
   uint64_t last_output_ns;
   BuildOutcome stopped_as; // why it was killed; SUCCEEDED: it was not
@@ -102,7 +104,9 @@ static bool write_files(LocalBuild *build, Err *err) {
     buf_put_span(&dir, fs_path_dir(span_cstr(path)));
     CLEANUP(fs_close_fd) int fd = -1;
     bool ok = fs_mkdir_all(buf_cstr(&dir), 0755, err) && fs_open(path, O_WRONLY | O_CREAT | O_EXCL, 0644, &fd, err) &&
-              fs_write_all(fd, file->content, err);
+              fs_write_all(fd, file->content, err) &&
+              (!build->owner_uid || fchown(fd, build->owner_uid, build->owner_uid) == 0 ||
+               err_set_errno(err, errno, "changing the owner of '%s'", path));
     buf_done(&dir);
     if (!ok) return err_wrap(err, "writing '/%.*s'", SPAN_ARG(file->path));
   }
@@ -282,7 +286,7 @@ static bool start_sandboxed(LocalBuild *build, const SandboxRun *run, bool *ret_
   }
   // The error of the native way is the one that says what the system forbids.
   Err second = ERR_INIT;
-  if (!start_with_bwrap(build, run, &second)) {
+  if (!local_scratch_give(&build->dir, geteuid(), &second) || !start_with_bwrap(build, run, &second)) {
     err_done(&second);
     return err_wrap(err, "%s", no_namespaces_text);
   }
@@ -352,6 +356,11 @@ static bool open_terminal(LocalBuild *build, int *ret_slave, Err *err) {
   }
   cfmakeraw(&term);
   tcsetattr(slave, TCSANOW, &term);
+  // Builders also open it by name: /dev/stderr.
+  if (build->owner_uid && fchown(slave, build->owner_uid, (gid_t)-1) != 0) {
+    fs_close_fd(&slave);
+    return err_set_errno(err, errno, "changing the owner of a pseudo-terminal");
+  }
   *ret_slave = slave;
   return true;
 }
@@ -366,8 +375,12 @@ static bool start_process(LocalBuild *build, bool *ret_exec_failed, Err *err) {
   if (build->options->no_sandbox) return start_plain(build, slave, ret_exec_failed, err);
   SandboxPlan plan;
   if (!get_seccomp(build->builder, err) || !make_plan(build, &build->arena, &plan, err)) return false;
-  SandboxRun run = {
-      .plan = &plan, .root_dir = build->dir.root, .output_fd = slave, .seccomp = buf_span(&build->builder->seccomp)};
+  SandboxRun run = {.plan = &plan,
+                    .root_dir = build->dir.root,
+                    .output_fd = slave,
+                    .seccomp = buf_span(&build->builder->seccomp),
+                    .host_uid = build->owner_uid,
+                    .host_gid = build->owner_uid};
   return start_sandboxed(build, &run, ret_exec_failed, err);
 }
 
@@ -561,9 +574,12 @@ static bool local_start(BuildService *service, const BuildRequest *request, cons
                                .ctx = callbacks->ctx};
   build->log = build_log_new(&log_config);
   bool exec_failed = false;
+  // bubblewrap cannot choose, and without a sandbox the builder must be able to write to the store.
+  bool native = builder->config.executor != SANDBOX_EXECUTOR_BUBBLEWRAP && !builder->native_refused;
+  build->owner_uid = native && !options->no_sandbox ? builder->builder_uid : 0;
   build->result.start_ns = build->last_output_ns = loop_now_ns();
   bool ok = check_outputs(build, err) &&
-            local_scratch_make(builder->scratch, options->name, &build->arena, &build->dir, err) &&
+            local_scratch_make(builder->scratch, options->name, build->owner_uid, &build->arena, &build->dir, err) &&
             write_files(build, err) && start_process(build, &exec_failed, err);
   if (ok) {
     ok = watch(build, err);
@@ -626,6 +642,25 @@ static void copy_config(LocalBuilder *builder, const LocalBuilderConfig *config)
   copy->extra_binds = binds;
 }
 
+// Root of a user namespace has only the users that its map lists.
+static bool has_user(const char *map_path, unsigned uid) {
+  Buf text = BUF_INIT;
+  bool found = false;
+  unsigned first, outside, count;
+  int used;
+  if (fs_read_file(map_path, 64 << 10, &text, NULL))
+    for (const char *at = buf_cstr(&text); sscanf(at, "%u %u %u%n", &first, &outside, &count, &used) == 3; at += used)
+      found |= uid >= first && uid - first < count;
+  buf_done(&text);
+  return found;
+}
+
+static unsigned find_builder_uid(const LocalBuilderConfig *config) {
+  unsigned uid = config->builder_uid ? config->builder_uid : LOCAL_BUILDER_UID;
+  if (geteuid() != 0) return 0;
+  return has_user("/proc/self/uid_map", uid) && has_user("/proc/self/gid_map", uid) ? uid : 0;
+}
+
 bool local_builder_new(const LocalBuilderConfig *config, Loop *loop, BuildService **ret, Err *err) {
   LocalScratch *scratch;
   if (!local_scratch_new(config->scratch_dir, &scratch, err)) return false;
@@ -635,6 +670,7 @@ bool local_builder_new(const LocalBuilderConfig *config, Loop *loop, BuildServic
   builder->scratch = scratch;
   builder->cleaner = pool_new(1);
   copy_config(builder, config);
+  builder->builder_uid = find_builder_uid(config);
   local_scratch_clean(scratch, builder->cleaner);
   *ret = &builder->base;
   return true;

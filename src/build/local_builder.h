@@ -23,6 +23,9 @@ typedef enum SandboxExecutor {
   SANDBOX_EXECUTOR_BUBBLEWRAP,
 } SandboxExecutor;
 
+// Where Nix's auto-allocate-uids starts: outside of what distributions give to people and containers.
+#define LOCAL_BUILDER_UID 872415232u
+
 typedef struct LocalBuilderConfig {
   const char *scratch_dir;        // on the host
   const char *store_dir;          // what builders see: "/nix/store"
@@ -34,6 +37,9 @@ typedef struct LocalBuilderConfig {
   size_t extra_bind_count;
   uint64_t shm_size_bytes; // 0: half of memory
   SandboxExecutor executor;
+  // The user on the host that builders are when firn is root; 0: LOCAL_BUILDER_UID. Where root does not have that user (in a
+  // container with few users), builders are root there, without its privileges.
+  unsigned builder_uid;
   bool filter_syscalls;
 } LocalBuilderConfig;
 

@@ -67,53 +67,85 @@ static bool make_locked(LocalScratch *scratch, const char *name, Arena *arena, L
   return flock(ret->lock_fd, LOCK_EX | LOCK_NB) == 0 || err_set_errno(err, errno, "locking '%s'", ret->top);
 }
 
-bool local_scratch_make(LocalScratch *scratch, const char *name, Arena *arena, LocalScratchDir *ret, Err *err) {
+bool local_scratch_give(const LocalScratchDir *dir, unsigned uid, Err *err) {
+  const char *const paths[] = {dir->build, dir->tmp, dir->store};
+  for (size_t i = 0; i < ARRAY_LEN(paths); i++)
+    if (chown(paths[i], uid, uid) != 0) return err_set_errno(err, errno, "changing the owner of '%s'", paths[i]);
+  return true;
+}
+
+bool local_scratch_make(LocalScratch *scratch, const char *name, unsigned owner_uid, Arena *arena, LocalScratchDir *ret,
+                        Err *err) {
   *ret = (LocalScratchDir){.lock_fd = -1};
   return make_locked(scratch, name, arena, ret, err) && make_dir(ret->build, 0700, err) &&
-         make_dir(ret->tmp, 01777, err) && make_dir(ret->store, 0755, err) && make_dir(ret->root, 0755, err);
+         make_dir(ret->tmp, 01777, err) && make_dir(ret->store, 0755, err) && make_dir(ret->root, 0755, err) &&
+         (!owner_uid || local_scratch_give(ret, owner_uid, err));
 }
 
 const char *local_scratch_keep(LocalScratch *scratch, LocalScratchDir *dir, const char *name, Arena *arena) {
   const char *kept = arena_printf(arena, "%s/kept-%s-%d-%u", scratch->dir, name, (int)getpid(),
                                   atomic_fetch_add(&scratch->counter, 1));
-  if (rename(dir->build, kept) == 0 && chmod(kept, 0755) == 0) return kept;
+  if (rename(dir->build, kept) == 0 && chown(kept, geteuid(), getegid()) == 0 && chmod(kept, 0755) == 0) return kept;
   log_warn("cannot keep the build directory '%s': %s", dir->build, strerror(errno));
   return NULL;
 }
 
+// A directory on its way out. It stays locked until it is gone, so that no other process begins to remove it too.
+typedef struct Removal {
+  char *path;
+  int lock_fd;
+} Removal;
+
 static void remove_job(void *ctx) {
-  char *path = ctx;
+  Removal *removal = ctx;
   Err err = ERR_INIT;
-  if (!fs_remove_tree(path, &err)) log_warn("removing a build directory: %s", err_message(&err));
+  if (!fs_remove_tree(removal->path, &err)) log_warn("removing a build directory: %s", err_message(&err));
   err_done(&err);
-  mem_free(path);
+  fs_close_fd(&removal->lock_fd);
+  mem_free(removal->path);
+  mem_free(removal);
+}
+
+static void submit_removal(Pool *cleaner, Span path, int lock_fd) {
+  Removal *removal = mem_alloc(sizeof *removal);
+  *removal = (Removal){span_dup(path), lock_fd};
+  pool_submit(cleaner, remove_job, removal);
 }
 
 void local_scratch_remove(LocalScratch *scratch UNUSED, Pool *cleaner, LocalScratchDir *dir) {
-  // Unlocked first: if this process dies before the job is done, the next one removes the rest.
-  fs_close_fd(&dir->lock_fd);
-  if (dir->top) pool_submit(cleaner, remove_job, span_dup(span_cstr(dir->top)));
+  if (dir->top) submit_removal(cleaner, span_cstr(dir->top), dir->lock_fd);
   dir->top = NULL;
+  dir->lock_fd = -1;
 }
 
-static bool is_unlocked(const char *path) {
-  CLEANUP(fs_close_fd) int fd = -1;
-  return fs_open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, &fd, NULL) && flock(fd, LOCK_EX | LOCK_NB) == 0;
+// -1 when somebody has it.
+static int lock_if_free(const char *path) {
+  int fd = -1;
+  if (fs_open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, &fd, NULL) && flock(fd, LOCK_EX | LOCK_NB) != 0)
+    fs_close_fd(&fd);
+  return fd;
 }
 
-// Under the exclusive lock of the whole, abandoned directories only get another name, which takes
-// no time; removing them comes after.
-static void rename_abandoned(LocalScratch *scratch, DIR *dir) {
+// Under the exclusive lock of the whole, what nobody holds is locked and only gets another name, which takes no time; removing
+// it comes after.
+static void take_abandoned(LocalScratch *scratch, DIR *dir, Pool *cleaner) {
   Buf path = BUF_INIT, gone = BUF_INIT;
   for (struct dirent *entry; (entry = readdir(dir));) {
     Span name = span_cstr(entry->d_name);
-    if (name.data[0] < '0' || name.data[0] > '9') continue;
+    bool is_gone = span_has_prefix(name, SPAN("gone-"));
+    if (!is_gone && (name.data[0] < '0' || name.data[0] > '9')) continue;
     buf_clear(&path);
     buf_clear(&gone);
     buf_printf(&path, "%s/%s", scratch->dir, entry->d_name);
-    buf_printf(&gone, "%s/gone-%s", scratch->dir, entry->d_name);
-    if (is_unlocked(buf_cstr(&path)) && rename(buf_cstr(&path), buf_cstr(&gone)) != 0)
+    buf_printf(&gone, "%s/%s%s", scratch->dir, is_gone ? "" : "gone-", entry->d_name);
+    int fd = lock_if_free(buf_cstr(&path));
+    if (fd < 0) continue;
+    if (is_gone || rename(path.data, buf_cstr(&gone)) == 0) {
+      submit_removal(cleaner, buf_span(&gone), fd);
+    } else {
       log_warn("renaming the abandoned build directory '%s': %s", path.data, strerror(errno));
+      fs_close_fd(&fd);
+    }
   }
   buf_done(&path);
   buf_done(&gone);
@@ -124,16 +156,7 @@ void local_scratch_clean(LocalScratch *scratch, Pool *cleaner) {
   if (!fs_open(scratch->dir, O_RDONLY | O_DIRECTORY, 0, &whole_fd, NULL)) return;
   DIR *dir = opendir(scratch->dir);
   if (!dir) return;
-  if (flock(whole_fd, LOCK_EX | LOCK_NB) == 0) {
-    rename_abandoned(scratch, dir);
-    flock(whole_fd, LOCK_UN);
-  }
-  rewinddir(dir);
-  for (struct dirent *entry; (entry = readdir(dir));) {
-    if (!span_has_prefix(span_cstr(entry->d_name), SPAN("gone-"))) continue;
-    Buf path = BUF_INIT;
-    buf_printf(&path, "%s/%s", scratch->dir, entry->d_name);
-    pool_submit(cleaner, remove_job, buf_take(&path));
-  }
+  // Taken by another cleaner: then that one does it.
+  if (flock(whole_fd, LOCK_EX | LOCK_NB) == 0) take_abandoned(scratch, dir, cleaner);
   closedir(dir);
 }

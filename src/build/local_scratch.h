@@ -22,8 +22,11 @@ typedef struct LocalScratchDir {
 MUST_CHECK bool local_scratch_new(const char *dir, LocalScratch **ret, Err *err); // makes it
 void local_scratch_free(LocalScratch *scratch);
 // `name` goes into the directory's name. Paths are in `arena`.
-MUST_CHECK bool local_scratch_make(LocalScratch *scratch, const char *name, Arena *arena, LocalScratchDir *ret,
-                                   Err *err);
+// What builders write in is given to `owner_uid`, unless that is 0.
+MUST_CHECK bool local_scratch_make(LocalScratch *scratch, const char *name, unsigned owner_uid, Arena *arena,
+                                   LocalScratchDir *ret, Err *err);
+// Changes the owner of what builders write in.
+MUST_CHECK bool local_scratch_give(const LocalScratchDir *dir, unsigned uid, Err *err);
 // The paths that a build would have; makes nothing.
 void local_scratch_name_only(LocalScratch *scratch, const char *name, Arena *arena, LocalScratchDir *ret);
 // Keeps the build directory of a failed build under a name of its own, readable for everybody;

@@ -1,19 +1,18 @@
 // sandbox_native.c: see sandbox_native.h.
 //
-// Until exec, the child runs on a stack of its own in our memory while the calling thread is
-// suspended. It therefore only makes system calls; every path it needs is put together before. What
-// fails comes back through a close-on-exec pipe.
+// Until exec, the child runs on a stack of its own in our memory while the calling thread waits. It therefore only makes
+// system calls; every path it needs is put together before. What fails comes back through a close-on-exec pipe.
 //
 // Kernel facts that the order of things depends on:
-// - A process in a new user namespace may map its own user without any privilege once setgroups is
-// denied.
-// - Mounts that came from the parent namespace are locked: read-only and no-device flags can be
-// added, never removed, also by
-//   a builder that makes a user namespace of its own.
-// - All capabilities that the child has are in its own user namespace and vanish with exec, since
-// its user inside is not 0.
-// - pivot_root(".", ".") stacks the old root on the new one, from where it is unmounted: no
-// directory for it is needed.
+// - A process in a new user namespace may map its own user without any privilege once setgroups is denied.
+// - With a builder that is another user on the host, the namespace knows two users: 0 inside is root outside, who sets
+//   everything up, and the builder's. Only root outside may write such a map, and only for a process that exists: so a
+//   process in between makes the builder's (with CLONE_PARENT, so that it is our child all the same) and writes its maps.
+// - A change of users makes the kernel forget the parent-death signal, and marks the memory as not to be looked at.
+// - Mounts that came from the parent namespace are locked: read-only and no-device flags can be added, never removed, also
+//   by a builder that makes a user namespace of its own.
+// - All capabilities that the child has are in its own user namespace and vanish with exec, since its user is not 0.
+// - pivot_root(".", ".") stacks the old root on the new one, from where it is unmounted: no directory for it is needed.
 #include "build/sandbox_native.h"
 
 #include <errno.h>
@@ -169,6 +168,7 @@ typedef enum Phase {
   PHASE_ROOT,
   PHASE_WORK_DIR,
   PHASE_STDIO,
+  PHASE_USER,
   PHASE_LIMITS,
   PHASE_SECCOMP,
   PHASE_EXEC,
@@ -186,12 +186,25 @@ typedef struct Child {
   size_t op_count;
   const char *uid_map, *gid_map;
   int null_fd, report_fd, report_read_fd;
+  pid_t pid; // of the builder's process, or -1 with clone_errno
+  int pidfd, clone_errno;
+  // For a builder that is another user on the host.
+  bool other_user;
+  char *stack_top;       // of the builder's process
+  int go_read_fd, go_fd; // says that the maps are written
+  char proc_path[64];
 } Child;
 
-static NORETURN void child_fail(const Child *child, Phase phase, size_t op) {
+// Does not return. It is not declared so, nor calls anything that is: AddressSanitizer looks at the stack before such calls, and this
+// one it does not know.
+static void child_exit(int code) {
+  syscall(SYS_exit_group, code);
+}
+
+static void child_fail(const Child *child, Phase phase, size_t op) {
   Failure failure = {phase, op, errno};
-  if (write(child->report_fd, &failure, sizeof failure) < 0) _exit(126);
-  _exit(127);
+  if (write(child->report_fd, &failure, sizeof failure) < 0) child_exit(126);
+  child_exit(127);
 }
 
 static bool write_text(const char *path, const char *text) {
@@ -204,16 +217,22 @@ static bool write_text(const char *path, const char *text) {
   return ok;
 }
 
-// The parent may have been killed before the prctl, and then no signal comes. getppid says nothing
-// in a new PID namespace, but the report pipe has lost its only reader.
+// The parent may have been killed before the prctl, and then no signal comes. getppid says nothing in a new PID namespace,
+// but the report pipe has lost its only reader.
 static void tie_to_parent(const Child *child) {
-  if (setsid() < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) child_fail(child, PHASE_PARENT, 0);
-  close(child->report_read_fd);
+  if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) child_fail(child, PHASE_PARENT, 0);
   struct pollfd polled = {.fd = child->report_fd, .events = 0};
-  if (poll(&polled, 1, 0) > 0 && (polled.revents & POLLERR)) _exit(127);
+  if (poll(&polled, 1, 0) > 0 && (polled.revents & POLLERR)) child_exit(127);
 }
 
 static void set_identity(const Child *child) {
+  if (child->other_user) {
+    // The process in between writes the maps. If it dies first, the pipe ends.
+    char go;
+    close(child->go_fd);
+    if (read(child->go_read_fd, &go, 1) != 1) child_exit(127);
+    return;
+  }
   // Without setgroups (kernels before 3.19) there is nothing to deny.
   if (!write_text("/proc/self/setgroups", "deny") && errno != ENOENT) child_fail(child, PHASE_IDENTITY, 0);
   if (!write_text("/proc/self/uid_map", child->uid_map) || !write_text("/proc/self/gid_map", child->gid_map))
@@ -316,6 +335,17 @@ static void set_limits(const Child *child) {
   if (sigprocmask(SIG_SETMASK, &none, NULL) != 0) child_fail(child, PHASE_LIMITS, 0);
 }
 
+// From here on the builder's user, also on the host. glibc's functions would try to do this to all threads of the memory that
+// we share.
+static void become_builder(const Child *child) {
+  if (!child->other_user) return;
+  unsigned uid = child->run->plan->uid, gid = child->run->plan->gid;
+  if (syscall(SYS_setgroups, 0, NULL) != 0 || syscall(SYS_setresgid, gid, gid, gid) != 0 ||
+      syscall(SYS_setresuid, uid, uid, uid) != 0)
+    child_fail(child, PHASE_USER, 0);
+  tie_to_parent(child);
+}
+
 static void set_filter(const Child *child) {
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) child_fail(child, PHASE_SECCOMP, 0);
   if (!child->run->plan->filter_syscalls) return;
@@ -328,6 +358,8 @@ static void set_filter(const Child *child) {
 static int child_main(void *arg) {
   Child *child = arg;
   const SandboxPlan *plan = child->run->plan;
+  close(child->report_read_fd);
+  if (setsid() < 0) child_fail(child, PHASE_PARENT, 0);
   tie_to_parent(child);
   set_identity(child);
   if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0) child_fail(child, PHASE_PRIVATE, 0);
@@ -340,9 +372,11 @@ static int child_main(void *arg) {
   enter_root(child);
   set_stdio(child);
   set_limits(child);
+  become_builder(child);
   set_filter(child);
   execve(plan->program, (char *const *)plan->argv, (char *const *)plan->env);
   child_fail(child, PHASE_EXEC, 0);
+  return 127;
 }
 
 // --- the parent
@@ -358,6 +392,7 @@ static SandboxStart set_failure(const Child *child, const Failure *failure, Err 
       [PHASE_ROOT] = "changing the root directory",
       [PHASE_WORK_DIR] = "entering the build directory",
       [PHASE_STDIO] = "setting up standard input and output",
+      [PHASE_USER] = "changing to the builder's user",
       [PHASE_LIMITS] = "setting up signals",
       [PHASE_SECCOMP] = "loading the system call filter",
       [PHASE_EXEC] = "executing",
@@ -382,53 +417,121 @@ static SandboxStart set_failure(const Child *child, const Failure *failure, Err 
   return denied && failure->op == 0 ? SANDBOX_NO_NAMESPACES : SANDBOX_FAILED;
 }
 
-static pid_t clone_child(Child *child, int *ret_pidfd) {
-  int flags = CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD | CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID |
-              CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP | (child->run->plan->share_network ? 0 : CLONE_NEWNET);
-  char *stack = mem_alloc(CHILD_STACK_BYTES);
+static int namespace_flags(const Child *child) {
+  return CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP |
+         (child->run->plan->share_network ? 0 : CLONE_NEWNET);
+}
+
+// Writes /proc/<pid>/<name>. No printf here: see above.
+static bool write_proc(Child *child, const char *name, const char *text) {
+  char digits[16];
+  size_t count = 0, at = sizeof "/proc/" - 1;
+  for (pid_t left = child->pid; left > 0; left /= 10) digits[count++] = (char)('0' + left % 10);
+  memcpy(child->proc_path, "/proc/", at);
+  while (count) child->proc_path[at++] = digits[--count];
+  child->proc_path[at++] = '/';
+  memcpy(child->proc_path + at, name, strlen(name) + 1);
+  return write_text(child->proc_path, text);
+}
+
+// The process in between. It shares the parent's memory and descriptors, and the parent waits until it is gone. Not CLONE_VFORK
+// for the builder's process: it waits for the maps. Both share one errno meanwhile, but until then it only reads a pipe.
+static int between_main(void *arg) {
+  Child *child = arg;
+  int flags = CLONE_VM | CLONE_PIDFD | CLONE_PARENT | SIGCHLD | namespace_flags(child);
+  child->pid = clone(child_main, child->stack_top, flags, child, &child->pidfd);
+  if (child->pid < 0) {
+    child->clone_errno = errno;
+    return 0;
+  }
+  if (!write_proc(child, "uid_map", child->uid_map) || !write_proc(child, "gid_map", child->gid_map))
+    child_fail(child, PHASE_IDENTITY, 0);
+  if (write(child->go_fd, "x", 1) != 1) child_fail(child, PHASE_IDENTITY, 0);
+  return 0;
+}
+
+// Sets child->pid and pidfd. The stacks must live until the report pipe ends: then the builder's process has executed its
+// program or is gone. They grow down on every architecture firn supports; their tops must be 16-byte aligned.
+static void clone_child(Child *child, char *stacks) {
+  char *first = (char *)((uintptr_t)(stacks + CHILD_STACK_BYTES) & ~(uintptr_t)15);
+  child->stack_top = (char *)((uintptr_t)(stacks + 2 * CHILD_STACK_BYTES) & ~(uintptr_t)15);
+  if (!child->other_user) {
+    int flags = CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD | namespace_flags(child);
+    child->pid = clone(child_main, first, flags, child, &child->pidfd);
+    child->clone_errno = errno;
+    return;
+  }
+  child->pid = -1;
+  pid_t between = clone(between_main, first, CLONE_VM | CLONE_VFORK | CLONE_FILES | SIGCHLD, child);
+  if (between < 0) child->clone_errno = errno;
+  while (between > 0 && waitpid(between, NULL, 0) < 0 && errno == EINTR) {
+  }
+}
+
+// What the child reports, or nothing when it has executed its program.
+static SandboxStart read_report(const Child *child, int report_fd, Err *err) {
+  Failure failure;
+  size_t got = 0;
+  if (!fs_read_full(report_fd, &failure, sizeof failure, &got, err)) return SANDBOX_FAILED;
+  if (got == sizeof failure) return set_failure(child, &failure, err);
+  return SANDBOX_STARTED;
+}
+
+static SandboxStart run_child(Child *child, int *report_write_fd, int report_fd, Process *ret, Err *err) {
+  char *stacks = mem_alloc(2 * (size_t)CHILD_STACK_BYTES);
+  // With signals blocked, no handler of ours runs in a child while it still shares this memory.
   sigset_t all, former;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &former);
-  char *top = (char *)((uintptr_t)(stack + CHILD_STACK_BYTES) & ~(uintptr_t)15);
-  pid_t pid = clone(child_main, top, flags, child, ret_pidfd);
-  int why = errno;
+  clone_child(child, stacks);
+  fs_close_fd(report_write_fd);
+  SandboxStart start;
+  if (child->pid < 0) {
+    int why = child->clone_errno;
+    err_set_errno(err, why, "creating namespaces");
+    bool refused = why == EPERM || why == ENOSPC || why == EINVAL || why == EUSERS;
+    start = refused ? SANDBOX_NO_NAMESPACES : SANDBOX_FAILED;
+  } else {
+    start = read_report(child, report_fd, err);
+  }
+  if (child->other_user) prctl(PR_SET_DUMPABLE, 1);
   pthread_sigmask(SIG_SETMASK, &former, NULL);
-  mem_free(stack);
-  errno = why;
-  return pid;
+  Process process = {child->pid, child->pidfd};
+  int status;
+  if (start == SANDBOX_STARTED) {
+    *ret = process;
+  } else if (child->pid >= 0) {
+    process_kill(&process, SIGKILL, false);
+    if (!process_wait(&process, &status, NULL)) start = SANDBOX_FAILED;
+  }
+  mem_free(stacks);
+  return start;
 }
 
 static SandboxStart start_child(Child *child, Process *ret, Err *err) {
-  int report[2];
+  int report[2], go[2];
   if (pipe2(report, O_CLOEXEC) != 0) {
     err_set_errno(err, errno, "creating a pipe");
     return SANDBOX_FAILED;
   }
-  child->report_read_fd = report[0];
-  child->report_fd = report[1];
-  CLEANUP(fs_close_fd) int read_fd = report[0];
-  CLEANUP(fs_close_fd) int write_fd = report[1];
-  Process process = {.pidfd = -1};
-  process.pid = clone_child(child, &process.pidfd);
-  if (process.pid < 0) {
-    bool no_namespaces = errno == EPERM || errno == ENOSPC || errno == EINVAL || errno == EUSERS;
-    err_set_errno(err, errno, "creating namespaces");
-    return no_namespaces ? SANDBOX_NO_NAMESPACES : SANDBOX_FAILED;
+  CLEANUP(fs_close_fd) int report_read_fd = report[0];
+  CLEANUP(fs_close_fd) int report_write_fd = report[1];
+  if (pipe2(go, O_CLOEXEC) != 0) {
+    err_set_errno(err, errno, "creating a pipe");
+    return SANDBOX_FAILED;
   }
-  fs_close_fd(&write_fd);
-  Failure failure;
-  size_t got = 0;
-  SandboxStart start = SANDBOX_STARTED;
-  if (!fs_read_full(read_fd, &failure, sizeof failure, &got, err)) start = SANDBOX_FAILED;
-  else if (got == sizeof failure) start = set_failure(child, &failure, err);
-  if (start == SANDBOX_STARTED) {
-    *ret = process;
-    return start;
-  }
-  process_kill(&process, SIGKILL, false);
-  int status;
-  if (!process_wait(&process, &status, NULL)) return start;
-  return start;
+  CLEANUP(fs_close_fd) int go_read_fd = go[0];
+  CLEANUP(fs_close_fd) int go_write_fd = go[1];
+  child->report_read_fd = report_read_fd;
+  child->report_fd = report_write_fd;
+  child->go_read_fd = go_read_fd;
+  child->go_fd = go_write_fd;
+  return run_child(child, &report_write_fd, report_read_fd, ret, err);
+}
+
+static const char *make_map(Arena *arena, unsigned inside, unsigned caller, unsigned other) {
+  if (!other) return arena_printf(arena, "%u %u 1\n", inside, caller);
+  return arena_printf(arena, "0 %u 1\n%u %u 1\n", caller, inside, other);
 }
 
 SandboxStart sandbox_native_start(const SandboxRun *run, Process *ret, Err *err) {
@@ -442,9 +545,11 @@ SandboxStart sandbox_native_start(const SandboxRun *run, Process *ret, Err *err)
       .run = run,
       .ops = prepared.ops,
       .op_count = prepared.op_count,
-      .uid_map = arena_printf(&arena, "%u %u 1\n", run->plan->uid, (unsigned)geteuid()),
-      .gid_map = arena_printf(&arena, "%u %u 1\n", run->plan->gid, (unsigned)getegid()),
+      .uid_map = make_map(&arena, run->plan->uid, geteuid(), run->host_uid),
+      .gid_map = make_map(&arena, run->plan->gid, getegid(), run->host_gid),
       .null_fd = -1,
+      .other_user = run->host_uid != 0,
+      .pidfd = -1,
   };
   SandboxStart start = SANDBOX_FAILED;
   if (fs_open("/dev/null", O_RDONLY, 0, &child.null_fd, err)) start = start_child(&child, ret, err);

@@ -1,15 +1,13 @@
-// sandbox_native.h: carries out a sandbox plan with the kernel's namespaces directly, without a
-// helper program.
+// sandbox_native.h: carries out a sandbox plan with the kernel's namespaces directly, without a helper program.
 //
-// One clone makes the builder's process, with CLONE_VM | CLONE_VFORK as process.h does it, so
-// nothing of a large heap is copied; that process sets up its own world and executes the builder.
-// It is our child and PID 1 of its PID namespace: its exit status is the builder's, killing it
-// kills everything in the namespace, and when it has been waited for, nothing of the build runs any
-// more. bubblewrap (sandbox_bwrap.h) does the same with two more processes and time quadratic in
-// the number of binds.
+// One clone makes the builder's process, with CLONE_VM | CLONE_VFORK as process.h does it, so nothing of a large heap is
+// copied; that process sets up its own world and executes the builder. It is our child and PID 1 of its PID namespace:
+// its exit status is the builder's, killing it kills everything in the namespace, and when it has been waited for, nothing
+// of the build runs any more. bubblewrap (sandbox_bwrap.h) does the same with two more processes and time quadratic in the
+// number of binds.
 //
-// Works for any user where the kernel lets users make user namespaces; it needs no privilege and
-// uses none that root has.
+// Works for any user where the kernel lets users make user namespaces; it needs no privilege. For root, the builder can be
+// another user outside, so that it owns nothing of the host.
 #pragma once
 
 #include "base/process.h"
@@ -17,10 +15,12 @@
 
 typedef struct SandboxRun {
   const SandboxPlan *plan;
-  const char *root_dir; // an empty directory on the host, mount point of the sandbox's root in its
-                        // own mount namespace
+  const char *root_dir; // an empty directory on the host, mount point of the root in the sandbox's own mount namespace
   int output_fd;        // standard output and error of the builder; its standard input is /dev/null
   Span seccomp;         // sandbox_seccomp_program; used when the plan filters
+  // The user that the builder is on the host; only root can choose. 0: the caller. What the builder is to write, and
+  // output_fd, must be this user's.
+  unsigned host_uid, host_gid;
 } SandboxRun;
 
 typedef enum SandboxStart {

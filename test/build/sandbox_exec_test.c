@@ -66,7 +66,7 @@ static void world_body(BuildFixture *fixture) {
       "echo /*; echo /dev/*; echo /nix/store/*; test -w /dev/null; test -c /dev/ptmx; echo x > /dev/full && exit 7\n"
       "echo x > /tmp/x; echo x > /dev/shm/x; echo x > /build/x; head -c 3 /dev/zero > /build/y\n"
       "test $(cat /proc/self/fd/0 | wc -c) = 0\n"
-      "test -t 1; test -t 2\n"
+      "test -t 1; test -t 2; echo x > /dev/stderr; echo x > /dev/stdout\n"
       "set -- /proc/[0-9]*; test $# -lt 5\n");
   Span out = build_fixture_output(fixture, "");
   CHECK_CONTAINS(
@@ -287,6 +287,22 @@ static void bad_builder_body(BuildFixture *fixture) {
 }
 TEST(exit_codes_come_through) {
   on_each_executor(bad_builder_body);
+}
+
+// Whoever runs firn, a builder's files belong to somebody who owns nothing else on the host.
+TEST(builders_of_root_are_another_user_outside) {
+  if (geteuid() != 0) test_skip("only root chooses");
+  BuildFixture fixture;
+  struct stat st;
+  build_fixture_init(&fixture, SANDBOX_EXECUTOR_NATIVE);
+  check_success(&fixture,
+                "id -u > $out; id -G >> $out; cat /proc/self/uid_map >> $out; grep Groups /proc/self/status >> $out");
+  CHECK_CONTAINS(build_fixture_output(&fixture, ""), "1000\n100\n");
+  CHECK_CONTAINS(build_fixture_output(&fixture, ""), "872415232");
+  CHECK_CONTAINS(build_fixture_output(&fixture, ""), "Groups:\t \n");
+  CHECK_EQ_INT(lstat(fixture.result.outputs[0].host_path, &st), 0);
+  CHECK_EQ_INT(st.st_uid, LOCAL_BUILDER_UID);
+  build_fixture_done(&fixture);
 }
 
 TEST(builder_is_pid_1) {
