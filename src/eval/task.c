@@ -176,7 +176,7 @@ bool task_wait_part(Vm *vm, Task *task, Task *part) {
 void task_scan(Vm *vm, Heap *heap, bool major) {
   for (Task *t = vm->state->tasks.first; t; t = t->next) {
     for (size_t i = major ? 0 : t->scanned; i < t->sp; i++) heap_visit(heap, &t->stack[i]);
-    t->scanned = t->sp;
+    t->scanned = t->fp; // operands of the frame on top come and go
     heap_visit(heap, (Value *)(void *)&t->env);
     heap_visit(heap, &t->resume_value);
     heap_visit(heap, &t->wait_thunk);

@@ -40,7 +40,7 @@ struct Task {
   Value *stack; // owned
   size_t stack_cap;
   size_t sp, fp;  // offsets, while not running
-  size_t scanned; // words below hold no pointers into the nursery
+  size_t scanned; // words below hold no pointers into the nursery; never above the fp of the frame that runs
   const uint32_t *ip;
   Env *env;
   TaskResume resume;

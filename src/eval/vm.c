@@ -1075,9 +1075,8 @@ return_value : {
   fp = task->stack + (meta >> 4);
   sp = base;
   depth--;
-  if (UNLIKELY((size_t)(sp - task->stack) < task->scanned)) task->scanned = (size_t)(sp - task->stack);
+  if (UNLIKELY((size_t)(fp - task->stack) < task->scanned)) task->scanned = (size_t)(fp - task->stack);
   if (UNLIKELY(!ip)) {
-    if ((size_t)(fp - task->stack) < task->scanned) task->scanned = (size_t)(fp - task->stack);
     n->result = acc;
     goto run_native;
   }
@@ -1120,6 +1119,8 @@ push_native : { // n->push_def with n->args, returning to the current frame
   }
 }
 run_native : {
+  // The frame on top may write to its slots and operands: the next minor collection looks at all of them.
+  if ((size_t)(fp - task->stack) < task->scanned) task->scanned = (size_t)(fp - task->stack);
   const NativeDef *def = value_get_raw_ptr(fp[0]);
   sp = fp + 2 + def->slot_count;
   n->vm = vm;
@@ -1159,7 +1160,7 @@ run_native : {
       sp = fp - FRAME_HEADER;
       fp = task->stack + (meta >> 4);
       depth--;
-      if (UNLIKELY((size_t)(sp - task->stack) < task->scanned)) task->scanned = (size_t)(sp - task->stack);
+      if (UNLIKELY((size_t)(fp - task->stack) < task->scanned)) task->scanned = (size_t)(fp - task->stack);
       LOAD_CODE();
       goto force;
     }
@@ -1189,8 +1190,7 @@ run_native : {
       sp = fp - FRAME_HEADER;
       fp = task->stack + (meta >> 4);
       depth--;
-      if (UNLIKELY((size_t)(sp - task->stack) < task->scanned)) task->scanned = (size_t)(sp - task->stack);
-      if (!ip && (size_t)(fp - task->stack) < task->scanned) task->scanned = (size_t)(fp - task->stack);
+      if (UNLIKELY((size_t)(fp - task->stack) < task->scanned)) task->scanned = (size_t)(fp - task->stack);
       LOAD_CODE();
     }
     if (step == STEP_TAIL_PUSH) {
