@@ -92,11 +92,21 @@ void eval_error_trace(Vm *vm, PosId pos, const char *fmt, ...) {
   va_start(args, fmt);
   buf_vprintf(&text, fmt, args);
   va_end(args);
-  *eval_error_next_trace(vm->error) = (EvalTrace){pos, buf_take(&text), false};
+  *eval_error_next_trace(vm->error) = (EvalTrace){.pos = pos, .message = buf_take(&text)};
+}
+
+void eval_error_trace_call(Vm *vm, PosId pos, const char *fmt, ...) {
+  if (!vm->error) return;
+  Buf text = BUF_INIT;
+  va_list args;
+  va_start(args, fmt);
+  buf_vprintf(&text, fmt, args);
+  va_end(args);
+  *eval_error_next_trace(vm->error) = (EvalTrace){.pos = pos, .message = buf_take(&text), .call = true};
 }
 
 void eval_error_trace_always(Vm *vm, PosId pos, Span text) {
-  if (vm->error) *eval_error_next_trace(vm->error) = (EvalTrace){pos, span_dup(text), true};
+  if (vm->error) *eval_error_next_trace(vm->error) = (EvalTrace){.pos = pos, .message = span_dup(text), .always = true};
 }
 
 EvalError *eval_error_pending(Vm *vm) {
@@ -286,7 +296,7 @@ static void put_traces(ErrorText *t, const EvalError *e) {
     const EvalTrace *trace = eval_error_get_trace(e, i);
     if (e->dropped_count && i == TRACES_HALF - 1 && !truncated)
       buf_printf(&t->out, "\n(%zu frames omitted)\n", e->dropped_count);
-    if (!trace->message[0]) continue;
+    if (!trace->message[0] || (trace->call && !t->format->show_trace)) continue;
     if (!t->format->show_trace && count > 3) truncated = true;
     if (truncated && !trace->always) continue;
     buf_clear(&key);
@@ -364,8 +374,8 @@ void eval_error_format(Vm *vm, const EvalError *e, const EvalErrorFormat *format
   if (format->brief) {
     put_brief(&t, e);
   } else {
-    if (e->trace_count) {
-      put_traces(&t, e);
+    put_traces(&t, e);
+    if (t.out.len) { // something was shown
       buf_put_char(&t.out, '\n');
       put_prefix(&t);
     }

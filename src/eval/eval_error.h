@@ -28,6 +28,7 @@ typedef struct EvalTrace {
   PosId pos;     // 0: none
   char *message; // owned
   bool always;   // shown without --show-trace too (addErrorContext)
+  bool call;     // of a function call: only with --show-trace
 } EvalTrace;
 
 typedef struct EvalError {
@@ -53,6 +54,8 @@ Value eval_error_coerce(Vm *vm, PosId pos, Value found);
 Value eval_error_from_err(Vm *vm, EvalErrorKind kind, PosId pos, Err *err);
 // Adds a frame to the pending error.
 void eval_error_trace(Vm *vm, PosId pos, const char *fmt, ...) PRINTF_LIKE(3, 4);
+// The frame of a call of a function of the program ("while calling 'f'"), and where it was called from.
+void eval_error_trace_call(Vm *vm, PosId pos, const char *fmt, ...) PRINTF_LIKE(3, 4);
 // The same with a text of the program (addErrorContext): shown without --show-trace too.
 void eval_error_trace_always(Vm *vm, PosId pos, Span text);
 // The best matches of `name` among `candidates` by edit distance, as Nix chooses and words them, into error->suggestions.

@@ -387,7 +387,7 @@ static Value native_coerce_path_string(Native *n, Value path, int64_t flags) {
   switch (vm->io->ops->copy_to_store(vm->io, str_span(path), fs_path_base(str_span(path)), &store_path, &n->wait, &err)) {
   case EVAL_IO_OK: v = str_new(vm, buf_span(&store_path), context_of(vm->contexts, buf_span(&store_path))); break;
   case EVAL_IO_PENDING: v = VALUE_PARK; break;
-  case EVAL_IO_ERROR: v = eval_error_from_err(vm, EVAL_ERROR_IO, vm_call_pos(vm), &err); break;
+  case EVAL_IO_ERROR: v = eval_error_from_err(vm, EVAL_ERROR_IO, 0, &err); break;
   }
   buf_done(&store_path);
   return v;

@@ -20,6 +20,8 @@ static bool unit_make_path(Vm *vm, Span text, Span base_dir, Value *ret) {
   } else {
     fs_path_canon(base_dir, text, &buf);
   }
+  // The literal part of ./a/${b} keeps its slash; others have none.
+  if (text.len && text.data[text.len - 1] == '/' && buf.len > 1) buf_put_char(&buf, '/');
   size_t body = buf.len + 1 < 8 ? 8 : buf.len + 1;
   String *s = arena_alloc(&vm->state->immortal, offsetof(String, bytes) + body);
   s->head = HEAD(T_PATH, OBJ_STATIC, buf.len);

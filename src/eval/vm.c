@@ -62,9 +62,9 @@ static void vm_trace_call(Vm *vm, const uint32_t *callee, PosId call_pos) {
   uint32_t name = code_head(callee)->kind_name >> 8;
   const LambdaHead *lambda = code_lambda(callee);
   PosId pos = unit_pos(unit, unit->image[lambda->args + 2 * lambda->arity - 1]); // of the innermost lambda
-  if (name) eval_error_trace(vm, pos, "while calling '%.*s'", SPAN_ARG(symbol_text(vm->symbols, unit->names[name - 1])));
-  else eval_error_trace(vm, pos, "while calling anonymous lambda");
-  if (call_pos) eval_error_trace(vm, call_pos, "from call site");
+  if (name) eval_error_trace_call(vm, pos, "while calling '%.*s'", SPAN_ARG(symbol_text(vm->symbols, unit->names[name - 1])));
+  else eval_error_trace_call(vm, pos, "while calling anonymous lambda");
+  if (call_pos) eval_error_trace_call(vm, call_pos, "from call site");
 }
 
 // The attribute path that the select instruction at `instruction` is a step of.
@@ -694,7 +694,7 @@ op_UPDATE : {
 op_CONCAT : {
   Value a = sp[-2], b = sp[-1];
   if (UNLIKELY(!value_is_list(a) || !value_is_list(b))) {
-    eval_error_type(vm, POS(), "a list", value_is_list(a) ? b : a);
+    eval_error_type(vm, 0, "a list", value_is_list(a) ? b : a);
     eval_error_trace(vm, POS(), "while evaluating one of the elements to concatenate");
     goto unwind;
   }
