@@ -176,8 +176,12 @@ static int read_inner_pid(int info_fd) {
   if (fs_read_fd(info_fd, 4096, &info, NULL)) {
     Span text = buf_span(&info);
     size_t at = span_find(text, SPAN("\"child-pid\":"));
-    if (at != SIZE_MAX)
-      pidfd = (int)syscall(SYS_pidfd_open, atoi(buf_cstr(&info) + at + sizeof "\"child-pid\":" - 1), 0);
+    Span number = span_trim(span_from(text, at == SIZE_MAX ? text.len : at + strlen("\"child-pid\":")));
+    size_t len = 0;
+    while (len < number.len && number.data[len] >= '0' && number.data[len] <= '9') len++;
+    uint64_t pid;
+    if (span_parse_u64(span_sub(number, 0, len), &pid) && pid <= INT32_MAX)
+      pidfd = (int)syscall(SYS_pidfd_open, (pid_t)pid, 0);
   }
   buf_done(&info);
   return pidfd;

@@ -11,10 +11,10 @@ typedef Value (*BuiltinFn)(Vm *vm, Value *args);
 #define BUILTIN_MAX_ARITY 4
 
 enum {
-  BUILTIN_GLOBAL = 1,  // visible without `builtins.` (map, toString, ...); all others are visible as __name
-  BUILTIN_HIDDEN = 2,  // not in `builtins`
-  BUILTIN_EFFECT = 4,  // trace, warn, break: a speculative task waits before it
-  BUILTIN_IMPURE = 8,  // absent in pure evaluation (currentTime, currentSystem)
+  BUILTIN_GLOBAL = 1, // visible without `builtins.` (map, toString, ...); all others are visible as __name
+  BUILTIN_HIDDEN = 2, // not in `builtins`
+  BUILTIN_EFFECT = 4, // trace, warn, break: a speculative task waits before it
+  BUILTIN_IMPURE = 8, // absent in pure evaluation (currentTime, currentSystem)
 };
 
 typedef struct Builtin {
@@ -29,7 +29,8 @@ typedef struct Builtin {
   // For errors while a strict argument is forced, see builtin_blame. One letter an argument ("sa"): what it must be.
   //   i integer  n number  b Boolean  s string without context  S string  a set  l list  f function  . anything
   const char *types;
-  const char *contexts[BUILTIN_MAX_ARITY]; // trace frame of an argument ("while evaluating the first argument ..."), or NULL
+  const char
+      *contexts[BUILTIN_MAX_ARITY]; // trace frame of an argument ("while evaluating the first argument ..."), or NULL
 } Builtin;
 
 // Forcing strict argument `failed` of a call has failed, the error is pending, the strict arguments before it are in WHNF. Nix
@@ -39,7 +40,10 @@ void builtin_blame(Vm *vm, const Builtin *builtin, const Value *args, unsigned f
 // The same check for one argument in WHNF: false with the type error pending.
 MUST_CHECK bool builtin_check_arg(Vm *vm, const Builtin *builtin, unsigned index, Value arg);
 
-typedef struct BuiltinTable { const Builtin *rows; size_t count; } BuiltinTable;
+typedef struct BuiltinTable {
+  const Builtin *rows;
+  size_t count;
+} BuiltinTable;
 
 // All tables of eval/builtins/.
 extern const BuiltinTable *const builtin_tables[];

@@ -29,45 +29,49 @@ typedef struct CodeImage {
   uint64_t unit; // written by unit.c when the image is loaded: the Unit *; 0 in files
   uint32_t magic, version;
   uint32_t word_count;
-  uint32_t root;         // code of the whole file
-  uint32_t name_off, name_count;     // CodeName[]
-  uint32_t path_off, path_count;     // word: string object (text as written)
-  uint32_t global_off, global_count; // word: name number
+  uint32_t root;                         // code of the whole file
+  uint32_t name_off, name_count;         // CodeName[]
+  uint32_t path_off, path_count;         // word: string object (text as written)
+  uint32_t global_off, global_count;     // word: name number
   uint32_t position_off, position_count; // CodePosition[], ascending by code
   uint32_t shape_count, cache_count, formals_cache_count;
   uint32_t source_len;
 } CodeImage;
 
-typedef struct CodeName { uint32_t text, len, hash; } CodeName; // text: word offset of a string object
-typedef struct CodePosition { uint32_t code, pos; } CodePosition; // an instruction and its byte offset in the source
+typedef struct CodeName {
+  uint32_t text, len, hash;
+} CodeName; // text: word offset of a string object
+typedef struct CodePosition {
+  uint32_t code, pos;
+} CodePosition; // an instruction and its byte offset in the source
 
 typedef enum CodeKind { CODE_ROOT, CODE_THUNK, CODE_LAMBDA } CodeKind;
 typedef struct CodeHead { // immediately before the first instruction
-  uint32_t offset;    // of the first instruction, from the start of the image
-  uint32_t max_stack; // words of operands at most
-  uint32_t kind_name; // CodeKind | (name number + 1) << 8; 0: no name
+  uint32_t offset;        // of the first instruction, from the start of the image
+  uint32_t max_stack;     // words of operands at most
+  uint32_t kind_name;     // CodeKind | (name number + 1) << 8; 0: no name
   uint32_t pos;
 } CodeHead;
 typedef struct LambdaHead { // before the CodeHead of a lambda
   uint32_t arity;
   uint32_t env_slots;
-  uint32_t formals;  // descriptor, 0: none; they bind the last argument
-  uint32_t args;      // argument names and positions
+  uint32_t formals; // descriptor, 0: none; they bind the last argument
+  uint32_t args;    // argument names and positions
 } LambdaHead;
 
 enum { FORMALS_ELLIPSIS = 1 };
 
 typedef enum SlotKind {
-  SLOT_THUNK,     // payload: code
-  SLOT_CLOSURE,   // code
-  SLOT_STR,       // string object
-  SLOT_OBJ,       // number object
-  SLOT_INT,       // signed
-  SLOT_IMM,       // immediate number
-  SLOT_VAR,       // level (8 bits) << 20 | slot: the variable as it is
-  SLOT_ENV,       // slot of the set's own env, looked at when asked for
-  SLOT_PATH,      // number of a path literal
-  SLOT_GLOBAL,    // number of a global
+  SLOT_THUNK,   // payload: code
+  SLOT_CLOSURE, // code
+  SLOT_STR,     // string object
+  SLOT_OBJ,     // number object
+  SLOT_INT,     // signed
+  SLOT_IMM,     // immediate number
+  SLOT_VAR,     // level (8 bits) << 20 | slot: the variable as it is
+  SLOT_ENV,     // slot of the set's own env, looked at when asked for
+  SLOT_PATH,    // number of a path literal
+  SLOT_GLOBAL,  // number of a global
   SLOT_KIND_COUNT_
 } SlotKind;
 #define SLOT_WORD(kind, payload) ((uint32_t)(kind) | (uint32_t)(payload) << 4)
@@ -78,8 +82,12 @@ typedef enum SlotKind {
 #define CODE_GLOBAL_FIND_FILE OP_A_MAX
 #define CODE_GLOBAL_NIX_PATH (OP_A_MAX - 1)
 
-static inline const CodeHead *code_head(const uint32_t *code) { return (const CodeHead *)code - 1; }
+static inline const CodeHead *code_head(const uint32_t *code) {
+  return (const CodeHead *)code - 1;
+}
 static inline const LambdaHead *code_lambda(const uint32_t *code) {
   return (const LambdaHead *)((const CodeHead *)code - 1) - 1;
 }
-static inline const uint32_t *code_image(const uint32_t *code) { return code - code_head(code)->offset; }
+static inline const uint32_t *code_image(const uint32_t *code) {
+  return code - code_head(code)->offset;
+}

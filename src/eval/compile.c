@@ -12,9 +12,9 @@
 
 #define COMPILE_NO_GLOBAL UINT32_MAX
 #define COMPILE_UNKNOWN_GLOBAL (UINT32_MAX - 1)
-#define COMPILE_EAGER_ITEMS 8      // literal lists and sets up to this size are made at once instead of delayed
-#define COMPILE_MAX_ARITY 16       // arguments of one function; longer chains return closures
-#define COMPILE_STACK_DEPTH 1500   // nesting of expressions that any C stack holds; deeper parts go on a large one
+#define COMPILE_EAGER_ITEMS 8    // literal lists and sets up to this size are made at once instead of delayed
+#define COMPILE_MAX_ARITY 16     // arguments of one function; longer chains return closures
+#define COMPILE_STACK_DEPTH 1500 // nesting of expressions that any C stack holds; deeper parts go on a large one
 #define COMPILE_MAX_DEPTH 400000
 #define COMPILE_STACK_BYTES ((size_t)1 << 30) // address space; only what is used is touched
 
@@ -34,9 +34,9 @@ typedef struct Block {
   size_t code_start, position_start;
   uint32_t depth, max_depth; // operands
   bool is_lambda;
-  uint32_t lambda_level;  // level of the lambda's env
+  uint32_t lambda_level; // level of the lambda's env
   uint32_t outer_group;
-  uint32_t env_slots;     // of the lambda's env so far
+  uint32_t env_slots; // of the lambda's env so far
 } Block;
 
 typedef struct Compiler {
@@ -656,7 +656,9 @@ static uint32_t compile_formals(Compiler *c, const ExprLambda *l, uint32_t arg_s
   for (uint32_t i = 0; i < n; i++) compile_bind(c, l->formals[i].name, base + i);
   uint32_t *words = mem_alloc_array((size_t)n + 1, sizeof *words);
   for (uint32_t i = 0; i < n; i++)
-    words[i] = l->formals[i].fallback ? compile_named_slot(c, l->formals[i].fallback, l->formals[i].name, l->formals[i].pos) : 0;
+    words[i] = l->formals[i].fallback
+                   ? compile_named_slot(c, l->formals[i].fallback, l->formals[i].name, l->formals[i].pos)
+                   : 0;
   uint32_t at = compile_here(c);
   compile_put_word(c, n);
   compile_put_word(c, l->ellipsis ? FORMALS_ELLIPSIS : 0);
@@ -840,7 +842,8 @@ static void compile_comparison(Compiler *c, const ExprPair *pair) {
 }
 
 static void compile_arithmetic(Compiler *c, const ExprPair *pair, Op op, AstName name) {
-  if (compile_redefined(c, name)) compile_named_call(c, name, (const Expr *[]){pair->first, pair->second}, 2, pair->head.pos);
+  if (compile_redefined(c, name))
+    compile_named_call(c, name, (const Expr *[]){pair->first, pair->second}, 2, pair->head.pos);
   else compile_binary(c, pair, op);
 }
 
@@ -1066,9 +1069,11 @@ static void compile_init(Compiler *c) {
   c->name_globals = mem_alloc_array((size_t)ast->name_count + 1, sizeof *c->name_globals);
   c->name_strings = mem_alloc_zero((ast->name_count + 1) * sizeof *c->name_strings);
   for (uint32_t i = 0; i < ast->name_count; i++) c->name_globals[i] = COMPILE_UNKNOWN_GLOBAL;
-  struct { AstName *where; const char *text; } known[] = {
-      {&c->less_than, "__lessThan"}, {&c->sub, "__sub"},           {&c->mul, "__mul"},
-      {&c->div, "__div"},            {&c->find_file, "__findFile"}, {&c->nix_path, "__nixPath"}};
+  struct {
+    AstName *where;
+    const char *text;
+  } known[] = {{&c->less_than, "__lessThan"}, {&c->sub, "__sub"},         {&c->mul, "__mul"}, {&c->div, "__div"},
+               {&c->find_file, "__findFile"}, {&c->nix_path, "__nixPath"}};
   for (size_t i = 0; i < ARRAY_LEN(known); i++) *known[i].where = compile_find_name(ast, span_cstr(known[i].text));
 }
 

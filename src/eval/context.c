@@ -16,7 +16,9 @@ struct ContextTable {
   uint32_t text_count, text_cap;
   const Context **sets; // open addressing
   uint32_t set_mask, set_count;
-  struct { const Context *a, *b, *result; } memo[CONTEXT_MEMO_SIZE];
+  struct {
+    const Context *a, *b, *result;
+  } memo[CONTEXT_MEMO_SIZE];
 };
 
 ContextTable *context_table_new(void) {

@@ -20,7 +20,8 @@ ContextTable *context_table_new(void);
 void context_table_free(ContextTable *table);
 const Context *context_of(ContextTable *table, Span element);
 const Context *context_union(ContextTable *table, const Context *a, const Context *b);
-const Context *context_from(ContextTable *table, ContextElement *elements, uint32_t count); // sorts its argument; may repeat
+const Context *context_from(ContextTable *table, ContextElement *elements,
+                            uint32_t count); // sorts its argument; may repeat
 ContextElement context_element(ContextTable *table, Span text);
 Span context_element_text(const ContextTable *table, ContextElement element);
 bool context_has(const Context *context, ContextElement element);

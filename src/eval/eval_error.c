@@ -115,7 +115,8 @@ EvalError *eval_error_pending(Vm *vm) {
 
 bool eval_error_is_refusal(const Vm *vm) {
   const EvalError *e = vm->error;
-  return e->kind == EVAL_ERROR_TYPE && !e->trace_count && span_has_prefix(buf_span(&e->message), SPAN("cannot coerce "));
+  return e->kind == EVAL_ERROR_TYPE && !e->trace_count &&
+         span_has_prefix(buf_span(&e->message), SPAN("cannot coerce "));
 }
 
 void eval_error_clear(Vm *vm) {
@@ -190,7 +191,10 @@ static unsigned edit_distance(Span a, Span b, unsigned limit, Buf *scratch) {
   return row[b.len];
 }
 
-typedef struct Suggestion { unsigned distance; Span text; } Suggestion;
+typedef struct Suggestion {
+  unsigned distance;
+  Span text;
+} Suggestion;
 
 static bool suggestion_less(Suggestion a, Suggestion b) {
   return a.distance != b.distance ? a.distance < b.distance : span_cmp(a.text, b.text) < 0;

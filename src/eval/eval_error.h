@@ -9,9 +9,9 @@
 typedef struct Vm Vm;
 
 typedef enum EvalErrorKind {
-  EVAL_ERROR_EVAL,      // any other error
-  EVAL_ERROR_THROW,     // builtins.throw: caught by tryEval
-  EVAL_ERROR_ASSERT,    // assert: caught by tryEval
+  EVAL_ERROR_EVAL,   // any other error
+  EVAL_ERROR_THROW,  // builtins.throw: caught by tryEval
+  EVAL_ERROR_ASSERT, // assert: caught by tryEval
   EVAL_ERROR_ABORT,
   EVAL_ERROR_TYPE,
   EVAL_ERROR_UNDEFINED, // undefined variable
@@ -19,7 +19,7 @@ typedef enum EvalErrorKind {
   EVAL_ERROR_RECURSION, // infinite recursion
   EVAL_ERROR_STACK,     // call depth
   EVAL_ERROR_SYNTAX,
-  EVAL_ERROR_IO,        // reading, building, fetching
+  EVAL_ERROR_IO, // reading, building, fetching
   EVAL_ERROR_RESTRICTED,
   EVAL_ERROR_INTERRUPTED,
 } EvalErrorKind;
@@ -33,10 +33,10 @@ typedef struct EvalTrace {
 
 typedef struct EvalError {
   EvalErrorKind kind;
-  ErrKind cause;  // ERR_EVAL, or the kind of the IO or build failure
+  ErrKind cause; // ERR_EVAL, or the kind of the IO or build failure
   PosId pos;
-  Buf message;    // Nix's wording without "error: "; may contain colour marks? no: plain text
-  Buf suggestions; // "Did you mean a or b?" or empty
+  Buf message;       // Nix's wording without "error: "; may contain colour marks? no: plain text
+  Buf suggestions;   // "Did you mean a or b?" or empty
   EvalTrace *traces; // innermost first
   size_t trace_count, trace_cap;
   size_t dropped_count; // traces beyond EVAL_ERROR_MAX_TRACES in the middle
@@ -72,7 +72,7 @@ void eval_error_free(EvalError *error);
 typedef struct EvalErrorFormat {
   bool show_trace; // all frames
   bool colour;
-  bool brief;      // cause, where, which package or option; the rest on demand (firn's own commands)
+  bool brief; // cause, where, which package or option; the rest on demand (firn's own commands)
 } EvalErrorFormat;
 // As C++ Nix 2.26 prints it, from "error:" on, with source excerpts.
 void eval_error_format(Vm *vm, const EvalError *error, const EvalErrorFormat *format, Buf *ret);

@@ -24,7 +24,13 @@ typedef enum EvalIoStatus {
 // What a parked task waits for: an identifier chosen by the implementation, never 0, never reused.
 typedef uint64_t EvalIoWait;
 
-typedef enum EvalFileType { EVAL_FILE_ABSENT, EVAL_FILE_REGULAR, EVAL_FILE_DIRECTORY, EVAL_FILE_SYMLINK, EVAL_FILE_UNKNOWN } EvalFileType;
+typedef enum EvalFileType {
+  EVAL_FILE_ABSENT,
+  EVAL_FILE_REGULAR,
+  EVAL_FILE_DIRECTORY,
+  EVAL_FILE_SYMLINK,
+  EVAL_FILE_UNKNOWN
+} EvalFileType;
 
 typedef struct EvalStat {
   EvalFileType type;
@@ -59,7 +65,8 @@ typedef struct EvalIoOps {
   // Copies a file or tree into the store for `./path` coercion; appends the store path. `name` as in store paths.
   EvalIoStatus (*copy_to_store)(EvalIo *io, Span path, Span name, Buf *ret_store_path, EvalIoWait *ret_wait, Err *err);
   // Writes a text object (toFile, .drv); `references` are store paths. Appends the store path.
-  EvalIoStatus (*write_text)(EvalIo *io, Span name, Span content, const Span *references, size_t reference_count, Buf *ret_store_path, Err *err);
+  EvalIoStatus (*write_text)(EvalIo *io, Span name, Span content, const Span *references, size_t reference_count,
+                             Buf *ret_store_path, Err *err);
   // Appends the value of an environment variable; false when unset (or evaluation is pure).
   bool (*get_env)(EvalIo *io, Span name, Buf *ret);
   // Restricted and pure evaluation: false with Nix's message when `path` may not be read.

@@ -36,10 +36,10 @@ typedef struct HeapStats {
 } HeapStats;
 
 typedef struct Heap {
-  char *next;     // bump pointer
-  char *soft_end; // passed: the next safepoint collects
-  char *hard_end; // end of the reserved range
-  char *nursery;  // start of the reserved range
+  char *next;            // bump pointer
+  char *soft_end;        // passed: the next safepoint collects
+  char *hard_end;        // end of the reserved range
+  char *nursery;         // start of the reserved range
   uint64_t nursery_span; // hard_end - nursery, for the one-compare test
   Value **remembered;    // slots of old objects that hold pointers into the nursery
   size_t remembered_count, remembered_cap;
@@ -78,7 +78,9 @@ static inline void heap_store(Heap *heap, const void *object, Value *slot, Value
   if (tag == TAG_INT || tag == TAG_IMM || tag == TAG_LAZY) return;
   if (UNLIKELY(heap_is_young(heap, value_ptr(v)) && !heap_is_young(heap, object))) heap_remember(heap, slot);
 }
-static inline bool heap_wants_collection(const Heap *heap) { return heap->next >= heap->soft_end; }
+static inline bool heap_wants_collection(const Heap *heap) {
+  return heap->next >= heap->soft_end;
+}
 // After a major collection: whether what is alive exceeds config.max_bytes. The VM then raises an error.
 bool heap_over_limit(const Heap *heap);
 // Collects: `scan` must visit all roots that are not HeapRoots. A minor scan may skip what cannot hold new pointers.

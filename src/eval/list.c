@@ -97,8 +97,7 @@ Value list_concat(Vm *vm, Value left, Value right) {
     return list_slice_of(vm, base, offset, total);
   }
   base = list_base(right, &offset);
-  if (list_is_buffer(base) && offset == (size_t)value_small_int(base->items[0]) &&
-      offset >= LIST_BUFFER_HEADER + nl) {
+  if (list_is_buffer(base) && offset == (size_t)value_small_int(base->items[0]) && offset >= LIST_BUFFER_HEADER + nl) {
     list_store_range(vm, base, offset - nl, list_items(vm, left), nl);
     base->items[0] = value_int((int64_t)(offset - nl));
     return list_slice_of(vm, base, offset - nl, total);

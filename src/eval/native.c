@@ -1,4 +1,6 @@
 // native.c: natives that the VM itself and many builtins use.
+#include "eval/native.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -67,7 +69,8 @@ static void native_strict_sparks(Native *n, SparkSink *sink) {
 
 static void native_strict_trace(Native *n) {
   const Builtin *b = native_strict_builtin(n);
-  if (native_get(n, STRICT_I) < b->arity) builtin_blame(n->vm, b, n->slot + STRICT_ARGS, (unsigned)native_get(n, STRICT_I));
+  if (native_get(n, STRICT_I) < b->arity)
+    builtin_blame(n->vm, b, n->slot + STRICT_ARGS, (unsigned)native_get(n, STRICT_I));
 }
 
 const NativeDef native_strict_call = {.name = "builtin",
@@ -137,7 +140,8 @@ static void native_deep_trace(Native *n) {
   uint32_t i = (uint32_t)native_get(n, DEEP_I);
   Buf name = BUF_INIT;
   print_attr_name(symbol_text(n->vm->symbols, attrs_flat_shape(v)->names[i]), &name);
-  eval_error_trace(n->vm, shape_position(attrs_flat_shape(v), i), "while evaluating the attribute '%s'", buf_cstr(&name));
+  eval_error_trace(n->vm, shape_position(attrs_flat_shape(v), i), "while evaluating the attribute '%s'",
+                   buf_cstr(&name));
   buf_done(&name);
 }
 
@@ -178,11 +182,8 @@ static void native_ahead_sparks(Native *n, SparkSink *sink) {
     spark_add(sink, native_child(n->vm, v, i));
 }
 
-const NativeDef native_deep_ahead = {.name = "deepSeq",
-                                     .step = native_ahead_step,
-                                     .arg_count = 2,
-                                     .slot_count = 3,
-                                     .sparks = native_ahead_sparks};
+const NativeDef native_deep_ahead = {
+    .name = "deepSeq", .step = native_ahead_step, .arg_count = 2, .slot_count = 3, .sparks = native_ahead_sparks};
 
 // ---- equality ----
 
@@ -272,11 +273,8 @@ static void native_equal_sparks(Native *n, SparkSink *sink) {
   spark_add(sink, n->slot[EQUAL_B]);
 }
 
-const NativeDef native_equal = {.name = "==",
-                                .step = native_equal_step,
-                                .arg_count = 2,
-                                .slot_count = 3,
-                                .sparks = native_equal_sparks};
+const NativeDef native_equal = {
+    .name = "==", .step = native_equal_step, .arg_count = 2, .slot_count = 3, .sparks = native_equal_sparks};
 
 // ---- order ----
 
@@ -384,7 +382,8 @@ static Value native_coerce_path_string(Native *n, Value path, int64_t flags) {
   Buf store_path = BUF_INIT;
   Err err = ERR_INIT;
   Value v = VALUE_ERROR;
-  switch (vm->io->ops->copy_to_store(vm->io, str_span(path), fs_path_base(str_span(path)), &store_path, &n->wait, &err)) {
+  switch (
+      vm->io->ops->copy_to_store(vm->io, str_span(path), fs_path_base(str_span(path)), &store_path, &n->wait, &err)) {
   case EVAL_IO_OK: v = str_new(vm, buf_span(&store_path), context_of(vm->contexts, buf_span(&store_path))); break;
   case EVAL_IO_PENDING: v = VALUE_PARK; break;
   case EVAL_IO_ERROR: v = eval_error_from_err(vm, EVAL_ERROR_IO, 0, &err); break;
@@ -458,7 +457,8 @@ static void native_coerce_trace(Native *n) {
   Value v = n->slot[COERCE_VALUE];
   if (value_tag(v) != TAG_LIST || n->slot[COERCE_I] == VALUE_NULL) return;
   Value item = value_follow(list_get(n->vm, v, (size_t)native_get(n, COERCE_I)));
-  if (value_is_list(item) || eval_error_is_refusal(n->vm)) eval_error_trace(n->vm, 0, "while evaluating one element of the list");
+  if (value_is_list(item) || eval_error_is_refusal(n->vm))
+    eval_error_trace(n->vm, 0, "while evaluating one element of the list");
 }
 
 static void native_coerce_sparks(Native *n, SparkSink *sink) {

@@ -46,7 +46,7 @@ typedef struct NativeDef {
   Step (*step)(Native *n);
   uint8_t arg_count;
   uint8_t slot_count; // args + locals
-  bool catches;       // errors above come back as n->result == VALUE_ERROR with the error pending (tryEval, addErrorContext)
+  bool catches;  // errors above come back as n->result == VALUE_ERROR with the error pending (tryEval, addErrorContext)
   bool untraced; // as the native of a builtin: not named in traces
   // Parts of the work that have not been started yet, in program order: what other tasks may evaluate while this one waits.
   void (*sparks)(Native *n, SparkSink *sink);
@@ -73,59 +73,65 @@ void spark_add(SparkSink *sink, Value maybe_thunk);
 void spark_add_native(SparkSink *sink, const NativeDef *def, const Value *args, uint32_t arg_count);
 bool spark_full(const SparkSink *sink);
 
-static inline int64_t native_get(const Native *n, unsigned slot) { return (int64_t)n->slot[slot] >> 3; }
-static inline void native_set(Native *n, unsigned slot, int64_t i) { n->slot[slot] = (Value)i << 3 | TAG_INT; }
-static inline void native_add(Native *n, unsigned slot, int64_t i) { native_set(n, slot, native_get(n, slot) + i); }
+static inline int64_t native_get(const Native *n, unsigned slot) {
+  return (int64_t)n->slot[slot] >> 3;
+}
+static inline void native_set(Native *n, unsigned slot, int64_t i) {
+  n->slot[slot] = (Value)i << 3 | TAG_INT;
+}
+static inline void native_add(Native *n, unsigned slot, int64_t i) {
+  native_set(n, slot, native_get(n, slot) + i);
+}
 
-#define NATIVE_BEGIN(n)                                                                            \
-  switch ((n)->state) {                                                                            \
+#define NATIVE_BEGIN(n) \
+  switch ((n)->state) { \
   case 0:
-#define NATIVE_END                                                                                 \
-  }                                                                                                \
+#define NATIVE_END \
+  }                \
   __builtin_unreachable()
-#define NATIVE_AWAIT_(n, step_)                                                                    \
-  (n)->state = __LINE__;                                                                           \
-  return (step_);                                                                                  \
+#define NATIVE_AWAIT_(n, step_) \
+  (n)->state = __LINE__;        \
+  return (step_);               \
   case __LINE__:;
 // n->result = `value` in WHNF. Evaluates its argument once; no suspension when it is evaluated already.
-#define NATIVE_FORCE(n, value_)                                                                    \
-  do {                                                                                             \
-    (n)->result = value_follow(value_);                                                            \
-    if (UNLIKELY(!value_is_whnf((n)->result))) {                                                   \
-      (n)->args[0] = (n)->result;                                                                  \
-      NATIVE_AWAIT_(n, STEP_FORCE)                                                                 \
-    }                                                                                              \
+#define NATIVE_FORCE(n, value_)                  \
+  do {                                           \
+    (n)->result = value_follow(value_);          \
+    if (UNLIKELY(!value_is_whnf((n)->result))) { \
+      (n)->args[0] = (n)->result;                \
+      NATIVE_AWAIT_(n, STEP_FORCE)               \
+    }                                            \
   } while (0)
-#define NATIVE_CALL1(n, fn_, a_)                                                                   \
-  do {                                                                                             \
-    (n)->fn = (fn_);                                                                               \
-    (n)->args[0] = (a_);                                                                           \
-    (n)->arg_count = 1;                                                                            \
-    NATIVE_AWAIT_(n, STEP_CALL)                                                                    \
+#define NATIVE_CALL1(n, fn_, a_) \
+  do {                           \
+    (n)->fn = (fn_);             \
+    (n)->args[0] = (a_);         \
+    (n)->arg_count = 1;          \
+    NATIVE_AWAIT_(n, STEP_CALL)  \
   } while (0)
-#define NATIVE_CALL2(n, fn_, a_, b_)                                                               \
-  do {                                                                                             \
-    (n)->fn = (fn_);                                                                               \
-    (n)->args[0] = (a_);                                                                           \
-    (n)->args[1] = (b_);                                                                           \
-    (n)->arg_count = 2;                                                                            \
-    NATIVE_AWAIT_(n, STEP_CALL)                                                                    \
+#define NATIVE_CALL2(n, fn_, a_, b_) \
+  do {                               \
+    (n)->fn = (fn_);                 \
+    (n)->args[0] = (a_);             \
+    (n)->args[1] = (b_);             \
+    (n)->arg_count = 2;              \
+    NATIVE_AWAIT_(n, STEP_CALL)      \
   } while (0)
 // Runs another native to its end. The caller sets n->args[0..def->arg_count) first.
-#define NATIVE_PUSH(n, def_)                                                                       \
-  do {                                                                                             \
-    (n)->push_def = (def_);                                                                        \
-    NATIVE_AWAIT_(n, STEP_PUSH)                                                                    \
+#define NATIVE_PUSH(n, def_)    \
+  do {                          \
+    (n)->push_def = (def_);     \
+    NATIVE_AWAIT_(n, STEP_PUSH) \
   } while (0)
-#define NATIVE_RETURN(n, value_)                                                                   \
-  do {                                                                                             \
-    (n)->result = (value_);                                                                        \
-    return STEP_RETURN;                                                                            \
+#define NATIVE_RETURN(n, value_) \
+  do {                           \
+    (n)->result = (value_);      \
+    return STEP_RETURN;          \
   } while (0)
 // Parks on n->wait (set by the caller), then goes on behind this line, where the question is asked again (write a loop).
-#define NATIVE_PARK(n)                                                                             \
-  do {                                                                                             \
-    NATIVE_AWAIT_(n, STEP_PARK)                                                                    \
+#define NATIVE_PARK(n)          \
+  do {                          \
+    NATIVE_AWAIT_(n, STEP_PARK) \
   } while (0)
 
 // Follows an evaluated thunk to its value; other values stay.
@@ -140,8 +146,8 @@ Value native_delay_call(Vm *vm, Value fn, const Value *args, uint32_t count);
 extern const NativeDef native_deep_force; // (value) -> value: everything inside evaluated (deepSeq)
 // (value, budget) -> budget left: the same as a spark, looking at no more than `budget` (raw integer) values.
 extern const NativeDef native_deep_ahead;
-extern const NativeDef native_equal;      // (a, b) -> bool
-extern const NativeDef native_compare;    // (a, b) -> int -1, 0, 1; Nix's `<` on int, float, string, path, lists
+extern const NativeDef native_equal;   // (a, b) -> bool
+extern const NativeDef native_compare; // (a, b) -> int -1, 0, 1; Nix's `<` on int, float, string, path, lists
 // (value, flags) -> string. Sets with __toString or outPath, paths (copied to the store with COERCE_COPY), and with COERCE_MORE also
 // null, booleans, numbers, lists (toString, derivation attributes). flags: raw integer.
 extern const NativeDef native_coerce_string;

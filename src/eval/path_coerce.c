@@ -11,7 +11,8 @@
 // ---- symbolic links ----
 
 // `done` is resolved; `rest` begins with '/' or is empty.
-static EvalIoStatus resolve_step(EvalIo *io, Buf *done, Buf *rest, bool follow_last, unsigned *links, EvalIoWait *ret_wait, Err *err) {
+static EvalIoStatus resolve_step(EvalIo *io, Buf *done, Buf *rest, bool follow_last, unsigned *links,
+                                 EvalIoWait *ret_wait, Err *err) {
   Span todo = span_from(buf_span(rest), 1);
   size_t end = span_find_char(todo, '/');
   Span name = span_sub(todo, 0, end), behind = end == SIZE_MAX ? SPAN("") : span_from(todo, end);
@@ -28,7 +29,8 @@ static EvalIoStatus resolve_step(EvalIo *io, Buf *done, Buf *rest, bool follow_l
     Buf target = BUF_INIT;
     EvalIoStatus status = io->ops->read_link(io, buf_span(done), &target, ret_wait, err);
     if (status == EVAL_IO_OK && ++*links > LINKS_MAX) {
-      err_set(err, ERR_OTHER, "too many symbolic links encountered while traversing the path '%.*s'", SPAN_ARG(buf_span(done)));
+      err_set(err, ERR_OTHER, "too many symbolic links encountered while traversing the path '%.*s'",
+              SPAN_ARG(buf_span(done)));
       status = EVAL_IO_ERROR;
     }
     if (status != EVAL_IO_OK) {
@@ -127,7 +129,8 @@ static Value finish(Native *n) {
   EvalIoWait wait = 0;
   EvalIoStatus status = realise(vm, str_context(n->slot[STRING]), &path, &wait, &err);
   if (status == EVAL_IO_OK) fs_path_canon(SPAN("/"), buf_span(&path), &canon);
-  if (status == EVAL_IO_OK && resolve) status = path_coerce_resolve(vm->io, buf_span(&canon), true, &resolved, &wait, &err);
+  if (status == EVAL_IO_OK && resolve)
+    status = path_coerce_resolve(vm->io, buf_span(&canon), true, &resolved, &wait, &err);
   Value result = VALUE_PARK;
   if (status == EVAL_IO_OK) {
     result = str_path(vm, buf_span(resolve ? &resolved : &canon));
@@ -166,7 +169,8 @@ static Step path_coerce_step(Native *n) {
     native_set(n, TRACED, 0);
     n->slot[STRING] = n->result;
     if (!span_has_prefix(str_span(n->result), SPAN("/"))) {
-      eval_error(n->vm, EVAL_ERROR_EVAL, 0, "string '%.*s' doesn't represent an absolute path", SPAN_ARG(str_span(n->result)));
+      eval_error(n->vm, EVAL_ERROR_EVAL, 0, "string '%.*s' doesn't represent an absolute path",
+                 SPAN_ARG(str_span(n->result)));
       eval_error_trace(n->vm, 0, "%s", frame_text(n));
       return STEP_ERROR;
     }
@@ -178,7 +182,9 @@ static Step path_coerce_step(Native *n) {
 }
 
 static void path_coerce_trace(Native *n) {
-  if (native_get(n, TRACED) == 1 || (native_get(n, TRACED) == 2 && eval_error_is_refusal(n->vm))) eval_error_trace(n->vm, 0, "%s", frame_text(n));
+  if (native_get(n, TRACED) == 1 || (native_get(n, TRACED) == 2 && eval_error_is_refusal(n->vm)))
+    eval_error_trace(n->vm, 0, "%s", frame_text(n));
 }
 
-const NativeDef path_coerce_native = {.name = "path", .step = path_coerce_step, .arg_count = 3, .slot_count = SLOT_COUNT, .trace = path_coerce_trace};
+const NativeDef path_coerce_native = {
+    .name = "path", .step = path_coerce_step, .arg_count = 3, .slot_count = SLOT_COUNT, .trace = path_coerce_trace};

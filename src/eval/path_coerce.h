@@ -5,8 +5,9 @@
 #include "eval/vm.h"
 
 enum {
-  PATH_COERCE_RESOLVE = 1,  // symbolic links are followed in every component, the last one included
-  PATH_COERCE_NO_BUILD = 2, // nothing is realised: the result is a string with the context (builtins.path, filterSource)
+  PATH_COERCE_RESOLVE = 1, // symbolic links are followed in every component, the last one included
+  PATH_COERCE_NO_BUILD =
+      2, // nothing is realised: the result is a string with the context (builtins.path, filterSource)
 };
 
 // (value, raw pointer to the text of the trace frame, flags as raw integer) -> path value, canonical, with placeholders of

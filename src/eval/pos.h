@@ -7,9 +7,9 @@
 
 typedef struct PosTable PosTable;
 typedef struct PosSource { // a file, or text from the command line
-  char *path;   // owned, absolute; NULL for text without a file
-  char *origin; // owned; what messages print: the path, "«string»", "«stdin»"
-  char *text;   // owned copy of the source, or NULL when only the file has it
+  char *path;              // owned, absolute; NULL for text without a file
+  char *origin;            // owned; what messages print: the path, "«string»", "«stdin»"
+  char *text;              // owned copy of the source, or NULL when only the file has it
   size_t len;
   PosId base;
 } PosSource;

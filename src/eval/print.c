@@ -15,8 +15,8 @@
 #define COLOUR_CYAN "\033[36;1m"
 #define COLOUR_OFF "\033[0m"
 
-#define NO_LIMITS                                                                                  \
-  .max_depth = PRINT_UNLIMITED, .max_attrs = PRINT_UNLIMITED, .max_list_items = PRINT_UNLIMITED,   \
+#define NO_LIMITS                                                                                \
+  .max_depth = PRINT_UNLIMITED, .max_attrs = PRINT_UNLIMITED, .max_list_items = PRINT_UNLIMITED, \
   .max_string_bytes = PRINT_UNLIMITED
 
 const PrintOptions print_options_trace = {.track_repeated = true, NO_LIMITS};
@@ -299,7 +299,8 @@ static void put_function(Printer *p, Value v) {
   Buf text = BUF_INIT;
   Value fn = value_is_obj(v, T_PAP) ? ((Pap *)value_ptr(v))->fn : v;
   if (value_is_builtin(fn)) {
-    buf_printf(&text, "«%sprimop %s»", fn == v ? "" : "partially applied ", vm->builtins[value_builtin_index(fn)]->name);
+    buf_printf(&text, "«%sprimop %s»", fn == v ? "" : "partially applied ",
+               vm->builtins[value_builtin_index(fn)]->name);
   } else {
     buf_put_cstr(&text, "«lambda");
     Buf name = BUF_INIT; // "'f'" or "anonymous lambda"
@@ -488,7 +489,8 @@ static void print_open_frames(Printer *p) {
       continue;
     }
     put_space(p, f->pretty, p->depth);
-    bool enough = f->is_attrs ? p->attrs_printed >= p->options->max_attrs : p->items_printed >= p->options->max_list_items;
+    bool enough =
+        f->is_attrs ? p->attrs_printed >= p->options->max_attrs : p->items_printed >= p->options->max_list_items;
     if (enough) {
       put_elided(p, f->count - f->index, f->is_attrs ? "attribute" : "item");
       close_frame(p, f);
@@ -506,8 +508,7 @@ static void print_open_frames(Printer *p) {
 void print_value(Vm *vm, Value v, const PrintOptions *options, Value failures, Buf *ret) {
   Printer p = {.vm = vm, .options = options, .out = ret, .failures = failures};
   size_t failure_items = value_is_list(failures) ? list_count(failures) : 0;
-  for (size_t i = 0; i < failure_items; i += 2)
-    value_map_add(&p.failed, list_get(vm, failures, i), i + 1);
+  for (size_t i = 0; i < failure_items; i += 2) value_map_add(&p.failed, list_get(vm, failures, i), i + 1);
   put_value(&p, value_follow(v));
   print_open_frames(&p);
   printer_done(&p);

@@ -71,7 +71,8 @@ static void seen_rehash(Native *n, size_t new_count) {
 // False when it was seen before.
 static bool seen_add(Native *n, Value v) {
   const HeapStats *stats = &n->vm->heap.stats;
-  int64_t stamp = (int64_t)(stats->minor_count + stats->major_count), count = value_small_int(box_get(n, BOX_SEEN_COUNT));
+  int64_t stamp = (int64_t)(stats->minor_count + stats->major_count),
+          count = value_small_int(box_get(n, BOX_SEEN_COUNT));
   size_t cap = list_count(box_get(n, BOX_SEEN));
   bool full = (size_t)count * 2 >= cap;
   if (full || value_small_int(box_get(n, BOX_STAMP)) != stamp) {
@@ -93,7 +94,8 @@ static const PrintOptions *force_options(const Native *n) {
 // The pending error becomes text for `what`. False when it is to be raised.
 static bool keep_failure(Native *n, Value what) {
   const EvalError *error = eval_error_pending(n->vm);
-  if (error->kind == EVAL_ERROR_INTERRUPTED || (force_options(n)->throw_top_level && native_get(n, DEPTH) == 0)) return false;
+  if (error->kind == EVAL_ERROR_INTERRUPTED || (force_options(n)->throw_top_level && native_get(n, DEPTH) == 0))
+    return false;
   add_failure(n, what, buf_span(&error->message));
   eval_error_clear(n->vm);
   return true;
@@ -161,7 +163,11 @@ static void force_sparks(Native *n, SparkSink *sink) {
   for (size_t i = (size_t)native_get(n, I) + 1; i < force_count(n); i++) spark_add(sink, force_item(n, i));
 }
 
-static const NativeDef force_native = {.name = "print", .step = force_step, .arg_count = 4, .slot_count = SLOT_COUNT, .catches = true,
+static const NativeDef force_native = {.name = "print",
+                                       .step = force_step,
+                                       .arg_count = 4,
+                                       .slot_count = SLOT_COUNT,
+                                       .catches = true,
                                        .sparks = force_sparks};
 
 static Step print_force_step(Native *n) {
@@ -172,7 +178,8 @@ static Step print_force_step(Native *n) {
   n->args[2] = n->slot[BOX];
   n->args[3] = value_int(0);
   NATIVE_PUSH(n, &force_native);
-  NATIVE_RETURN(n, list_slice(n->vm, box_get(n, BOX_FAILURES), 0, (size_t)value_small_int(box_get(n, BOX_FAILURE_COUNT))));
+  NATIVE_RETURN(n,
+                list_slice(n->vm, box_get(n, BOX_FAILURES), 0, (size_t)value_small_int(box_get(n, BOX_FAILURE_COUNT))));
   NATIVE_END;
 }
 

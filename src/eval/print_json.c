@@ -103,7 +103,8 @@ static bool json_put_value(Native *n) {
   Value v = n->slot[VALUE];
   if (!json_is_scalar(v, 0)) {
     PosId pos = value_is_closure(v) || value_is_obj(v, T_PAP) ? vm_function_pos(n->vm, v) : 0;
-    eval_error(n->vm, EVAL_ERROR_TYPE, pos ? pos : (PosId)native_get(n, POS), "cannot convert %s to JSON", eval_error_type_phrase(n->vm, v));
+    eval_error(n->vm, EVAL_ERROR_TYPE, pos ? pos : (PosId)native_get(n, POS), "cannot convert %s to JSON",
+               eval_error_type_phrase(n->vm, v));
     return false;
   }
   Buf out = BUF_INIT;
@@ -174,7 +175,11 @@ static void json_sparks(Native *n, SparkSink *sink) {
   for (size_t i = (size_t)native_get(n, I) + 1; i < json_count(n); i++) spark_add(sink, json_item(n, i));
 }
 
-static const NativeDef json_native = {.name = "JSON", .step = json_step, .arg_count = 4, .slot_count = SLOT_COUNT, .trace = json_trace,
+static const NativeDef json_native = {.name = "JSON",
+                                      .step = json_step,
+                                      .arg_count = 4,
+                                      .slot_count = SLOT_COUNT,
+                                      .trace = json_trace,
                                       .sparks = json_sparks};
 
 static Step print_json_step(Native *n) {

@@ -3,7 +3,9 @@
 
 #include "eval/vm.h"
 
-enum { PRINT_JSON_COPY = 1 }; // paths are copied to the store, and the store path is written (builtins.toJSON, nix-instantiate)
+enum {
+  PRINT_JSON_COPY = 1
+}; // paths are copied to the store, and the store path is written (builtins.toJSON, nix-instantiate)
 
 // (value, flags as raw integer) -> string with the context of all strings in it. Evaluates as it goes; errors carry "while evaluating
 // attribute 'x'" frames. Derivations and sets with __toString or outPath become strings.

@@ -156,7 +156,8 @@ static bool seen_add(Native *n, Sym sym) {
     Value wider = seen_new(n->vm, count * 2);
     Value *wider_items = list_items(n->vm, wider);
     for (size_t i = 0; i < count; i++)
-      if (items[i] != VALUE_NULL) wider_items[seen_slot(wider_items, count * 2 - 1, (Sym)value_small_int(items[i]))] = items[i];
+      if (items[i] != VALUE_NULL)
+        wider_items[seen_slot(wider_items, count * 2 - 1, (Sym)value_small_int(items[i]))] = items[i];
     wider_items[count * 2] = items[count];
     list_set(n->vm, n->slot[SEEN], 0, wider);
     items = wider_items;
@@ -261,7 +262,9 @@ static Step xml_step(Native *n) {
   } else {
     xml_append_line(n, native_get(n, DEPTH), "<attrs>");
   }
-  for (native_set(n, I, 0); n->slot[VALUE] != VALUE_EMPTY_ATTRS && native_get(n, I) < attrs_flat_shape(n->slot[VALUE])->count; native_add(n, I, 1)) {
+  for (native_set(n, I, 0);
+       n->slot[VALUE] != VALUE_EMPTY_ATTRS && native_get(n, I) < attrs_flat_shape(n->slot[VALUE])->count;
+       native_add(n, I, 1)) {
     xml_open_attr(n, native_get(n, DEPTH) + 1);
     xml_item_args(n, attrs_slot(n->vm, n->slot[VALUE], (uint32_t)native_get(n, I)), native_get(n, DEPTH) + 2);
     NATIVE_PUSH(n, &xml_native);
@@ -284,7 +287,8 @@ static void xml_sparks(Native *n, SparkSink *sink) {
   }
 }
 
-static const NativeDef xml_native = {.name = "XML", .step = xml_step, .arg_count = 5, .slot_count = SLOT_COUNT, .sparks = xml_sparks};
+static const NativeDef xml_native = {
+    .name = "XML", .step = xml_step, .arg_count = 5, .slot_count = SLOT_COUNT, .sparks = xml_sparks};
 
 static Step print_xml_step(Native *n) {
   NATIVE_BEGIN(n);

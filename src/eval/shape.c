@@ -151,9 +151,7 @@ static ShapeMerge *shape_compute_merge(ShapeTable *t, Shape *left, Shape *right)
   PosId *positions = mem_alloc_array(cap, sizeof *positions);
   uint32_t *from = mem_alloc_array(cap, sizeof *from);
   while (i < left->count || j < right->count) {
-    int c = i == left->count    ? 1
-            : j == right->count ? -1
-                                : symbol_compare(t->symbols, left->names[i], right->names[j]);
+    int c = i == left->count ? 1 : j == right->count ? -1 : symbol_compare(t->symbols, left->names[i], right->names[j]);
     if (c < 0) {
       names[n] = left->names[i];
       positions[n] = shape_position(left, i);

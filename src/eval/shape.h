@@ -12,11 +12,11 @@ struct Shape {
   uint8_t pinned;     // used by a unit: never freed
   uint8_t marked;     // by the collection in progress
   uint8_t has_positions;
-  uint32_t *index;    // 2^index_log2 entries of slot + 1, by symbol
-  PosId *positions;   // `count`, or NULL
-  Shape *bare;        // the same names without positions; itself when it has none; made on demand
+  uint32_t *index;  // 2^index_log2 entries of slot + 1, by symbol
+  PosId *positions; // `count`, or NULL
+  Shape *bare;      // the same names without positions; itself when it has none; made on demand
   Shape *next_in_table;
-  Sym names[];        // `count`, in bytewise order of the texts
+  Sym names[]; // `count`, in bytewise order of the texts
 };
 
 typedef struct ShapeTable ShapeTable;

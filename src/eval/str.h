@@ -13,9 +13,13 @@ static inline Span str_span(Value v) {
   if (flags & STR_EXTERN) return span_make(s->external, len);
   return span_make(s->slice.owner->bytes + s->slice.offset, len);
 }
-static inline const Context *str_context(Value v) { return ((const String *)value_ptr(v))->context; }
+static inline const Context *str_context(Value v) {
+  return ((const String *)value_ptr(v))->context;
+}
 Value str_new(Vm *vm, Span text, const Context *context); // copies
-static inline Value str_plain(Vm *vm, Span text) { return str_new(vm, text, NULL); }
+static inline Value str_plain(Vm *vm, Span text) {
+  return str_new(vm, text, NULL);
+}
 Value str_printf(Vm *vm, const char *fmt, ...) PRINTF_LIKE(2, 3);
 // Uninitialised string of `len` bytes to be filled before the next safepoint (*ret_bytes; the NUL is there).
 Value str_alloc(Vm *vm, size_t len, const Context *context, char **ret_bytes);

@@ -401,7 +401,8 @@ void task_run_all(Vm *vm, Task **jobs, size_t count, void (*finished)(void *ctx,
       continue;
     }
     Err err = ERR_INIT;
-    bool waiting = vm->state->tasks.count > 1 || jobs[reported]->state == TASK_WAIT_IO ? task_any_waits_for_io(vm) : false;
+    bool waiting =
+        vm->state->tasks.count > 1 || jobs[reported]->state == TASK_WAIT_IO ? task_any_waits_for_io(vm) : false;
     if (waiting && !task_poll(vm, false, &err)) task_fail_all(vm, &err);
     Task *next = task_next_ready(vm);
     if (next) {

@@ -10,7 +10,8 @@ static bool unit_make_path(Vm *vm, Span text, Span base_dir, Value *ret) {
   Buf buf = BUF_INIT;
   if (text.len && text.data[0] == '~') {
     if (!vm->settings.home_dir) {
-      eval_error(vm, EVAL_ERROR_EVAL, 0, "the path '%.*s' can not be resolved: there is no home directory", SPAN_ARG(text));
+      eval_error(vm, EVAL_ERROR_EVAL, 0, "the path '%.*s' can not be resolved: there is no home directory",
+                 SPAN_ARG(text));
       return false;
     }
     Buf joined = BUF_INIT;

@@ -33,8 +33,12 @@ Unit *unit_load(Vm *vm, uint32_t *image, bool owned, const PosSource *source, Sp
 void unit_free(Unit *unit);
 // Forgets cached shapes (after shapes have been freed).
 void unit_clear_caches(Unit *unit);
-static inline Unit *unit_of(const uint32_t *image) { return (Unit *)(uintptr_t)((const CodeImage *)(const void *)image)->unit; }
-static inline const CodeImage *unit_header(const Unit *unit) { return (const CodeImage *)(const void *)unit->image; }
+static inline Unit *unit_of(const uint32_t *image) {
+  return (Unit *)(uintptr_t)((const CodeImage *)(const void *)image)->unit;
+}
+static inline const CodeImage *unit_header(const Unit *unit) {
+  return (const CodeImage *)(const void *)unit->image;
+}
 // Position of the instruction before `ip` (an address in the image); 0 when none was recorded.
 PosId unit_position(const Unit *unit, const uint32_t *ip);
 // The entry of that instruction, or NULL.

@@ -88,95 +88,221 @@ enum {
   THUNK_SPARKED = 4, // a spark has been made for it
   LIST_BUFFER = 1,
   LAYERED_DEPTH = 15, // mask: how many layers are below
-  ATTRS_LAZY = 1,    // some slot may hold TAG_LAZY
-  ENV_WITH = 1,      // the env of a `with`: slot 0 is the set
-  OBJ_DEEP = 0x10,   // evaluated all through, or about to be (native_deep_force)
-  OBJ_LARGE = 0x20,  // allocated apart, never moved
-  OBJ_STATIC = 0x40, // lives in a unit or other immortal memory: never moved or marked
-  OBJ_MARK = 0x80,   // mark of large and static objects during a major collection
+  ATTRS_LAZY = 1,     // some slot may hold TAG_LAZY
+  ENV_WITH = 1,       // the env of a `with`: slot 0 is the set
+  OBJ_DEEP = 0x10,    // evaluated all through, or about to be (native_deep_force)
+  OBJ_LARGE = 0x20,   // allocated apart, never moved
+  OBJ_STATIC = 0x40,  // lives in a unit or other immortal memory: never moved or marked
+  OBJ_MARK = 0x80,    // mark of large and static objects during a major collection
 };
 
 typedef uint64_t Head;
 #define HEAD(type, flags, payload) ((Head)(type) | (Head)(flags) << 8 | (Head)(payload) << 16)
-static inline unsigned head_type(Head h) { return (unsigned)(h & 0xff); }
-static inline unsigned head_flags(Head h) { return (unsigned)(h >> 8 & 0xff); }
-static inline uint64_t head_payload(Head h) { return h >> 16; }
+static inline unsigned head_type(Head h) {
+  return (unsigned)(h & 0xff);
+}
+static inline unsigned head_flags(Head h) {
+  return (unsigned)(h >> 8 & 0xff);
+}
+static inline uint64_t head_payload(Head h) {
+  return h >> 16;
+}
 
-typedef struct Object { Head head; } Object;
-typedef struct Float { Head head; double value; } Float;
-typedef struct BigInt { Head head; int64_t value; } BigInt;
+typedef struct Object {
+  Head head;
+} Object;
+typedef struct Float {
+  Head head;
+  double value;
+} Float;
+typedef struct BigInt {
+  Head head;
+  int64_t value;
+} BigInt;
 typedef struct Context Context; // context.h
-typedef struct String { // T_STRING, T_PATH
+typedef struct String {         // T_STRING, T_PATH
   Head head;
   const Context *context; // NULL: none
   union {
     char bytes[8];
     const char *external;
-    struct { struct Bytes *owner; uint64_t offset; } slice;
+    struct {
+      struct Bytes *owner;
+      uint64_t offset;
+    } slice;
   };
 } String;
-typedef struct Bytes { Head head; uint64_t used; char bytes[]; } Bytes;
-typedef struct Env { Head head; struct Env *parent; Value slots[]; } Env;
-typedef struct Closure { Head head; Env *env; } Closure;
-typedef struct Pap { Head head; Value fn; Value args[]; } Pap;
+typedef struct Bytes {
+  Head head;
+  uint64_t used;
+  char bytes[];
+} Bytes;
+typedef struct Env {
+  Head head;
+  struct Env *parent;
+  Value slots[];
+} Env;
+typedef struct Closure {
+  Head head;
+  Env *env;
+} Closure;
+typedef struct Pap {
+  Head head;
+  Value fn;
+  Value args[];
+} Pap;
 typedef struct Shape Shape; // shape.h
-typedef struct Attrs { Head head; Shape *shape; Env *env; Value slots[]; } Attrs;
-typedef struct Layered { Head head; Value base; Value top; } Layered;
-typedef struct List { Head head; Value items[]; } List;
-typedef struct Slice { Head head; Value list; uint64_t offset; } Slice;
-typedef struct Thunk { Head head; union { Env *env; Value value; }; } Thunk;
-typedef struct AppThunk { Head head; Value fn; Value args[]; } AppThunk;
+typedef struct Attrs {
+  Head head;
+  Shape *shape;
+  Env *env;
+  Value slots[];
+} Attrs;
+typedef struct Layered {
+  Head head;
+  Value base;
+  Value top;
+} Layered;
+typedef struct List {
+  Head head;
+  Value items[];
+} List;
+typedef struct Slice {
+  Head head;
+  Value list;
+  uint64_t offset;
+} Slice;
+typedef struct Thunk {
+  Head head;
+  union {
+    Env *env;
+    Value value;
+  };
+} Thunk;
+typedef struct AppThunk {
+  Head head;
+  Value fn;
+  Value args[];
+} AppThunk;
 
-static inline unsigned value_tag(Value v) { return (unsigned)(v & VALUE_TAG_MASK); }
-static inline void *value_ptr(Value v) { return (void *)(uintptr_t)(v & ~(Value)VALUE_TAG_MASK); }
-static inline Value value_from_ptr(const void *p, unsigned tag) { return (Value)(uintptr_t)p | tag; }
-static inline Head value_head(Value v) { return ((Object *)value_ptr(v))->head; }
-static inline bool value_is_whnf(Value v) { unsigned t = value_tag(v); return t != TAG_THUNK && t != TAG_LAZY; }
+static inline unsigned value_tag(Value v) {
+  return (unsigned)(v & VALUE_TAG_MASK);
+}
+static inline void *value_ptr(Value v) {
+  return (void *)(uintptr_t)(v & ~(Value)VALUE_TAG_MASK);
+}
+static inline Value value_from_ptr(const void *p, unsigned tag) {
+  return (Value)(uintptr_t)p | tag;
+}
+static inline Head value_head(Value v) {
+  return ((Object *)value_ptr(v))->head;
+}
+static inline bool value_is_whnf(Value v) {
+  unsigned t = value_tag(v);
+  return t != TAG_THUNK && t != TAG_LAZY;
+}
 
 // Integers. value_int makes an inline one; use vm_int (vm.h) where the full 64 bits may occur.
 #define VALUE_INT_MIN (-(INT64_C(1) << 60))
 #define VALUE_INT_MAX ((INT64_C(1) << 60) - 1)
-static inline bool value_fits_int(int64_t i) { return i >= VALUE_INT_MIN && i <= VALUE_INT_MAX; }
-static inline Value value_int(int64_t i) { return (Value)i << 3 | TAG_INT; }
+static inline bool value_fits_int(int64_t i) {
+  return i >= VALUE_INT_MIN && i <= VALUE_INT_MAX;
+}
+static inline Value value_int(int64_t i) {
+  return (Value)i << 3 | TAG_INT;
+}
 static inline bool value_is_obj(Value v, unsigned type) {
   return value_tag(v) == TAG_OBJ && v != 0 && head_type(value_head(v)) == type;
 }
-static inline bool value_is_small_int(Value v) { return value_tag(v) == TAG_INT; }
-static inline int64_t value_small_int(Value v) { return (int64_t)v >> 3; }
-static inline bool value_is_int(Value v) { return value_tag(v) == TAG_INT || value_is_obj(v, T_BIGINT); }
+static inline bool value_is_small_int(Value v) {
+  return value_tag(v) == TAG_INT;
+}
+static inline int64_t value_small_int(Value v) {
+  return (int64_t)v >> 3;
+}
+static inline bool value_is_int(Value v) {
+  return value_tag(v) == TAG_INT || value_is_obj(v, T_BIGINT);
+}
 static inline int64_t value_get_int(Value v) {
   return value_tag(v) == TAG_INT ? (int64_t)v >> 3 : ((BigInt *)value_ptr(v))->value;
 }
-static inline bool value_is_float(Value v) { return value_is_obj(v, T_FLOAT); }
-static inline double value_get_float(Value v) { return ((Float *)value_ptr(v))->value; }
-static inline bool value_is_bool(Value v) { return v == VALUE_TRUE || v == VALUE_FALSE; }
-static inline Value value_bool(bool b) { return b ? VALUE_TRUE : VALUE_FALSE; }
-static inline bool value_is_string(Value v) { return value_tag(v) == TAG_STR; }
-static inline bool value_is_path(Value v) { return value_is_obj(v, T_PATH); }
-static inline bool value_is_attrs(Value v) { return value_tag(v) == TAG_ATTRS || v == VALUE_EMPTY_ATTRS; }
-static inline bool value_is_list(Value v) { return value_tag(v) == TAG_LIST || v == VALUE_EMPTY_LIST; }
-static inline bool value_is_closure(Value v) { return value_is_obj(v, T_CLOSURE); }
-static inline bool value_is_builtin(Value v) { return value_tag(v) == TAG_IMM && v >= VALUE_IMM(VALUE_BUILTIN_BASE); }
-static inline uint32_t value_builtin_index(Value v) { return (uint32_t)(v >> 3) - VALUE_BUILTIN_BASE; }
-static inline Value value_builtin(uint32_t index) { return VALUE_IMM(VALUE_BUILTIN_BASE + index); }
+static inline bool value_is_float(Value v) {
+  return value_is_obj(v, T_FLOAT);
+}
+static inline double value_get_float(Value v) {
+  return ((Float *)value_ptr(v))->value;
+}
+static inline bool value_is_bool(Value v) {
+  return v == VALUE_TRUE || v == VALUE_FALSE;
+}
+static inline Value value_bool(bool b) {
+  return b ? VALUE_TRUE : VALUE_FALSE;
+}
+static inline bool value_is_string(Value v) {
+  return value_tag(v) == TAG_STR;
+}
+static inline bool value_is_path(Value v) {
+  return value_is_obj(v, T_PATH);
+}
+static inline bool value_is_attrs(Value v) {
+  return value_tag(v) == TAG_ATTRS || v == VALUE_EMPTY_ATTRS;
+}
+static inline bool value_is_list(Value v) {
+  return value_tag(v) == TAG_LIST || v == VALUE_EMPTY_LIST;
+}
+static inline bool value_is_closure(Value v) {
+  return value_is_obj(v, T_CLOSURE);
+}
+static inline bool value_is_builtin(Value v) {
+  return value_tag(v) == TAG_IMM && v >= VALUE_IMM(VALUE_BUILTIN_BASE);
+}
+static inline uint32_t value_builtin_index(Value v) {
+  return (uint32_t)(v >> 3) - VALUE_BUILTIN_BASE;
+}
+static inline Value value_builtin(uint32_t index) {
+  return VALUE_IMM(VALUE_BUILTIN_BASE + index);
+}
 static inline bool value_is_function(Value v) {
   return value_is_closure(v) || value_is_builtin(v) || value_is_obj(v, T_PAP);
 }
 
 // Lazy slots: 61 bits of payload, the low two tell the kind, the rest is a code pointer or a slot number.
 enum { LAZY_THUNK, LAZY_CLOSURE, LAZY_ENV_SLOT };
-static inline Value value_lazy(unsigned kind, uint64_t payload) { return payload << 5 | (Value)kind << 3 | TAG_LAZY; }
-static inline unsigned value_lazy_kind(Value v) { return (unsigned)(v >> 3 & 3); }
-static inline uint64_t value_lazy_payload(Value v) { return v >> 5; }
+static inline Value value_lazy(unsigned kind, uint64_t payload) {
+  return payload << 5 | (Value)kind << 3 | TAG_LAZY;
+}
+static inline unsigned value_lazy_kind(Value v) {
+  return (unsigned)(v >> 3 & 3);
+}
+static inline uint64_t value_lazy_payload(Value v) {
+  return v >> 5;
+}
 
 // Raw words on a VM stack.
-static inline Value value_raw(uint64_t word) { return word << 3 | TAG_INT; }
-static inline uint64_t value_get_raw(Value v) { return v >> 3; }
-static inline Value value_raw_ptr(const void *p) { return value_raw((uint64_t)(uintptr_t)p); }
-static inline void *value_get_raw_ptr(Value v) { return (void *)(uintptr_t)value_get_raw(v); }
+static inline Value value_raw(uint64_t word) {
+  return word << 3 | TAG_INT;
+}
+static inline uint64_t value_get_raw(Value v) {
+  return v >> 3;
+}
+static inline Value value_raw_ptr(const void *p) {
+  return value_raw((uint64_t)(uintptr_t)p);
+}
+static inline void *value_get_raw_ptr(Value v) {
+  return (void *)(uintptr_t)value_get_raw(v);
+}
 
 typedef enum ValueType { // as Nix's builtins.typeOf distinguishes them
-  TYPE_INT, TYPE_FLOAT, TYPE_BOOL, TYPE_STRING, TYPE_PATH, TYPE_NULL, TYPE_ATTRS, TYPE_LIST, TYPE_LAMBDA, TYPE_THUNK,
+  TYPE_INT,
+  TYPE_FLOAT,
+  TYPE_BOOL,
+  TYPE_STRING,
+  TYPE_PATH,
+  TYPE_NULL,
+  TYPE_ATTRS,
+  TYPE_LIST,
+  TYPE_LAMBDA,
+  TYPE_THUNK,
 } ValueType;
 // `v` in WHNF, else TYPE_THUNK.
 ValueType value_type(Value v);

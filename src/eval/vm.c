@@ -1,5 +1,7 @@
 // vm.c: the dispatch loop. One function runs a task until it ends, parks or yields; calls, forcing, natives, returns and unwinding
 // are labels in it, and no C recursion happens whatever the program does.
+#include "eval/vm.h"
+
 #include "eval/attrs.h"
 #include "eval/code.h"
 #include "eval/list.h"

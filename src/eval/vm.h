@@ -23,7 +23,9 @@ enum { // numbers of the names in symbols.def
   SYM_COUNT_
 };
 
-typedef struct VmSearchEntry { Span prefix, path; } VmSearchEntry; // "nixpkgs=/x" of NIX_PATH and -I
+typedef struct VmSearchEntry {
+  Span prefix, path;
+} VmSearchEntry; // "nixpkgs=/x" of NIX_PATH and -I
 
 typedef enum VmMessage { VM_MESSAGE_TRACE, VM_MESSAGE_WARNING } VmMessage;
 
@@ -38,8 +40,8 @@ typedef struct VmSettings {
   const char *home_dir;              // for ~/x; NULL: error
   const VmSearchEntry *nix_path;     // builtins.nixPath, for <x>; borrowed
   size_t nix_path_count;
-  const char *work_dir;              // for relative entries of the search path; NULL: "/"
-  int64_t current_time;              // builtins.currentTime; 0: the clock at its first use
+  const char *work_dir; // for relative entries of the search path; NULL: "/"
+  int64_t current_time; // builtins.currentTime; 0: the clock at its first use
   // Output of builtins.trace ("trace: x") and warn ("evaluation warning: x"), in program order. NULL: the logger, as a notice.
   void (*message)(void *ctx, VmMessage kind, Span text);
   void *message_ctx;
@@ -50,8 +52,8 @@ typedef struct VmSettings {
 // against infinite recursion, not against the C stack.
 #define VM_DEFAULT_MAX_CALL_DEPTH 3000000
 
-typedef struct Task Task;   // task.h
-typedef struct Unit Unit;   // unit.h
+typedef struct Task Task; // task.h
+typedef struct Unit Unit; // unit.h
 
 struct Vm {
   Heap heap;
@@ -63,11 +65,11 @@ struct Vm {
   VmSettings settings;
   const Builtin **builtins; // by builtin number
   uint32_t builtin_count;
-  EvalError *error; // pending, owned; NULL: none
-  struct VmState *state; // private to vm.c, task.c
+  EvalError *error;        // pending, owned; NULL: none
+  struct VmState *state;   // private to vm.c, task.c
   struct UnitStore *units; // compiled files of earlier runs; borrowed, NULL: none
-  void *glue;            // for builtins of glue/: borrowed
-  Map search_entries;    // findFile: what has been looked up, entry -> owned canonical path, "" for an entry that is ignored
+  void *glue;              // for builtins of glue/: borrowed
+  Map search_entries; // findFile: what has been looked up, entry -> owned canonical path, "" for an entry that is ignored
   volatile int interrupted; // set from a signal handler
 };
 
@@ -136,7 +138,8 @@ typedef struct VmJob {
   uint32_t arg_count;
   HeapRoot result;  // value, registered until vm_job_done
   EvalError *error; // owned; NULL on success
-  void (*finished)(struct VmJob *job, void *ctx); // called in job order as soon as this and all earlier jobs are finished; may be NULL
+  void (*finished)(struct VmJob *job,
+                   void *ctx); // called in job order as soon as this and all earlier jobs are finished; may be NULL
   void *ctx;
 } VmJob;
 void vm_run_jobs(Vm *vm, VmJob *jobs, size_t count);
@@ -150,6 +153,7 @@ void vm_interrupt(Vm *vm);
 
 // Counters for --eval-stats.
 typedef struct VmStats {
-  uint64_t calls, builtin_calls, thunks, thunks_forced, envs, sets, set_elements, updates, list_concats, lookups, parked, sparks, units;
+  uint64_t calls, builtin_calls, thunks, thunks_forced, envs, sets, set_elements, updates, list_concats, lookups,
+      parked, sparks, units;
 } VmStats;
 void vm_get_stats(const Vm *vm, VmStats *ret);

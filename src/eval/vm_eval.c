@@ -219,10 +219,12 @@ static Unit *vm_add_unit(Vm *vm, Unit *unit) {
   return unit;
 }
 
-Unit *vm_load_text(Vm *vm, Span text, Span path, Span origin, Span base_dir, const Span *scoped, uint32_t scoped_count) {
+Unit *vm_load_text(Vm *vm, Span text, Span path, Span origin, Span base_dir, const Span *scoped,
+                   uint32_t scoped_count) {
   // The text of a file is read again if an error asks for it.
   const PosSource *source = pos_add_source(vm->positions, path, origin, path.len ? (Span){NULL, text.len} : text);
-  ParserOptions options = {.pipe_operators = vm->settings.pipe_operators, .no_url_literals = vm->settings.no_url_literals};
+  ParserOptions options = {.pipe_operators = vm->settings.pipe_operators,
+                           .no_url_literals = vm->settings.no_url_literals};
   ParserError error = {.other_pos = AST_NO_POS};
   Ast ast;
   if (!parser_parse(text, &options, &ast, &error)) {

@@ -117,7 +117,8 @@ static void vm_ops_unexpected(Vm *vm, const Unit *unit, const uint32_t *descript
   for (uint32_t i = 0; i < shape->count; i++) {
     if (vm_ops_is_formal(unit, descriptor, shape->names[i])) continue;
     Span name = symbol_text(vm->symbols, shape->names[i]);
-    eval_error(vm, EVAL_ERROR_TYPE, pos, "%s called with unexpected argument '%.*s'", buf_cstr(&function), SPAN_ARG(name));
+    eval_error(vm, EVAL_ERROR_TYPE, pos, "%s called with unexpected argument '%.*s'", buf_cstr(&function),
+               SPAN_ARG(name));
     Span *candidates = mem_alloc_array((size_t)descriptor[0] + 1, sizeof *candidates);
     for (uint32_t k = 0; k < descriptor[0]; k++)
       candidates[k] = symbol_text(vm->symbols, unit->names[descriptor[FORMALS_HEADER + FORMAL_WORDS * k]]);
@@ -154,7 +155,8 @@ static bool vm_ops_find_formals(Vm *vm, const Unit *unit, const uint32_t *descri
 }
 
 // A layered set is not flattened for this: it may hold all packages.
-static bool vm_ops_bind_layered(Vm *vm, const Unit *unit, const uint32_t *descriptor, const uint32_t *code, Value arg, Env *env) {
+static bool vm_ops_bind_layered(Vm *vm, const Unit *unit, const uint32_t *descriptor, const uint32_t *code, Value arg,
+                                Env *env) {
   uint32_t count = descriptor[0], base = descriptor[4], matched = 0;
   const uint32_t *formal = descriptor + FORMALS_HEADER;
   for (uint32_t i = 0; i < count; i++, formal += FORMAL_WORDS) {
@@ -173,7 +175,8 @@ static bool vm_ops_bind_layered(Vm *vm, const Unit *unit, const uint32_t *descri
 bool vm_ops_formals(Vm *vm, Unit *unit, const uint32_t *descriptor, const uint32_t *code, Value arg, Env *env) {
   if (UNLIKELY(!value_is_attrs(arg))) {
     eval_error_type(vm, unit_pos(unit, code_head(code)->pos), "a set", arg);
-    eval_error_trace(vm, unit_pos(unit, code_head(code)->pos), "while evaluating the value passed for the lambda argument");
+    eval_error_trace(vm, unit_pos(unit, code_head(code)->pos),
+                     "while evaluating the value passed for the lambda argument");
     return false;
   }
   uint32_t count = descriptor[0], base = descriptor[4];
@@ -305,8 +308,8 @@ Value vm_ops_dyn_attrs(Vm *vm, Unit *unit, Value set, const Value *pairs, uint32
       Buf where = BUF_INIT;
       if (pos_resolve(vm->positions, builder.items[k].pos, &first))
         buf_printf(&where, " at %s:%u:%u", first.source->origin, first.line, first.column);
-      result = eval_error(vm, EVAL_ERROR_EVAL, at, "dynamic attribute '%.*s' already defined%s", SPAN_ARG(str_span(name)),
-                          buf_cstr(&where));
+      result = eval_error(vm, EVAL_ERROR_EVAL, at, "dynamic attribute '%.*s' already defined%s",
+                          SPAN_ARG(str_span(name)), buf_cstr(&where));
       buf_done(&where);
       break;
     }
@@ -421,4 +424,3 @@ Value vm_ops_cur_pos(Vm *vm, PosId pos) {
   attrs_builder_done(&builder);
   return set;
 }
-

@@ -19,7 +19,7 @@
 #define STACK_SLACK 128 // words every frame may use beyond its max_stack: arguments, a native frame
 
 typedef enum FrameKind {
-  FRAME_BASE,       // returning ends the task
+  FRAME_BASE, // returning ends the task
   FRAME_CALL,
   FRAME_NATIVE,
   FRAME_BUILTIN,    // the native of a builtin: named in traces
@@ -29,20 +29,20 @@ typedef enum FrameKind {
 } FrameKind;
 
 typedef struct Import { // one imported file
-  HeapRoot root; // thunk or value
+  HeapRoot root;        // thunk or value
 } Import;
 
 typedef struct VmState VmState;
 struct VmState {
-  Arena immortal;      // path literals
+  Arena immortal; // path literals
   Unit *units;
-  Map imports;         // canonical path -> Import *
-  Map global_index;    // name -> number + 1
-  Value *globals;      // VALUE_ABSENT: constant not computed yet
+  Map imports;                 // canonical path -> Import *
+  Map global_index;            // name -> number + 1
+  Value *globals;              // VALUE_ABSENT: constant not computed yet
   const Builtin **global_rows; // NULL for `builtins`
   uint32_t global_count;
   uint32_t find_file_global, nix_path_global, builtins_global;
-  Value builtins_set;  // 0 until somebody asks
+  Value builtins_set; // 0 until somebody asks
   Native native;
   TaskQueue tasks;
   VmStats stats;
@@ -54,7 +54,7 @@ struct VmState {
 
 // Number of a global name, or UINT32_MAX.
 uint32_t vm_global_find(Vm *vm, Sym name);
-bool vm_is_global(void *vm, Span name); // CompileScope.is_global
+bool vm_is_global(void *vm, Span name);   // CompileScope.is_global
 Value vm_global(Vm *vm, uint32_t number); // its value, computed on first use; may be a thunk
 Value vm_builtins_set(Vm *vm);
 
@@ -74,10 +74,11 @@ Value vm_load_cached(Vm *vm, Span path, const EvalStat *stat);
 extern const NativeDef builtins_core_import_file; // (path, scope or null) -> value
 extern const NativeDef builtins_core_eval_file;   // the same for the file that a command is about: not named in traces
 extern const NativeDef native_strict_call;
-extern const NativeDef native_leaf_result; // (value of a leaf builtin, its number as raw) -> the value, evaluated on its behalf // (builtin number, count, args...) forces what the builtin wants forced, then calls it
-extern const NativeDef native_less_than;   // (a, b) -> bool
-extern const NativeDef native_plus;        // (a, b): `+` on other things than two numbers or strings
-extern const NativeDef native_force;       // (value) -> value
+extern const NativeDef
+    native_leaf_result; // (value of a leaf builtin, its number as raw) -> the value, evaluated on its behalf // (builtin number, count, args...) forces what the builtin wants forced, then calls it
+extern const NativeDef native_less_than; // (a, b) -> bool
+extern const NativeDef native_plus;      // (a, b): `+` on other things than two numbers or strings
+extern const NativeDef native_force;     // (value) -> value
 
 // vm_ops.c: slow paths. `ip` points behind the instruction.
 Value vm_ops_slot(Vm *vm, const Unit *unit, uint32_t word, Env *env);

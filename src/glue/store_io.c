@@ -320,6 +320,16 @@ static void redirect(Place *place, Span link, Span target, Span rest) {
   place->logical = next;
 }
 
+// Nothing there is an answer, other failures are errors.
+static Follow end_without_status(Place *place, Err *err) {
+  if (errno == ENOENT || errno == ENOTDIR) {
+    place->kind = OBJECT_ABSENT;
+    return FOLLOW_END;
+  }
+  err_set_errno(err, errno, "getting status of '%.*s'", SPAN_ARG(buf_span(&place->logical)));
+  return FOLLOW_ERROR;
+}
+
 // The kernel could not answer, or must not be asked (restricted evaluation): component by component. `physical_base` + `rest` on disk is
 // `logical_base` + `rest` for the program.
 static Follow walk_components(StoreIo *io, Place *place, Span logical_base, Span rest, size_t physical_base_len,
@@ -328,7 +338,7 @@ static Follow walk_components(StoreIo *io, Place *place, Span logical_base, Span
   Buf probe CLEANUP(buf_done) = BUF_INIT;
   buf_put(&probe, place->physical.data, physical_base_len);
   struct stat st;
-  if (lstat(probe.len ? buf_cstr(&probe) : "/", &st) != 0) goto failed;
+  if (lstat(probe.len ? buf_cstr(&probe) : "/", &st) != 0) return end_without_status(place, err);
   for (size_t at = 0;;) {
     bool is_last = at >= rest.len;
     Span here = span_make(logical.data, logical_base.len + at);
@@ -348,15 +358,8 @@ static Follow walk_components(StoreIo *io, Place *place, Span logical_base, Span
     while (next < rest.len && rest.data[next] != '/') next++;
     buf_put_span(&probe, span_sub(rest, at, next - at));
     at = next;
-    if (lstat(buf_cstr(&probe), &st) != 0) goto failed;
+    if (lstat(buf_cstr(&probe), &st) != 0) return end_without_status(place, err);
   }
-failed:
-  if (errno == ENOENT || errno == ENOTDIR) {
-    place->kind = OBJECT_ABSENT;
-    return FOLLOW_END;
-  }
-  err_set_errno(err, errno, "getting status of '%.*s'", SPAN_ARG(logical));
-  return FOLLOW_ERROR;
 }
 
 // On disk: one system call when no link leads into the store.

@@ -77,7 +77,8 @@ static bool same_file(const UnitCacheEntry *a, const UnitCacheEntry *b) {
 }
 
 static UnitCacheEntry entry_of(const EvalStat *st) {
-  return (UnitCacheEntry){.dev = st->dev, .ino = st->ino, .size = st->size_bytes, .mtime_ns = st->mtime_ns, .ctime_ns = st->ctime_ns};
+  return (UnitCacheEntry){
+      .dev = st->dev, .ino = st->ino, .size = st->size_bytes, .mtime_ns = st->mtime_ns, .ctime_ns = st->ctime_ns};
 }
 
 // ---- generations ----
@@ -133,8 +134,8 @@ static bool entry_check(const Generation *g, const UnitCacheEntry *e) {
     return false;
   Span image = span_make(g->pack + e->offset, (size_t)e->length);
   const CodeImage *header = (const CodeImage *)(const void *)image.data;
-  return header->magic == CODE_MAGIC && header->version == CODE_VERSION && (uint64_t)header->word_count * 4 == e->length &&
-         image_checksum(image) == e->checksum;
+  return header->magic == CODE_MAGIC && header->version == CODE_VERSION &&
+         (uint64_t)header->word_count * 4 == e->length && image_checksum(image) == e->checksum;
 }
 
 static const UnitCacheEntry *generation_find(const Generation *g, const UnitCacheEntry *key) {

@@ -31,7 +31,9 @@ void unit_cache_flush(UnitCache *cache);
 // After the VM that uses it has been freed. NULL is fine.
 void unit_cache_close(UnitCache *cache);
 
-typedef struct UnitCacheInfo { uint64_t entry_count, pack_bytes, file_count; } UnitCacheInfo;
+typedef struct UnitCacheInfo {
+  uint64_t entry_count, pack_bytes, file_count;
+} UnitCacheInfo;
 // Sums over all fingerprints in `dir`.
 void unit_cache_info(Span dir, UnitCacheInfo *ret);
 MUST_CHECK bool unit_cache_clear(Span dir, Err *err);

@@ -51,8 +51,10 @@ static EvalIoStatus fixture_lstat(EvalIo *io, Span path, EvalStat *ret, EvalIoWa
     char *name = span_dup(path);
     struct stat st;
     if (lstat(name, &st) == 0)
-      ret->type = S_ISREG(st.st_mode) ? EVAL_FILE_REGULAR : S_ISDIR(st.st_mode) ? EVAL_FILE_DIRECTORY
-                  : S_ISLNK(st.st_mode) ? EVAL_FILE_SYMLINK : EVAL_FILE_UNKNOWN;
+      ret->type = S_ISREG(st.st_mode)   ? EVAL_FILE_REGULAR
+                  : S_ISDIR(st.st_mode) ? EVAL_FILE_DIRECTORY
+                  : S_ISLNK(st.st_mode) ? EVAL_FILE_SYMLINK
+                                        : EVAL_FILE_UNKNOWN;
     mem_free(name);
   }
   return EVAL_IO_OK;
@@ -107,8 +109,11 @@ static EvalIoStatus fixture_read_dir(EvalIo *io, Span path, EvalDirList *ret, Ev
   }
   for (struct dirent *d; dir && (d = readdir(dir));) {
     if (strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0) continue;
-    add_entry(ret, &cap, span_cstr(d->d_name), d->d_type == DT_REG ? EVAL_FILE_REGULAR : d->d_type == DT_DIR ? EVAL_FILE_DIRECTORY
-              : d->d_type == DT_LNK ? EVAL_FILE_SYMLINK : EVAL_FILE_UNKNOWN);
+    add_entry(ret, &cap, span_cstr(d->d_name),
+              d->d_type == DT_REG   ? EVAL_FILE_REGULAR
+              : d->d_type == DT_DIR ? EVAL_FILE_DIRECTORY
+              : d->d_type == DT_LNK ? EVAL_FILE_SYMLINK
+                                    : EVAL_FILE_UNKNOWN);
   }
   if (dir) closedir(dir);
   qsort(ret->entries, ret->count, sizeof *ret->entries, compare_entries);
@@ -141,7 +146,8 @@ static EvalIoStatus fixture_copy(EvalIo *io, Span path, Span name, Buf *ret, Eva
   return EVAL_IO_OK;
 }
 
-static EvalIoStatus fixture_write_text(EvalIo *io, Span name, Span content, const Span *references, size_t reference_count, Buf *ret, Err *err) {
+static EvalIoStatus fixture_write_text(EvalIo *io, Span name, Span content, const Span *references,
+                                       size_t reference_count, Buf *ret, Err *err) {
   fixture_store_path(name, content, ret);
   return EVAL_IO_OK;
 }
@@ -166,9 +172,16 @@ static size_t fixture_poll(EvalIo *io, bool block, EvalIoWait *ret, size_t cap, 
 }
 
 static const EvalIoOps fixture_ops = {
-    .lstat = fixture_lstat, .read_file = fixture_read_file, .read_dir = fixture_read_dir, .read_link = fixture_read_link,
-    .realise_context = fixture_realise, .copy_to_store = fixture_copy, .write_text = fixture_write_text,
-    .get_env = fixture_get_env, .check_path = fixture_check_path, .poll = fixture_poll,
+    .lstat = fixture_lstat,
+    .read_file = fixture_read_file,
+    .read_dir = fixture_read_dir,
+    .read_link = fixture_read_link,
+    .realise_context = fixture_realise,
+    .copy_to_store = fixture_copy,
+    .write_text = fixture_write_text,
+    .get_env = fixture_get_env,
+    .check_path = fixture_check_path,
+    .poll = fixture_poll,
 };
 
 static void fixture_message(void *ctx, VmMessage kind, Span text) {
@@ -179,8 +192,13 @@ static void fixture_message(void *ctx, VmMessage kind, Span text) {
 
 void eval_fixture_init(EvalFixture *f) {
   *f = (EvalFixture){.io = {&fixture_ops}};
-  f->settings = (VmSettings){.allow_import_from_derivation = true, .current_system = "x86_64-linux", .store_dir = "/nix/store",
-                             .home_dir = "/home/test", .current_time = 1700000000, .message = fixture_message, .message_ctx = f};
+  f->settings = (VmSettings){.allow_import_from_derivation = true,
+                             .current_system = "x86_64-linux",
+                             .store_dir = "/nix/store",
+                             .home_dir = "/home/test",
+                             .current_time = 1700000000,
+                             .message = fixture_message,
+                             .message_ctx = f};
 }
 
 void eval_fixture_done(EvalFixture *f) {

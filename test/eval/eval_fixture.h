@@ -6,13 +6,13 @@
 #include "eval/vm.h"
 
 typedef struct EvalFixture {
-  EvalIo io; // first
-  Map files;      // path -> owned Buf *
-  Map env;        // name -> C string
-  Buf messages;   // what trace and warn printed, a line each
-  bool disk;      // other paths are looked up on the disk
-  bool slow;      // the first question about each path is answered "wait"
-  Map asked;      // for `slow`
+  EvalIo io;    // first
+  Map files;    // path -> owned Buf *
+  Map env;      // name -> C string
+  Buf messages; // what trace and warn printed, a line each
+  bool disk;    // other paths are looked up on the disk
+  bool slow;    // the first question about each path is answered "wait"
+  Map asked;    // for `slow`
   EvalIoWait next_wait;
   VmSettings settings;
   Vm *vm;

@@ -14,7 +14,8 @@ static ptrdiff_t memory_io_find(const MemoryIo *m, Span path) {
 static bool memory_io_is_dir(const MemoryIo *m, Span path) {
   for (size_t i = 0; i < m->file_count; i++) {
     Span file = span_cstr(m->files[i].path);
-    if (path.len == 1 || (file.len > path.len && span_has_prefix(file, path) && file.data[path.len] == '/')) return true;
+    if (path.len == 1 || (file.len > path.len && span_has_prefix(file, path) && file.data[path.len] == '/'))
+      return true;
   }
   return false;
 }
@@ -92,8 +93,8 @@ static EvalIoStatus memory_io_copy(EvalIo *io, Span path, Span name, Buf *ret, E
   return EVAL_IO_OK;
 }
 
-static EvalIoStatus memory_io_write_text(EvalIo *io, Span name, Span content, const Span *references, size_t reference_count,
-                                         Buf *ret, Err *err) {
+static EvalIoStatus memory_io_write_text(EvalIo *io, Span name, Span content, const Span *references,
+                                         size_t reference_count, Buf *ret, Err *err) {
   (void)content;
   (void)references;
   (void)reference_count;

@@ -8,10 +8,14 @@
 #include "eval/vm.h"
 
 static const MemoryFile files[] = {
-    {.path = "/b/1", .text = "1", .built = true},  {.path = "/b/2", .text = "2", .built = true},
-    {.path = "/b/3", .text = "3", .built = true},  {.path = "/b/4", .text = "4", .built = true},
-    {.path = "/b/5", .text = "5", .built = true},  {.path = "/b/bad", .built = true},
-    {.path = "/b/bad2", .built = true},            {.path = "/b/s", .text = "\"s\"", .built = true},
+    {.path = "/b/1", .text = "1", .built = true},
+    {.path = "/b/2", .text = "2", .built = true},
+    {.path = "/b/3", .text = "3", .built = true},
+    {.path = "/b/4", .text = "4", .built = true},
+    {.path = "/b/5", .text = "5", .built = true},
+    {.path = "/b/bad", .built = true},
+    {.path = "/b/bad2", .built = true},
+    {.path = "/b/s", .text = "\"s\"", .built = true},
     {.path = "/b/path", .text = "/b/1", .built = true},
 };
 
@@ -55,34 +59,73 @@ static void check(const char *expr, const char *want, size_t open) {
   }
 }
 
-TEST(one) { check("import /b/1", "1", 1); }
-TEST(list_items) { check("[ (import /b/1) (import /b/2) (import /b/3) (import /b/4) ]", "[ 1 2 3 4 ]", 4); }
-TEST(attributes) { check("{ a = import /b/1; b = { c = import /b/2; }; d = [ (import /b/3) ]; }", "{ a = 1; b = { c = 2; }; d = [ 3 ]; }", 3); }
-TEST(operands) { check("import /b/1 + import /b/2", "3", 2); }
-TEST(operand_chain) { check("import /b/1 + import /b/2 + import /b/3 * import /b/4", "15", 4); }
+TEST(one) {
+  check("import /b/1", "1", 1);
+}
+TEST(list_items) {
+  check("[ (import /b/1) (import /b/2) (import /b/3) (import /b/4) ]", "[ 1 2 3 4 ]", 4);
+}
+TEST(attributes) {
+  check("{ a = import /b/1; b = { c = import /b/2; }; d = [ (import /b/3) ]; }",
+        "{ a = 1; b = { c = 2; }; d = [ 3 ]; }", 3);
+}
+TEST(operands) {
+  check("import /b/1 + import /b/2", "3", 2);
+}
+TEST(operand_chain) {
+  check("import /b/1 + import /b/2 + import /b/3 * import /b/4", "15", 4);
+}
 TEST(operands_in_functions) {
   check("let f = a: b: import a + import b; in f /b/1 /b/2 + f /b/3 /b/4", "10", 4);
 }
-TEST(variables) { check("let a = import /b/1; b = import /b/2; in a + b", "3", 2); }
-TEST(comparison) { check("[ (import /b/1 < import /b/2) (import /b/3 == import /b/4) ]", "[ true false ]", 4); }
-TEST(interpolation) { check("\"${import /b/s}-${import /b/s}-${toString (import /b/1)}\"", "\"s-s-1\"", 2); }
-TEST(concatenation) { check("[ (import /b/1) ] ++ [ (import /b/2) ]", "[ 1 2 ]", 2); }
-TEST(arguments_of_builtins) { check("builtins.add (import /b/1) (import /b/2)", "3", 2); }
-TEST(mapped) { check("map (p: import p + 1) [ /b/1 /b/2 /b/3 ]", "[ 2 3 4 ]", 3); }
-TEST(dependent_reads_follow_each_other) { check("import (import /b/path)", "1", 1); }
-TEST(chain_next_to_others) { check("[ (import (import /b/path)) (import /b/2) ]", "[ 1 2 ]", 2); }
-TEST(shared_thunk) { check("let x = import /b/1; in [ (x + 1) (x + import /b/2) x ]", "[ 2 3 1 ]", 2); }
-TEST(branch_is_not_taken_ahead) { check("if import /b/1 == 1 then 10 else import /b/bad", "10", 1); }
-TEST(and_is_not_taken_ahead) { check("import /b/1 == 2 && import /b/bad", "false", 1); }
+TEST(variables) {
+  check("let a = import /b/1; b = import /b/2; in a + b", "3", 2);
+}
+TEST(comparison) {
+  check("[ (import /b/1 < import /b/2) (import /b/3 == import /b/4) ]", "[ true false ]", 4);
+}
+TEST(interpolation) {
+  check("\"${import /b/s}-${import /b/s}-${toString (import /b/1)}\"", "\"s-s-1\"", 2);
+}
+TEST(concatenation) {
+  check("[ (import /b/1) ] ++ [ (import /b/2) ]", "[ 1 2 ]", 2);
+}
+TEST(arguments_of_builtins) {
+  check("builtins.add (import /b/1) (import /b/2)", "3", 2);
+}
+TEST(mapped) {
+  check("map (p: import p + 1) [ /b/1 /b/2 /b/3 ]", "[ 2 3 4 ]", 3);
+}
+TEST(dependent_reads_follow_each_other) {
+  check("import (import /b/path)", "1", 1);
+}
+TEST(chain_next_to_others) {
+  check("[ (import (import /b/path)) (import /b/2) ]", "[ 1 2 ]", 2);
+}
+TEST(shared_thunk) {
+  check("let x = import /b/1; in [ (x + 1) (x + import /b/2) x ]", "[ 2 3 1 ]", 2);
+}
+TEST(branch_is_not_taken_ahead) {
+  check("if import /b/1 == 1 then 10 else import /b/bad", "10", 1);
+}
+TEST(and_is_not_taken_ahead) {
+  check("import /b/1 == 2 && import /b/bad", "false", 1);
+}
 TEST(first_error_in_program_order) {
   check("[ (import /b/bad) (import /b/bad2) ]", "builder for '/b/bad' failed", 2);
 }
 TEST(error_before_a_wait) {
   check("[ (import /b/1) (throw \"x\") (import /b/2) ]", "x", 2);
 }
-TEST(error_in_operand) { check("import /b/1 + (throw \"y\")", "y", 1); }
-TEST(try_eval) { check("[ (builtins.tryEval (import /b/1 + throw \"y\")).success (import /b/2) ]", "[ false 2 ]", 2); }
-TEST(recursion) { check("let x = import /b/1 + x; in x", "infinite recursion encountered", 1); }
+TEST(error_in_operand) {
+  check("import /b/1 + (throw \"y\")", "y", 1);
+}
+TEST(try_eval) {
+  check("[ (builtins.tryEval (import /b/1 + throw \"y\")).success (import /b/2) ]", "[ false 2 ]", 2);
+}
+TEST(recursion) {
+  check("let x = import /b/1 + x; in x", "infinite recursion encountered", 1);
+}
 TEST(recursion_through_tasks) {
   check("let a = import /b/1 + b; b = import /b/2 + a; in [ a b ]", "infinite recursion encountered", 2);
 }

@@ -210,8 +210,7 @@ TEST(structured_attributes_become_two_files) {
   CHECK_STR(json, "{\"exportReferencesGraph\":{\"g\":[\"" IN "\"]},\"g\":[{\"closureSize\":120,\"narHash\":\"sha256:"
                   "0000000000000000000000000000000000000000000000000000\",\"narSize\":120,\"path\":\"" IN
                   "\",\"references\":[\"" IN "\"],\"valid\":true}],\"name\":\"x\",\"outputs\":{\"dev\":\"/nix/store/"
-                                             "dddddddddddddddddddddddddddddddd-x-dev\",\"out\":\"" OUT
-                  "\"},\"p\":\"" OUT "\"}");
+                  "dddddddddddddddddddddddddddddddd-x-dev\",\"out\":\"" OUT "\"},\"p\":\"" OUT "\"}");
   CHECK_STR(
       find_file(&c, "build/.attrs.sh"),
       "declare name='x'\ndeclare -A outputs=(['dev']='/nix/store/dddddddddddddddddddddddddddddddd-x-dev' ['out']='" OUT

@@ -115,6 +115,15 @@ static int fine(void) {
   [ "$(grep -c symbols <<< "$out")" = 1 ] || fail "more than one finding: $out"
 }
 
+test_symbols_of_a_module_in_several_files() {
+  make_tree
+  printf '// noun_more.c: more of it.\n#include "base/noun.h"\n#define QUICK static inline\n' > src/base/noun_more.c
+  printf 'int noun_more(void) {\n  return 1;\n}\nint noun_extra(void) {\n  return 1;\n}\nQUICK int other(void) {\n  return 1;\n}\n' >> src/base/noun_more.c
+  printf "part_sources = files('noun.c', 'noun_more.c')\n" > src/base/meson.build
+  run "$lint" --root .
+  expect_status 0
+}
+
 test_must_check() {
   make_tree
   printf 'typedef struct Err Err;\nbool noun_load(int x,\n               Err *err);\n' >> src/base/noun.h

@@ -16,7 +16,11 @@ static double to_double(Value v) {
   return value_is_float(v) ? value_get_float(v) : (double)value_get_int(v);
 }
 
-typedef struct Operands { bool floats; int64_t i, j; double x, y; } Operands;
+typedef struct Operands {
+  bool floats;
+  int64_t i, j;
+  double x, y;
+} Operands;
 
 // Both operands: integers, or doubles when one of them is a float.
 static bool take_operands(Vm *vm, Value *args, const char *first, const char *second, Operands *ret) {
@@ -34,12 +38,14 @@ static bool take_operands(Vm *vm, Value *args, const char *first, const char *se
 }
 
 static Value overflow(Vm *vm, const char *doing, const Operands *o, char sign) {
-  return eval_error(vm, EVAL_ERROR_EVAL, 0, "integer overflow in %s %lld %c %lld", doing, (long long)o->i, sign, (long long)o->j);
+  return eval_error(vm, EVAL_ERROR_EVAL, 0, "integer overflow in %s %lld %c %lld", doing, (long long)o->i, sign,
+                    (long long)o->j);
 }
 
 static Value add_fn(Vm *vm, Value *args) {
   Operands o;
-  if (!take_operands(vm, args, "while evaluating the first argument of the addition", "while evaluating the second argument of the addition", &o))
+  if (!take_operands(vm, args, "while evaluating the first argument of the addition",
+                     "while evaluating the second argument of the addition", &o))
     return VALUE_ERROR;
   if (o.floats) return vm_float(vm, o.x + o.y);
   int64_t r;
@@ -59,7 +65,9 @@ Value builtins_arith_sub(Vm *vm, Value *args) {
 Value builtins_arith_mul(Vm *vm, Value *args) {
   Operands o;
   bool floats = value_is_float(args[0]) || value_is_float(args[1]);
-  if (!take_operands(vm, args, floats ? "while evaluating the first of the multiplication" : "while evaluating the first argument of the multiplication",
+  if (!take_operands(vm, args,
+                     floats ? "while evaluating the first of the multiplication"
+                            : "while evaluating the first argument of the multiplication",
                      "while evaluating the second argument of the multiplication", &o))
     return VALUE_ERROR;
   if (o.floats) return vm_float(vm, o.x * o.y);
@@ -71,7 +79,8 @@ Value builtins_arith_div(Vm *vm, Value *args) {
   if (!expect_number(vm, args[1], "while evaluating the second operand of the division")) return VALUE_ERROR;
   if (to_double(args[1]) == 0) return eval_error(vm, EVAL_ERROR_EVAL, 0, "division by zero");
   Operands o;
-  if (!take_operands(vm, args, "while evaluating the first operand of the division", "while evaluating the second operand of the division", &o))
+  if (!take_operands(vm, args, "while evaluating the first operand of the division",
+                     "while evaluating the second operand of the division", &o))
     return VALUE_ERROR;
   if (o.floats) return vm_float(vm, o.x / o.y);
   if (o.i == INT64_MIN && o.j == -1) return overflow(vm, "dividing", &o, '/');
@@ -133,21 +142,98 @@ static const NativeDef less_than_native = {.name = "lessThan", .step = less_than
 
 static const Builtin rows[] = {
     {"add", 2, 3, 0, add_fn, NULL, "e1 e2", "Return the sum of the numbers *e1* and *e2*.", NULL, {NULL}},
-    {"sub", 2, 3, 0, builtins_arith_sub, NULL, "e1 e2", "Return the difference of the numbers *e1* and *e2*.", NULL, {NULL}},
-    {"mul", 2, 3, 0, builtins_arith_mul, NULL, "e1 e2", "Return the product of the numbers *e1* and *e2*.", NULL, {NULL}},
-    {"div", 2, 3, 0, builtins_arith_div, NULL, "e1 e2",
-     "Return the quotient of the numbers *e1* and *e2*. That of two integers is an integer, rounded towards zero.", NULL, {NULL}},
-    {"bitAnd", 2, 3, 0, bit_and_fn, NULL, "e1 e2", "Return the bitwise AND of the integers *e1* and *e2*.", "ii",
+    {"sub",
+     2,
+     3,
+     0,
+     builtins_arith_sub,
+     NULL,
+     "e1 e2",
+     "Return the difference of the numbers *e1* and *e2*.",
+     NULL,
+     {NULL}},
+    {"mul",
+     2,
+     3,
+     0,
+     builtins_arith_mul,
+     NULL,
+     "e1 e2",
+     "Return the product of the numbers *e1* and *e2*.",
+     NULL,
+     {NULL}},
+    {"div",
+     2,
+     3,
+     0,
+     builtins_arith_div,
+     NULL,
+     "e1 e2",
+     "Return the quotient of the numbers *e1* and *e2*. That of two integers is an integer, rounded towards zero.",
+     NULL,
+     {NULL}},
+    {"bitAnd",
+     2,
+     3,
+     0,
+     bit_and_fn,
+     NULL,
+     "e1 e2",
+     "Return the bitwise AND of the integers *e1* and *e2*.",
+     "ii",
      {ARG1 "bitAnd", ARG2 "bitAnd"}},
-    {"bitOr", 2, 3, 0, bit_or_fn, NULL, "e1 e2", "Return the bitwise OR of the integers *e1* and *e2*.", "ii", {ARG1 "bitOr", ARG2 "bitOr"}},
-    {"bitXor", 2, 3, 0, bit_xor_fn, NULL, "e1 e2", "Return the bitwise exclusive OR of the integers *e1* and *e2*.", "ii",
+    {"bitOr",
+     2,
+     3,
+     0,
+     bit_or_fn,
+     NULL,
+     "e1 e2",
+     "Return the bitwise OR of the integers *e1* and *e2*.",
+     "ii",
+     {ARG1 "bitOr", ARG2 "bitOr"}},
+    {"bitXor",
+     2,
+     3,
+     0,
+     bit_xor_fn,
+     NULL,
+     "e1 e2",
+     "Return the bitwise exclusive OR of the integers *e1* and *e2*.",
+     "ii",
      {ARG1 "bitXor", ARG2 "bitXor"}},
-    {"ceil", 1, 1, 0, ceil_fn, NULL, "double", "Return the smallest integer that is not below the number *double*.", "n", {ARG1 "ceil"}},
-    {"floor", 1, 1, 0, floor_fn, NULL, "double", "Return the largest integer that is not above the number *double*.", "n", {ARG1 "floor"}},
-    {"lessThan", 2, 3, 0, NULL, &less_than_native, "e1 e2",
-     "Return whether *e1* is less than *e2*: numbers by value, strings and paths bytewise, lists by their first elements that differ. Other "
+    {"ceil",
+     1,
+     1,
+     0,
+     ceil_fn,
+     NULL,
+     "double",
+     "Return the smallest integer that is not below the number *double*.",
+     "n",
+     {ARG1 "ceil"}},
+    {"floor",
+     1,
+     1,
+     0,
+     floor_fn,
+     NULL,
+     "double",
+     "Return the largest integer that is not above the number *double*.",
+     "n",
+     {ARG1 "floor"}},
+    {"lessThan",
+     2,
+     3,
+     0,
+     NULL,
+     &less_than_native,
+     "e1 e2",
+     "Return whether *e1* is less than *e2*: numbers by value, strings and paths bytewise, lists by their first "
+     "elements that differ. Other "
      "values cannot be compared.",
-     NULL, {NULL}},
+     NULL,
+     {NULL}},
 };
 
 const BuiltinTable builtins_arith_table = {rows, ARRAY_LEN(rows)};

@@ -151,8 +151,12 @@ static void spark_list_1(Native *n, SparkSink *sink) {
   spark_items(n, sink, n->slot[1], (size_t)native_get(n, 3) + 1);
 }
 
-static const NativeDef remove_attrs_native = {.name = "removeAttrs", .step = remove_attrs_step, .arg_count = 2, .slot_count = 4,
-                                              .trace = trace_frame_2, .sparks = spark_list_1};
+static const NativeDef remove_attrs_native = {.name = "removeAttrs",
+                                              .step = remove_attrs_step,
+                                              .arg_count = 2,
+                                              .slot_count = 4,
+                                              .trace = trace_frame_2,
+                                              .sparks = spark_list_1};
 
 // Names of the set with fewer attributes, looked up in the other: callPackage intersects a handful of formals with all packages, so
 // the large set is neither walked nor flattened.
@@ -213,8 +217,12 @@ static Step cat_attrs_step(Native *n) {
   NATIVE_END;
 }
 
-static const NativeDef cat_attrs_native = {.name = "catAttrs", .step = cat_attrs_step, .arg_count = 2, .slot_count = 6,
-                                           .trace = trace_frame_2, .sparks = spark_list_1};
+static const NativeDef cat_attrs_native = {.name = "catAttrs",
+                                           .step = cat_attrs_step,
+                                           .arg_count = 2,
+                                           .slot_count = 6,
+                                           .trace = trace_frame_2,
+                                           .sparks = spark_list_1};
 
 static bool pair_lacks(Native *n, Value pair, Sym name) {
   if (attrs_has(pair, name)) return false;
@@ -226,7 +234,8 @@ static bool pair_lacks(Native *n, Value pair, Sym name) {
 // Is `name` the name of one of the first `count` pairs, whose names are evaluated?
 static bool pair_is_repetition(Vm *vm, Value list, size_t count, Span name) {
   for (size_t i = 0; i < count; i++)
-    if (span_eq(str_span(value_follow(attrs_get(vm, value_follow(list_get(vm, list, i)), SYM_name))), name)) return true;
+    if (span_eq(str_span(value_follow(attrs_get(vm, value_follow(list_get(vm, list, i)), SYM_name))), name))
+      return true;
   return false;
 }
 
@@ -246,7 +255,8 @@ static Value pairs_to_attrs(Vm *vm, Value list) {
 static Step list_to_attrs_step(Native *n) {
   enum { LIST, FRAME, I, PAIR };
   static const char frame[] = "while evaluating an element of the list passed to builtins.listToAttrs";
-  static const char name_frame[] = "while evaluating the `name` attribute of an element of the list passed to builtins.listToAttrs";
+  static const char name_frame[] =
+      "while evaluating the `name` attribute of an element of the list passed to builtins.listToAttrs";
   NATIVE_BEGIN(n);
   if (!expect_list(n->vm, n->slot[LIST], ARG "listToAttrs")) return STEP_ERROR;
   for (native_set(n, I, 0); (size_t)native_get(n, I) < list_count(n->slot[LIST]); native_add(n, I, 1)) {
@@ -255,10 +265,12 @@ static Step list_to_attrs_step(Native *n) {
     if (pair_lacks(n, n->result, SYM_name)) return STEP_ERROR;
     n->slot[PAIR] = n->result;
     NATIVE_FORCE_FOR(n, attrs_get(n->vm, n->slot[PAIR], SYM_name), FRAME, name_frame);
-    if (!expect_text(n->vm, n->result, NULL) && !builtins_util_fail_at(n->vm, attrs_position(n->slot[PAIR], SYM_name), name_frame))
+    if (!expect_text(n->vm, n->result, NULL) &&
+        !builtins_util_fail_at(n->vm, attrs_position(n->slot[PAIR], SYM_name), name_frame))
       return STEP_ERROR;
     if (!attrs_has(n->slot[PAIR], SYM_value) &&
-        !pair_is_repetition(n->vm, n->slot[LIST], (size_t)native_get(n, I), str_span(n->result)) && pair_lacks(n, n->slot[PAIR], SYM_value))
+        !pair_is_repetition(n->vm, n->slot[LIST], (size_t)native_get(n, I), str_span(n->result)) &&
+        pair_lacks(n, n->slot[PAIR], SYM_value))
       return STEP_ERROR;
   }
   NATIVE_RETURN(n, pairs_to_attrs(n->vm, n->slot[LIST]));
@@ -266,15 +278,20 @@ static Step list_to_attrs_step(Native *n) {
 }
 
 static void list_to_attrs_trace(Native *n) {
-  if (value_get_raw_ptr(n->slot[1])) eval_error_trace(n->vm, attrs_position(n->slot[3], SYM_name), "%s", (char *)value_get_raw_ptr(n->slot[1]));
+  if (value_get_raw_ptr(n->slot[1]))
+    eval_error_trace(n->vm, attrs_position(n->slot[3], SYM_name), "%s", (char *)value_get_raw_ptr(n->slot[1]));
 }
 
 static void list_to_attrs_sparks(Native *n, SparkSink *sink) {
   spark_items(n, sink, n->slot[0], (size_t)native_get(n, 2) + 1);
 }
 
-static const NativeDef list_to_attrs_native = {.name = "listToAttrs", .step = list_to_attrs_step, .arg_count = 1, .slot_count = 4,
-                                               .trace = list_to_attrs_trace, .sparks = list_to_attrs_sparks};
+static const NativeDef list_to_attrs_native = {.name = "listToAttrs",
+                                               .step = list_to_attrs_step,
+                                               .arg_count = 1,
+                                               .slot_count = 4,
+                                               .trace = list_to_attrs_trace,
+                                               .sparks = list_to_attrs_sparks};
 
 static Value map_attrs_fn(Vm *vm, Value *args) {
   if (!expect_attrs(vm, args[1], ARG2 "mapAttrs")) return VALUE_ERROR;
@@ -295,7 +312,11 @@ static Value function_args_fn(Vm *vm, Value *args) {
 }
 
 // One group a name: the values of all sets that have it, in the order of the list.
-typedef struct ZipGroup { Sym name; size_t count; List *list; } ZipGroup;
+typedef struct ZipGroup {
+  Sym name;
+  size_t count;
+  List *list;
+} ZipGroup;
 
 typedef struct ZipTable {
   ZipGroup *groups;
@@ -375,56 +396,152 @@ static Step zip_attrs_with_step(Native *n) {
   NATIVE_END;
 }
 
-static const NativeDef zip_attrs_with_native = {.name = "zipAttrsWith", .step = zip_attrs_with_step, .arg_count = 2, .slot_count = 4,
-                                                .trace = trace_frame_2, .sparks = spark_list_1};
+static const NativeDef zip_attrs_with_native = {.name = "zipAttrsWith",
+                                                .step = zip_attrs_with_step,
+                                                .arg_count = 2,
+                                                .slot_count = 4,
+                                                .trace = trace_frame_2,
+                                                .sparks = spark_list_1};
 
 static const Builtin rows[] = {
-    {"attrNames", 1, 1, 0, attr_names_fn, NULL, "set",
+    {"attrNames",
+     1,
+     1,
+     0,
+     attr_names_fn,
+     NULL,
+     "set",
      "Return the names of the attributes of *set* in bytewise order.\n\n"
      "```nix\nbuiltins.attrNames { y = 1; x = \"foo\"; }\n```\n\nis `[ \"x\" \"y\" ]`.",
-     "a", {ARG "attrNames"}},
-    {"attrValues", 1, 1, 0, attr_values_fn, NULL, "set",
-     "Return the values of the attributes of *set*, in the order of `attrNames`.", "a", {ARG "attrValues"}},
-    {"getAttr", 2, 3, 0, get_attr_fn, NULL, "s set",
-     "Return the attribute of *set* whose name is the string *s*; it is an error when there is none. The operator `.` with a computed name.",
-     "sa", {ARG1 "getAttr", ARG2 "getAttr"}},
-    {"hasAttr", 2, 3, 0, has_attr_fn, NULL, "s set",
-     "Return whether *set* has an attribute named by the string *s*. The operator `?` with a computed name.", "sa",
+     "a",
+     {ARG "attrNames"}},
+    {"attrValues",
+     1,
+     1,
+     0,
+     attr_values_fn,
+     NULL,
+     "set",
+     "Return the values of the attributes of *set*, in the order of `attrNames`.",
+     "a",
+     {ARG "attrValues"}},
+    {"getAttr",
+     2,
+     3,
+     0,
+     get_attr_fn,
+     NULL,
+     "s set",
+     "Return the attribute of *set* whose name is the string *s*; it is an error when there is none. The operator `.` "
+     "with a computed name.",
+     "sa",
+     {ARG1 "getAttr", ARG2 "getAttr"}},
+    {"hasAttr",
+     2,
+     3,
+     0,
+     has_attr_fn,
+     NULL,
+     "s set",
+     "Return whether *set* has an attribute named by the string *s*. The operator `?` with a computed name.",
+     "sa",
      {ARG1 "hasAttr", ARG2 "hasAttr"}},
-    {"unsafeGetAttrPos", 2, 3, 0, unsafe_get_attr_pos_fn, NULL, "s set",
-     "Return where the attribute named by the string *s* was defined: a set of `file`, `line` and `column`, or `null` when that is not known. "
+    {"unsafeGetAttrPos",
+     2,
+     3,
+     0,
+     unsafe_get_attr_pos_fn,
+     NULL,
+     "s set",
+     "Return where the attribute named by the string *s* was defined: a set of `file`, `line` and `column`, or `null` "
+     "when that is not known. "
      "Unsafe, because the result of a program should not depend on its layout.",
-     "sa", {ARG1 "unsafeGetAttrPos", ARG2 "unsafeGetAttrPos"}},
+     "sa",
+     {ARG1 "unsafeGetAttrPos", ARG2 "unsafeGetAttrPos"}},
     {"lineOfPos", 1, 1, BUILTIN_HIDDEN, pos_line_fn, NULL, "pos", "Line of a position.", NULL, {NULL}},
     {"columnOfPos", 1, 1, BUILTIN_HIDDEN, pos_column_fn, NULL, "pos", "Column of a position.", NULL, {NULL}},
-    {"removeAttrs", 2, 3, BUILTIN_GLOBAL, NULL, &remove_attrs_native, "set list",
+    {"removeAttrs",
+     2,
+     3,
+     BUILTIN_GLOBAL,
+     NULL,
+     &remove_attrs_native,
+     "set list",
      "Return *set* without the attributes named in *list*. Names that it does not have do no harm.\n\n"
      "```nix\nremoveAttrs { x = 1; y = 2; z = 3; } [ \"a\" \"x\" \"z\" ]\n```\n\nis `{ y = 2; }`.",
-     "al", {ARG1 "removeAttrs", ARG2 "removeAttrs"}},
-    {"intersectAttrs", 2, 3, 0, intersect_attrs_fn, NULL, "e1 e2",
-     "Return the attributes of the set *e2* whose names *e1* has too. The cost is that of walking the smaller set.", "aa",
+     "al",
+     {ARG1 "removeAttrs", ARG2 "removeAttrs"}},
+    {"intersectAttrs",
+     2,
+     3,
+     0,
+     intersect_attrs_fn,
+     NULL,
+     "e1 e2",
+     "Return the attributes of the set *e2* whose names *e1* has too. The cost is that of walking the smaller set.",
+     "aa",
      {ARG1 "intersectAttrs", ARG2 "intersectAttrs"}},
-    {"catAttrs", 2, 3, 0, NULL, &cat_attrs_native, "attr list",
+    {"catAttrs",
+     2,
+     3,
+     0,
+     NULL,
+     &cat_attrs_native,
+     "attr list",
      "Return the values of attribute *attr* of the sets in *list*, leaving out sets without it.\n\n"
      "```nix\nbuiltins.catAttrs \"a\" [ { a = 1; } { b = 0; } { a = 2; } ]\n```\n\nis `[ 1 2 ]`.",
-     "sl", {ARG1 "catAttrs", ARG2 "catAttrs"}},
-    {"listToAttrs", 1, 1, 0, NULL, &list_to_attrs_native, "e",
-     "Make a set of a list of sets with the attributes `name`, a string, and `value`. Of several elements with the same name the first counts.\n\n"
-     "```nix\nbuiltins.listToAttrs [ { name = \"a\"; value = 1; } { name = \"b\"; value = 2; } ]\n```\n\nis `{ a = 1; b = 2; }`.",
-     "l", {ARG "listToAttrs"}},
-    {"mapAttrs", 2, 2, 0, map_attrs_fn, NULL, "f attrset",
+     "sl",
+     {ARG1 "catAttrs", ARG2 "catAttrs"}},
+    {"listToAttrs",
+     1,
+     1,
+     0,
+     NULL,
+     &list_to_attrs_native,
+     "e",
+     "Make a set of a list of sets with the attributes `name`, a string, and `value`. Of several elements with the "
+     "same name the first counts.\n\n"
+     "```nix\nbuiltins.listToAttrs [ { name = \"a\"; value = 1; } { name = \"b\"; value = 2; } ]\n```\n\nis `{ a = 1; "
+     "b = 2; }`.",
+     "l",
+     {ARG "listToAttrs"}},
+    {"mapAttrs",
+     2,
+     2,
+     0,
+     map_attrs_fn,
+     NULL,
+     "f attrset",
      "Return *attrset* with every value replaced by `f name value`, evaluated when it is needed.\n\n"
      "```nix\nbuiltins.mapAttrs (name: value: value * 10) { a = 1; b = 2; }\n```\n\nis `{ a = 10; b = 20; }`.",
-     ".a", {NULL, ARG2 "mapAttrs"}},
-    {"functionArgs", 1, 1, 0, function_args_fn, NULL, "f",
-     "Return the formal arguments of the function *f* as a set: the value of each is whether it has a default. A function that takes one plain "
+     ".a",
+     {NULL, ARG2 "mapAttrs"}},
+    {"functionArgs",
+     1,
+     1,
+     0,
+     function_args_fn,
+     NULL,
+     "f",
+     "Return the formal arguments of the function *f* as a set: the value of each is whether it has a default. A "
+     "function that takes one plain "
      "argument has none.\n\n```nix\nbuiltins.functionArgs ({ x, y ? 123 }: x)\n```\n\nis `{ x = false; y = true; }`.",
-     NULL, {NULL}},
-    {"zipAttrsWith", 2, 3, 0, NULL, &zip_attrs_with_native, "f list",
-     "Return the set of all names in the sets of *list*, where the value of a name is `f name values` with the list of the values it has in "
-     "those sets.\n\n```nix\nbuiltins.zipAttrsWith (name: values: values) [ { a = \"x\"; } { a = \"y\"; b = \"z\"; } ]\n```\n\n"
+     NULL,
+     {NULL}},
+    {"zipAttrsWith",
+     2,
+     3,
+     0,
+     NULL,
+     &zip_attrs_with_native,
+     "f list",
+     "Return the set of all names in the sets of *list*, where the value of a name is `f name values` with the list of "
+     "the values it has in "
+     "those sets.\n\n```nix\nbuiltins.zipAttrsWith (name: values: values) [ { a = \"x\"; } { a = \"y\"; b = \"z\"; } "
+     "]\n```\n\n"
      "is `{ a = [ \"x\" \"y\" ]; b = [ \"z\" ]; }`.",
-     "fl", {ARG1 "zipAttrsWith", ARG2 "zipAttrsWith"}},
+     "fl",
+     {ARG1 "zipAttrsWith", ARG2 "zipAttrsWith"}},
 };
 
 const BuiltinTable builtins_attrs_table = {rows, ARRAY_LEN(rows)};

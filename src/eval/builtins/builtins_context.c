@@ -22,7 +22,8 @@ static Element element_parse(Span text) {
   return (Element){span_from(text, end + 1), ELEMENT_OUTPUT, span_sub(text, 1, end - 1)};
 }
 
-static const Context *with_element(Vm *vm, const Context *context, const char *before, Span output, const char *between, Span path) {
+static const Context *with_element(Vm *vm, const Context *context, const char *before, Span output, const char *between,
+                                   Span path) {
   Buf text = BUF_INIT;
   buf_put_cstr(&text, before);
   buf_put_span(&text, output);
@@ -63,8 +64,11 @@ static Step discard_context_step(Native *n) {
   NATIVE_END;
 }
 
-static const NativeDef discard_context_native = {.name = "unsafeDiscardStringContext", .step = discard_context_step, .arg_count = 1,
-                                                 .slot_count = 2, .trace = trace_coerce_0};
+static const NativeDef discard_context_native = {.name = "unsafeDiscardStringContext",
+                                                 .step = discard_context_step,
+                                                 .arg_count = 1,
+                                                 .slot_count = 2,
+                                                 .trace = trace_coerce_0};
 
 static const Context *shallow_context(Vm *vm, const Context *context) {
   const Context *result = NULL;
@@ -84,23 +88,30 @@ static Step discard_output_dependency_step(Native *n) {
   NATIVE_END;
 }
 
-static const NativeDef discard_output_dependency_native = {.name = "unsafeDiscardOutputDependency", .step = discard_output_dependency_step,
-                                                           .arg_count = 1, .slot_count = 2, .trace = trace_coerce_0};
+static const NativeDef discard_output_dependency_native = {.name = "unsafeDiscardOutputDependency",
+                                                           .step = discard_output_dependency_step,
+                                                           .arg_count = 1,
+                                                           .slot_count = 2,
+                                                           .trace = trace_coerce_0};
 
 static Value add_output_dependencies(Vm *vm, Value s) {
   const Context *context = str_context(s);
   uint32_t count = context ? context->count : 0;
   if (count != 1)
-    return eval_error(vm, EVAL_ERROR_EVAL, 0, "context of string '%.*s' must have exactly one element, but has %u", SPAN_ARG(str_span(s)), count);
+    return eval_error(vm, EVAL_ERROR_EVAL, 0, "context of string '%.*s' must have exactly one element, but has %u",
+                      SPAN_ARG(str_span(s)), count);
   Element e = element_parse(context_element_text(vm->contexts, context->elements[0]));
   switch (e.kind) {
   case ELEMENT_DEEP: return s;
   case ELEMENT_OUTPUT:
-    return eval_error(vm, EVAL_ERROR_EVAL, 0, "`addDrvOutputDependencies` can only act on derivations, not on a derivation output such as '%.*s'",
-                      SPAN_ARG(e.output));
+    return eval_error(
+        vm, EVAL_ERROR_EVAL, 0,
+        "`addDrvOutputDependencies` can only act on derivations, not on a derivation output such as '%.*s'",
+        SPAN_ARG(e.output));
   case ELEMENT_PATH: break;
   }
-  if (!is_derivation(e.path)) return eval_error(vm, EVAL_ERROR_EVAL, 0, "path '%.*s' is not a derivation", SPAN_ARG(e.path));
+  if (!is_derivation(e.path))
+    return eval_error(vm, EVAL_ERROR_EVAL, 0, "path '%.*s' is not a derivation", SPAN_ARG(e.path));
   return str_with_context(vm, s, with_deep(vm, NULL, e.path));
 }
 
@@ -113,8 +124,11 @@ static Step add_output_dependencies_step(Native *n) {
   NATIVE_END;
 }
 
-static const NativeDef add_output_dependencies_native = {.name = "addDrvOutputDependencies", .step = add_output_dependencies_step, .arg_count = 1,
-                                                         .slot_count = 2, .trace = trace_coerce_0};
+static const NativeDef add_output_dependencies_native = {.name = "addDrvOutputDependencies",
+                                                         .step = add_output_dependencies_step,
+                                                         .arg_count = 1,
+                                                         .slot_count = 2,
+                                                         .trace = trace_coerce_0};
 
 // ---- as a set ----
 
@@ -152,7 +166,8 @@ static Value get_context_fn(Vm *vm, Value *args) {
   const Context *context = str_context(args[0]);
   if (!context) return VALUE_EMPTY_ATTRS;
   Element *elements = mem_alloc_array(context->count, sizeof *elements);
-  for (uint32_t i = 0; i < context->count; i++) elements[i] = element_parse(context_element_text(vm->contexts, context->elements[i]));
+  for (uint32_t i = 0; i < context->count; i++)
+    elements[i] = element_parse(context_element_text(vm->contexts, context->elements[i]));
   qsort(elements, context->count, sizeof *elements, compare_elements);
   AttrsBuilder result = ATTRS_BUILDER_INIT;
   for (size_t i = 0, end; i < context->count; i = end) {
@@ -220,7 +235,8 @@ static Value append_field(Native *n, const char *name) {
 }
 
 static bool append_field_failed(Native *n, const char *name, const char *frame) {
-  return builtins_util_fail_at(n->vm, attrs_position(n->slot[INFO], symbol_intern(n->vm->symbols, span_cstr(name))), frame);
+  return builtins_util_fail_at(n->vm, attrs_position(n->slot[INFO], symbol_intern(n->vm->symbols, span_cstr(name))),
+                               frame);
 }
 
 #define APPEND_VALUE "while evaluating the value of a string context"
@@ -277,26 +293,78 @@ static void append_context_trace(Native *n) {
   trace_slot(n, FRAME);
 }
 
-static const NativeDef append_context_native = {.name = "appendContext", .step = append_context_step, .arg_count = 2,
-                                                .slot_count = APPEND_SLOT_COUNT, .trace = append_context_trace};
+static const NativeDef append_context_native = {.name = "appendContext",
+                                                .step = append_context_step,
+                                                .arg_count = 2,
+                                                .slot_count = APPEND_SLOT_COUNT,
+                                                .trace = append_context_trace};
 
 static const Builtin rows[] = {
-    {"unsafeDiscardStringContext", 1, 1, 0, NULL, &discard_context_native, "s", "Return the string *s* without its context.", NULL, {NULL}},
-    {"unsafeDiscardOutputDependency", 1, 1, 0, NULL, &discard_output_dependency_native, "s",
-     "Return the string *s* with a context in which a derivation counts only as a file, without its outputs. The opposite of "
+    {"unsafeDiscardStringContext",
+     1,
+     1,
+     0,
+     NULL,
+     &discard_context_native,
+     "s",
+     "Return the string *s* without its context.",
+     NULL,
+     {NULL}},
+    {"unsafeDiscardOutputDependency",
+     1,
+     1,
+     0,
+     NULL,
+     &discard_output_dependency_native,
+     "s",
+     "Return the string *s* with a context in which a derivation counts only as a file, without its outputs. The "
+     "opposite of "
      "`addDrvOutputDependencies`.",
-     NULL, {NULL}},
-    {"addDrvOutputDependencies", 1, 1, 0, NULL, &add_output_dependencies_native, "s",
-     "Return the string *s*, whose context must be one derivation, with a context of that derivation, its closure and all of its outputs, as "
+     NULL,
+     {NULL}},
+    {"addDrvOutputDependencies",
+     1,
+     1,
+     0,
+     NULL,
+     &add_output_dependencies_native,
+     "s",
+     "Return the string *s*, whose context must be one derivation, with a context of that derivation, its closure and "
+     "all of its outputs, as "
      "`drvPath` has it.",
-     NULL, {NULL}},
-    {"hasContext", 1, 1, 0, has_context_fn, NULL, "s", "Return whether the string *s* has a context.", "S", {ARG "hasContext"}},
-    {"getContext", 1, 1, 0, get_context_fn, NULL, "s",
-     "Return the context of the string *s* as a set: for each store path a set of `path` (it is referred to as it is), `allOutputs` (a derivation "
+     NULL,
+     {NULL}},
+    {"hasContext",
+     1,
+     1,
+     0,
+     has_context_fn,
+     NULL,
+     "s",
+     "Return whether the string *s* has a context.",
+     "S",
+     {ARG "hasContext"}},
+    {"getContext",
+     1,
+     1,
+     0,
+     get_context_fn,
+     NULL,
+     "s",
+     "Return the context of the string *s* as a set: for each store path a set of `path` (it is referred to as it is), "
+     "`allOutputs` (a derivation "
      "with all its outputs) and `outputs` (the names of outputs of a derivation).",
-     "S", {ARG "getContext"}},
-    {"appendContext", 2, 3, 0, NULL, &append_context_native, "s context",
-     "Return the string *s* with a context, in the form that `getContext` returns, added to its own.", "Sa",
+     "S",
+     {ARG "getContext"}},
+    {"appendContext",
+     2,
+     3,
+     0,
+     NULL,
+     &append_context_native,
+     "s context",
+     "Return the string *s* with a context, in the form that `getContext` returns, added to its own.",
+     "Sa",
      {ARG1 "appendContext", ARG2 "appendContext"}},
 };
 

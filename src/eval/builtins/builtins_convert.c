@@ -86,7 +86,8 @@ static bool check_no_nul(Vm *vm, Span s) {
     if (s.data[i]) buf_put_char(&shown, s.data[i]);
     else buf_put_cstr(&shown, "␀");
   }
-  eval_error(vm, EVAL_ERROR_EVAL, 0, "input string '%s' cannot be represented as Nix string because it contains null bytes", buf_cstr(&shown));
+  eval_error(vm, EVAL_ERROR_EVAL, 0,
+             "input string '%s' cannot be represented as Nix string because it contains null bytes", buf_cstr(&shown));
   buf_done(&shown);
   return false;
 }
@@ -98,7 +99,8 @@ static bool put_json_event(ValueStack *s, const JsonRead *json, JsonEvent event)
   case JSON_INT: stack_put(s, vm_int(s->vm, json->integer)); break;
   case JSON_UINT:
     if (json->uinteger > INT64_MAX) {
-      eval_error(s->vm, EVAL_ERROR_EVAL, 0, "unsigned json number %llu outside of Nix integer range", (unsigned long long)json->uinteger);
+      eval_error(s->vm, EVAL_ERROR_EVAL, 0, "unsigned json number %llu outside of Nix integer range",
+                 (unsigned long long)json->uinteger);
       return false;
     }
     stack_put(s, vm_int(s->vm, (int64_t)json->uinteger));
@@ -145,18 +147,41 @@ static Value from_json_fn(Vm *vm, Value *args) {
 }
 
 static const Builtin rows[] = {
-    {"toJSON", 1, 0, 0, NULL, &to_json_native, "e",
-     "Return *e* as JSON text. Sets with `outPath` (derivations) and with `__toString` become strings, paths are copied to the store and become "
+    {"toJSON",
+     1,
+     0,
+     0,
+     NULL,
+     &to_json_native,
+     "e",
+     "Return *e* as JSON text. Sets with `outPath` (derivations) and with `__toString` become strings, paths are "
+     "copied to the store and become "
      "the store path; functions cannot be converted.",
-     NULL, {NULL}},
-    {"fromJSON", 1, 1, 0, from_json_fn, NULL, "e",
+     NULL,
+     {NULL}},
+    {"fromJSON",
+     1,
+     1,
+     0,
+     from_json_fn,
+     NULL,
+     "e",
      "Return the value of the JSON text *e*.\n\n"
      "```nix\nbuiltins.fromJSON ''{ \"x\": [ 1, 2 ], \"y\": null }''\n```\n\nis `{ x = [ 1 2 ]; y = null; }`.",
-     "s", {ARG1 "fromJSON"}},
-    {"toXML", 1, 0, 0, NULL, &to_xml_native, "e",
-     "Return *e* as XML text, for programs that transform it. Derivations are elements of their own, and functions are written as their "
+     "s",
+     {ARG1 "fromJSON"}},
+    {"toXML",
+     1,
+     0,
+     0,
+     NULL,
+     &to_xml_native,
+     "e",
+     "Return *e* as XML text, for programs that transform it. Derivations are elements of their own, and functions are "
+     "written as their "
      "patterns.\n\n```nix\nbuiltins.toXML [ 1 { a = \"b\"; } ]\n```",
-     NULL, {NULL}},
+     NULL,
+     {NULL}},
 };
 
 const BuiltinTable builtins_convert_table = {rows, ARRAY_LEN(rows)};

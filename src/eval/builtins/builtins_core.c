@@ -142,7 +142,8 @@ static Step import_file_step(Native *n) {
     if (step == IMPORT_STEP_FAILED) return STEP_ERROR;
     NATIVE_PARK(n);
   }
-  if (n->slot[IMPORT_SCOPE] == VALUE_NULL) import_remember(n->vm, str_span(n->slot[IMPORT_GIVEN]), n->slot[IMPORT_VALUE]);
+  if (n->slot[IMPORT_SCOPE] == VALUE_NULL)
+    import_remember(n->vm, str_span(n->slot[IMPORT_GIVEN]), n->slot[IMPORT_VALUE]);
 loaded:
   NATIVE_FORCE(n, n->slot[IMPORT_VALUE]);
   NATIVE_RETURN(n, n->result);
@@ -173,8 +174,7 @@ static Step import_step(Native *n) {
   NATIVE_END;
 }
 
-static const NativeDef import_native = {
-    .name = "import", .step = import_step, .arg_count = 1, .slot_count = 1};
+static const NativeDef import_native = {.name = "import", .step = import_step, .arg_count = 1, .slot_count = 1};
 
 static Step scoped_import_step(Native *n) {
   NATIVE_BEGIN(n);
@@ -243,8 +243,12 @@ static Step add_context_step(Native *n) {
   NATIVE_END;
 }
 
-static const NativeDef add_context_native = {
-    .name = "addErrorContext", .step = add_context_step, .arg_count = 2, .slot_count = 4, .catches = true, .untraced = true};
+static const NativeDef add_context_native = {.name = "addErrorContext",
+                                             .step = add_context_step,
+                                             .arg_count = 2,
+                                             .slot_count = 4,
+                                             .catches = true,
+                                             .untraced = true};
 
 // ---- seq, deepSeq ----
 
@@ -269,7 +273,8 @@ static const Builtin rows[] = {
      .flags = BUILTIN_GLOBAL,
      .native = &import_native,
      .args = "path",
-     .doc = "The value of the Nix expression in the file *path* (for a directory, in its `default.nix`). A file is evaluated once, however "
+     .doc = "The value of the Nix expression in the file *path* (for a directory, in its `default.nix`). A file is "
+            "evaluated once, however "
             "often it is imported. If *path* is the output of a derivation, it is built first."},
     {.name = "scopedImport",
      .arity = 2,
@@ -277,13 +282,15 @@ static const Builtin rows[] = {
      .flags = BUILTIN_GLOBAL,
      .native = &scoped_import_native,
      .args = "scope path",
-     .doc = "Like `import`, with the attributes of *scope* as variables of the file, before all global names. Not remembered: each call "
+     .doc = "Like `import`, with the attributes of *scope* as variables of the file, before all global names. Not "
+            "remembered: each call "
             "evaluates the file again."},
     {.name = "tryEval",
      .arity = 1,
      .native = &try_eval_native,
      .args = "e",
-     .doc = "Evaluates *e* (not what is inside it) and returns `{ success, value }`; `success` is false, and `value` too, when that "
+     .doc = "Evaluates *e* (not what is inside it) and returns `{ success, value }`; `success` is false, and `value` "
+            "too, when that "
             "raised an error by `throw` or a failed `assert`. Other errors are not caught."},
     {.name = "addErrorContext",
      .arity = 2,

@@ -11,12 +11,12 @@
 #define REALISING "while realising the context of a path"
 
 // n->result = the path value that `value_` means, ready to be read.
-#define NATIVE_PATH(n, value_, flags_)                                                             \
-  do {                                                                                             \
-    (n)->args[0] = (value_);                                                                       \
-    (n)->args[1] = value_raw_ptr(REALISING);                                                       \
-    (n)->args[2] = value_raw(flags_);                                                              \
-    NATIVE_PUSH(n, &path_coerce_native);                                                           \
+#define NATIVE_PATH(n, value_, flags_)       \
+  do {                                       \
+    (n)->args[0] = (value_);                 \
+    (n)->args[1] = value_raw_ptr(REALISING); \
+    (n)->args[2] = value_raw(flags_);        \
+    NATIVE_PUSH(n, &path_coerce_native);     \
   } while (0)
 
 // The end of every question to the world: VALUE_PARK, VALUE_ERROR, or `ok`.
@@ -46,7 +46,8 @@ static const Context *references_in(Vm *vm, Span candidates, Span text) {
   for (Span path; candidates.len;) {
     span_split(&candidates, 0, &path);
     Span digits = span_sub(path, prefix, STORE_PATH_HASH_CHARS);
-    if (digits.len && span_find(text, digits) != SIZE_MAX) context = context_union(vm->contexts, context, context_of(vm->contexts, path));
+    if (digits.len && span_find(text, digits) != SIZE_MAX)
+      context = context_union(vm->contexts, context, context_of(vm->contexts, path));
   }
   return context;
 }
@@ -63,7 +64,8 @@ static Value read_file(Native *n, Value path) {
   if (in_store && ops->list_references) status = ops->list_references(vm->io, str_span(path), &references, &wait, &err);
   Value result = VALUE_NULL;
   if (status == EVAL_IO_OK && text.len && memchr(text.data, 0, text.len))
-    result = eval_error(vm, EVAL_ERROR_EVAL, 0, "the contents of the file '%.*s' cannot be represented as a Nix string", SPAN_ARG(str_span(path)));
+    result = eval_error(vm, EVAL_ERROR_EVAL, 0, "the contents of the file '%.*s' cannot be represented as a Nix string",
+                        SPAN_ARG(str_span(path)));
   else if (status == EVAL_IO_OK)
     result = str_new(vm, buf_span(&text), references_in(vm, buf_span(&references), buf_span(&text)));
   buf_done(&text);
@@ -90,7 +92,8 @@ static Value hash_file(Native *n, Value algo_name, Value path) {
   Buf text = BUF_INIT, digits = BUF_INIT;
   Err err = ERR_INIT;
   EvalIoWait wait = 0;
-  EvalIoStatus status = hash_algo_parse(str_span(algo_name), &algo, &err) ? EVAL_IO_OK : EVAL_IO_ERROR; // checked before, cannot fail
+  EvalIoStatus status =
+      hash_algo_parse(str_span(algo_name), &algo, &err) ? EVAL_IO_OK : EVAL_IO_ERROR; // checked before, cannot fail
   if (status == EVAL_IO_OK) status = vm->io->ops->read_file(vm->io, str_span(path), &text, &wait, &err);
   Hash hash;
   if (status == EVAL_IO_OK) {
@@ -143,7 +146,8 @@ static Value read_dir(Native *n, Value path) {
   if (status != EVAL_IO_OK) return answer(n, status, wait, &err, VALUE_NULL);
   AttrsBuilder attrs = ATTRS_BUILDER_INIT;
   for (size_t i = 0; i < list.count; i++)
-    attrs_builder_add(&attrs, symbol_intern(vm->symbols, span_cstr(list.entries[i].name)), type_string(vm, list.entries[i].type), 0);
+    attrs_builder_add(&attrs, symbol_intern(vm->symbols, span_cstr(list.entries[i].name)),
+                      type_string(vm, list.entries[i].type), 0);
   eval_io_dir_list_done(&list);
   Value result = attrs_builder_finish(vm, &attrs, false);
   attrs_builder_done(&attrs);
@@ -184,7 +188,8 @@ static Step read_file_type_step(Native *n) {
   NATIVE_END;
 }
 
-static const NativeDef read_file_type_native = {.name = "readFileType", .step = read_file_type_step, .arg_count = 1, .slot_count = 1};
+static const NativeDef read_file_type_native = {
+    .name = "readFileType", .step = read_file_type_step, .arg_count = 1, .slot_count = 1};
 
 // What evaluation may not look at does not exist.
 static Value path_exists(Native *n, Value path, bool must_be_directory) {
@@ -201,8 +206,9 @@ static Value path_exists(Native *n, Value path, bool must_be_directory) {
 static Step path_exists_step(Native *n) {
   enum { PATH, MUST_BE_DIRECTORY };
   NATIVE_BEGIN(n);
-  native_set(n, MUST_BE_DIRECTORY, value_is_string(n->slot[PATH]) &&
-             (span_has_suffix(str_span(n->slot[PATH]), SPAN("/")) || span_has_suffix(str_span(n->slot[PATH]), SPAN("/."))));
+  native_set(n, MUST_BE_DIRECTORY,
+             value_is_string(n->slot[PATH]) && (span_has_suffix(str_span(n->slot[PATH]), SPAN("/")) ||
+                                                span_has_suffix(str_span(n->slot[PATH]), SPAN("/."))));
   NATIVE_PATH(n, n->slot[PATH], native_get(n, MUST_BE_DIRECTORY) ? PATH_COERCE_RESOLVE : 0);
   n->slot[PATH] = n->result;
   while ((n->result = path_exists(n, n->slot[PATH], native_get(n, MUST_BE_DIRECTORY))) == VALUE_PARK) NATIVE_PARK(n);
@@ -210,7 +216,8 @@ static Step path_exists_step(Native *n) {
   NATIVE_END;
 }
 
-static const NativeDef path_exists_native = {.name = "pathExists", .step = path_exists_step, .arg_count = 1, .slot_count = 2};
+static const NativeDef path_exists_native = {
+    .name = "pathExists", .step = path_exists_step, .arg_count = 1, .slot_count = 2};
 
 // ---- search path ----
 
@@ -257,7 +264,8 @@ static EvalIoStatus search_entry(Vm *vm, Span entry, Span *ret, EvalIoWait *ret_
   } else {
     fs_path_canon(span_cstr(vm->settings.work_dir ? vm->settings.work_dir : "/"), entry, &path);
     status = path_is_there(io, buf_span(&path), &resolved, &exists, ret_wait, err);
-    if (status == EVAL_IO_OK && !exists) log_warn("Nix search path entry '%.*s' does not exist, ignoring", SPAN_ARG(entry));
+    if (status == EVAL_IO_OK && !exists)
+      log_warn("Nix search path entry '%.*s' does not exist, ignoring", SPAN_ARG(entry));
   }
   if (status == EVAL_IO_OK) {
     char *text = exists ? span_dup(buf_span(&path)) : span_dup(SPAN(""));
@@ -303,8 +311,9 @@ static Value find_internal(Vm *vm, Span name) {
     buf_done(&canon);
     return result;
   }
-  const char *format = vm->settings.pure_eval ? "cannot look up '<%.*s>' in pure evaluation mode (use '--impure' to override)"
-                                              : "file '%.*s' was not found in the Nix search path (add it using $NIX_PATH or -I)";
+  const char *format = vm->settings.pure_eval
+                           ? "cannot look up '<%.*s>' in pure evaluation mode (use '--impure' to override)"
+                           : "file '%.*s' was not found in the Nix search path (add it using $NIX_PATH or -I)";
   Buf text = BUF_INIT;
   // Both formats take the name alone.
 #pragma GCC diagnostic push
@@ -363,7 +372,8 @@ static Step find_file_step(Native *n) {
   n->slot[NAME] = n->result;
   if (!expect_text(n->vm, n->slot[NAME], ARG2 "findFile")) return STEP_ERROR;
   for (native_set(n, I, 0); (size_t)native_get(n, I) < list_count(n->slot[ELEMENTS]); native_add(n, I, 1)) {
-    while ((n->result = find_in_element(n, list_get(n->vm, n->slot[ELEMENTS], (size_t)native_get(n, I)), str_span(n->slot[NAME]))) == VALUE_PARK)
+    while ((n->result = find_in_element(n, list_get(n->vm, n->slot[ELEMENTS], (size_t)native_get(n, I)),
+                                        str_span(n->slot[NAME]))) == VALUE_PARK)
       NATIVE_PARK(n);
     if (n->result == VALUE_ERROR) return STEP_ERROR;
     if (n->result != VALUE_ABSENT) return STEP_RETURN;
@@ -377,7 +387,8 @@ static void find_file_trace(Native *n) {
   trace_slot(n, 2);
 }
 
-static const NativeDef find_file_native = {.name = "findFile", .step = find_file_step, .arg_count = 2, .slot_count = 7, .trace = find_file_trace};
+static const NativeDef find_file_native = {
+    .name = "findFile", .step = find_file_step, .arg_count = 2, .slot_count = 7, .trace = find_file_trace};
 
 // ---- text of paths ----
 
@@ -402,7 +413,8 @@ static Step dir_of_step(Native *n) {
   NATIVE_END;
 }
 
-static const NativeDef dir_of_native = {.name = "dirOf", .step = dir_of_step, .arg_count = 1, .slot_count = 2, .trace = trace_coerce_0};
+static const NativeDef dir_of_native = {
+    .name = "dirOf", .step = dir_of_step, .arg_count = 1, .slot_count = 2, .trace = trace_coerce_0};
 
 // One slash at the end is taken off, no more.
 static Span base_name_of(Span path) {
@@ -419,8 +431,8 @@ static Step base_name_of_step(Native *n) {
   NATIVE_END;
 }
 
-static const NativeDef base_name_of_native = {.name = "baseNameOf", .step = base_name_of_step, .arg_count = 1, .slot_count = 2,
-                                              .trace = trace_coerce_0};
+static const NativeDef base_name_of_native = {
+    .name = "baseNameOf", .step = base_name_of_step, .arg_count = 1, .slot_count = 2, .trace = trace_coerce_0};
 
 static Value canonical_text(Vm *vm, Value v) {
   Buf path = BUF_INIT;
@@ -444,29 +456,102 @@ static Step to_path_step(Native *n) {
 static const NativeDef to_path_native = {.name = "toPath", .step = to_path_step, .arg_count = 1, .slot_count = 1};
 
 static const Builtin rows[] = {
-    {"readFile", 1, 0, 0, NULL, &read_file_native, "path", "Return the content of the file *path* as a string.", NULL, {NULL}},
-    {"readDir", 1, 0, 0, NULL, &read_dir_native, "path",
-     "Return the content of the directory *path* as a set: for each name `\"regular\"`, `\"directory\"`, `\"symlink\"` or `\"unknown\"`.\n\n"
+    {"readFile",
+     1,
+     0,
+     0,
+     NULL,
+     &read_file_native,
+     "path",
+     "Return the content of the file *path* as a string.",
+     NULL,
+     {NULL}},
+    {"readDir",
+     1,
+     0,
+     0,
+     NULL,
+     &read_dir_native,
+     "path",
+     "Return the content of the directory *path* as a set: for each name `\"regular\"`, `\"directory\"`, `\"symlink\"` "
+     "or `\"unknown\"`.\n\n"
      "```nix\nbuiltins.readDir ./A\n```\n\nmay be `{ B = \"regular\"; C = \"directory\"; }`.",
-     NULL, {NULL}},
-    {"readFileType", 1, 0, 0, NULL, &read_file_type_native, "p",
-     "Return what is at the path *p*: `\"regular\"`, `\"directory\"`, `\"symlink\"` or `\"unknown\"`.", NULL, {NULL}},
-    {"pathExists", 1, 1, 0, NULL, &path_exists_native, "path",
-     "Return whether something is at *path* when this is evaluated. A string that ends in `/` asks for a directory.", NULL, {NULL}},
-    {"hashFile", 2, 1, 0, NULL, &hash_file_native, "type p",
-     "Return the digest of the file *p* in base 16. *type* is `\"md5\"`, `\"sha1\"`, `\"sha256\"` or `\"sha512\"`.", "s", {ARG1 "hashFile"}},
-    {"findFile", 2, 1, 0, NULL, &find_file_native, "search-path lookup-path",
-     "Look up *lookup-path* in *search-path*, a list of sets of `path` and perhaps `prefix`: the first entry wins whose prefix begins "
+     NULL,
+     {NULL}},
+    {"readFileType",
+     1,
+     0,
+     0,
+     NULL,
+     &read_file_type_native,
+     "p",
+     "Return what is at the path *p*: `\"regular\"`, `\"directory\"`, `\"symlink\"` or `\"unknown\"`.",
+     NULL,
+     {NULL}},
+    {"pathExists",
+     1,
+     1,
+     0,
+     NULL,
+     &path_exists_native,
+     "path",
+     "Return whether something is at *path* when this is evaluated. A string that ends in `/` asks for a directory.",
+     NULL,
+     {NULL}},
+    {"hashFile",
+     2,
+     1,
+     0,
+     NULL,
+     &hash_file_native,
+     "type p",
+     "Return the digest of the file *p* in base 16. *type* is `\"md5\"`, `\"sha1\"`, `\"sha256\"` or `\"sha512\"`.",
+     "s",
+     {ARG1 "hashFile"}},
+    {"findFile",
+     2,
+     1,
+     0,
+     NULL,
+     &find_file_native,
+     "search-path lookup-path",
+     "Look up *lookup-path* in *search-path*, a list of sets of `path` and perhaps `prefix`: the first entry wins "
+     "whose prefix begins "
      "*lookup-path* and whose path has what follows in it. An entry can be a URL, which is fetched. `<x>` means "
      "`builtins.findFile builtins.nixPath \"x\"`.",
-     "l", {ARG1 "findFile"}},
-    {"dirOf", 1, 1, BUILTIN_GLOBAL, NULL, &dir_of_native, "s",
-     "Return the directory part of *s*, a path or a string: everything before the last slash.", NULL, {NULL}},
-    {"baseNameOf", 1, 1, BUILTIN_GLOBAL, NULL, &base_name_of_native, "x",
-     "Return the last component of *x*, a path or a string: everything behind the last slash. Of a string that ends in a slash, that one slash is "
+     "l",
+     {ARG1 "findFile"}},
+    {"dirOf",
+     1,
+     1,
+     BUILTIN_GLOBAL,
+     NULL,
+     &dir_of_native,
+     "s",
+     "Return the directory part of *s*, a path or a string: everything before the last slash.",
+     NULL,
+     {NULL}},
+    {"baseNameOf",
+     1,
+     1,
+     BUILTIN_GLOBAL,
+     NULL,
+     &base_name_of_native,
+     "x",
+     "Return the last component of *x*, a path or a string: everything behind the last slash. Of a string that ends in "
+     "a slash, that one slash is "
      "left out first.",
-     NULL, {NULL}},
-    {"toPath", 1, 0, 0, NULL, &to_path_native, "s", "Return the absolute path *s* as a string in canonical form. Deprecated: `/. + s` makes a path.", NULL,
+     NULL,
+     {NULL}},
+    {"toPath",
+     1,
+     0,
+     0,
+     NULL,
+     &to_path_native,
+     "s",
+     "Return the absolute path *s* as a string in canonical form. Deprecated: `/. + s` makes a path.",
+     NULL,
      {NULL}},
 };
 

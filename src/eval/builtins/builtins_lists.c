@@ -72,7 +72,8 @@ static void map_trace(Native *n) {
   trace_slot(n, 2);
 }
 
-static const NativeDef map_native = {.name = "map", .step = map_step, .arg_count = 2, .slot_count = 3, .trace = map_trace};
+static const NativeDef map_native = {
+    .name = "map", .step = map_step, .arg_count = 2, .slot_count = 3, .trace = map_trace};
 
 static Step filter_step(Native *n) {
   enum { FN, LIST, FRAME, I, KEPT, KEPT_COUNT };
@@ -86,10 +87,12 @@ static Step filter_step(Native *n) {
   native_set(n, KEPT_COUNT, 0);
   for (native_set(n, I, 0); (size_t)native_get(n, I) < list_count(n->slot[LIST]); native_add(n, I, 1)) {
     NATIVE_CALL1(n, n->slot[FN], list_get(n->vm, n->slot[LIST], (size_t)native_get(n, I)));
-    if (!expect_bool(n->vm, n->result, "while evaluating the return value of the filtering function passed to builtins.filter"))
+    if (!expect_bool(n->vm, n->result,
+                     "while evaluating the return value of the filtering function passed to builtins.filter"))
       return STEP_ERROR;
     if (n->result != VALUE_TRUE) continue;
-    list_set(n->vm, n->slot[KEPT], (size_t)native_get(n, KEPT_COUNT), list_get(n->vm, n->slot[LIST], (size_t)native_get(n, I)));
+    list_set(n->vm, n->slot[KEPT], (size_t)native_get(n, KEPT_COUNT),
+             list_get(n->vm, n->slot[LIST], (size_t)native_get(n, I)));
     native_add(n, KEPT_COUNT, 1);
   }
   if (native_get(n, KEPT_COUNT) == native_get(n, I)) NATIVE_RETURN(n, n->slot[LIST]);
@@ -97,7 +100,8 @@ static Step filter_step(Native *n) {
   NATIVE_END;
 }
 
-static const NativeDef filter_native = {.name = "filter", .step = filter_step, .arg_count = 2, .slot_count = 6, .trace = map_trace};
+static const NativeDef filter_native = {
+    .name = "filter", .step = filter_step, .arg_count = 2, .slot_count = 6, .trace = map_trace};
 
 // Equality of two values in WHNF where that is plain to see: 1, 0, or -1 when it has to be computed.
 static int equal_at_sight(Value a, Value b) {
@@ -115,7 +119,8 @@ static Step elem_step(Native *n) {
     {
       Value item = value_follow(list_get(n->vm, n->slot[LIST], (size_t)native_get(n, I)));
       n->slot[X] = value_follow(n->slot[X]);
-      int equal = n->slot[X] == item ? 1 : equal_at_sight(n->slot[X], item); // the very same value is equal, even a function
+      int equal =
+          n->slot[X] == item ? 1 : equal_at_sight(n->slot[X], item); // the very same value is equal, even a function
       if (equal == 1) NATIVE_RETURN(n, VALUE_TRUE);
       if (equal == 0) continue;
       n->args[0] = n->slot[X];
@@ -174,8 +179,12 @@ static void concat_lists_sparks(Native *n, SparkSink *sink) {
   spark_items(n, sink, n->slot[0], (size_t)native_get(n, 2) + 1);
 }
 
-static const NativeDef concat_lists_native = {.name = "concatLists", .step = concat_lists_step, .arg_count = 1, .slot_count = 3,
-                                              .trace = concat_lists_trace, .sparks = concat_lists_sparks};
+static const NativeDef concat_lists_native = {.name = "concatLists",
+                                              .step = concat_lists_step,
+                                              .arg_count = 1,
+                                              .slot_count = 3,
+                                              .trace = concat_lists_trace,
+                                              .sparks = concat_lists_sparks};
 
 static Step concat_map_step(Native *n) {
   enum { FN, LIST, I, LISTS };
@@ -187,7 +196,8 @@ static Step concat_map_step(Native *n) {
     NATIVE_CALL1(n, n->slot[FN], list_get(n->vm, n->slot[LIST], (size_t)native_get(n, I)));
     if (!value_is_list(n->result)) {
       eval_error_type(n->vm, 0, "a list", n->result);
-      eval_error_trace(n->vm, vm_function_pos(n->vm, n->slot[FN]), "while evaluating the return value of the function passed to builtins.concatMap");
+      eval_error_trace(n->vm, vm_function_pos(n->vm, n->slot[FN]),
+                       "while evaluating the return value of the function passed to builtins.concatMap");
       return STEP_ERROR;
     }
     list_set(n->vm, n->slot[LISTS], (size_t)native_get(n, I), n->result);
@@ -196,7 +206,8 @@ static Step concat_map_step(Native *n) {
   NATIVE_END;
 }
 
-static const NativeDef concat_map_native = {.name = "concatMap", .step = concat_map_step, .arg_count = 2, .slot_count = 4};
+static const NativeDef concat_map_native = {
+    .name = "concatMap", .step = concat_map_step, .arg_count = 2, .slot_count = 4};
 
 static Step foldl_step(Native *n) {
   enum { OP, ACC, LIST, I };
@@ -279,7 +290,8 @@ static Step partition_step(Native *n) {
   for (native_set(n, I, 0); (size_t)native_get(n, I) < list_count(n->slot[LIST]); native_add(n, I, 1)) {
     NATIVE_FORCE(n, list_get(n->vm, n->slot[LIST], (size_t)native_get(n, I)));
     NATIVE_CALL1(n, n->slot[PRED], n->result);
-    if (!expect_bool(n->vm, n->result, "while evaluating the return value of the partition function passed to builtins.partition"))
+    if (!expect_bool(n->vm, n->result,
+                     "while evaluating the return value of the partition function passed to builtins.partition"))
       return STEP_ERROR;
     {
       size_t i = (size_t)native_get(n, I), right = (size_t)native_get(n, RIGHT), count = list_count(n->slot[LIST]);
@@ -293,10 +305,15 @@ static Step partition_step(Native *n) {
   NATIVE_END;
 }
 
-static const NativeDef partition_native = {.name = "partition", .step = partition_step, .arg_count = 2, .slot_count = 5};
+static const NativeDef partition_native = {
+    .name = "partition", .step = partition_step, .arg_count = 2, .slot_count = 5};
 
 // Groups by symbol: item i belongs to names[i]. The order within a group is that of the list.
-typedef struct Group { Sym name; size_t count; List *list; } Group;
+typedef struct Group {
+  Sym name;
+  size_t count;
+  List *list;
+} Group;
 
 static Value group_items(Vm *vm, Value items, Value names) {
   size_t count = list_count(items), group_count = 0, mask = 15;
@@ -344,7 +361,8 @@ static Step group_by_step(Native *n) {
   n->slot[NAMES] = scratch_new(n->vm, list_count(n->slot[LIST]));
   for (native_set(n, I, 0); (size_t)native_get(n, I) < list_count(n->slot[LIST]); native_add(n, I, 1)) {
     NATIVE_CALL1(n, n->slot[FN], list_get(n->vm, n->slot[LIST], (size_t)native_get(n, I)));
-    if (!expect_text(n->vm, n->result, "while evaluating the return value of the grouping function passed to builtins.groupBy"))
+    if (!expect_text(n->vm, n->result,
+                     "while evaluating the return value of the grouping function passed to builtins.groupBy"))
       return STEP_ERROR;
     list_set(n->vm, n->slot[NAMES], (size_t)native_get(n, I), value_int(str_intern(n->vm, n->result)));
   }
@@ -355,52 +373,160 @@ static Step group_by_step(Native *n) {
 static const NativeDef group_by_native = {.name = "groupBy", .step = group_by_step, .arg_count = 2, .slot_count = 4};
 
 static const Builtin rows[] = {
-    {"head", 1, 1, 0, head_fn, NULL, "list",
-     "Return the first element of *list*. It is an error when the argument is no list or an empty one.", "l",
+    {"head",
+     1,
+     1,
+     0,
+     head_fn,
+     NULL,
+     "list",
+     "Return the first element of *list*. It is an error when the argument is no list or an empty one.",
+     "l",
      {"while evaluating the first argument passed to 'builtins.head'"}},
-    {"tail", 1, 1, 0, tail_fn, NULL, "list",
-     "Return *list* without its first element, in constant time. It is an error when the argument is no list or an empty one.", "l",
+    {"tail",
+     1,
+     1,
+     0,
+     tail_fn,
+     NULL,
+     "list",
+     "Return *list* without its first element, in constant time. It is an error when the argument is no list or an "
+     "empty one.",
+     "l",
      {"while evaluating the first argument passed to 'builtins.tail'"}},
     {"length", 1, 1, 0, length_fn, NULL, "e", "Return the number of elements of the list *e*.", "l", {ARG1 "length"}},
-    {"elemAt", 2, 3, 0, elem_at_fn, NULL, "xs n",
-     "Return element number *n* of the list *xs*, counted from 0. An index outside of the list is an error.", "li",
+    {"elemAt",
+     2,
+     3,
+     0,
+     elem_at_fn,
+     NULL,
+     "xs n",
+     "Return element number *n* of the list *xs*, counted from 0. An index outside of the list is an error.",
+     "li",
      {"while evaluating the first argument passed to 'builtins.elemAt'",
       "while evaluating the second argument passed to 'builtins.elemAt'"}},
-    {"genList", 2, 3, 0, gen_list_fn, NULL, "generator length",
+    {"genList",
+     2,
+     3,
+     0,
+     gen_list_fn,
+     NULL,
+     "generator length",
      "Return a list of *length* elements, where element *i* is `generator i`, evaluated when it is needed.\n\n"
      "```nix\nbuiltins.genList (x: x * x) 5\n```\n\nis `[ 0 1 4 9 16 ]`.",
-     "fi", {ARG1 "genList", ARG2 "genList"}},
-    {"map", 2, 2, BUILTIN_GLOBAL, NULL, &map_native, "f list",
-     "Return the list of the results of *f* for each element of *list*. Each call is made when its result is needed.\n\n"
+     "fi",
+     {ARG1 "genList", ARG2 "genList"}},
+    {"map",
+     2,
+     2,
+     BUILTIN_GLOBAL,
+     NULL,
+     &map_native,
+     "f list",
+     "Return the list of the results of *f* for each element of *list*. Each call is made when its result is "
+     "needed.\n\n"
      "```nix\nmap (x: \"foo\" + x) [ \"bar\" \"bla\" ]\n```\n\nis `[ \"foobar\" \"foobla\" ]`.",
-     ".l", {ARG1 "map", ARG2 "map"}},
-    {"filter", 2, 2, 0, NULL, &filter_native, "f list",
-     "Return the elements of *list* for which *f* returns `true`, in their order.", ".l", {ARG1 "filter", ARG2 "filter"}},
-    {"elem", 2, 2, 0, NULL, &elem_native, "x xs", "Return whether some element of the list *xs* is equal to *x*.", ".l",
+     ".l",
+     {ARG1 "map", ARG2 "map"}},
+    {"filter",
+     2,
+     2,
+     0,
+     NULL,
+     &filter_native,
+     "f list",
+     "Return the elements of *list* for which *f* returns `true`, in their order.",
+     ".l",
+     {ARG1 "filter", ARG2 "filter"}},
+    {"elem",
+     2,
+     2,
+     0,
+     NULL,
+     &elem_native,
+     "x xs",
+     "Return whether some element of the list *xs* is equal to *x*.",
+     ".l",
      {NULL, ARG2 "elem"}},
-    {"concatLists", 1, 1, 0, NULL, &concat_lists_native, "lists", "Concatenate a list of lists to one list.", "l",
+    {"concatLists",
+     1,
+     1,
+     0,
+     NULL,
+     &concat_lists_native,
+     "lists",
+     "Concatenate a list of lists to one list.",
+     "l",
      {ARG1 "concatLists"}},
-    {"concatMap", 2, 3, 0, NULL, &concat_map_native, "f list",
-     "The same as `builtins.concatLists (map f list)`, without the intermediate list.", "fl", {ARG1 "concatMap", ARG2 "concatMap"}},
-    {"foldl'", 3, 5, 0, NULL, &foldl_native, "op nul list",
-     "Reduce *list* from the left with the binary function *op*: `op (op (op nul x0) x1) x2 ...`. Every intermediate result is "
+    {"concatMap",
+     2,
+     3,
+     0,
+     NULL,
+     &concat_map_native,
+     "f list",
+     "The same as `builtins.concatLists (map f list)`, without the intermediate list.",
+     "fl",
+     {ARG1 "concatMap", ARG2 "concatMap"}},
+    {"foldl'",
+     3,
+     5,
+     0,
+     NULL,
+     &foldl_native,
+     "op nul list",
+     "Reduce *list* from the left with the binary function *op*: `op (op (op nul x0) x1) x2 ...`. Every intermediate "
+     "result is "
      "evaluated at once.\n\n```nix\nbuiltins.foldl' (acc: x: acc + x) 0 [ 1 2 3 ]\n```\n\nis `6`.",
-     "f.l", {ARG1 "foldlStrict", NULL, ARG3 "foldlStrict"}},
-    {"any", 2, 3, 0, NULL, &any_native, "pred list",
-     "Return whether *pred* returns `true` for some element of *list*. Elements behind the first such are not looked at.", "fl",
+     "f.l",
+     {ARG1 "foldlStrict", NULL, ARG3 "foldlStrict"}},
+    {"any",
+     2,
+     3,
+     0,
+     NULL,
+     &any_native,
+     "pred list",
+     "Return whether *pred* returns `true` for some element of *list*. Elements behind the first such are not looked "
+     "at.",
+     "fl",
      {ARG1 "any", ARG2 "any"}},
-    {"all", 2, 3, 0, NULL, &all_native, "pred list",
-     "Return whether *pred* returns `true` for every element of *list*. Elements behind the first other are not looked at.", "fl",
+    {"all",
+     2,
+     3,
+     0,
+     NULL,
+     &all_native,
+     "pred list",
+     "Return whether *pred* returns `true` for every element of *list*. Elements behind the first other are not looked "
+     "at.",
+     "fl",
      {ARG1 "all", ARG2 "all"}},
-    {"partition", 2, 3, 0, NULL, &partition_native, "pred list",
-     "Return a set of two lists: `right`, the elements of *list* for which *pred* returns `true`, and `wrong`, the others.\n\n"
+    {"partition",
+     2,
+     3,
+     0,
+     NULL,
+     &partition_native,
+     "pred list",
+     "Return a set of two lists: `right`, the elements of *list* for which *pred* returns `true`, and `wrong`, the "
+     "others.\n\n"
      "```nix\nbuiltins.partition (x: x > 10) [ 1 23 9 3 42 ]\n```\n\nis `{ right = [ 23 42 ]; wrong = [ 1 9 3 ]; }`.",
-     "fl", {ARG1 "partition", ARG2 "partition"}},
-    {"groupBy", 2, 3, 0, NULL, &group_by_native, "f list",
+     "fl",
+     {ARG1 "partition", ARG2 "partition"}},
+    {"groupBy",
+     2,
+     3,
+     0,
+     NULL,
+     &group_by_native,
+     "f list",
      "Return a set of lists: the elements of *list* grouped by the string that *f* returns for them.\n\n"
      "```nix\nbuiltins.groupBy (builtins.substring 0 1) [ \"foo\" \"bar\" \"baz\" ]\n```\n\n"
      "is `{ b = [ \"bar\" \"baz\" ]; f = [ \"foo\" ]; }`.",
-     "fl", {ARG1 "groupBy", ARG2 "groupBy"}},
+     "fl",
+     {ARG1 "groupBy", ARG2 "groupBy"}},
 };
 
 const BuiltinTable builtins_lists_table = {rows, ARRAY_LEN(rows)};

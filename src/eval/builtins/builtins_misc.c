@@ -22,13 +22,16 @@ static void trace_coerce_0(Native *n) {
 static Step abort_step(Native *n) {
   enum { S, FRAME };
   NATIVE_BEGIN(n);
-  NATIVE_COERCE_FOR(n, n->slot[S], COERCE_COPY, S, FRAME, "while evaluating the error message passed to builtins.abort");
-  eval_error(n->vm, EVAL_ERROR_ABORT, 0, "evaluation aborted with the following error message: '%.*s'", SPAN_ARG(str_span(n->result)));
+  NATIVE_COERCE_FOR(n, n->slot[S], COERCE_COPY, S, FRAME,
+                    "while evaluating the error message passed to builtins.abort");
+  eval_error(n->vm, EVAL_ERROR_ABORT, 0, "evaluation aborted with the following error message: '%.*s'",
+             SPAN_ARG(str_span(n->result)));
   return STEP_ERROR;
   NATIVE_END;
 }
 
-static const NativeDef abort_native = {.name = "abort", .step = abort_step, .arg_count = 1, .slot_count = 2, .trace = trace_coerce_0};
+static const NativeDef abort_native = {
+    .name = "abort", .step = abort_step, .arg_count = 1, .slot_count = 2, .trace = trace_coerce_0};
 
 static Step throw_step(Native *n) {
   enum { S, FRAME };
@@ -39,7 +42,8 @@ static Step throw_step(Native *n) {
   NATIVE_END;
 }
 
-static const NativeDef throw_native = {.name = "throw", .step = throw_step, .arg_count = 1, .slot_count = 2, .trace = trace_coerce_0};
+static const NativeDef throw_native = {
+    .name = "throw", .step = throw_step, .arg_count = 1, .slot_count = 2, .trace = trace_coerce_0};
 
 // ---- messages ----
 
@@ -72,7 +76,8 @@ static Step trace_verbose_step(Native *n) {
   NATIVE_END;
 }
 
-static const NativeDef trace_verbose_native = {.name = "traceVerbose", .step = trace_verbose_step, .arg_count = 2, .slot_count = 2};
+static const NativeDef trace_verbose_native = {
+    .name = "traceVerbose", .step = trace_verbose_step, .arg_count = 2, .slot_count = 2};
 
 #define WARN_MESSAGE "while evaluating the first argument; the message passed to builtins.warn"
 
@@ -153,34 +158,147 @@ static Value placeholder_fn(Vm *vm, Value *args) {
 }
 
 static const Builtin rows[] = {
-    {"abort", 1, 1, BUILTIN_GLOBAL, NULL, &abort_native, "s", "End the evaluation with the error message *s*. `tryEval` does not catch it.", NULL, {NULL}},
-    {"throw", 1, 1, BUILTIN_GLOBAL, NULL, &throw_native, "s",
-     "Raise an error with the message *s*. It ends the evaluation unless `tryEval` catches it; commands that look at many packages leave out those "
-     "that throw.",
-     NULL, {NULL}},
-    {"trace", 2, 1, BUILTIN_EFFECT, trace_fn, NULL, "e1 e2", "Print the value of *e1* on standard error and return *e2*. For debugging.", NULL, {NULL}},
-    {"traceVerbose", 2, 0, BUILTIN_EFFECT, NULL, &trace_verbose_native, "e1 e2", "The same as `trace` with `--trace-verbose`; else just *e2*.", NULL,
+    {"abort",
+     1,
+     1,
+     BUILTIN_GLOBAL,
+     NULL,
+     &abort_native,
+     "s",
+     "End the evaluation with the error message *s*. `tryEval` does not catch it.",
+     NULL,
      {NULL}},
-    {"warn", 2, 1, BUILTIN_EFFECT, warn_fn, NULL, "e1 e2",
-     "Print the string *e1* as a warning on standard error and return *e2*. With the setting `abort-on-warn` it is an error.", "S", {WARN_MESSAGE}},
-    {"break", 1, 1, BUILTIN_GLOBAL, break_fn, NULL, "v", "Return *v*. The place for a breakpoint when a debugger is attached.", NULL, {NULL}},
+    {"throw",
+     1,
+     1,
+     BUILTIN_GLOBAL,
+     NULL,
+     &throw_native,
+     "s",
+     "Raise an error with the message *s*. It ends the evaluation unless `tryEval` catches it; commands that look at "
+     "many packages leave out those "
+     "that throw.",
+     NULL,
+     {NULL}},
+    {"trace",
+     2,
+     1,
+     BUILTIN_EFFECT,
+     trace_fn,
+     NULL,
+     "e1 e2",
+     "Print the value of *e1* on standard error and return *e2*. For debugging.",
+     NULL,
+     {NULL}},
+    {"traceVerbose",
+     2,
+     0,
+     BUILTIN_EFFECT,
+     NULL,
+     &trace_verbose_native,
+     "e1 e2",
+     "The same as `trace` with `--trace-verbose`; else just *e2*.",
+     NULL,
+     {NULL}},
+    {"warn",
+     2,
+     1,
+     BUILTIN_EFFECT,
+     warn_fn,
+     NULL,
+     "e1 e2",
+     "Print the string *e1* as a warning on standard error and return *e2*. With the setting `abort-on-warn` it is an "
+     "error.",
+     "S",
+     {WARN_MESSAGE}},
+    {"break",
+     1,
+     1,
+     BUILTIN_GLOBAL,
+     break_fn,
+     NULL,
+     "v",
+     "Return *v*. The place for a breakpoint when a debugger is attached.",
+     NULL,
+     {NULL}},
     {"true", 0, 0, BUILTIN_GLOBAL, true_fn, NULL, "", "The Boolean *true*. The name can be rebound.", NULL, {NULL}},
     {"false", 0, 0, BUILTIN_GLOBAL, false_fn, NULL, "", "The Boolean *false*. The name can be rebound.", NULL, {NULL}},
     {"null", 0, 0, BUILTIN_GLOBAL, null_fn, NULL, "", "The value *null*. The name can be rebound.", NULL, {NULL}},
-    {"nixVersion", 0, 0, 0, nix_version_fn, NULL, "", "The version of Nix whose language this is: `\"" NIX_VERSION "\"`.", NULL, {NULL}},
-    {"langVersion", 0, 0, 0, lang_version_fn, NULL, "", "The version of the language.", NULL, {NULL}},
-    {"storeDir", 0, 0, 0, store_dir_fn, NULL, "", "The logical directory of the store, mostly `\"/nix/store\"`.", NULL, {NULL}},
-    {"currentSystem", 0, 0, BUILTIN_IMPURE, current_system_fn, NULL, "",
-     "The system that evaluates, such as `\"x86_64-linux\"`: the setting `eval-system`, else `system`. Absent in pure evaluation.", NULL, {NULL}},
-    {"currentTime", 0, 0, BUILTIN_IMPURE, current_time_fn, NULL, "",
-     "The time of the evaluation in seconds since 1970; the same whenever it is asked for. Absent in pure evaluation.", NULL, {NULL}},
-    {"nixPath", 0, 0, 0, nix_path_fn, NULL, "",
-     "The search path as a list of sets of `prefix` and `path`, from `NIX_PATH` and `-I`. `<x>` means `builtins.findFile builtins.nixPath \"x\"`.", NULL,
+    {"nixVersion",
+     0,
+     0,
+     0,
+     nix_version_fn,
+     NULL,
+     "",
+     "The version of Nix whose language this is: `\"" NIX_VERSION "\"`.",
+     NULL,
      {NULL}},
-    {"getEnv", 1, 1, 0, get_env_fn, NULL, "s",
-     "Return the value of the environment variable *s*, or `\"\"` when there is none and in pure or restricted evaluation.", "s", {ARG1 "getEnv"}},
-    {"placeholder", 1, 1, BUILTIN_GLOBAL, placeholder_fn, NULL, "output",
-     "Return a string that is replaced by the path of the output *output* when the derivation that it is put into is built.", "s", {ARG1 "placeholder"}},
+    {"langVersion", 0, 0, 0, lang_version_fn, NULL, "", "The version of the language.", NULL, {NULL}},
+    {"storeDir",
+     0,
+     0,
+     0,
+     store_dir_fn,
+     NULL,
+     "",
+     "The logical directory of the store, mostly `\"/nix/store\"`.",
+     NULL,
+     {NULL}},
+    {"currentSystem",
+     0,
+     0,
+     BUILTIN_IMPURE,
+     current_system_fn,
+     NULL,
+     "",
+     "The system that evaluates, such as `\"x86_64-linux\"`: the setting `eval-system`, else `system`. Absent in pure "
+     "evaluation.",
+     NULL,
+     {NULL}},
+    {"currentTime",
+     0,
+     0,
+     BUILTIN_IMPURE,
+     current_time_fn,
+     NULL,
+     "",
+     "The time of the evaluation in seconds since 1970; the same whenever it is asked for. Absent in pure evaluation.",
+     NULL,
+     {NULL}},
+    {"nixPath",
+     0,
+     0,
+     0,
+     nix_path_fn,
+     NULL,
+     "",
+     "The search path as a list of sets of `prefix` and `path`, from `NIX_PATH` and `-I`. `<x>` means "
+     "`builtins.findFile builtins.nixPath \"x\"`.",
+     NULL,
+     {NULL}},
+    {"getEnv",
+     1,
+     1,
+     0,
+     get_env_fn,
+     NULL,
+     "s",
+     "Return the value of the environment variable *s*, or `\"\"` when there is none and in pure or restricted "
+     "evaluation.",
+     "s",
+     {ARG1 "getEnv"}},
+    {"placeholder",
+     1,
+     1,
+     BUILTIN_GLOBAL,
+     placeholder_fn,
+     NULL,
+     "output",
+     "Return a string that is replaced by the path of the output *output* when the derivation that it is put into is "
+     "built.",
+     "s",
+     {ARG1 "placeholder"}},
 };
 
 const BuiltinTable builtins_misc_table = {rows, ARRAY_LEN(rows)};

@@ -72,9 +72,9 @@ static Value sort_at_once(Vm *vm, Value list, CompareFn compare) {
 
 enum {
   FN,
-  LIST,    // argument; later the list that holds the result
-  SPARE,   // a second list of the same length
-  FROM,    // of the half being sorted
+  LIST,  // argument; later the list that holds the result
+  SPARE, // a second list of the same length
+  FROM,  // of the half being sorted
   END,
   RUN,     // length of sorted runs
   FLIPPED, // the runs are in SPARE
@@ -123,9 +123,9 @@ static void sort_next_pair(Native *n) {
   native_set(n, AT, b_end);
 }
 
-
 static bool is_less_than(const Native *n) {
-  return value_is_builtin(n->slot[FN]) && strcmp(n->vm->builtins[value_builtin_index(n->slot[FN])]->name, "lessThan") == 0;
+  return value_is_builtin(n->slot[FN]) &&
+         strcmp(n->vm->builtins[value_builtin_index(n->slot[FN])]->name, "lessThan") == 0;
 }
 
 // Asks the comparator. builtins.lessThan itself is not called, for the sake of speed and of Nix's trace.
@@ -145,14 +145,15 @@ static Step sort_prepare(Native *n, Value a, Value b) {
 // n->result = its answer, a Boolean. False with an error pending.
 static bool sort_take_answer(Native *n) {
   if (is_less_than(n)) n->result = value_bool(value_small_int(n->result) < 0);
-  return expect_bool(n->vm, n->result, "while evaluating the return value of the sorting function passed to builtins.sort");
+  return expect_bool(n->vm, n->result,
+                     "while evaluating the return value of the sorting function passed to builtins.sort");
 }
 
-#define SORT_ASK(n, a, b)                                                                          \
-  do {                                                                                             \
-    Step ask_ = sort_prepare(n, a, b);                                                             \
-    NATIVE_AWAIT_(n, ask_)                                                                         \
-    if (!sort_take_answer(n)) return STEP_ERROR;                                                   \
+#define SORT_ASK(n, a, b)                        \
+  do {                                           \
+    Step ask_ = sort_prepare(n, a, b);           \
+    NATIVE_AWAIT_(n, ask_)                       \
+    if (!sort_take_answer(n)) return STEP_ERROR; \
   } while (0)
 
 static Value sort_copy_list(Vm *vm, Value list) {
@@ -201,12 +202,14 @@ static Step sort_step(Native *n) {
     }
     // Passes from one list to the other and back.
     native_set(n, FLIPPED, 0);
-    for (native_set(n, RUN, RUN_LENGTH); native_get(n, RUN) < native_get(n, END) - native_get(n, FROM) || native_get(n, FLIPPED);
+    for (native_set(n, RUN, RUN_LENGTH);
+         native_get(n, RUN) < native_get(n, END) - native_get(n, FROM) || native_get(n, FLIPPED);
          native_set(n, RUN, native_get(n, RUN) * 2)) {
       for (native_set(n, AT, native_get(n, FROM)); native_get(n, AT) < native_get(n, END);) {
         sort_next_pair(n);
         while (native_get(n, A) < native_get(n, A_END) && native_get(n, B) < native_get(n, B_END)) {
-          SORT_ASK(n, sort_get(n, native_get(n, FLIPPED), native_get(n, B)), sort_get(n, native_get(n, FLIPPED), native_get(n, A)));
+          SORT_ASK(n, sort_get(n, native_get(n, FLIPPED), native_get(n, B)),
+                   sort_get(n, native_get(n, FLIPPED), native_get(n, A)));
           {
             unsigned side = n->result == VALUE_TRUE ? B : A;
             bool flipped = native_get(n, FLIPPED);
@@ -242,7 +245,8 @@ static Step sort_step(Native *n) {
       SORT_ASK(n, sort_get(n, false, native_get(n, B)), sort_get(n, true, native_get(n, A)));
       {
         bool second = n->result == VALUE_TRUE;
-        sort_set(n, false, native_get(n, TO), second ? sort_get(n, false, native_get(n, B)) : sort_get(n, true, native_get(n, A)));
+        sort_set(n, false, native_get(n, TO),
+                 second ? sort_get(n, false, native_get(n, B)) : sort_get(n, true, native_get(n, A)));
         native_add(n, second ? B : A, 1);
         native_add(n, TO, 1);
       }
@@ -257,11 +261,13 @@ static Step sort_step(Native *n) {
         bool first = n->result == VALUE_TRUE;
         native_add(n, TO, -1);
         native_add(n, first ? A_END : B_END, -1);
-        sort_set(n, false, native_get(n, TO), first ? sort_get(n, false, native_get(n, A_END)) : sort_get(n, true, native_get(n, B_END)));
+        sort_set(n, false, native_get(n, TO),
+                 first ? sort_get(n, false, native_get(n, A_END)) : sort_get(n, true, native_get(n, B_END)));
       }
     }
     // What is left of the first half is in its place.
-    sort_copy(n, true, native_get(n, B), native_get(n, B_END), false, native_get(n, TO) - (native_get(n, B_END) - native_get(n, B)));
+    sort_copy(n, true, native_get(n, B), native_get(n, B_END), false,
+              native_get(n, TO) - (native_get(n, B_END) - native_get(n, B)));
   }
   NATIVE_RETURN(n, n->slot[LIST]);
   NATIVE_END;
@@ -275,15 +281,27 @@ static void sort_sparks(Native *n, SparkSink *sink) {
   spark_items(n, sink, n->slot[LIST], 0);
 }
 
-static const NativeDef sort_native = {.name = "sort", .step = sort_step, .arg_count = 2, .slot_count = SLOT_COUNT,
-                                      .trace = sort_trace, .sparks = sort_sparks};
+static const NativeDef sort_native = {.name = "sort",
+                                      .step = sort_step,
+                                      .arg_count = 2,
+                                      .slot_count = SLOT_COUNT,
+                                      .trace = sort_trace,
+                                      .sparks = sort_sparks};
 
 static const Builtin rows[] = {
-    {"sort", 2, 2, 0, NULL, &sort_native, "comparator list",
-     "Return *list* in sorted order. `comparator a b` says whether *a* belongs before *b*. The sort is stable: elements of which neither "
+    {"sort",
+     2,
+     2,
+     0,
+     NULL,
+     &sort_native,
+     "comparator list",
+     "Return *list* in sorted order. `comparator a b` says whether *a* belongs before *b*. The sort is stable: "
+     "elements of which neither "
      "belongs before the other keep their order.\n\n"
      "```nix\nbuiltins.sort builtins.lessThan [ 483 249 526 147 42 77 ]\n```\n\nis `[ 42 77 147 249 483 526 ]`.",
-     ".l", {ARG1 "sort", ARG2 "sort"}},
+     ".l",
+     {ARG1 "sort", ARG2 "sort"}},
 };
 
 const BuiltinTable builtins_sort_table = {rows, ARRAY_LEN(rows)};

@@ -17,7 +17,8 @@ static Step to_string_step(Native *n) {
   NATIVE_END;
 }
 
-static const NativeDef to_string_native = {.name = "toString", .step = to_string_step, .arg_count = 1, .slot_count = 2, .trace = trace_coerce_0};
+static const NativeDef to_string_native = {
+    .name = "toString", .step = to_string_step, .arg_count = 1, .slot_count = 2, .trace = trace_coerce_0};
 
 static Step string_length_step(Native *n) {
   enum { V, FRAME };
@@ -27,8 +28,8 @@ static Step string_length_step(Native *n) {
   NATIVE_END;
 }
 
-static const NativeDef string_length_native = {.name = "stringLength", .step = string_length_step, .arg_count = 1, .slot_count = 2,
-                                               .trace = trace_coerce_0};
+static const NativeDef string_length_native = {
+    .name = "stringLength", .step = string_length_step, .arg_count = 1, .slot_count = 2, .trace = trace_coerce_0};
 
 #define SUBSTRING_START "while evaluating the first argument (the start offset) passed to builtins.substring"
 #define SUBSTRING_LENGTH "while evaluating the second argument (the substring length) passed to builtins.substring"
@@ -46,7 +47,8 @@ static Step substring_step(Native *n) {
   NATIVE_COERCE_FOR(n, n->slot[STRING], COERCE_COPY, STRING, FRAME, SUBSTRING_STRING);
   {
     int64_t length = value_get_int(n->slot[LENGTH]); // negative: to the end
-    NATIVE_RETURN(n, str_sub(n->vm, n->result, (size_t)value_get_int(n->slot[START]), length < 0 ? SIZE_MAX : (size_t)length));
+    NATIVE_RETURN(
+        n, str_sub(n->vm, n->result, (size_t)value_get_int(n->slot[START]), length < 0 ? SIZE_MAX : (size_t)length));
   }
   NATIVE_END;
 }
@@ -55,8 +57,8 @@ static void substring_trace(Native *n) {
   builtins_util_trace_coerce(n, 2, 3);
 }
 
-static const NativeDef substring_native = {.name = "substring", .step = substring_step, .arg_count = 3, .slot_count = 4,
-                                           .trace = substring_trace};
+static const NativeDef substring_native = {
+    .name = "substring", .step = substring_step, .arg_count = 3, .slot_count = 4, .trace = substring_trace};
 
 // ---- concatStringsSep ----
 
@@ -80,9 +82,12 @@ static Value concat_strings(Vm *vm, Value separator, Value list) {
   return result;
 }
 
-#define CONCAT_SEPARATOR "while evaluating the first argument (the separator string) passed to builtins.concatStringsSep"
-#define CONCAT_LIST "while evaluating the second argument (the list of strings to concat) passed to builtins.concatStringsSep"
-#define CONCAT_ELEMENT "while evaluating one element of the list of strings to concat passed to builtins.concatStringsSep"
+#define CONCAT_SEPARATOR \
+  "while evaluating the first argument (the separator string) passed to builtins.concatStringsSep"
+#define CONCAT_LIST \
+  "while evaluating the second argument (the list of strings to concat) passed to builtins.concatStringsSep"
+#define CONCAT_ELEMENT \
+  "while evaluating one element of the list of strings to concat passed to builtins.concatStringsSep"
 
 static Step concat_strings_sep_step(Native *n) {
   enum { SEPARATOR, LIST, FRAME, I, STRINGS, ITEM };
@@ -91,7 +96,8 @@ static Step concat_strings_sep_step(Native *n) {
   if (!expect_list(n->vm, n->slot[LIST], CONCAT_LIST)) return STEP_ERROR;
   n->slot[STRINGS] = scratch_new(n->vm, list_count(n->slot[LIST]));
   for (native_set(n, I, 0); (size_t)native_get(n, I) < list_count(n->slot[LIST]); native_add(n, I, 1)) {
-    NATIVE_COERCE_FOR(n, list_get(n->vm, n->slot[LIST], (size_t)native_get(n, I)), COERCE_COPY, ITEM, FRAME, CONCAT_ELEMENT);
+    NATIVE_COERCE_FOR(n, list_get(n->vm, n->slot[LIST], (size_t)native_get(n, I)), COERCE_COPY, ITEM, FRAME,
+                      CONCAT_ELEMENT);
     list_set(n->vm, n->slot[STRINGS], (size_t)native_get(n, I), n->result);
   }
   NATIVE_RETURN(n, concat_strings(n->vm, n->slot[SEPARATOR], n->slot[STRINGS]));
@@ -106,8 +112,12 @@ static void concat_strings_sep_sparks(Native *n, SparkSink *sink) {
   spark_items(n, sink, n->slot[1], (size_t)native_get(n, 3) + 1);
 }
 
-static const NativeDef concat_strings_sep_native = {.name = "concatStringsSep", .step = concat_strings_sep_step, .arg_count = 2,
-                                                    .slot_count = 6, .trace = concat_strings_sep_trace, .sparks = concat_strings_sep_sparks};
+static const NativeDef concat_strings_sep_native = {.name = "concatStringsSep",
+                                                    .step = concat_strings_sep_step,
+                                                    .arg_count = 2,
+                                                    .slot_count = 6,
+                                                    .trace = concat_strings_sep_trace,
+                                                    .sparks = concat_strings_sep_sparks};
 
 // ---- replaceStrings ----
 //
@@ -117,14 +127,15 @@ static const NativeDef concat_strings_sep_native = {.name = "concatStringsSep", 
 typedef struct Patterns {
   Span *texts; // owned
   uint32_t count;
-  uint32_t empty;     // the first pattern that is "", which ends the list: it matches everywhere; else UINT32_MAX
+  uint32_t empty;      // the first pattern that is "", which ends the list: it matches everywhere; else UINT32_MAX
   uint32_t first[256]; // by first byte: number + 1 of the first pattern, 0: none
-  uint32_t *next;     // owned; the next pattern with the same first byte
+  uint32_t *next;      // owned; the next pattern with the same first byte
 } Patterns;
 
 static void patterns_init(Patterns *p, Vm *vm, Value from) {
   size_t count = list_count(from);
-  *p = (Patterns){.texts = mem_alloc_array(count + 1, sizeof *p->texts), .empty = UINT32_MAX,
+  *p = (Patterns){.texts = mem_alloc_array(count + 1, sizeof *p->texts),
+                  .empty = UINT32_MAX,
                   .next = mem_alloc_array(count + 1, sizeof *p->next)};
   for (size_t i = 0; i < count && p->empty == UINT32_MAX; i++) {
     p->texts[p->count] = str_span(value_follow(list_get(vm, from, i)));
@@ -166,7 +177,10 @@ static void patterns_walk(const Patterns *p, Span s, void (*emit)(void *ctx, uin
   }
 }
 
-typedef struct NeededPatterns { bool *seen; ListBuilder list; } NeededPatterns;
+typedef struct NeededPatterns {
+  bool *seen;
+  ListBuilder list;
+} NeededPatterns;
 
 static void note_needed(void *ctx, uint32_t pattern, char byte) {
   NeededPatterns *needed = ctx;
@@ -186,7 +200,11 @@ static Value needed_patterns(Vm *vm, Value from, Value s) {
   return list_builder_finish(vm, &needed.list);
 }
 
-typedef struct Replacement { Vm *vm; Value to; Buf out; } Replacement;
+typedef struct Replacement {
+  Vm *vm;
+  Value to;
+  Buf out;
+} Replacement;
 
 static void put_replacement(void *ctx, uint32_t pattern, char byte) {
   Replacement *r = ctx;
@@ -220,7 +238,8 @@ static Step replace_strings_step(Native *n) {
   if (!expect_list(n->vm, n->slot[FROM], ARG1 "replaceStrings")) return STEP_ERROR;
   if (!expect_list(n->vm, n->slot[TO], ARG2 "replaceStrings")) return STEP_ERROR;
   if (list_count(n->slot[FROM]) != list_count(n->slot[TO])) {
-    eval_error(n->vm, EVAL_ERROR_EVAL, 0, "'from' and 'to' arguments passed to builtins.replaceStrings have different lengths");
+    eval_error(n->vm, EVAL_ERROR_EVAL, 0,
+               "'from' and 'to' arguments passed to builtins.replaceStrings have different lengths");
     return STEP_ERROR;
   }
   for (native_set(n, I, 0); (size_t)native_get(n, I) < list_count(n->slot[FROM]); native_add(n, I, 1)) {
@@ -232,7 +251,10 @@ static Step replace_strings_step(Native *n) {
   if (!expect_string(n->vm, n->slot[S], ARG3 "replaceStrings")) return STEP_ERROR;
   n->slot[NEEDED] = needed_patterns(n->vm, n->slot[FROM], n->slot[S]);
   for (native_set(n, I, 0); (size_t)native_get(n, I) < list_count(n->slot[NEEDED]); native_add(n, I, 1)) {
-    NATIVE_FORCE_FOR(n, list_get(n->vm, n->slot[TO], (size_t)value_small_int(list_get(n->vm, n->slot[NEEDED], (size_t)native_get(n, I)))), FRAME, to_frame);
+    NATIVE_FORCE_FOR(n,
+                     list_get(n->vm, n->slot[TO],
+                              (size_t)value_small_int(list_get(n->vm, n->slot[NEEDED], (size_t)native_get(n, I)))),
+                     FRAME, to_frame);
     if (!expect_string(n->vm, n->result, to_frame)) return STEP_ERROR;
   }
   NATIVE_RETURN(n, replace_strings(n->vm, n->slot[FROM], n->slot[TO], n->slot[S], n->slot[NEEDED]));
@@ -243,7 +265,10 @@ static void replace_strings_trace(Native *n) {
   trace_slot(n, 3);
 }
 
-static const NativeDef replace_strings_native = {.name = "replaceStrings", .step = replace_strings_step, .arg_count = 3, .slot_count = 6,
+static const NativeDef replace_strings_native = {.name = "replaceStrings",
+                                                 .step = replace_strings_step,
+                                                 .arg_count = 3,
+                                                 .slot_count = 6,
                                                  .trace = replace_strings_trace};
 
 // ---- hashes ----
@@ -292,17 +317,20 @@ static Step convert_hash_step(Native *n) {
   NATIVE_BEGIN(n);
   if (!expect_attrs(n->vm, n->slot[SET], ARG1 "convertHash")) return STEP_ERROR;
   if (convert_hash_lacks(n, n->slot[SET], intern(n, "hash"))) return STEP_ERROR;
-  NATIVE_FORCE_FOR(n, attrs_get(n->vm, n->slot[SET], intern(n, "hash")), FRAME, "while evaluating the attribute 'hash'");
+  NATIVE_FORCE_FOR(n, attrs_get(n->vm, n->slot[SET], intern(n, "hash")), FRAME,
+                   "while evaluating the attribute 'hash'");
   n->slot[HASH] = n->result;
   if (!expect_text(n->vm, n->slot[HASH], "while evaluating the attribute 'hash'")) return STEP_ERROR;
   n->slot[ALGO] = VALUE_NULL;
   if (attrs_has(n->slot[SET], intern(n, "hashAlgo"))) {
-    NATIVE_FORCE_FOR(n, attrs_get(n->vm, n->slot[SET], intern(n, "hashAlgo")), FRAME, "while evaluating the attribute 'hashAlgo'");
+    NATIVE_FORCE_FOR(n, attrs_get(n->vm, n->slot[SET], intern(n, "hashAlgo")), FRAME,
+                     "while evaluating the attribute 'hashAlgo'");
     n->slot[ALGO] = n->result;
     if (!expect_text(n->vm, n->slot[ALGO], "while evaluating the attribute 'hashAlgo'")) return STEP_ERROR;
   }
   if (convert_hash_lacks(n, n->slot[SET], intern(n, "toHashFormat"))) return STEP_ERROR;
-  NATIVE_FORCE_FOR(n, attrs_get(n->vm, n->slot[SET], intern(n, "toHashFormat")), FRAME, "while evaluating the attribute 'toHashFormat'");
+  NATIVE_FORCE_FOR(n, attrs_get(n->vm, n->slot[SET], intern(n, "toHashFormat")), FRAME,
+                   "while evaluating the attribute 'toHashFormat'");
   n->slot[FORMAT] = n->result;
   if (!expect_text(n->vm, n->slot[FORMAT], "while evaluating the attribute 'toHashFormat'")) return STEP_ERROR;
   {
@@ -320,35 +348,91 @@ static void convert_hash_trace(Native *n) {
   trace_slot(n, 1);
 }
 
-static const NativeDef convert_hash_native = {.name = "convertHash", .step = convert_hash_step, .arg_count = 1, .slot_count = 5,
-                                              .trace = convert_hash_trace};
+static const NativeDef convert_hash_native = {
+    .name = "convertHash", .step = convert_hash_step, .arg_count = 1, .slot_count = 5, .trace = convert_hash_trace};
 
 static const Builtin rows[] = {
-    {"toString", 1, 1, BUILTIN_GLOBAL, NULL, &to_string_native, "e",
-     "Return *e* as a string: a string as it is, a path as its text, a number in decimal, `true` as `\"1\"`, `false` and `null` as `\"\"`, a list as "
+    {"toString",
+     1,
+     1,
+     BUILTIN_GLOBAL,
+     NULL,
+     &to_string_native,
+     "e",
+     "Return *e* as a string: a string as it is, a path as its text, a number in decimal, `true` as `\"1\"`, `false` "
+     "and `null` as `\"\"`, a list as "
      "its elements with blanks between, a set by its `__toString` or `outPath`.",
-     NULL, {NULL}},
-    {"stringLength", 1, 1, 0, NULL, &string_length_native, "e", "Return the number of bytes of the string *e*.", NULL, {NULL}},
-    {"substring", 3, 7, 0, NULL, &substring_native, "start len s",
-     "Return the part of the string *s* that begins at byte *start*, counted from 0, and is at most *len* bytes long; a negative *len* means up to "
-     "the end. What lies beyond the end of *s* is left out.\n\n```nix\nbuiltins.substring 0 3 \"nixos\"\n```\n\nis `\"nix\"`.",
-     "ii.", {SUBSTRING_START, SUBSTRING_LENGTH, NULL}},
-    {"concatStringsSep", 2, 3, 0, NULL, &concat_strings_sep_native, "separator list",
+     NULL,
+     {NULL}},
+    {"stringLength",
+     1,
+     1,
+     0,
+     NULL,
+     &string_length_native,
+     "e",
+     "Return the number of bytes of the string *e*.",
+     NULL,
+     {NULL}},
+    {"substring",
+     3,
+     7,
+     0,
+     NULL,
+     &substring_native,
+     "start len s",
+     "Return the part of the string *s* that begins at byte *start*, counted from 0, and is at most *len* bytes long; "
+     "a negative *len* means up to "
+     "the end. What lies beyond the end of *s* is left out.\n\n```nix\nbuiltins.substring 0 3 \"nixos\"\n```\n\nis "
+     "`\"nix\"`.",
+     "ii.",
+     {SUBSTRING_START, SUBSTRING_LENGTH, NULL}},
+    {"concatStringsSep",
+     2,
+     3,
+     0,
+     NULL,
+     &concat_strings_sep_native,
+     "separator list",
      "Concatenate the strings in *list*, with *separator* between them.\n\n"
      "```nix\nbuiltins.concatStringsSep \"/\" [ \"usr\" \"local\" \"bin\" ]\n```\n\nis `\"usr/local/bin\"`.",
-     "Sl", {CONCAT_SEPARATOR, CONCAT_LIST}},
-    {"replaceStrings", 3, 3, 0, NULL, &replace_strings_native, "from to s",
-     "Return the string *s* with every occurrence of a string in the list *from* replaced by the string at the same place in *to*. Where several "
+     "Sl",
+     {CONCAT_SEPARATOR, CONCAT_LIST}},
+    {"replaceStrings",
+     3,
+     3,
+     0,
+     NULL,
+     &replace_strings_native,
+     "from to s",
+     "Return the string *s* with every occurrence of a string in the list *from* replaced by the string at the same "
+     "place in *to*. Where several "
      "match, the first of them counts. A replacement is evaluated only when it is used.\n\n"
      "```nix\nbuiltins.replaceStrings [ \"oo\" \"a\" ] [ \"a\" \"i\" ] \"foobar\"\n```\n\nis `\"fabir\"`.",
-     "ll", {ARG1 "replaceStrings", ARG2 "replaceStrings"}},
-    {"hashString", 2, 3, 0, hash_string_fn, NULL, "type s",
-     "Return the digest of the string *s* in base 16. *type* is `\"md5\"`, `\"sha1\"`, `\"sha256\"` or `\"sha512\"`.", "sS",
+     "ll",
+     {ARG1 "replaceStrings", ARG2 "replaceStrings"}},
+    {"hashString",
+     2,
+     3,
+     0,
+     hash_string_fn,
+     NULL,
+     "type s",
+     "Return the digest of the string *s* in base 16. *type* is `\"md5\"`, `\"sha1\"`, `\"sha256\"` or `\"sha512\"`.",
+     "sS",
      {ARG1 "hashString", ARG2 "hashString"}},
-    {"convertHash", 1, 1, 0, NULL, &convert_hash_native, "args",
-     "Return a hash in another form. *args* is a set of `hash` in any form, `hashAlgo` (needed only where `hash` does not name its algorithm) and "
+    {"convertHash",
+     1,
+     1,
+     0,
+     NULL,
+     &convert_hash_native,
+     "args",
+     "Return a hash in another form. *args* is a set of `hash` in any form, `hashAlgo` (needed only where `hash` does "
+     "not name its algorithm) and "
      "`toHashFormat`: `\"base16\"`, `\"nix32\"`, `\"base64\"` or `\"sri\"`.",
-     "a", {ARG1 "convertHash"}},
+     "a",
+     {ARG1 "convertHash"}},
 };
 
 const BuiltinTable builtins_strings_table = {rows, ARRAY_LEN(rows)};

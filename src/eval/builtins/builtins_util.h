@@ -39,15 +39,15 @@ static inline void trace_slot(Native *n, unsigned slot) {
   if (value_tag(v) == TAG_INT && value_get_raw(v)) eval_error_trace(n->vm, 0, "%s", (const char *)value_get_raw_ptr(v));
 }
 // NATIVE_FORCE with the frame `text`, kept in `slot_`.
-#define NATIVE_FORCE_FOR(n, value_, slot_, text)                                                   \
-  do {                                                                                             \
-    (n)->result = value_follow(value_);                                                            \
-    if (UNLIKELY(!value_is_whnf((n)->result))) {                                                   \
-      (n)->slot[slot_] = value_raw_ptr(text);                                                      \
-      (n)->args[0] = (n)->result;                                                                  \
-      NATIVE_AWAIT_(n, STEP_FORCE)                                                                 \
-      (n)->slot[slot_] = value_raw(0);                                                             \
-    }                                                                                              \
+#define NATIVE_FORCE_FOR(n, value_, slot_, text) \
+  do {                                           \
+    (n)->result = value_follow(value_);          \
+    if (UNLIKELY(!value_is_whnf((n)->result))) { \
+      (n)->slot[slot_] = value_raw_ptr(text);    \
+      (n)->args[0] = (n)->result;                \
+      NATIVE_AWAIT_(n, STEP_FORCE)               \
+      (n)->slot[slot_] = value_raw(0);           \
+    }                                            \
   } while (0)
 
 // Items `from`.. of a list that the frame is going to evaluate one after the other.
@@ -71,16 +71,16 @@ static inline uint64_t attrs_bound(Value set) {
 
 // Coercion of `value_` to a string (n->result), with the trace frame `text` where Nix has it: when the value itself cannot be coerced,
 // and around the elements of a list. The value stays in `value_slot` meanwhile.
-#define NATIVE_COERCE_FOR(n, value_, flags_, value_slot, frame_slot, text)                         \
-  do {                                                                                             \
-    (n)->result = value_follow(value_);                                                            \
-    if (!value_is_string((n)->result)) {                                                           \
-      (n)->slot[value_slot] = (n)->args[0] = (n)->result;                                          \
-      (n)->args[1] = value_raw(flags_);                                                            \
-      (n)->slot[frame_slot] = value_raw_ptr(text);                                                 \
-      NATIVE_PUSH(n, &native_coerce_string);                                                       \
-      (n)->slot[frame_slot] = value_raw(0);                                                        \
-    }                                                                                              \
+#define NATIVE_COERCE_FOR(n, value_, flags_, value_slot, frame_slot, text) \
+  do {                                                                     \
+    (n)->result = value_follow(value_);                                    \
+    if (!value_is_string((n)->result)) {                                   \
+      (n)->slot[value_slot] = (n)->args[0] = (n)->result;                  \
+      (n)->args[1] = value_raw(flags_);                                    \
+      (n)->slot[frame_slot] = value_raw_ptr(text);                         \
+      NATIVE_PUSH(n, &native_coerce_string);                               \
+      (n)->slot[frame_slot] = value_raw(0);                                \
+    }                                                                      \
   } while (0)
 void builtins_util_trace_coerce(Native *n, unsigned value_slot, unsigned frame_slot);
 // An expect_* without frame has failed: what Nix adds where it knows the place of the value. Returns false.

@@ -33,17 +33,40 @@ static Value split_version_fn(Vm *vm, Value *args) {
 }
 
 static const Builtin rows[] = {
-    {"parseDrvName", 1, 1, 0, parse_drv_name_fn, NULL, "s",
-     "Split the string *s* into a package name and a version, which begins after the first dash that no letter follows.\n\n"
+    {"parseDrvName",
+     1,
+     1,
+     0,
+     parse_drv_name_fn,
+     NULL,
+     "s",
+     "Split the string *s* into a package name and a version, which begins after the first dash that no letter "
+     "follows.\n\n"
      "```nix\nbuiltins.parseDrvName \"nix-0.12pre12876\"\n```\n\nis `{ name = \"nix\"; version = \"0.12pre12876\"; }`.",
-     "s", {ARG1 "parseDrvName"}},
-    {"compareVersions", 2, 3, 0, compare_versions_fn, NULL, "s1 s2",
-     "Return `-1` when version *s1* is older than *s2*, `1` when it is newer, else `0`: the order that `nix-env --upgrade` uses.", "ss",
+     "s",
+     {ARG1 "parseDrvName"}},
+    {"compareVersions",
+     2,
+     3,
+     0,
+     compare_versions_fn,
+     NULL,
+     "s1 s2",
+     "Return `-1` when version *s1* is older than *s2*, `1` when it is newer, else `0`: the order that `nix-env "
+     "--upgrade` uses.",
+     "ss",
      {ARG1 "compareVersions", ARG2 "compareVersions"}},
-    {"splitVersion", 1, 1, 0, split_version_fn, NULL, "s",
+    {"splitVersion",
+     1,
+     1,
+     0,
+     split_version_fn,
+     NULL,
+     "s",
      "Split a version into the components that `compareVersions` compares.\n\n"
      "```nix\nbuiltins.splitVersion \"1.2pre3\"\n```\n\nis `[ \"1\" \"2\" \"pre\" \"3\" ]`.",
-     "s", {ARG1 "splitVersion"}},
+     "s",
+     {ARG1 "splitVersion"}},
 };
 
 const BuiltinTable builtins_versions_table = {rows, ARRAY_LEN(rows)};
