@@ -1,7 +1,7 @@
 // build_env.h: builtin:buildenv: one tree of symbolic links to the files of several packages, as user environments and profiles are. Nix
 // 2.26: libstore/builtins/buildenv.cc, whose rules and messages these are.
 //
-// Test: test/realise/build_env_test.c.
+// Test: test/realise/builtin_builder_test.c.
 #pragma once
 
 #include "store/store.h"

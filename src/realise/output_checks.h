@@ -1,7 +1,7 @@
 // output_checks.h: what a derivation demands of its outputs: allowed and disallowed references and requisites, sizes. Nix 2.26:
 // LocalDerivationGoal::checkOutputs, whose messages these are.
 //
-// Test: test/realise/output_checks_test.c.
+// Test: test/realise/scheduler_test.c.
 #pragma once
 
 #include "formats/path_info.h"

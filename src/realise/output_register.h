@@ -2,7 +2,7 @@
 // references (store_add_scan), checked against what the derivation fixes and demands, registered all or none.
 //
 // Nix 2.26: LocalDerivationGoal::registerOutputs, whose order of checks and messages these are. Blocks; touches nothing but the
-// store and its arguments. Test: test/realise/output_register_test.c.
+// store and its arguments. Test: test/realise/scheduler_test.c.
 #pragma once
 
 #include "build/service.h"
