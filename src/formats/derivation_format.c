@@ -3,6 +3,7 @@
 #include "formats/derivation_format.h"
 
 #include "formats/base16.h"
+#include "formats/byte_scan.h"
 
 // Writing at a cursor: each returns where it stopped.
 
@@ -19,16 +20,6 @@ static inline char *put_quoted(char *out, Span s) {
 }
 
 // Escaping.
-
-#define ONES 0x0101010101010101u
-#define HIGHS 0x8080808080808080u
-
-// The high bit of each byte that is a control character, '"' or '\\'. Exact up to and including the lowest such byte,
-// which is the one asked for.
-static inline uint64_t find_special(uint64_t word) {
-  uint64_t quote = word ^ (ONES * '"'), backslash = word ^ (ONES * '\\');
-  return (((word - ONES * 0x20) & ~word) | ((quote - ONES) & ~quote) | ((backslash - ONES) & ~backslash)) & HIGHS;
-}
 
 static inline char *put_byte_escaped(char *out, char c) {
   switch (c) {
@@ -57,19 +48,15 @@ static inline char *put_byte_escaped(char *out, char c) {
 static char *put_escaped(char *out, Span s) {
   const char *in = s.data, *end = s.data + s.len;
   while (end - in >= 8) {
-    uint64_t word;
-    memcpy(&word, in, 8);
-    memcpy(out, &word, 8);
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-    word = __builtin_bswap64(word);
-#endif
-    uint64_t special = find_special(word);
+    uint64_t word = byte_scan_load(in);
+    memcpy(out, in, 8);
+    uint64_t special = byte_scan_below(word, 0x20) | byte_scan_equal(word, '"') | byte_scan_equal(word, '\\');
     if (LIKELY(!special)) {
       in += 8;
       out += 8;
       continue;
     }
-    int plain = __builtin_ctzll(special) >> 3;
+    size_t plain = byte_scan_first(special);
     in += plain;
     out = put_byte_escaped(out + plain, *in++);
   }

@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "formats/byte_scan.h"
+
 typedef struct Parser {
   Span text;
   size_t pos;
@@ -32,17 +34,11 @@ static int peek(const Parser *p) {
 
 // From `start`, the index of the first '"' or '\\', or the end.
 static size_t find_string_special(Span text, size_t start) {
-  const uint64_t ones = 0x0101010101010101u, highs = 0x8080808080808080u;
   size_t i = start;
   for (; text.len - i >= 8; i += 8) {
-    uint64_t word;
-    memcpy(&word, text.data + i, 8);
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-    word = __builtin_bswap64(word);
-#endif
-    uint64_t quote = word ^ (ones * '"'), backslash = word ^ (ones * '\\');
-    uint64_t special = (((quote - ones) & ~quote) | ((backslash - ones) & ~backslash)) & highs;
-    if (special) return i + (size_t)(__builtin_ctzll(special) >> 3);
+    uint64_t word = byte_scan_load(text.data + i);
+    uint64_t special = byte_scan_equal(word, '"') | byte_scan_equal(word, '\\');
+    if (special) return i + byte_scan_first(special);
   }
   while (i < text.len && text.data[i] != '"' && text.data[i] != '\\') i++;
   return i;

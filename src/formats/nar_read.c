@@ -1,6 +1,8 @@
 // nar_read.c: the archive reader: one layer cuts the input into strings, the other follows the grammar.
 #include "formats/nar_read.h"
 
+#include "formats/nar_names.h"
+
 enum State {
   S_MAGIC,
   S_OPEN,        // "(" of a node
@@ -132,29 +134,16 @@ bool nar_read_check_name(Span name, Err *err) {
   return err_set(err, ERR_SYNTAX, "NAR contains invalid file name '%.*s'", SPAN_ARG(name));
 }
 
-// The name of the node being read: the last one of the innermost directory; empty for the root.
+// The name of the node being read; empty for the root.
 static Span current_name(const NarRead *nar) {
-  if (nar->names.len == 0) return SPAN("");
-  uint16_t len;
-  memcpy(&len, nar->names.data + nar->names.len - sizeof(len), sizeof(len));
-  return span_make(nar->names.data + nar->names.len - sizeof(len) - len, len);
-}
-
-static void push_name(NarRead *nar, Span name) {
-  uint16_t len = (uint16_t)name.len;
-  buf_put_span(&nar->names, name);
-  buf_put(&nar->names, &len, sizeof(len));
-}
-
-static void pop_name(NarRead *nar) {
-  nar->names.len -= current_name(nar).len + sizeof(uint16_t);
+  return nar_names_last(&nar->names);
 }
 
 static bool take_name(NarRead *nar, Span name, Err *err) {
   if (!nar_read_check_name(name, err)) return err_wrap(err, "bad archive");
   if (span_cmp(current_name(nar), name) >= 0) return bad(nar, ERR_SYNTAX, err, "NAR directory is not sorted");
-  pop_name(nar);
-  push_name(nar, name);
+  nar_names_pop(&nar->names);
+  nar_names_push(&nar->names, name);
   return true;
 }
 
@@ -209,7 +198,7 @@ static NarReadStatus begin_dir(NarRead *nar, NarReadEvent *ret, Err *err) {
   Span name = current_name(nar);
   size_t start = nar->depth ? (size_t)(name.data - nar->names.data) : 0;
   nar->depth++;
-  push_name(nar, SPAN(""));
+  nar_names_push(&nar->names, SPAN(""));
   // The buffer may have moved.
   *ret = (NarReadEvent){.kind = NAR_READ_DIR_BEGIN, .name = span_make(nar->names.data + start, name.len)};
   nar->state = S_ENTRY;
@@ -217,7 +206,7 @@ static NarReadStatus begin_dir(NarRead *nar, NarReadEvent *ret, Err *err) {
 }
 
 static NarReadStatus end_dir(NarRead *nar, NarReadEvent *ret) {
-  pop_name(nar);
+  nar_names_pop(&nar->names);
   nar->depth--;
   *ret = (NarReadEvent){.kind = NAR_READ_DIR_END, .name = SPAN("")};
   node_ended(nar);

@@ -3,6 +3,7 @@
 
 #include <assert.h>
 
+#include "formats/nar_names.h"
 #include "formats/nar_read.h"
 
 static void put_padding(Buf *out, uint64_t len) {
@@ -13,23 +14,6 @@ static void put_string(Buf *out, Span s) {
   buf_put_u64le(out, s.len);
   buf_put_span(out, s);
   put_padding(out, s.len);
-}
-
-// The innermost directory's last entry name, with its length behind it, as nar_read keeps it.
-static Span last_name(const NarWrite *nar) {
-  uint16_t len;
-  memcpy(&len, nar->names.data + nar->names.len - sizeof(len), sizeof(len));
-  return span_make(nar->names.data + nar->names.len - sizeof(len) - len, len);
-}
-
-static void push_name(NarWrite *nar, Span name) {
-  uint16_t len = (uint16_t)name.len;
-  buf_put_span(&nar->names, name);
-  buf_put(&nar->names, &len, sizeof(len));
-}
-
-static void pop_name(NarWrite *nar) {
-  nar->names.len -= last_name(nar).len + sizeof(uint16_t);
 }
 
 void nar_write_init(NarWrite *nar, Buf *out) {
@@ -81,18 +65,18 @@ void nar_write_symlink(NarWrite *nar, Span target) {
 
 void nar_write_dir(NarWrite *nar) {
   begin_node(nar, SPAN("directory"));
-  push_name(nar, SPAN(""));
+  nar_names_push(&nar->names, SPAN(""));
   nar->depth++;
 }
 
 bool nar_write_entry(NarWrite *nar, Span name, Err *err) {
   assert(nar->depth > 0 && !nar->in_file);
   if (!nar_read_check_name(name, err)) return false;
-  Span last = last_name(nar);
+  Span last = nar_names_last(&nar->names);
   if (span_cmp(last, name) >= 0)
     return err_set(err, ERR_SYNTAX, "archive entry '%.*s' does not come after '%.*s'", SPAN_ARG(name), SPAN_ARG(last));
-  pop_name(nar);
-  push_name(nar, name);
+  nar_names_pop(&nar->names);
+  nar_names_push(&nar->names, name);
   put_string(nar->out, SPAN("entry"));
   put_string(nar->out, SPAN("("));
   put_string(nar->out, SPAN("name"));
@@ -103,7 +87,7 @@ bool nar_write_entry(NarWrite *nar, Span name, Err *err) {
 
 void nar_write_dir_end(NarWrite *nar) {
   assert(nar->depth > 0 && !nar->in_file);
-  pop_name(nar);
+  nar_names_pop(&nar->names);
   nar->depth--;
   end_node(nar);
 }
