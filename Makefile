@@ -33,7 +33,7 @@ lint: ## check the rules that need no build
 	tools/lint
 
 demo: ## set up, build, and show what firn is for
-	tools/setup
+	tools/setup --demo
 	$(MAKE) --no-print-directory all
 	examples/demo.sh
 

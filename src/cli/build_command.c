@@ -56,7 +56,8 @@ static int say_failure(Session *session, Scheduler *scheduler, SchedulerTicket t
   int code = err_exit_code(err->kind);
   scheduler_cause(scheduler, ticket, &cause);
   Span texts[2] = {span_cstr(err_message(&cause)), span_cstr(err_message(err))};
-  bool repeated[2] = {!err_is_set(&cause) || map_has(said, texts[0]), map_has(said, texts[1]) || span_eq(texts[0], texts[1])};
+  bool repeated[2] = {!err_is_set(&cause) || map_has(said, texts[0]),
+                      map_has(said, texts[1]) || span_eq(texts[0], texts[1])};
   map_set(said, texts[0], NULL);
   map_set(said, texts[1], NULL);
   if (!repeated[0]) session_fail(session, &cause);
@@ -65,13 +66,13 @@ static int say_failure(Session *session, Scheduler *scheduler, SchedulerTicket t
   return code;
 }
 
-int build_command_build(Session *session, BuildTargetList *targets, SchedulerMode mode) {
+int build_command_build(Session *session, BuildTargetList *targets, SchedulerMode mode, bool keep_vm) {
   Err err = ERR_INIT;
   Scheduler *scheduler;
   session_io(session);
   if (!store_io_flush(session->io, &err) || !plan(session, targets, &err)) return session_fail(session, &err);
   if (option_has(&session->options, OPT_dry_run)) return 0;
-  session_drop_vm(session);
+  if (!keep_vm) session_drop_vm(session);
   progress_evaluating(&session->progress, NULL);
   if (!session_scheduler(session, &scheduler, &err)) return session_fail(session, &err);
 
@@ -258,7 +259,7 @@ static int run(Session *session, bool classic, bool print) {
   Err err = ERR_INIT;
   int code = 0;
   if (!find_targets(session, classic, &targets, &code)) return code;
-  int built = build_command_build(session, &targets, mode_of(session));
+  int built = build_command_build(session, &targets, mode_of(session), false);
   if (option_has(&session->options, OPT_dry_run)) return built;
   if (built) code = built;
   const char *link = option_get(&session->options, OPT_out_link);

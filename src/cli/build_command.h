@@ -21,5 +21,6 @@ void build_command_list_add(BuildTargetList *list, const BuildTarget *target);
 // A store path as text, with "^out" or "!out"; *ret_is_path false: it is something else.
 MUST_CHECK bool build_command_add_path(Session *session, BuildTargetList *ret, const char *text, bool *ret_is_path,
                                        Err *err);
-// Says what will be built and builds it; the evaluator is gone afterwards. The exit code; errors have been printed.
-int build_command_build(Session *session, BuildTargetList *targets, SchedulerMode mode);
+// Says what will be built and builds it. The evaluator's memory is given back first, unless `keep_vm`. The exit code; errors have
+// been printed.
+int build_command_build(Session *session, BuildTargetList *targets, SchedulerMode mode, bool keep_vm);

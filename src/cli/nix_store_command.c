@@ -101,7 +101,7 @@ static int realise(Session *session) {
   for (size_t i = 0; i < session->options.operand_count; i++)
     if (!add_target(session, store, session->options.operands[i], &targets, &err)) return session_fail(session, &err);
   SchedulerMode mode = option_has(&session->options, OPT_check) ? SCHEDULER_CHECK : SCHEDULER_NORMAL;
-  int code = build_command_build(session, &targets, mode);
+  int code = build_command_build(session, &targets, mode, false);
   if (option_has(&session->options, OPT_dry_run)) return code;
   Buf out CLEANUP(buf_done) = BUF_INIT;
   size_t number = 0;
@@ -179,7 +179,7 @@ static int force_realise(Session *session) {
   if (!session_store(session, &store, &err)) return session_fail(session, &err);
   for (size_t i = 0; i < session->options.operand_count; i++)
     if (!add_target(session, store, session->options.operands[i], &targets, &err)) return session_fail(session, &err);
-  return build_command_build(session, &targets, SCHEDULER_NORMAL);
+  return build_command_build(session, &targets, SCHEDULER_NORMAL, false);
 }
 
 static bool put_list(Session *session, const StorePathList *list, Buf *out) {

@@ -23,11 +23,23 @@ static volatile sig_atomic_t interrupts;
 // The first asks everybody to stop: the evaluator at its next safepoint, the scheduler at once. The second gives up on order; children die with us.
 static void on_signal(int sig) {
   (void)sig;
-  if (interrupts++ > 0) _exit(130);
   Session *session = current;
+  if (interrupts++ > 0 && !(session && session->is_interactive)) _exit(130);
   if (!session) return;
   if (session->vm) session->vm->interrupted = 1;
   if (session->scheduler) scheduler_interrupt(session->scheduler);
+}
+
+bool session_take_interrupt(Session *session) {
+  bool was = interrupts > 0;
+  interrupts = 0;
+  if (session->vm) session->vm->interrupted = 0;
+  // An interrupted scheduler starts nothing more: the next build gets a new one.
+  if (was && session->scheduler) {
+    scheduler_free(STEAL(session->scheduler));
+    if (session->io) store_io_forget_scheduler(session->io);
+  }
+  return was;
 }
 
 static void install_handlers(void) {

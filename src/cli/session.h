@@ -25,6 +25,7 @@ typedef struct Session {
   VmSearchEntry *nix_path;
   size_t nix_path_count, nix_path_cap;
   bool has_glue;
+  bool is_interactive; // the REPL: interrupts end what runs, never the program
 } Session;
 
 // The session must stay where it is. Installs the signal handlers.
@@ -47,6 +48,8 @@ void session_unit_dir(Buf *ret);
 // Gives back the evaluator's memory before a long build. Roots of the caller are gone.
 void session_drop_vm(Session *session);
 
+// Forgets an interrupt that has been dealt with; false when there was none.
+bool session_take_interrupt(Session *session);
 // Prints "error: ..." and gives the exit code. Frees *err.
 int session_fail(Session *session, Err *err);
 // The same for the evaluation error pending in the VM, or a given one (owned).

@@ -249,6 +249,12 @@ static Sym vm_dynamic_name(Vm *vm, Value name, PosId pos) {
     image = code ? code_image(code) : NULL;                                                        \
   } while (0)
 
+// What a base frame becomes whose native has ended with a tail call: hands on the value.
+static Step vm_result_step(Native *n) {
+  return STEP_RETURN;
+}
+static const NativeDef vm_native_result = {.name = "result", .step = vm_result_step, .arg_count = 1, .slot_count = 1};
+
 void vm_run_task(Vm *vm, Task *task) {
   static const void *const labels[] = {
 #define OP(name, words, text) &&op_##name,
@@ -1182,7 +1188,7 @@ run_native : {
     uint64_t meta = value_get_raw(fp[-1]);
     if ((meta & 15) == FRAME_BASE) { // turn into a frame that waits for the value
       n->arg_count = step == STEP_TAIL_CALL ? n->arg_count : n->push_def->arg_count;
-      fp[0] = value_raw_ptr(&native_force);
+      fp[0] = value_raw_ptr(&vm_native_result);
       fp[1] = value_raw(0);
       fp[2] = VALUE_NULL;
       sp = fp + 3;

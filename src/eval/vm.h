@@ -127,6 +127,8 @@ void vm_free(Vm *vm);
 // `base_dir`: absolute, for relative paths. `origin`: "«string»" or a path, for messages.
 MUST_CHECK bool vm_eval_text(Vm *vm, Span text, Span base_dir, Span origin, HeapRoot *root);
 MUST_CHECK bool vm_eval_file(Vm *vm, Span path, HeapRoot *root); // like `import path`
+// As vm_eval_text, with the attributes of the set `scope` as variables, before all global names. Without `force` the value may be a thunk.
+MUST_CHECK bool vm_eval_text_scoped(Vm *vm, Span text, Span base_dir, Span origin, const HeapRoot *scope, bool force, HeapRoot *root);
 MUST_CHECK bool vm_force_root(Vm *vm, HeapRoot *root);
 MUST_CHECK bool vm_call_root(Vm *vm, HeapRoot *fn, const HeapRoot *args, uint32_t arg_count, HeapRoot *root);
 // Runs `def` with arguments taken from `args`; its value in `root`.

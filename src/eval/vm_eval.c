@@ -367,6 +367,18 @@ bool vm_eval_text(Vm *vm, Span text, Span base_dir, Span origin, HeapRoot *root)
   return vm_run_one(vm, &native_force, &thunk, 1, root);
 }
 
+bool vm_eval_text_scoped(Vm *vm, Span text, Span base_dir, Span origin, const HeapRoot *scope, bool force, HeapRoot *root) {
+  Value set = attrs_flatten(vm, scope->value);
+  uint32_t count = attrs_count(set);
+  Span *names = mem_alloc_array(count + 1, sizeof *names);
+  Env *env = count ? vm_scope_env(vm, set, names) : NULL;
+  Unit *unit = vm_load_text(vm, text, (Span){NULL, 0}, origin, base_dir, count ? names : NULL, count);
+  mem_free(names);
+  if (!unit) return false;
+  root->value = vm_unit_thunk(vm, unit, env);
+  return !force || vm_run_one(vm, &native_force, &root->value, 1, root);
+}
+
 bool vm_eval_file(Vm *vm, Span path, HeapRoot *root) {
   Value args[] = {str_path(vm, path), VALUE_NULL};
   return vm_run_one(vm, &builtins_core_eval_file, args, 2, root);

@@ -194,6 +194,17 @@ static EvalIoStatus want_path(StoreIo *io, const StorePath *path, Span text, Eva
   return goal_status(io, goal, ret_wait, err);
 }
 
+void store_io_forget_scheduler(StoreIo *io) {
+  io->scheduler = NULL;
+  // Also failures: that of an interrupted build says nothing about the next one.
+  for (MapEntry *e = map_first(&io->goals); e; e = map_next(&io->goals, e)) {
+    Goal *goal = e->value;
+    if (goal->state == SCHEDULER_DONE) continue;
+    err_done(&goal->err);
+    map_remove(&io->goals, span_make(e->key, e->key_len));
+  }
+}
+
 // ---- store objects
 
 static StoreObject *remember(StoreIo *io, Span store_path, const StoreObject *object) {
