@@ -255,9 +255,11 @@ static Step native_equal_step(Native *n) {
 children:
   for (native_set(n, EQUAL_I, 0); native_get(n, EQUAL_I) < (int64_t)native_child_count(n->slot[EQUAL_A]);
        native_add(n, EQUAL_I, 1)) {
+    NATIVE_FORCE(n, native_child(n->vm, n->slot[EQUAL_A], (size_t)native_get(n, EQUAL_I)));
+    NATIVE_FORCE(n, native_child(n->vm, n->slot[EQUAL_B], (size_t)native_get(n, EQUAL_I)));
     n->args[0] = value_follow(native_child(n->vm, n->slot[EQUAL_A], (size_t)native_get(n, EQUAL_I)));
-    n->args[1] = value_follow(native_child(n->vm, n->slot[EQUAL_B], (size_t)native_get(n, EQUAL_I)));
-    if (n->args[0] == n->args[1]) continue; // the very same value, even a function
+    n->args[1] = n->result;
+    if (n->args[0] == n->args[1]) continue; // the very same value, even a function, or a set with values that fail
     if (native_is_scalar(n->args[0]) && native_is_scalar(n->args[1])) {
       if (!native_equal_shallow(n->args[0], n->args[1], &deep)) NATIVE_RETURN(n, VALUE_FALSE);
       continue;
@@ -324,8 +326,11 @@ static Step native_compare_step(Native *n) {
     size_t i = (size_t)native_get(n, EQUAL_I);
     if (i == list_count(n->slot[EQUAL_B])) NATIVE_RETURN(n, value_int(i < list_count(n->slot[EQUAL_A])));
     if (i == list_count(n->slot[EQUAL_A])) NATIVE_RETURN(n, value_int(-1));
-    n->args[0] = list_get(n->vm, n->slot[EQUAL_A], i);
-    n->args[1] = list_get(n->vm, n->slot[EQUAL_B], i);
+    NATIVE_FORCE(n, list_get(n->vm, n->slot[EQUAL_A], (size_t)native_get(n, EQUAL_I)));
+    NATIVE_FORCE(n, list_get(n->vm, n->slot[EQUAL_B], (size_t)native_get(n, EQUAL_I)));
+    n->args[0] = value_follow(list_get(n->vm, n->slot[EQUAL_A], (size_t)native_get(n, EQUAL_I)));
+    n->args[1] = n->result;
+    if (n->args[0] == n->args[1]) continue; // as in native_equal
     NATIVE_PUSH(n, &native_equal);
     if (n->result == VALUE_TRUE) continue;
     n->args[0] = list_get(n->vm, n->slot[EQUAL_A], (size_t)native_get(n, EQUAL_I));

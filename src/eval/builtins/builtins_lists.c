@@ -116,9 +116,11 @@ static Step elem_step(Native *n) {
   NATIVE_BEGIN(n);
   if (!expect_list(n->vm, n->slot[LIST], ARG2 "elem")) return STEP_ERROR;
   for (native_set(n, I, 0); (size_t)native_get(n, I) < list_count(n->slot[LIST]); native_add(n, I, 1)) {
+    NATIVE_FORCE(n, n->slot[X]);
+    n->slot[X] = n->result;
+    NATIVE_FORCE(n, list_get(n->vm, n->slot[LIST], (size_t)native_get(n, I)));
     {
-      Value item = value_follow(list_get(n->vm, n->slot[LIST], (size_t)native_get(n, I)));
-      n->slot[X] = value_follow(n->slot[X]);
+      Value item = n->result;
       int equal =
           n->slot[X] == item ? 1 : equal_at_sight(n->slot[X], item); // the very same value is equal, even a function
       if (equal == 1) NATIVE_RETURN(n, VALUE_TRUE);
