@@ -78,7 +78,7 @@ bool local_scratch_make(LocalScratch *scratch, const char *name, unsigned owner_
                         Err *err) {
   *ret = (LocalScratchDir){.lock_fd = -1};
   return make_locked(scratch, name, arena, ret, err) && make_dir(ret->build, 0700, err) &&
-         make_dir(ret->tmp, 01777, err) && make_dir(ret->store, 0755, err) && make_dir(ret->root, 0755, err) &&
+         make_dir(ret->tmp, 01777, err) && make_dir(ret->store, 01775, err) && make_dir(ret->root, 0755, err) &&
          (!owner_uid || local_scratch_give(ret, owner_uid, err));
 }
 

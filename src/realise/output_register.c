@@ -54,7 +54,7 @@ static bool check_builder_left_it(Registrar *registrar, Output *output, Err *err
   if (!S_ISLNK(st.st_mode) && (st.st_mode & (S_IWGRP | S_IWOTH)))
     return err_set(err, ERR_OTHER,
                    "suspicious ownership or permission on '%s' for output '%.*s'; rejecting this build output",
-                   output->tree, SPAN_ARG(name));
+                   path_text(registrar, &output->path), SPAN_ARG(name));
   bool flat = output->drv_output->kind == DERIVATION_FIXED && output->drv_output->method != CA_NAR;
   if (flat && (!S_ISREG(st.st_mode) || (st.st_mode & S_IXUSR)))
     return err_set(
