@@ -14,6 +14,9 @@ static const char *const programs[] = {
     "let f = n: \"${toString n}-${if n == 0 then \"\" else f (n - 1)}-${toString (n + 1)}\"; in builtins.hashString \"sha256\" (f 300)",
     "let t = d: if d == 0 then { v = 1; } else { l = t (d - 1); r = t (d - 1) // { x = d; }; v = d; };"
     "    sum = s: s.v + (if s ? l then sum s.l + sum s.r else 0); in sum (t 11)",
+    // A result takes the place of operands that an earlier collection has seen, and the next call collects again.
+    "let h = n: \"s\" + toString (builtins.length (builtins.genList (x: [ x ]) n));"
+    "    f = n: if n == 0 then \"\" else h n + f (n - 1) + h (n + 1) + h n; in builtins.hashString \"sha256\" (f 100)",
     // Natives that call back, resume and write their slots.
     "let l = builtins.genList (x: (x * 7919) - (x * 7919 / 1009) * 1009) 2000;"
     "in builtins.foldl' (a: b: a * 31 - a * 31 / 65537 * 65537 + b) 7 (builtins.sort (a: b: a < b) l)",
