@@ -21,3 +21,15 @@
     (p) = NULL;                  \
     stolen_;                     \
   })
+
+// Whether what the end of the process gives back anyhow is freed one by one before: only where leaks are looked for.
+#if defined(__SANITIZE_ADDRESS__)
+#define FREE_AT_EXIT true
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define FREE_AT_EXIT true
+#endif
+#endif
+#ifndef FREE_AT_EXIT
+#define FREE_AT_EXIT false
+#endif

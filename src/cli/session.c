@@ -67,7 +67,8 @@ void session_drop_vm(Session *session) {
 }
 
 void session_done(Session *session) {
-  session_drop_vm(session);
+  if (FREE_AT_EXIT) session_drop_vm(session);
+  else if (session->units) unit_cache_flush(session->units);
   if (session->has_glue) glue_done(&session->glue);
   store_io_free(session->io);
   Scheduler *scheduler = STEAL(session->scheduler);

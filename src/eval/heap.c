@@ -257,8 +257,17 @@ static void heap_visit_ptr(Heap *heap, void *slot) {
   if (*p) *p = heap_forward(heap, *p);
 }
 
-static void heap_visit_range(Heap *heap, Value *slots, size_t count) {
-  for (size_t i = 0; i < count; i++) heap_visit(heap, &slots[i]);
+// Most slots hold nothing that a minor collection moves.
+static inline bool heap_may_move(const Heap *heap, Value v, bool major) {
+  static const unsigned no_pointer = 1u << TAG_INT | 1u << TAG_IMM | 1u << TAG_LAZY;
+  if (no_pointer >> value_tag(v) & 1) return false;
+  return major || heap_is_young(heap, value_ptr(v));
+}
+
+void heap_visit_range(Heap *heap, Value *slots, size_t count) {
+  bool major = heap->space->major;
+  for (size_t i = 0; i < count; i++)
+    if (heap_may_move(heap, slots[i], major)) heap_visit(heap, &slots[i]);
 }
 
 static void heap_scan_object(Heap *heap, Object *object) {

@@ -87,3 +87,4 @@ bool heap_over_limit(const Heap *heap);
 void heap_collect(Heap *heap, HeapScanFn scan, void *ctx, bool force_major);
 // During collection only: updates the slot to the object's new place.
 void heap_visit(Heap *heap, Value *slot);
+void heap_visit_range(Heap *heap, Value *slots, size_t count);

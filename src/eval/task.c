@@ -175,7 +175,8 @@ bool task_wait_part(Vm *vm, Task *task, Task *part) {
 
 void task_scan(Vm *vm, Heap *heap, bool major) {
   for (Task *t = vm->state->tasks.first; t; t = t->next) {
-    for (size_t i = major ? 0 : t->scanned; i < t->sp; i++) heap_visit(heap, &t->stack[i]);
+    size_t from = major ? 0 : t->scanned;
+    if (from < t->sp) heap_visit_range(heap, t->stack + from, t->sp - from);
     t->scanned = t->fp; // operands of the frame on top come and go
     heap_visit(heap, (Value *)(void *)&t->env);
     heap_visit(heap, &t->resume_value);
