@@ -26,13 +26,6 @@ static bool check_uri(void *ctx, Span uri, Err *err) {
   return access_check_uri(store_io_access(ctx), uri, err);
 }
 
-// "channel:x" is short for the tarball of a channel.
-static void expand_url(Span url, Buf *ret) {
-  if (span_has_prefix(url, SPAN("channel:")))
-    buf_printf(ret, "https://nixos.org/channels/%.*s/nixexprs.tar.xz", SPAN_ARG(span_from(url, 8)));
-  else buf_put_span(ret, url);
-}
-
 static bool check_name(Native *n, const char *who, Span url, Span name) {
   Err err = ERR_INIT;
   if (store_path_check_name(name, &err)) return true;
@@ -70,7 +63,7 @@ static Value fetch_finish(Native *n, const char *who, bool unpack) {
   Buf url CLEANUP(buf_done) = BUF_INIT, path CLEANUP(buf_done) = BUF_INIT;
   if (n->slot[FETCH_URL] == VALUE_NULL)
     return eval_error(vm, EVAL_ERROR_EVAL, vm_call_pos(n->vm), "'url' argument required");
-  if (unpack) expand_url(str_span(n->slot[FETCH_URL]), &url);
+  if (unpack) fetcher_expand_url(str_span(n->slot[FETCH_URL]), &url);
   else buf_put_span(&url, str_span(n->slot[FETCH_URL]));
   if (!check_uri(io, buf_span(&url), &err))
     return eval_error_from_err(vm, EVAL_ERROR_RESTRICTED, vm_call_pos(n->vm), &err);

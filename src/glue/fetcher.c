@@ -124,6 +124,12 @@ static bool add(StoreIo *io, const FetcherFile *file, const char *path, bool kee
   return true;
 }
 
+void fetcher_expand_url(Span url, Buf *ret) {
+  if (span_has_prefix(url, SPAN("channel:")))
+    buf_printf(ret, "https://nixos.org/channels/%.*s/nixexprs.tar.xz", SPAN_ARG(span_from(url, 8)));
+  else buf_put_span(ret, url);
+}
+
 bool fetcher_file(StoreIo *io, const FetcherFile *file, Buf *ret_store_path, Err *err) {
   Store *store;
   Buf scratch CLEANUP(remove_dir) = BUF_INIT, path CLEANUP(buf_done) = BUF_INIT, tree CLEANUP(buf_done) = BUF_INIT;

@@ -15,6 +15,8 @@ typedef struct FetcherFile {
   void *ctx;
 } FetcherFile;
 
+// "channel:x" is short for the tarball of a channel; other URLs stay. Appends.
+void fetcher_expand_url(Span url, Buf *ret);
 // Appends the store path. A wrong hash is ERR_HASH_MISMATCH with Nix's message.
 MUST_CHECK bool fetcher_file(StoreIo *io, const FetcherFile *file, Buf *ret_store_path, Err *err);
 

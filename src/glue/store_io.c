@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "formats/derivation_parse.h"
+#include "glue/fetcher.h"
 #include "glue/nix_files.h"
 #include "store/store_resolve.h"
 
@@ -51,6 +52,7 @@ struct StoreIo {
   Store *store;             // borrowed
   Scheduler *scheduler;     // borrowed
   Map objects;              // store path -> StoreObject, in the arena
+  Map search_entries;       // URL of the search path -> Span, in the arena; empty: not available
   Map goals;                // "<drv path>!<output>" or store path -> Goal, in the arena
 };
 
@@ -565,6 +567,7 @@ static EvalFileType entry_type(int dir_fd, const struct dirent *entry) {
 }
 
 bool store_io_list_physical(const char *path, EvalDirList *ret, Err *err) {
+  *ret = (EvalDirList){NULL, 0};
   DIR *dir = opendir(path);
   if (!dir) return err_set_errno(err, errno, "opening directory '%s'", path);
   size_t cap = 0;
@@ -574,7 +577,10 @@ bool store_io_list_physical(const char *path, EvalDirList *ret, Err *err) {
       add_entry(ret, &cap, span_cstr(entry->d_name), entry_type(dirfd(dir), entry));
   int failed = errno;
   closedir(dir);
-  if (failed) return err_set_errno(err, failed, "reading directory '%s'", path);
+  if (failed) {
+    eval_io_dir_list_done(ret);
+    return err_set_errno(err, failed, "reading directory '%s'", path);
+  }
   if (ret->count) qsort(ret->entries, ret->count, sizeof(EvalDirEntry), compare_entries);
   return true;
 }
@@ -780,6 +786,35 @@ bool store_io_references(StoreIo *io, Span store_path, Arena *arena, Span **ret,
   return true;
 }
 
+// The references of one that exists, as paths; nothing for any other path.
+static EvalIoStatus io_list_references(EvalIo *base, Span path, Buf *ret, EvalIoWait *ret_wait, Err *err) {
+  StoreIo *io = store_io_of(base);
+  Arena arena CLEANUP(arena_done) = ARENA_INIT;
+  StorePath store_path;
+  Span rest, *refs = NULL;
+  size_t count = 0;
+  bool valid;
+  if (!store_path_is_below(path, io->store_dir) || !store_path_split(path, io->store_dir, &store_path, &rest, NULL))
+    return EVAL_IO_OK;
+  Span object = span_sub(path, 0, path.len - rest.len);
+  KnownDrv *drv = known_paths_find(io->known, object);
+  if (drv) {
+    const Derivation *value = known_paths_parse(io->known, drv, err);
+    if (!value) return EVAL_IO_ERROR;
+    for (size_t i = 0; i < value->input_drv_count; i++)
+      buf_put_span(ret, value->input_drvs[i].key), buf_put_char(ret, 0);
+    for (size_t i = 0; i < value->input_src_count; i++) buf_put_span(ret, value->input_srcs[i]), buf_put_char(ret, 0);
+    return EVAL_IO_OK;
+  }
+  if (!store_io_is_valid(io, object, &valid, err)) return EVAL_IO_ERROR;
+  if (valid && !store_io_references(io, object, &arena, &refs, &count, err)) return EVAL_IO_ERROR;
+  for (size_t i = 0; i < count; i++) {
+    buf_put_span(ret, refs[i]);
+    buf_put_char(ret, 0);
+  }
+  return EVAL_IO_OK;
+}
+
 static bool io_get_env(EvalIo *base, Span name, Buf *ret) {
   StoreIo *io = store_io_of(base);
   if (io->config.pure_eval || io->config.restrict_eval) return false;
@@ -792,6 +827,36 @@ static bool io_get_env(EvalIo *base, Span name, Buf *ret) {
 
 static bool io_check_path(EvalIo *base, Span path, Err *err) {
   return access_check_path(&store_io_of(base)->access, path, err);
+}
+
+// A tarball, fetched once for each session.
+static EvalIoStatus io_resolve_search_entry(EvalIo *base, Span entry, Buf *ret_path, EvalIoWait *ret_wait, Err *err) {
+  StoreIo *io = store_io_of(base);
+  Buf url CLEANUP(buf_done) = BUF_INIT, key CLEANUP(buf_done) = BUF_INIT;
+  buf_put_span(&key, entry);
+  const Span *known = map_get(&io->search_entries, buf_span(&key));
+  if (known) {
+    buf_put_span(ret_path, *known);
+    return EVAL_IO_OK;
+  }
+  Span kept = {NULL, 0};
+  size_t start = ret_path->len;
+  Err failed = ERR_INIT;
+  if (span_has_prefix(entry, SPAN("flake:"))) {
+    log_warn("Nix search path entry '%.*s' cannot be used: flakes are not supported", SPAN_ARG(entry));
+  } else if (fetcher_expand_url(entry, &url),
+             !fetcher_file(io, &(FetcherFile){.url = buf_span(&url), .name = SPAN("source"), .unpack = true}, ret_path,
+                           &failed)) {
+    log_warn("Nix search path entry '%.*s' cannot be downloaded, ignoring: %s", SPAN_ARG(entry), err_message(&failed));
+    err_done(&failed);
+    ret_path->len = start;
+  } else {
+    kept = arena_dup(&io->arena, span_from(buf_span(ret_path), start));
+  }
+  Span *remembered = ARENA_NEW(&io->arena, Span);
+  *remembered = kept;
+  map_set(&io->search_entries, buf_span(&key), remembered);
+  return EVAL_IO_OK;
 }
 
 static size_t take_finished(StoreIo *io, EvalIoWait *ret, size_t cap) {
@@ -825,6 +890,8 @@ static const EvalIoOps store_io_ops = {
     .write_text = io_write_text,
     .get_env = io_get_env,
     .check_path = io_check_path,
+    .list_references = io_list_references,
+    .resolve_search_entry = io_resolve_search_entry,
     .poll = io_poll,
 };
 
@@ -847,6 +914,7 @@ void store_io_free(StoreIo *io) {
   for (MapEntry *e = map_first(&io->goals); e; e = map_next(&io->goals, e)) err_done(&((Goal *)e->value)->err);
   map_done(&io->goals);
   map_done(&io->objects);
+  map_done(&io->search_entries);
   pending_paths_free(io->pending);
   known_paths_free(io->known);
   access_check_done(&io->access);
