@@ -14,15 +14,17 @@
 #define REGEX_MAX_STATES 100000
 // Of parentheses and of quantifiers on quantifiers.
 #define REGEX_MAX_DEPTH 1000
-// Per search; some seconds.
-#define REGEX_MAX_STEPS 1000000000
+// Per search; about a second.
+#define REGEX_MAX_STEPS 300000000
 // Alternatives that a search may have pending, in memory about 100 MB.
 #define REGEX_MAX_PENDING 4000000
 
 typedef struct Regex Regex;
 
 // What a group matched: [begin, end) in the subject, or begin == REGEX_UNMATCHED.
-typedef struct RegexGroup { size_t begin, end; } RegexGroup;
+typedef struct RegexGroup {
+  size_t begin, end;
+} RegexGroup;
 #define REGEX_UNMATCHED SIZE_MAX
 
 // NULL and ERR_EVAL with Nix's message ("invalid regular expression '%s'", "memory limit exceeded by regular expression '%s'").

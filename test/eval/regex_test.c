@@ -1,0 +1,158 @@
+// regex_test.c: the cases in regex/cases.txt (made with libstdc++: pattern, subject and result, by tabs), limits, time and the cache.
+#include "harness.h"
+
+#include <time.h>
+
+#include "base/buf.h"
+#include "base/fs.h"
+#include "base/mem.h"
+#include "eval/regex.h"
+
+static void put_group(Buf *out, RegexGroup group) {
+  if (group.begin == REGEX_UNMATCHED) buf_put_cstr(out, " -");
+  else buf_printf(out, " %zu,%zu", group.begin, group.end);
+}
+
+// "M" and the groups of a whole match or "N", then all matches from left to right with their groups.
+static void show(Span pattern, Span subject, Buf *out) {
+  Err err = ERR_INIT;
+  Regex *regex = regex_compile(pattern, &err);
+  if (!regex) {
+    buf_put_cstr(out, span_find(span_cstr(err_message(&err)), SPAN("memory limit")) != SIZE_MAX ? "SPACE" : "INVALID");
+    err_done(&err);
+    return;
+  }
+  size_t count = regex_group_count(regex) + 1;
+  RegexGroup *groups = mem_alloc_array(count, sizeof *groups);
+  bool matched;
+  CHECK_OK(regex_match(regex, subject, &matched, groups, &err), &err);
+  buf_put_cstr(out, matched ? "M" : "N");
+  for (size_t i = 1; matched && i < count; i++) put_group(out, groups[i]);
+  buf_put_cstr(out, " |");
+  RegexIter iter = {0};
+  for (;;) {
+    CHECK_OK(regex_next(regex, subject, &iter, &matched, groups, &err), &err);
+    if (!matched) break;
+    buf_put_cstr(out, " [");
+    for (size_t i = 0; i < count; i++) put_group(out, groups[i]);
+    buf_put_cstr(out, " ]");
+  }
+  mem_free(groups);
+  regex_free(regex);
+}
+
+TEST(cases_of_libstdcxx) {
+  Buf file = BUF_INIT, got = BUF_INIT;
+  Err err = ERR_INIT;
+  CHECK_OK(fs_read_file(test_source_path("eval/regex/cases.txt"), 1 << 20, &file, &err), &err);
+  Span rest = buf_span(&file), line, pattern, subject;
+  int count = 0;
+  while (span_split(&rest, '\n', &line)) {
+    CHECK(span_split(&line, '\t', &pattern) && span_split(&line, '\t', &subject));
+    buf_clear(&got);
+    show(pattern, subject, &got);
+    if (!span_eq(buf_span(&got), line))
+      test_fail("regex/cases.txt", count + 1, "'%.*s' on '%.*s'\n  got  %.*s\n  want %.*s", SPAN_ARG(pattern),
+                SPAN_ARG(subject), SPAN_ARG(buf_span(&got)), SPAN_ARG(line));
+    count++;
+  }
+  CHECK(count > 300);
+  buf_done(&file);
+  buf_done(&got);
+}
+
+static void check(const char *pattern, Span subject, const char *want) {
+  Buf got = BUF_INIT;
+  show(span_cstr(pattern), subject, &got);
+  CHECK_STR(buf_span(&got), want);
+  buf_done(&got);
+}
+
+TEST(bytes) {
+  check(".", SPAN("\n"), "M | [ 0,1 ]");
+  check(".", span_make("\0", 1), "N |");
+  check("[^a]", span_make("\0", 1), "M | [ 0,1 ]");
+  check("[\x80-\xff]+", SPAN("\xc3\xa9"), "M | [ 0,2 ]");
+  check("[[:alpha:]]", SPAN("\xc3"), "N |");
+  check("a", (Span){NULL, 0}, "N |");
+}
+
+TEST(messages) {
+  Err err = ERR_INIT;
+  CHECK_ERR(regex_compile(SPAN("(a"), &err) != NULL, &err, ERR_EVAL, "invalid regular expression '(a'");
+  CHECK_ERR(regex_compile(SPAN("a{200000}"), &err) != NULL, &err, ERR_EVAL,
+            "memory limit exceeded by regular expression 'a{200000}'");
+}
+
+static Buf repeat(const char *text, int count) {
+  Buf buf = BUF_INIT;
+  for (int i = 0; i < count; i++) buf_put_cstr(&buf, text);
+  return buf;
+}
+
+// std::regex would run out of C stack.
+TEST(long_subjects_need_no_c_stack) {
+  static const char *const patterns[] = {"(a|b)*", "(a)*", "(a?)*", "((a)|(b))+", ".*", "(.|\n)*", "[ab]*b?"};
+  Buf subject = repeat("a", 500000);
+  for (size_t i = 0; i < ARRAY_LEN(patterns); i++) {
+    Err err = ERR_INIT;
+    Regex *regex = regex_compile(span_cstr(patterns[i]), &err);
+    RegexGroup groups[4];
+    bool matched;
+    CHECK_OK(regex_match(regex, buf_span(&subject), &matched, groups, &err), &err);
+    CHECK(matched);
+    regex_free(regex);
+  }
+  buf_done(&subject);
+}
+
+TEST(deep_patterns) {
+  Err err = ERR_INIT;
+  Buf ok = repeat("(", 900), deep = repeat("(", 200000), stars = repeat("*", 200000), wide = repeat("a|", 20000);
+  for (int i = 0; i < 900; i++) buf_put_char(&ok, ')');
+  Regex *regex = regex_compile(buf_span(&ok), &err);
+  CHECK(regex != NULL);
+  regex_free(regex);
+  CHECK_ERR(regex_compile(buf_span(&deep), &err) != NULL, &err, ERR_EVAL, "memory limit");
+  Buf starred = repeat("a", 1);
+  buf_put_span(&starred, buf_span(&stars));
+  CHECK_ERR(regex_compile(buf_span(&starred), &err) != NULL, &err, ERR_EVAL, "memory limit");
+  regex = regex_compile(buf_span(&wide), &err);
+  CHECK(regex != NULL);
+  regex_free(regex);
+  buf_done(&ok);
+  buf_done(&deep);
+  buf_done(&stars);
+  buf_done(&starred);
+  buf_done(&wide);
+}
+
+TEST(hostile_patterns_end) {
+  Err err = ERR_INIT;
+  Regex *regex = regex_compile(SPAN("(a|aa|aaa|b)*c"), &err);
+  Buf subject = repeat("a", 40);
+  RegexGroup groups[2];
+  bool matched;
+  CHECK_ERR(regex_match(regex, buf_span(&subject), &matched, groups, &err), &err, ERR_EVAL, "memory limit exceeded");
+  regex_free(regex);
+  buf_done(&subject);
+}
+
+TEST(cache_keeps_and_is_bounded) {
+  RegexCache *cache = regex_cache_new();
+  Err err = ERR_INIT;
+  Regex *first = regex_cache_get(cache, SPAN("a+"), &err);
+  CHECK(first != NULL);
+  CHECK(regex_cache_get(cache, SPAN("a+"), &err) == first);
+  CHECK_ERR(regex_cache_get(cache, SPAN("+"), &err) != NULL, &err, ERR_EVAL, "invalid regular expression");
+  Buf pattern = BUF_INIT;
+  for (int i = 0; i < 5000; i++) {
+    buf_clear(&pattern);
+    buf_printf(&pattern, "x%d", i);
+    CHECK(regex_cache_get(cache, buf_span(&pattern), &err) != NULL);
+  }
+  buf_done(&pattern);
+  regex_cache_free(cache);
+}
+
+TEST_MAIN()
