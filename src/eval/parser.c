@@ -938,7 +938,7 @@ static Step step_string(Parser *p) {
 
 static Step end_ind(Parser *p) {
   Frame frame = p->frames[--p->frame_count];
-  IndentPiece *pieces = p->pieces + frame.base;
+  IndentPiece *pieces = p->pieces ? p->pieces + frame.base : NULL; // none yet when '''' comes first
   size_t kept = indent_strip(p->arena, pieces, p->piece_count - frame.base);
   p->piece_count = frame.base + kept;
   if (kept == 0) {
