@@ -9,6 +9,7 @@
 #include <sys/ioctl.h>
 #include <poll.h>
 #include <sys/personality.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <termios.h>
@@ -448,6 +449,12 @@ static void collect_outputs(LocalBuild *build) {
   build->result.output_count = request->output_count;
 }
 
+// Nix's measure: less than 8 MiB, for the outputs or in the build directory, which here are one file system.
+static bool is_disk_full(const LocalBuilder *builder) {
+  struct statvfs st;
+  return statvfs(builder->config.scratch_dir, &st) == 0 && (uint64_t)st.f_bavail * st.f_bsize < ((uint64_t)8 << 20);
+}
+
 static void finish(LocalBuild *build) {
   LocalBuilder *builder = build->builder;
   build->running = false;
@@ -461,6 +468,7 @@ static void finish(LocalBuild *build) {
   err_done(&err);
   build->result.log_tail = build_log_tail(build->log, &build->result.log_tail_count);
   build->result.stop_ns = loop_now_ns();
+  build->result.disk_full = build->result.outcome != BUILD_SUCCEEDED && is_disk_full(builder);
   if (build->result.outcome == BUILD_SUCCEEDED) collect_outputs(build);
   else if (build->options->keep_failed && build->result.outcome != BUILD_CANCELLED)
     build->result.kept_dir = local_scratch_keep(builder->scratch, &build->dir, build->options->name, &build->arena);

@@ -327,9 +327,9 @@ static void set_limits(const Child *child) {
   // A keyring of its own, so that keys of the caller's session cannot be reached. Fails where
   // keyrings are not built in.
   syscall(SYS_keyctl, 1 /* KEYCTL_JOIN_SESSION_KEYRING */, NULL);
-  for (int cap = 0; prctl(PR_CAPBSET_DROP, cap) == 0; cap++) {
-  }
-  for (int sig = 1; sig < NSIG; sig++) signal(sig, SIG_DFL);
+  // Handlers end with exec; what is ignored stays so: SIGPIPE by firn, others by who started it (nohup).
+  static const int ignorable[] = {SIGPIPE, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGCHLD, SIGALRM, SIGUSR1, SIGUSR2};
+  for (size_t i = 0; i < ARRAY_LEN(ignorable); i++) signal(ignorable[i], SIG_DFL);
   sigset_t none;
   sigemptyset(&none);
   if (sigprocmask(SIG_SETMASK, &none, NULL) != 0) child_fail(child, PHASE_LIMITS, 0);

@@ -58,6 +58,7 @@ typedef struct BuildResult {
   Span *log_tail; // lines
   size_t log_tail_count;
   bool log_written;           // log_path exists and is not empty
+  bool disk_full;             // a failed build's file system had no room left
   const char *kept_dir;       // keep_failed; NULL: none
   uint64_t start_ns, stop_ns; // loop_now_ns
   uint64_t user_us,

@@ -1,6 +1,7 @@
 // builtin_builder.c: see builtin_builder.h.
 #include "realise/builtin_builder.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -24,50 +25,169 @@ static bool attr_is_1(const Derivation *drv, const char *name) {
   return env && span_eq(env->value, SPAN("1"));
 }
 
-// --- builtin:fetchurl
+// --- programs: fetching, decompressing and unpacking are left to those that everybody has; none of them is one that the derivation
+// chooses, and what they do ends with us
 
-// The path of a file: URL, with %xx decoded.
-static bool url_to_path(Span url, Buf *ret, Err *err) {
-  Span path = url;
-  if (span_has_prefix(path, SPAN("file://"))) path = span_from(path, 7);
-  else return err_set(err, ERR_OTHER, "cannot fetch '%.*s': only file:// URLs are supported here", SPAN_ARG(url));
-  for (size_t i = 0; i < path.len; i++) {
-    unsigned value;
-    if (path.data[i] == '%' && i + 2 < path.len &&
-        sscanf((char[]){path.data[i + 1], path.data[i + 2], 0}, "%2x", &value) == 1) {
-      buf_put_char(ret, (char)value);
-      i += 2;
-    } else buf_put_char(ret, path.data[i]);
+// Runs to the end; a failure has what the program said.
+static bool run_program(const char *const *argv, Err *err) {
+  ProcessSpec spec = PROCESS_SPEC_INIT;
+  Buf out = BUF_INIT, errors = BUF_INIT, text = BUF_INIT;
+  int status = 0;
+  spec.argv = argv;
+  spec.die_with_parent = true;
+  bool ok = process_run(&spec, &out, &errors, &status, err);
+  if (ok && status != 0) {
+    process_format_status(status, &text);
+    ok = err_set(err, ERR_OTHER, "'%s' %s: %.*s", argv[0], buf_cstr(&text), SPAN_ARG(span_trim(buf_span(&errors))));
   }
-  return true;
+  buf_done(&out);
+  buf_done(&errors);
+  buf_done(&text);
+  return ok;
 }
 
-static bool write_file(int from, const char *out, bool executable, Err *err) {
-  CLEANUP(fs_close_fd) int to = -1;
-  if (!fs_open(out, O_WRONLY | O_CREAT | O_EXCL, executable ? 0755 : 0644, &to, err)) return false;
-  ByteSource source = byte_stream_from_fd(&from);
-  ByteSink sink = byte_stream_to_fd(&to);
+// Restores the NAR that `xz` makes of a file.
+static bool restore_xz(const char *file, const char *out, Err *err) {
+  const char *argv[] = {"xz", "--decompress", "--stdout", "--", file, NULL};
+  ProcessSpec spec = PROCESS_SPEC_INIT;
+  int ends[2], status = 0;
+  if (pipe2(ends, O_CLOEXEC) != 0) return err_set_errno(err, errno, "creating a pipe");
+  CLEANUP(fs_close_fd) int read_fd = ends[0];
+  CLEANUP(fs_close_fd) int write_fd = ends[1];
+  spec.argv = argv;
+  spec.stdout_fd = write_fd;
+  spec.die_with_parent = true;
+  Process process;
+  if (!process_spawn(&spec, &process, err)) return false;
+  fs_close_fd(&write_fd);
+  ByteSource source = byte_stream_from_fd(&read_fd);
+  bool ok = castore_nar_restore(&source, out, err);
+  fs_close_fd(&read_fd); // a program that goes on writing ends of SIGPIPE
+  if (!process_wait(&process, &status, ok ? err : NULL)) return false;
+  if (ok && status != 0) return err_set(err, ERR_OTHER, "'%s' is not a valid xz file", file);
+  return ok;
+}
+
+// --- builtin:fetchurl
+
+static int hex_value(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  c = (char)(c | 0x20);
+  return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+// The path of a file: URL, with %xx decoded.
+static void put_url_path(Span path, Buf *ret) {
+  for (size_t i = 0; i < path.len; i++) {
+    bool escaped =
+        path.data[i] == '%' && i + 2 < path.len && hex_value(path.data[i + 1]) >= 0 && hex_value(path.data[i + 2]) >= 0;
+    if (!escaped) {
+      buf_put_char(ret, path.data[i]);
+      continue;
+    }
+    buf_put_char(ret, (char)(hex_value(path.data[i + 1]) * 16 + hex_value(path.data[i + 2])));
+    i += 2;
+  }
+}
+
+// *ret is the path of a local file with the content of the URL: the file itself, or a download in `dir`.
+static bool get_url(Span url, const char *dir, Buf *ret, Err *err) {
+  if (span_has_prefix(url, SPAN("file://"))) {
+    put_url_path(span_from(url, 7), ret);
+    return true;
+  }
+  if (!span_has_prefix(url, SPAN("http://")) && !span_has_prefix(url, SPAN("https://")))
+    return err_set(err, ERR_OTHER, "unable to download '%.*s': the scheme is not supported (file, http, https)",
+                   SPAN_ARG(url));
+  buf_printf(ret, "%s/download", dir);
+  char *text = span_dup(url);
+  const char *argv[] = {
+      "curl", "--fail",  "--location",  "--silent", "--show-error", "--retry", "4",  "--connect-timeout",
+      "15",   "--proto", "=http,https", "--output", buf_cstr(ret),  "--",      text, NULL};
+  bool ok = run_program(argv, err);
+  mem_free(text);
+  return ok || err_wrap(err, "unable to download '%.*s'", SPAN_ARG(url));
+}
+
+static bool copy_file(const char *from, const char *out, bool executable, Err *err) {
+  CLEANUP(fs_close_fd) int from_fd = -1;
+  CLEANUP(fs_close_fd) int to_fd = -1;
+  if (!fs_open(from, O_RDONLY, 0, &from_fd, err)) return false;
+  if (!fs_open(out, O_WRONLY | O_CREAT | O_EXCL, executable ? 0755 : 0644, &to_fd, err)) return false;
+  ByteSource source = byte_stream_from_fd(&from_fd);
+  ByteSink sink = byte_stream_to_fd(&to_fd);
   return byte_stream_copy(&source, &sink, err);
 }
 
-static bool fetch_file(const Derivation *drv, Span url, const char *out, Err *err) {
-  Buf path = BUF_INIT;
-  CLEANUP(fs_close_fd) int from = -1;
-  bool ok = url_to_path(url, &path, err) && fs_open(buf_cstr(&path), O_RDONLY, 0, &from, err);
-  buf_done(&path);
-  if (!ok) return false;
-  if (!attr_is_1(drv, "unpack")) return write_file(from, out, attr_is_1(drv, "executable"), err);
-  if (span_has_suffix(url, SPAN(".xz")))
-    return err_set(err, ERR_OTHER, "cannot unpack '%.*s': xz is not supported here", SPAN_ARG(url));
-  ByteSource source = byte_stream_from_fd(&from);
+static bool restore_nar(const char *from, const char *out, Err *err) {
+  CLEANUP(fs_close_fd) int fd = -1;
+  if (!fs_open(from, O_RDONLY, 0, &fd, err)) return false;
+  ByteSource source = byte_stream_from_fd(&fd);
   return castore_nar_restore(&source, out, err);
 }
 
-static bool fetchurl(const BuiltinBuildInput *input, const char *out, Err *err) {
+static bool fetchurl(const BuiltinBuildInput *input, const char *dir, const char *out, Err *err) {
   Span url;
   if (input->type != DERIVATION_TYPE_FIXED && input->type != DERIVATION_TYPE_IMPURE)
     return err_set(err, ERR_OTHER, "'builtin:fetchurl' must be a fixed-output or impure derivation");
-  return get_attr(input->drv, "url", &url, err) && fetch_file(input->drv, url, out, err);
+  if (!get_attr(input->drv, "url", &url, err)) return false;
+  Buf file = BUF_INIT;
+  bool ok = get_url(url, dir, &file, err);
+  if (ok && !attr_is_1(input->drv, "unpack"))
+    ok = copy_file(buf_cstr(&file), out, attr_is_1(input->drv, "executable"), err);
+  else if (ok && span_has_suffix(url, SPAN(".xz"))) ok = restore_xz(buf_cstr(&file), out, err);
+  else if (ok) ok = restore_nar(buf_cstr(&file), out, err);
+  buf_done(&file);
+  return ok;
+}
+
+// --- builtin:unpack-channel
+
+// The only entry of a directory; NULL when there is none or more than one.
+static char *only_entry(const char *path) {
+  DIR *dir = opendir(path);
+  char *ret = NULL;
+  size_t count = 0;
+  for (struct dirent *entry; dir && (entry = readdir(dir));) {
+    if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
+    mem_free(ret);
+    ret = span_dup(span_cstr(entry->d_name));
+    count++;
+  }
+  if (dir) closedir(dir);
+  if (count != 1) mem_free(STEAL(ret));
+  return ret;
+}
+
+static bool name_channel(const char *out, Span name, Span src, Err *err) {
+  char *entry = only_entry(out);
+  if (!entry) return err_set(err, ERR_OTHER, "channel tarball '%.*s' contains more than one file", SPAN_ARG(src));
+  Buf from = BUF_INIT, to = BUF_INIT;
+  buf_printf(&from, "%s/%s", out, entry);
+  buf_printf(&to, "%s/%.*s", out, SPAN_ARG(name));
+  bool ok = rename(buf_cstr(&from), buf_cstr(&to)) == 0 || err_set_errno(err, errno, "renaming '%s'", from.data);
+  buf_done(&from);
+  buf_done(&to);
+  mem_free(entry);
+  return ok;
+}
+
+static bool unpack_channel(const BuiltinBuildInput *input, const char *out, Err *err) {
+  Span name, src, rest;
+  StorePath path;
+  if (!get_attr(input->drv, "channelName", &name, err) || !get_attr(input->drv, "src", &src, err)) return false;
+  if (!name.len || span_find_char(name, '/') != SIZE_MAX || span_eq(name, SPAN(".")) || span_eq(name, SPAN("..")))
+    return err_set(err, ERR_OTHER, "channelName is not allowed to contain filesystem separators, got %.*s",
+                   SPAN_ARG(name));
+  if (!store_path_split(src, store_dir(input->store), &path, &rest, err)) return false;
+  Buf file = BUF_INIT;
+  store_format_physical(input->store, &path, &file);
+  buf_put_span(&file, rest);
+  // tar refuses to leave the directory by itself.
+  const char *argv[] = {"tar", "--extract", "--no-same-owner", "--file", buf_cstr(&file), "--directory", out, NULL};
+  bool ok = fs_mkdir_all(out, 0755, err) && run_program(argv, err) && name_channel(out, name, src, err);
+  buf_done(&file);
+  return ok;
 }
 
 // --- the frame
@@ -108,8 +228,9 @@ static bool run(const BuiltinBuildInput *input, BuiltinBuild *build, Err *err) {
   if (out == drv->output_count)
     return err_set(err, ERR_OTHER, "'%.*s' requires an 'out' output", SPAN_ARG(drv->builder));
   const char *place = build->result.outputs[input->output_order[out]].host_path;
-  if (span_eq(name, SPAN("fetchurl"))) return fetchurl(input, place, err);
+  if (span_eq(name, SPAN("fetchurl"))) return fetchurl(input, build->dir, place, err);
   if (span_eq(name, SPAN("buildenv"))) return buildenv(input, place, err);
+  if (span_eq(name, SPAN("unpack-channel"))) return unpack_channel(input, place, err);
   return err_set(err, ERR_OTHER, "unsupported builtin builder '%.*s'", SPAN_ARG(name));
 }
 

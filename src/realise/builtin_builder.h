@@ -1,5 +1,6 @@
-// builtin_builder.h: builders that are part of Nix: "builtin:fetchurl" and "builtin:buildenv" (2.26: libstore/builtins). They run in this
-// process, on a worker thread: they execute nothing that the derivation brings.
+// builtin_builder.h: builders that are part of Nix: "builtin:fetchurl", "builtin:buildenv" and "builtin:unpack-channel" (2.26:
+// libstore/builtins). They run on a worker thread and execute nothing that the derivation brings; http is left to curl, xz and
+// tar archives to the programs of these names.
 //
 // Test: test/realise/builtin_builder_test.c.
 #pragma once

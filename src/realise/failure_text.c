@@ -18,6 +18,7 @@ static void set_exit(const FailureTextInput *input, Err *err) {
   if (result->outcome == BUILD_EXITED) buf_printf(&text, "failed with exit code %d", result->exit_code);
   else buf_printf(&text, "failed due to signal %d (%s)", result->signal, strsignal(result->signal));
   put_tail(input, &text);
+  if (result->disk_full) buf_put_cstr(&text, "\nnote: build failure may have been caused by lack of free disk space");
   if (result->kept_dir) buf_printf(&text, "\nnote: keeping build directory '%s'", result->kept_dir);
   err_set(err, ERR_BUILD_FAILED, "%s", buf_cstr(&text));
   buf_done(&text);

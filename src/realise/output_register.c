@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "castore/castore_nar.h"
 #include "realise/output_checks.h"
+#include "realise/output_diff.h"
 #include "store/store_add.h"
 
 // One output on its way.
@@ -260,25 +261,46 @@ static const char *keep_differing(Registrar *registrar, const Output *output) {
   return ok ? ret : NULL;
 }
 
+// Where the difference cannot be told, the verdict stands without it.
+static void put_diff(Registrar *registrar, const Output *output, Buf *text) {
+  Err err = ERR_INIT;
+  CastoreNode before;
+  Store *store = registrar->input->store;
+  size_t len = text->len;
+  if (!store_root_node(store, &output->path, &registrar->arena, &before, &err) ||
+      !output_diff_trees(store_castore(store), &before, &output->info.root, text, &err)) {
+    text->len = len;
+    log_warn("cannot compare the outputs: %s", err_message(&err));
+  }
+  err_done(&err);
+}
+
+// Appends what is wrong with an output that differs; nothing when it is the same, or was not valid before.
+static bool compare_one(Registrar *registrar, const Output *output, Buf *text, Err *err) {
+  PathInfoRecord *record = NULL;
+  if (!store_find(registrar->input->store, &output->info.path, &record, err)) return false;
+  bool same = !record || memcmp(record->info.nar_sha256, output->info.nar_sha256, sizeof output->info.nar_sha256) == 0;
+  path_info_service_record_free(record);
+  if (same) return true;
+  if (text->len) buf_put_char(text, '\n');
+  buf_printf(text, "derivation '%s' may not be deterministic: output '%s' differs", registrar->drv_text,
+             path_text(registrar, &output->path));
+  Buf diff = BUF_INIT;
+  put_diff(registrar, output, &diff); // before the tree is moved
+  const char *kept = registrar->input->keep_failed ? keep_differing(registrar, output) : NULL;
+  if (kept) buf_printf(text, " from '%s'", kept);
+  buf_put_span(text, buf_span(&diff));
+  buf_done(&diff);
+  return true;
+}
+
 // All outputs that differ are named, not only the first.
 static bool compare_all(Registrar *registrar, Err *err) {
   Buf text = BUF_INIT;
-  bool ok = true, same = true;
-  for (size_t i = 0; ok && i < registrar->count; i++) {
-    const Output *output = &registrar->outputs[i];
-    PathInfoRecord *record = NULL;
-    if (!output->wanted) continue;
-    ok = store_find(registrar->input->store, &output->info.path, &record, err);
-    if (ok && record && memcmp(record->info.nar_sha256, output->info.nar_sha256, sizeof output->info.nar_sha256) != 0) {
-      const char *kept = registrar->input->keep_failed ? keep_differing(registrar, output) : NULL;
-      if (same) buf_printf(&text, "derivation '%s' may not be deterministic:", registrar->drv_text);
-      buf_printf(&text, "%s output '%s' differs%s%s%s", same ? "" : ";", path_text(registrar, &output->path),
-                 kept ? " from '" : "", kept ? kept : "", kept ? "'" : "");
-      same = false;
-    }
-    path_info_service_record_free(record);
-  }
-  if (ok && !same) ok = err_set(err, ERR_NOT_DETERMINISTIC, "%s", buf_cstr(&text));
+  bool ok = true;
+  for (size_t i = 0; ok && i < registrar->count; i++)
+    if (registrar->outputs[i].wanted) ok = compare_one(registrar, &registrar->outputs[i], &text, err);
+  if (ok && text.len) ok = err_set(err, ERR_NOT_DETERMINISTIC, "%s", buf_cstr(&text));
   buf_done(&text);
   return ok;
 }

@@ -1,10 +1,13 @@
-// builtin:fetchurl and builtin:buildenv, through the scheduler. They start no process, so this test also runs under ThreadSanitizer.
+// builtin:fetchurl and builtin:buildenv, through the scheduler. Most start no process, so these tests also run under ThreadSanitizer.
 #include "realise/builtin_builder.h"
 
+#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fs.h"
+#include "base/process.h"
+#include "castore/castore_nar.h"
 #include "harness.h"
 #include "realise_fixture.h"
 #include "store/store_add.h"
@@ -66,6 +69,105 @@ TEST(fetchurl_can_make_it_executable) {
   // The hash of the NAR, as nix-hash --type sha256 --sri of such a file says.
   CHECK_CONTAINS(span_cstr(err_message(&err)), "got:    sha256-");
   err_done(&err);
+  realise_fixture_done(&fixture);
+}
+
+static void run(const char *command) {
+  Err err = ERR_INIT;
+  const char *argv[] = {"/bin/sh", "-c", command, NULL};
+  ProcessSpec spec = PROCESS_SPEC_INIT;
+  spec.argv = argv;
+  int status;
+  CHECK_OK(process_run(&spec, NULL, NULL, &status, &err), &err);
+  CHECK_EQ_INT(status, 0);
+}
+
+TEST(fetchurl_unpacks_compressed_archives) {
+  realise_fixture_init(&fixture);
+  Err err = ERR_INIT;
+  CHECK_OK(fs_mkdir_all(test_temp_path("tree/sub"), 0755, &err), &err);
+  write_file(test_temp_path("tree/sub/file"), "hello\n");
+  CLEANUP(fs_close_fd) int fd = -1;
+  CHECK_OK(fs_open(test_temp_path("tree.nar"), O_WRONLY | O_CREAT, 0644, &fd, &err), &err);
+  ByteSink sink = byte_stream_to_fd(&fd);
+  CHECK_OK(castore_nar_dump_path(test_temp_path("tree"), &sink, &err), &err);
+  Buf nar = BUF_INIT;
+  Hash hash;
+  CHECK_OK(fs_read_file(test_temp_path("tree.nar"), 0, &nar, &err), &err);
+  hash_of(HASH_SHA256, buf_span(&nar), &hash);
+  Buf text = BUF_INIT;
+  buf_put_cstr(&text, "r:");
+  hash_format(&hash, HASH_FORMAT_BASE16, true, &text);
+  run(arena_printf(&fixture.arena, "xz %s", test_temp_path("tree.nar")));
+  const FixtureDrv *drv =
+      fetch("x", arena_printf(&fixture.arena, "file://%s", test_temp_path("tree.nar.xz")), buf_cstr(&text), "unpack=1");
+  realise_fixture_build(&fixture, drv);
+  CHECK_STR(realise_fixture_read(&fixture, drv->out_text, "/sub/file"), "hello\n");
+  write_file(test_temp_path("bad.nar.xz"), "no archive");
+  const FixtureDrv *bad =
+      fetch("y", arena_printf(&fixture.arena, "file://%s", test_temp_path("bad.nar.xz")), buf_cstr(&text), "unpack=1");
+  realise_fixture_fails(&fixture, bad, ERR_BUILD_FAILED, "error: ");
+  buf_done(&nar);
+  buf_done(&text);
+  realise_fixture_done(&fixture);
+}
+
+// A server of one file, made of what busybox has.
+TEST(fetchurl_over_http) {
+  if (access("/usr/bin/busybox", X_OK) != 0 || access("/usr/bin/curl", X_OK) != 0) test_skip("needs busybox and curl");
+  realise_fixture_init(&fixture);
+  Err err = ERR_INIT;
+  CHECK_OK(fs_mkdir_all(test_temp_path("www"), 0755, &err), &err);
+  write_file(test_temp_path("www/file"), "hello\n");
+  uint64_t rng = test_seed();
+  int port = 20000 + (int)test_random_below(&rng, 20000);
+  const char *place = arena_printf(&fixture.arena, "127.0.0.1:%d", port);
+  const char *argv[] = {"busybox", "httpd", "-f", "-p", place, "-h", test_temp_path("www"), NULL};
+  ProcessSpec spec = PROCESS_SPEC_INIT;
+  spec.argv = argv;
+  spec.die_with_parent = true;
+  Process server;
+  CHECK_OK(process_spawn(&spec, &server, &err), &err);
+  run(arena_printf(
+      &fixture.arena,
+      "for i in 1 2 3 4 5 6 7 8 9; do curl -s http://%s/ >/dev/null; test $? = 7 || exit 0; sleep 0.1; done", place));
+  const FixtureDrv *drv = fetch("x", arena_printf(&fixture.arena, "http://%s/file", place), HELLO, NULL);
+  realise_fixture_build(&fixture, drv);
+  const FixtureDrv *none = fetch("y", arena_printf(&fixture.arena, "http://%s/none", place), HELLO, NULL);
+  realise_fixture_fails(&fixture, none, ERR_BUILD_FAILED, "unable to download 'http://127.0.0.1:");
+  process_kill(&server, SIGKILL, false);
+  int status;
+  CHECK_OK(process_wait(&server, &status, &err), &err);
+  realise_fixture_done(&fixture);
+}
+
+TEST(unpack_channel) {
+  realise_fixture_init(&fixture);
+  Err err = ERR_INIT;
+  CHECK_OK(fs_mkdir_all(test_temp_path("c/nixpkgs-1"), 0755, &err), &err);
+  write_file(test_temp_path("c/nixpkgs-1/default.nix"), "{ }");
+  run(arena_printf(&fixture.arena, "tar -C %s -czf %s nixpkgs-1", test_temp_path("c"),
+                   test_temp_path("nixexprs.tar.gz")));
+  StorePath src;
+  StoreAddOptions options = STORE_ADD_OPTIONS_INIT;
+  CHECK_OK(
+      store_add_path(fixture.store, SPAN("nixexprs.tar.gz"), test_temp_path("nixexprs.tar.gz"), &options, &src, &err),
+      &err);
+  Buf path = BUF_INIT;
+  store_format_path(fixture.store, &src, &path);
+  FixtureSpec spec = {.name = "channel",
+                      .builder = "builtin:unpack-channel",
+                      .system = "builtin",
+                      .sources = {src},
+                      .source_count = 1,
+                      .env = {"channelName=nixos", arena_printf(&fixture.arena, "src=%s", buf_cstr(&path))}};
+  const FixtureDrv *drv = realise_fixture_drv(&fixture, &spec);
+  realise_fixture_build(&fixture, drv);
+  CHECK_STR(realise_fixture_read(&fixture, drv->out_text, "/nixos/default.nix"), "{ }");
+  spec.env[0] = "channelName=../x";
+  realise_fixture_fails(&fixture, realise_fixture_drv(&fixture, &spec), ERR_BUILD_FAILED,
+                        "channelName is not allowed to contain filesystem separators");
+  buf_done(&path);
   realise_fixture_done(&fixture);
 }
 

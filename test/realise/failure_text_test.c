@@ -24,6 +24,9 @@ TEST(words_of_nix) {
              "builder for '/nix/store/x.drv' failed due to signal 9 (Killed)");
   check_text((BuildResult){.outcome = BUILD_EXITED, .exit_code = 1, .kept_dir = "/tmp/k"}, ERR_BUILD_FAILED,
              "builder for '/nix/store/x.drv' failed with exit code 1\nnote: keeping build directory '/tmp/k'");
+  check_text((BuildResult){.outcome = BUILD_EXITED, .exit_code = 1, .disk_full = true}, ERR_BUILD_FAILED,
+             "builder for '/nix/store/x.drv' failed with exit code 1\nnote: build failure may have been caused by lack "
+             "of free disk space");
   check_text((BuildResult){.outcome = BUILD_TIMED_OUT}, ERR_BUILD_TIMEOUT,
              "building of '/nix/store/x.drv^out' from .drv file timed out after 5 seconds");
   check_text((BuildResult){.outcome = BUILD_SILENT}, ERR_BUILD_TIMEOUT,

@@ -303,6 +303,28 @@ TEST(checking_builds_again_and_compares) {
   realise_fixture_done(&fixture);
 }
 
+TEST(differences_are_told_file_by_file) {
+  realise_fixture_init(&fixture);
+  fixture.config.keep_failed = true;
+  realise_fixture_start(&fixture);
+  Err err = ERR_INIT;
+  const FixtureDrv *drv =
+      make("tree", "mkdir -p $out/same $out/sub; echo x > $out/same/x; r=$(cat /proc/sys/kernel/random/uuid);"
+                   "echo $r > $out/sub/random; ln -s $r $out/link; echo > $out/only-$r");
+  realise_fixture_build(&fixture, drv);
+  SchedulerTicket ticket = scheduler_realise(fixture.scheduler, &drv->drv_path, NULL, 0, SCHEDULER_CHECK);
+  bool ok = realise_fixture_wait(&fixture, ticket, &err);
+  CHECK(!ok);
+  Span message = span_cstr(err_message(&err));
+  CHECK_CONTAINS(message, ".check'\n  link changed: link\n");
+  CHECK_CONTAINS(message, "\n  only before: only-");
+  CHECK_CONTAINS(message, "\n  only now: only-");
+  CHECK_CONTAINS(message, "\n  changed: sub/random");
+  CHECK(span_find(message, SPAN("same")) == SIZE_MAX);
+  err_done(&err);
+  realise_fixture_done(&fixture);
+}
+
 TEST(what_cannot_be_built_here_is_refused) {
   realise_fixture_init(&fixture);
   realise_fixture_fails(
