@@ -115,41 +115,6 @@ void eval_command_options(Session *session, EvalCommandOptions *ret) {
   ret->path_count = filled;
 }
 
-static void print_stats(Session *session) {
-  if (!option_has(&session->options, OPT_eval_stats) || !session->vm) return;
-  VmStats stats;
-  vm_get_stats(session->vm, &stats);
-  const HeapStats *heap = &session->vm->heap.stats;
-  const struct {
-    const char *name;
-    uint64_t value;
-  } rows[] = {{"calls", stats.calls},
-              {"builtinCalls", stats.builtin_calls},
-              {"thunks", stats.thunks},
-              {"thunksForced", stats.thunks_forced},
-              {"envs", stats.envs},
-              {"sets", stats.sets},
-              {"setElements", stats.set_elements},
-              {"updates", stats.updates},
-              {"listConcats", stats.list_concats},
-              {"lookups", stats.lookups},
-              {"parked", stats.parked},
-              {"sparks", stats.sparks},
-              {"units", stats.units},
-              {"heapAllocatedBytes", heap->allocated_bytes},
-              {"heapPromotedBytes", heap->promoted_bytes},
-              {"heapPeakBytes", heap->peak_bytes},
-              {"minorCollections", heap->minor_count},
-              {"majorCollections", heap->major_count}};
-  Buf text CLEANUP(buf_done) = BUF_INIT;
-  buf_put_cstr(&text, "{\n");
-  for (size_t i = 0; i < ARRAY_LEN(rows); i++)
-    buf_printf(&text, "  \"%s\": %llu%s\n", rows[i].name, (unsigned long long)rows[i].value,
-               i + 1 < ARRAY_LEN(rows) ? "," : "");
-  buf_put_cstr(&text, "}\n");
-  progress_write(&session->progress, buf_span(&text));
-}
-
 int eval_command_run(Session *session) {
   EvalCommandOptions options;
   const TargetRoot *roots;
@@ -157,11 +122,8 @@ int eval_command_run(Session *session) {
   bool used;
   eval_command_options(session, &options);
   target_roots(session, false, &roots, &count, &used);
-  int code;
-  if (option_get(&session->options, OPT_write_to)) code = eval_command_write(session, roots, options.paths[0]);
-  else code = eval_command_roots(session, roots, count, &options);
-  print_stats(session);
-  return code;
+  if (option_get(&session->options, OPT_write_to)) return eval_command_write(session, roots, options.paths[0]);
+  return eval_command_roots(session, roots, count, &options);
 }
 
 // ---- nix eval
@@ -191,11 +153,8 @@ int eval_command_nix(Session *session) {
   if (options.form == TARGET_WHNF) options.form = TARGET_PRINT;
   options.paths = &attr;
   options.path_count = 1;
-  int code;
-  if (option_get(&session->options, OPT_write_to)) code = eval_command_write(session, roots, attr);
-  else code = eval_command_roots(session, roots, count, &options);
-  print_stats(session);
-  return code;
+  if (option_get(&session->options, OPT_write_to)) return eval_command_write(session, roots, attr);
+  return eval_command_roots(session, roots, count, &options);
 }
 
 // ---- --write-to

@@ -41,7 +41,7 @@ static char *next_candidate(const char *text, int state) {
   if (editor->next >= editor->candidates.len) return NULL;
   const char *candidate = editor->candidates.data + editor->next;
   editor->next += strlen(candidate) + 1;
-  return strdup(candidate); // freed by libedit
+  return span_dup(span_cstr(candidate)); // freed by libedit
 }
 
 static char **complete(const char *text, int start, int end) {
