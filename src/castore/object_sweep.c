@@ -105,7 +105,7 @@ static bool object_sweep_merge(ObjectStore *store, Pack *const *packs, size_t co
 }
 
 bool object_sweep_compact(ObjectStore *store, Err *err) {
-  CLEANUP(fs_close_fd) int lock = -1;
+  CLEANUP(shared_lock_drop) int lock = -1;
   if (!object_sweep_lock(store, "packs.lock", 0, &lock, err)) return false;
   if (lock < 0) return true;
   Pack **packs;
@@ -138,7 +138,7 @@ static bool object_sweep_copy_but(PackWriter *writer, const Pack *pack, const Ca
 }
 
 bool object_sweep_drop(ObjectStore *store, const char *path, const CastoreDigest *digest, PackKind kind, Err *err) {
-  CLEANUP(fs_close_fd) int lock = -1;
+  CLEANUP(shared_lock_drop) int lock = -1;
   if (!object_sweep_lock(store, "packs.lock", -1, &lock, err)) return false;
   Err open_err = ERR_INIT;
   Pack *pack = NULL;
@@ -202,7 +202,7 @@ static bool object_sweep_pack(ObjectStore *store, ObjectSweep *sweep, Pack *pack
   uint64_t dropped, dead_count;
   if (!object_sweep_open_writer(store, &writer, err)) return false;
   bool ok = object_sweep_copy_wanted(store, sweep, pack, writer, &dropped, &dead_count, err);
-  CLEANUP(fs_close_fd) int lock = -1;
+  CLEANUP(shared_lock_drop) int lock = -1;
   if (ok && dropped * OBJECT_SWEEP_PACK_FRACTION >= pack_size_bytes(pack) && dropped > 0) {
     ok = object_sweep_lock(store, "objects.lock", OBJECT_SWEEP_WAIT_MS, &lock, err);
     if (ok && lock < 0) sweep->busy = true;
@@ -223,7 +223,7 @@ static bool object_sweep_is_full(const ObjectSweep *sweep) {
 }
 
 static bool object_sweep_all_packs(ObjectStore *store, ObjectSweep *sweep, Err *err) {
-  CLEANUP(fs_close_fd) int lock = -1;
+  CLEANUP(shared_lock_drop) int lock = -1;
   if (!object_sweep_lock(store, "packs.lock", OBJECT_SWEEP_WAIT_MS, &lock, err)) return false;
   if (lock < 0) {
     sweep->busy = true;
@@ -312,7 +312,7 @@ static bool object_sweep_files(ObjectStore *store, ObjectSweep *sweep, Err *err)
   size_t count = 0;
   bool ok = object_sweep_list_dead(store, sweep, &dead, &count, err);
   for (size_t at = 0; ok && at < count && !object_sweep_is_full(sweep);) {
-    CLEANUP(fs_close_fd) int lock = -1;
+    CLEANUP(shared_lock_drop) int lock = -1;
     ok = object_sweep_lock(store, "objects.lock", OBJECT_SWEEP_WAIT_MS, &lock, err);
     if (ok && lock < 0) {
       sweep->busy = true;

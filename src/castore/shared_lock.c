@@ -62,3 +62,10 @@ bool shared_lock_exclude(const char *path, int64_t wait_ms, int *ret_fd, Err *er
   }
   return true;
 }
+
+void shared_lock_drop(int *fd) {
+  if (*fd < 0) return;
+  flock(*fd, LOCK_UN);
+  fs_close_fd(fd);
+  *fd = -1;
+}

@@ -20,3 +20,5 @@ MUST_CHECK bool shared_lock_take(SharedLock *lock, Err *err);
 void shared_lock_release(SharedLock *lock);
 // Exclusive, on a descriptor of its own, which the caller closes to let go. Waits at most `wait_ms` (negative: without limit); *ret_fd -1 when it was not given.
 MUST_CHECK bool shared_lock_exclude(const char *path, int64_t wait_ms, int *ret_fd, Err *err);
+// Lets go of an exclusive lock and closes its descriptor. (Closing alone would not do while a child that has not yet called exec has a copy of it.) CLEANUP.
+void shared_lock_drop(int *fd);

@@ -438,7 +438,7 @@ static bool store_register_tree(Store *store, const StoreRegistration *item, boo
 static bool store_register_commit(Store *store, const StoreRegistration *items, size_t count, Err *err) {
   PathDbItem *rows = mem_alloc_zero((count ? count : 1) * sizeof(*rows));
   PathInfoRecord **records = mem_alloc_zero((count ? count : 1) * sizeof(*records));
-  CLEANUP(fs_close_fd) int lock = -1;
+  CLEANUP(shared_lock_drop) int lock = -1;
   bool any_tree = false, ok = true;
   for (size_t i = 0; i < count; i++) any_tree = any_tree || items[i].tree;
   if (any_tree) ok = store_state_lock_trees(store, &lock, err);

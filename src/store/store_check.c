@@ -259,7 +259,7 @@ static bool store_check_remake_tree(StoreCheck *check, const StorePath *path, Er
   Store *store = check->store;
   CLEANUP(buf_done) Buf scratch = BUF_INIT;
   {
-    CLEANUP(fs_close_fd) int lock = -1;
+    CLEANUP(shared_lock_drop) int lock = -1;
     if (!store_state_lock_trees(store, &lock, err) || !store_state_move_away(store, path, &scratch, err) ||
         !path_db_set_tree(store->db, path, 1, false, err))
       return false;

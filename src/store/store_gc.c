@@ -247,7 +247,7 @@ static bool store_gc_slice_locked(StoreGc *gc, const uint32_t *order, size_t cou
 }
 
 static bool store_gc_slice(StoreGc *gc, const uint32_t *order, size_t count, Err *err) {
-  CLEANUP(fs_close_fd) int lock = -1, trees = -1;
+  CLEANUP(shared_lock_drop) int lock = -1, trees = -1;
   return shared_lock_exclude(gc->store->gc_lock.path, -1, &lock, err) &&
          store_state_lock_trees(gc->store, &trees, err) && store_gc_slice_locked(gc, order, count, err);
 }
@@ -287,7 +287,7 @@ static bool store_gc_delete(StoreGc *gc, Err *err) {
 static bool store_gc_list_orphans(StoreGc *gc, Err *err) {
   Store *store = gc->store;
   CLEANUP(buf_done) Buf path = BUF_INIT;
-  CLEANUP(fs_close_fd) int trees = -1;
+  CLEANUP(shared_lock_drop) int trees = -1;
   buf_printf(&path, "%s/store", store->root);
   if (!store_state_lock_trees(store, &trees, err)) return false;
   DIR *dir = opendir(buf_cstr(&path));

@@ -80,7 +80,7 @@ void store_lock_release(StoreLock *lock) {
     if (write(file->fd, "d", 1) != 1) {
       // The link count says the same to firn; C++ Nix then takes the lock of a file without a name, which excludes nobody: no harm to us.
     }
-    fs_close_fd(&file->fd);
+    shared_lock_drop(&file->fd); // a child that has not yet called exec has a copy
     mem_free(file->path);
   }
   mem_free(lock);

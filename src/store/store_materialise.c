@@ -83,7 +83,7 @@ static bool store_materialise_place(Store *store, StoreMaterialiseItem *item, Er
 }
 
 static bool store_materialise_place_all(Store *store, StoreMaterialiseItem *items, size_t count, Err *err) {
-  CLEANUP(fs_close_fd) int lock = -1;
+  CLEANUP(shared_lock_drop) int lock = -1;
   if (!store_state_lock_trees(store, &lock, err)) return false;
   bool ok = true;
   for (size_t i = 0; ok && i < count; i++) ok = store_materialise_place(store, &items[i], err);
