@@ -1,27 +1,12 @@
 // binary_cache.h: a binary cache in a directory (file://): <hash>.narinfo, nar/<file hash>.nar[.xz|.zst|.bz2], nix-cache-info, <hash>.ls.
 #pragma once
 
+#include "castore/stream_codec.h"
 #include "formats/narinfo.h"
 #include "store/store.h"
 
-typedef enum BinaryCacheCompression {
-  BINARY_CACHE_NONE,
-  BINARY_CACHE_XZ,
-  BINARY_CACHE_ZSTD,
-  BINARY_CACHE_BZIP2,
-  BINARY_CACHE_GZIP
-} BinaryCacheCompression;
-// "none", "xz", "zstd", "bzip2", "gzip".
-MUST_CHECK bool binary_cache_parse_compression(Span text, BinaryCacheCompression *ret, Err *err);
-// A source that decompresses `from`. Free with binary_cache_decompress_free. Output beyond `limit_bytes` is ERR_LIMIT (a decompression bomb).
-typedef struct BinaryCacheDecompress BinaryCacheDecompress;
-MUST_CHECK bool binary_cache_decompress(BinaryCacheCompression compression, const ByteSource *from,
-                                        uint64_t limit_bytes, BinaryCacheDecompress **ret, Err *err);
-ByteSource binary_cache_decompress_source(BinaryCacheDecompress *decompress);
-void binary_cache_decompress_free(BinaryCacheDecompress *decompress);
-
 typedef struct BinaryCacheOptions {
-  BinaryCacheCompression compression;
+  StreamCodec compression;
   int level;                     // 0: the default
   const SignatureSecretKey *key; // signs, or NULL
   bool write_listing;            // <hash>.ls

@@ -126,8 +126,7 @@ TEST(stat_cache_is_faithful) {
   usleep(120000); // older than the racy window
   for (unsigned round = 0; round < 8; round++) {
     CLEANUP(castore_import_done)
-    CastoreImport cached = CASTORE_IMPORT_INIT,
-                  same = CASTORE_IMPORT_INIT, plain = CASTORE_IMPORT_INIT;
+    CastoreImport cached = CASTORE_IMPORT_INIT, same = CASTORE_IMPORT_INIT, plain = CASTORE_IMPORT_INIT;
     unsigned before = reused;
     CHECK_OK(castore_import_path(&castore, tree, &options, &cached, &err), &err);
     CHECK_EQ_INT(reused, before); // it is new or was changed

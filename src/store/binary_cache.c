@@ -1,0 +1,338 @@
+// binary_cache.c: narinfo, nar and listing files in a directory.
+#include "store/binary_cache.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "castore/castore_nar.h"
+#include "formats/nar_list.h"
+#include "store/store_add.h"
+
+#define BINARY_CACHE_INFO_MAX ((size_t)64 << 10)
+
+struct BinaryCache {
+  char *directory; // owned
+  Span store_dir;  // owned
+  BinaryCacheOptions options;
+};
+
+// ---- opening
+
+// The value of "<name>: ..." in nix-cache-info.
+static Span binary_cache_info_value(Span text, const char *name) {
+  while (text.len > 0) {
+    Span line, value;
+    (void)span_split(&text, '\n', &line);
+    value = line;
+    Span key;
+    if (span_split(&value, ':', &key) && span_eq_cstr(key, name)) return span_trim(value);
+  }
+  return SPAN("");
+}
+
+static bool binary_cache_check_info(BinaryCache *cache, Err *err) {
+  CLEANUP(buf_done) Buf path = BUF_INIT;
+  CLEANUP(buf_done) Buf text = BUF_INIT;
+  buf_printf(&path, "%s/nix-cache-info", cache->directory);
+  if (fs_exists(buf_cstr(&path))) {
+    if (!fs_read_file(buf_cstr(&path), BINARY_CACHE_INFO_MAX, &text, err)) return false;
+    Span dir = binary_cache_info_value(buf_span(&text), "StoreDir");
+    if (dir.len == 0 || span_eq(dir, cache->store_dir)) return true;
+    return err_set(err, ERR_OTHER, "binary cache 'file://%s' is for Nix stores with prefix '%.*s', not '%.*s'",
+                   cache->directory, SPAN_ARG(dir), SPAN_ARG(cache->store_dir));
+  }
+  if (cache->options.read_only) return true; // Nix reads such caches too
+  CLEANUP(buf_done) Buf nar_dir = BUF_INIT;
+  buf_printf(&nar_dir, "%s/nar", cache->directory);
+  buf_printf(&text, "StoreDir: %.*s\n", SPAN_ARG(cache->store_dir));
+  return fs_mkdir_all(buf_cstr(&nar_dir), 0755, err) &&
+         fs_write_file_atomic(buf_cstr(&path), buf_span(&text), 0644, true, err);
+}
+
+bool binary_cache_open(const char *directory, Span store_dir, const BinaryCacheOptions *options, BinaryCache **ret,
+                       Err *err) {
+  BinaryCache *cache = mem_alloc_zero(sizeof(*cache));
+  *cache = (BinaryCache){.directory = span_dup(span_cstr(directory)),
+                         .store_dir = {span_dup(store_dir), store_dir.len},
+                         .options = *options};
+  if (!binary_cache_check_info(cache, err)) {
+    binary_cache_free(cache);
+    return err_wrap(err, "opening the binary cache 'file://%s'", directory);
+  }
+  *ret = cache;
+  return true;
+}
+
+void binary_cache_free(BinaryCache *cache) {
+  if (!cache) return;
+  mem_free(cache->directory);
+  mem_free((char *)cache->store_dir.data);
+  mem_free(cache);
+}
+
+// "<directory>/<hash><suffix>".
+static void binary_cache_format(const BinaryCache *cache, const uint8_t digest[20], const char *suffix, Buf *ret) {
+  StorePath path = {.name_len = 0};
+  char hash[STORE_PATH_HASH_CHARS];
+  memcpy(path.digest, digest, sizeof(path.digest));
+  store_path_format_hash(&path, hash);
+  buf_printf(ret, "%s/%.*s%s", cache->directory, STORE_PATH_HASH_CHARS, hash, suffix);
+}
+
+bool binary_cache_find(BinaryCache *cache, const uint8_t digest[20], Arena *arena, NarInfo *ret, bool *ret_found,
+                       Err *err) {
+  CLEANUP(buf_done) Buf path = BUF_INIT;
+  CLEANUP(buf_done) Buf text = BUF_INIT;
+  binary_cache_format(cache, digest, ".narinfo", &path);
+  *ret_found = fs_exists(buf_cstr(&path));
+  if (!*ret_found) return true;
+  if (!fs_read_file(buf_cstr(&path), NARINFO_SIZE_MAX, &text, err)) return false;
+  if (!narinfo_parse(arena_dup(arena, buf_span(&text)), cache->store_dir, buf_cstr(&path), arena, ret, err))
+    return false;
+  if (memcmp(ret->path.digest, digest, STORE_PATH_DIGEST_BYTES) == 0) return true;
+  return err_set(err, ERR_CORRUPT, "NAR info file '%s' describes another path", buf_cstr(&path));
+}
+
+// ---- writing
+
+// The NAR on its way out: compressed to a file (counted and hashed), and parsed for the listing.
+typedef struct BinaryCacheOut {
+  int fd;
+  HashSha256 file_hash;
+  uint64_t file_size_bytes;
+  StreamEncoder *encoder; // owned
+  ByteSink encoder_sink;
+  bool lists;
+  NarRead parser;
+  NarList list;
+  Buf listing;
+} BinaryCacheOut;
+
+static bool binary_cache_file_put(void *ctx, Span data, Err *err) {
+  BinaryCacheOut *out = ctx;
+  hash_sha256_update_span(&out->file_hash, data);
+  out->file_size_bytes += data.len;
+  return fs_write_all(out->fd, data, err);
+}
+
+static bool binary_cache_nar_put(void *ctx, Span data, Err *err) {
+  BinaryCacheOut *out = ctx;
+  if (!byte_stream_put(&out->encoder_sink, data, err)) return false;
+  NarReadEvent event;
+  NarReadStatus status = NAR_READ_MORE;
+  while (out->lists && (status = nar_read_next(&out->parser, &data, &event, err)) == NAR_READ_EVENT)
+    if (!nar_list_event(&out->list, &event, err)) return false;
+  return status != NAR_READ_ERROR;
+}
+
+static bool binary_cache_write_nar(BinaryCache *cache, Store *store, const StorePath *path, const char *tmp_path,
+                                   BinaryCacheOut *out, Err *err) {
+  ByteSink file_sink = {binary_cache_file_put, out};
+  if (!fs_open(tmp_path, O_WRONLY | O_CREAT | O_EXCL, 0644, &out->fd, err)) return false;
+  hash_sha256_init(&out->file_hash);
+  if (!stream_codec_encoder_new(cache->options.compression, cache->options.level, &file_sink, &out->encoder, err))
+    return false;
+  out->encoder_sink = stream_codec_encoder_sink(out->encoder);
+  if (!store_dump(store, path, &(ByteSink){binary_cache_nar_put, out}, err) ||
+      !stream_codec_encoder_finish(out->encoder, err))
+    return false;
+  return fdatasync(out->fd) == 0 || err_set_errno(err, errno, "syncing '%s'", tmp_path);
+}
+
+static bool binary_cache_fill_info(BinaryCache *cache, const PathInfo *info, BinaryCacheOut *out, Arena *arena,
+                                   NarInfo *ret, Err *err) {
+  CLEANUP(buf_done) Buf text = BUF_INIT;
+  *ret = (NarInfo){.path = info->path,
+                   .compression = stream_codec_name(cache->options.compression),
+                   .has_file_hash = true,
+                   .file_hash = {.algo = HASH_SHA256},
+                   .file_size_bytes = out->file_size_bytes,
+                   .nar_hash = {.algo = HASH_SHA256},
+                   .nar_size_bytes = info->nar_size_bytes,
+                   .refs = info->refs,
+                   .ref_count = info->ref_count,
+                   .has_deriver = info->has_deriver,
+                   .deriver = info->deriver,
+                   .has_ca = info->has_ca,
+                   .ca = info->ca};
+  hash_sha256_final(&out->file_hash, ret->file_hash.bytes);
+  memcpy(ret->nar_hash.bytes, info->nar_sha256, 32);
+  buf_put_cstr(&text, "nar/");
+  hash_format(&ret->file_hash, HASH_FORMAT_NIX32, false, &text);
+  buf_printf(&text, ".nar%.*s", SPAN_ARG(stream_codec_suffix(cache->options.compression)));
+  ret->url = arena_dup(arena, buf_span(&text));
+  ret->sigs = ARENA_ARRAY(arena, Span, info->sig_count + 1);
+  for (size_t i = 0; i < info->sig_count; i++) {
+    buf_clear(&text);
+    signature_format(&info->sigs[i], &text);
+    ret->sigs[ret->sig_count++] = arena_dup(arena, buf_span(&text));
+  }
+  if (!cache->options.key) return true;
+  Signature sig;
+  buf_clear(&text);
+  if (!path_info_fingerprint(info, cache->store_dir, &text, err) ||
+      !signature_sign(cache->options.key, buf_span(&text), &sig, err))
+    return false;
+  buf_clear(&text);
+  signature_format(&sig, &text);
+  for (size_t i = 0; i < ret->sig_count; i++)
+    if (span_eq(ret->sigs[i], buf_span(&text))) return true;
+  ret->sigs[ret->sig_count++] = arena_dup(arena, buf_span(&text));
+  return true;
+}
+
+// The archive first, the description last: who sees a description finds what it describes.
+static bool binary_cache_publish(BinaryCache *cache, const NarInfo *info, const char *tmp_path, Span listing,
+                                 Err *err) {
+  CLEANUP(buf_done) Buf path = BUF_INIT;
+  CLEANUP(buf_done) Buf text = BUF_INIT;
+  buf_printf(&path, "%s/%.*s", cache->directory, SPAN_ARG(info->url));
+  if (rename(tmp_path, buf_cstr(&path)) != 0)
+    return err_set_errno(err, errno, "renaming '%s' to '%s'", tmp_path, buf_cstr(&path));
+  CLEANUP(mem_free_ptr) char *nar_dir = span_dup(fs_path_dir(buf_span(&path)));
+  if (!fs_fsync_dir(nar_dir, err)) return false;
+  if (cache->options.write_listing) {
+    buf_clear(&path);
+    binary_cache_format(cache, info->path.digest, ".ls", &path);
+    if (!fs_write_file_atomic(buf_cstr(&path), listing, 0644, false, err)) return false;
+  }
+  buf_clear(&path);
+  binary_cache_format(cache, info->path.digest, ".narinfo", &path);
+  narinfo_format(info, cache->store_dir, &text);
+  return fs_write_file_atomic(buf_cstr(&path), buf_span(&text), 0644, true, err);
+}
+
+static bool binary_cache_put_record(BinaryCache *cache, Store *store, const PathInfo *info, Err *err) {
+  CLEANUP(buf_done) Buf tmp_path = BUF_INIT;
+  CLEANUP(arena_done) Arena arena = ARENA_INIT;
+  BinaryCacheOut out = {.fd = -1, .lists = cache->options.write_listing};
+  NarInfo narinfo;
+  binary_cache_format(cache, info->path.digest, "", &tmp_path);
+  buf_printf(&tmp_path, ".tmp-%ld", (long)getpid());
+  nar_read_init(&out.parser);
+  nar_list_init(&out.list, &out.listing, 0);
+  bool ok = binary_cache_write_nar(cache, store, &info->path, buf_cstr(&tmp_path), &out, err);
+  if (ok) nar_list_end(&out.list);
+  ok = ok && binary_cache_fill_info(cache, info, &out, &arena, &narinfo, err) &&
+       binary_cache_publish(cache, &narinfo, buf_cstr(&tmp_path), buf_span(&out.listing), err);
+  fs_close_fd(&out.fd);
+  if (!ok) unlink(buf_cstr(&tmp_path));
+  stream_codec_encoder_free(out.encoder);
+  nar_read_done(&out.parser);
+  buf_done(&out.listing);
+  return ok;
+}
+
+bool binary_cache_put(BinaryCache *cache, Store *store, const StorePath *path, Err *err) {
+  CLEANUP(path_info_service_record_free_ptr) PathInfoRecord *record = NULL;
+  CLEANUP(buf_done) Buf info_path = BUF_INIT;
+  if (cache->options.read_only)
+    return err_set(err, ERR_OTHER, "the binary cache 'file://%s' is read-only", cache->directory);
+  binary_cache_format(cache, path->digest, ".narinfo", &info_path);
+  if (fs_exists(buf_cstr(&info_path))) return true;
+  return (store_get(store, path, &record, err) && binary_cache_put_record(cache, store, &record->info, err)) ||
+         err_wrap(err, "copying '%s' to the binary cache 'file://%s'", path->name, cache->directory);
+}
+
+// ---- reading
+
+static bool binary_cache_to_info(const NarInfo *narinfo, Arena *arena, PathInfo *ret, Err *err) {
+  *ret = (PathInfo){.path = narinfo->path,
+                    .nar_size_bytes = narinfo->nar_size_bytes,
+                    .refs = narinfo->refs,
+                    .ref_count = narinfo->ref_count,
+                    .has_deriver = narinfo->has_deriver,
+                    .deriver = narinfo->deriver,
+                    .has_ca = narinfo->has_ca,
+                    .ca = narinfo->ca};
+  if (narinfo->nar_hash.algo != HASH_SHA256) return err_set(err, ERR_OTHER, "the NAR hash is not a SHA-256 hash");
+  memcpy(ret->nar_sha256, narinfo->nar_hash.bytes, 32);
+  ret->sigs = ARENA_ARRAY(arena, Signature, narinfo->sig_count);
+  for (size_t i = 0; i < narinfo->sig_count; i++) {
+    // Signatures of kinds that are not known here are of no use, but no error either.
+    if (signature_parse(narinfo->sigs[i], &ret->sigs[ret->sig_count], NULL)) ret->sig_count++;
+  }
+  return true;
+}
+
+// Does the path follow from its content address? Then nobody needs to vouch for it.
+static bool binary_cache_is_self_evident(const BinaryCache *cache, const PathInfo *info) {
+  if (!info->has_ca) return false;
+  CLEANUP(arena_done) Arena arena = ARENA_INIT;
+  Span *refs = ARENA_ARRAY(&arena, Span, info->ref_count);
+  size_t count = 0;
+  bool self = false;
+  for (size_t i = 0; i < info->ref_count; i++) {
+    CLEANUP(buf_done) Buf text = BUF_INIT;
+    if (store_path_eq(&info->refs[i], &info->path)) {
+      self = true;
+      continue;
+    }
+    store_path_format(&info->refs[i], cache->store_dir, &text);
+    refs[count++] = arena_dup(&arena, buf_span(&text));
+  }
+  StorePath made;
+  return store_path_make_fixed(store_path_name(&info->path), &info->ca, &(StorePathRefs){refs, count, self},
+                               cache->store_dir, &made, NULL) &&
+         store_path_eq(&made, &info->path);
+}
+
+static bool binary_cache_is_trusted(const BinaryCache *cache, const PathInfo *info, const SignaturePublicKey *keys,
+                                    size_t key_count) {
+  CLEANUP(buf_done) Buf text = BUF_INIT;
+  if (binary_cache_is_self_evident(cache, info)) return true;
+  if (!path_info_fingerprint(info, cache->store_dir, &text, NULL)) return false;
+  for (size_t i = 0; i < info->sig_count; i++)
+    for (size_t k = 0; k < key_count; k++)
+      if (signature_verify(&keys[k], buf_span(&text), &info->sigs[i])) return true;
+  return false;
+}
+
+static bool binary_cache_open_nar(const BinaryCache *cache, const NarInfo *narinfo, int *ret_fd, Err *err) {
+  CLEANUP(buf_done) Buf path = BUF_INIT;
+  // The description comes from outside: its URL must stay in the cache.
+  if (narinfo->url.len == 0 || narinfo->url.data[0] == '/' || span_find(narinfo->url, SPAN("..")) != SIZE_MAX ||
+      span_find(narinfo->url, SPAN("://")) != SIZE_MAX)
+    return err_set(err, ERR_SYNTAX, "the URL '%.*s' leads out of the binary cache", SPAN_ARG(narinfo->url));
+  buf_printf(&path, "%s/%.*s", cache->directory, SPAN_ARG(narinfo->url));
+  return fs_open(buf_cstr(&path), O_RDONLY, 0, ret_fd, err);
+}
+
+static bool binary_cache_fetch_nar(BinaryCache *cache, Store *store, const NarInfo *narinfo, const PathInfo *info,
+                                   Err *err) {
+  CLEANUP(fs_close_fd) int fd = -1;
+  StreamCodec codec;
+  StreamDecoder *decoder;
+  if (!stream_codec_parse(narinfo->compression, &codec, err) || !binary_cache_open_nar(cache, narinfo, &fd, err))
+    return false;
+  ByteSource file = byte_stream_from_fd(&fd);
+  if (!stream_codec_decoder_new(codec, &file, info->nar_size_bytes, &decoder, err)) return false;
+  ByteSource source = stream_codec_decoder_source(decoder);
+  bool ok = store_add_nar(store, info, &source, false, err);
+  stream_codec_decoder_free(decoder);
+  return ok;
+}
+
+bool binary_cache_fetch(BinaryCache *cache, Store *store, const StorePath *path, const SignaturePublicKey *keys,
+                        size_t key_count, bool require_sigs, Err *err) {
+  CLEANUP(arena_done) Arena arena = ARENA_INIT;
+  CLEANUP(buf_done) Buf text = BUF_INIT;
+  NarInfo narinfo;
+  PathInfo info;
+  bool found, valid;
+  store_path_format(path, cache->store_dir, &text);
+  if (!store_pin(store, path, &valid, err)) return false;
+  if (valid) return true;
+  if (!binary_cache_find(cache, path->digest, &arena, &narinfo, &found, err)) return false;
+  if (!found || !store_path_eq(&narinfo.path, path))
+    return err_set(err, ERR_NOT_FOUND, "path '%s' is not in the binary cache 'file://%s'", buf_cstr(&text),
+                   cache->directory);
+  if (!binary_cache_to_info(&narinfo, &arena, &info, err)) return false;
+  if (require_sigs && !binary_cache_is_trusted(cache, &info, keys, key_count))
+    return err_set(err, ERR_OTHER, "cannot add path '%s' because it lacks a signature by a trusted key",
+                   buf_cstr(&text));
+  return binary_cache_fetch_nar(cache, store, &narinfo, &info, err) ||
+         err_wrap(err, "fetching '%s' from the binary cache 'file://%s'", buf_cstr(&text), cache->directory);
+}
