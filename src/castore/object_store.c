@@ -444,7 +444,7 @@ bool object_store_create(ObjectStore *store, int *ret_fd, char **ret_path, Err *
 
 bool object_store_keep(ObjectStore *store, const CastoreDigest *digest, bool executable, char *tmp_path, int fd,
                        Err *err) {
-  CLEANUP(fs_close_fd) int owned_fd = fd;
+  CLEANUP(fs_close_fd) UNUSED int owned_fd = fd;
   bool ok = fchmod(fd, object_store_mode(executable)) == 0 && futimens(fd, object_store_times) == 0;
   if (!ok) err_set_errno(err, errno, "setting mode and time of '%s'", tmp_path);
   char name[OBJECT_STORE_NAME_MAX];

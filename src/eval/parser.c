@@ -212,11 +212,11 @@ static int compare_docs(const void *a, const void *b) {
   return (x > y) - (x < y);
 }
 
-#define NEW(p, Type, kind_, pos_)                \
-  ({                                             \
-    Type *node_ = ARENA_NEW((p)->arena, Type);   \
-    node_->head = (Expr){(kind_), 0, 0, (pos_)}; \
-    node_;                                       \
+#define NEW(p, Type, kind_, pos_)                         \
+  ({                                                      \
+    Type *node_ = ARENA_NEW((p)->arena, Type);            \
+    node_->head = (Expr){(uint8_t)(kind_), 0, 0, (pos_)}; \
+    node_;                                                \
   })
 
 static Expr *new_var(Parser *p, uint32_t pos, AstName name) {
@@ -329,7 +329,8 @@ static Step expr_from_name(Parser *p) {
 static Step begin_binds(Parser *p, uint32_t pos, BindsFlavour flavour) {
   ExprAttrs *set = attr_merge_open(&p->attrs, pos);
   set->recursive = flavour == BINDS_REC || flavour == BINDS_LEGACY_LET;
-  return nest(p, (Frame){.kind = FRAME_BINDS, .flavour = flavour, .start = pos, .pos = pos, .expr = &set->head},
+  return nest(p,
+              (Frame){.kind = FRAME_BINDS, .flavour = (uint8_t)flavour, .start = pos, .pos = pos, .expr = &set->head},
               STEP_BINDS);
 }
 

@@ -87,7 +87,6 @@ static bool unpack(const FetcherFile *file, const char *archive, Span scratch, B
                        "--file", archive,     "--directory",     buf_cstr(ret_dir),
                        NULL};
   const char *zip[] = {"unzip", "-qq", archive, "-d", buf_cstr(ret_dir), NULL};
-  Buf head CLEANUP(buf_done) = BUF_INIT;
   char magic[4] = "";
   size_t got = 0;
   int fd CLEANUP(fs_close_fd) = -1;

@@ -95,7 +95,6 @@ static bool store_url_auto(StoreUrl *url, Err *err) {
 static bool store_url_parse(Span text, StoreUrl *url, Err *err) {
   Span rest = text, place;
   (void)span_split(&rest, '?', &place);
-  CLEANUP(buf_done) Buf cwd = BUF_INIT;
   if (place.len == 0 || span_eq_cstr(place, "auto") || span_eq_cstr(place, "local")) {
     // decided below, unless root= says it
   } else if (span_eq_cstr(place, "memory:")) {
