@@ -15,6 +15,8 @@
 #define HEAP_DEFAULT_THRESHOLD_BYTES ((size_t)256 << 20)
 #define HEAP_MAX_RESERVE_BYTES ((size_t)1 << 36) // what one leaf function may allocate between two safepoints
 #define HEAP_MIN_RESERVE_BYTES ((size_t)1 << 28)
+#define HEAP_STRESS_MAJOR 500   // under stress, every so many collections are major
+#define HEAP_STRESS_POISON 0xdb // and recycled memory is overwritten, so that what was missed is noticed at once
 #define HEAP_KEEP_BYTES ((size_t)4 << 20) // of a nursery that overflowed, kept mapped beyond the soft end
 
 typedef struct HeapChunk {
@@ -387,8 +389,14 @@ void heap_collect(Heap *heap, HeapScanFn scan, void *ctx, bool force_major) {
   heap->stats.allocated_bytes += used;
   size_t total = heap->stats.old_bytes + heap->stats.large_bytes;
   if (total + used > heap->stats.peak_bytes) heap->stats.peak_bytes = total + used;
+  bool stress = heap->config.stress;
+  if (stress && heap->stats.minor_count % HEAP_STRESS_MAJOR == HEAP_STRESS_MAJOR - 1) {
+    heap->stats.minor_count++;
+    force_major = true;
+  }
   if (force_major || total > space->next_major_bytes) heap_major(heap, scan, ctx);
   else heap_minor(heap, scan, ctx);
+  if (stress) memset(heap->nursery, HEAP_STRESS_POISON, used);
   heap->remembered_count = 0;
   space->large_young = space->large_count;
   heap->next = heap->nursery;

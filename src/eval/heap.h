@@ -18,7 +18,7 @@ typedef struct HeapConfig {
   size_t nursery_bytes;   // 0: default (HEAP_DEFAULT_NURSERY_BYTES)
   size_t threshold_bytes; // old space size that starts the first major collection; 0: default
   size_t max_bytes;       // --max-heap; 0: none
-  bool stress;            // collect at every safepoint
+  bool stress;            // collect at every safepoint, and overwrite what is recycled
 } HeapConfig;
 
 // A registered root outside the VM stacks: a doubly linked list in the heap.

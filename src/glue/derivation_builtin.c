@@ -218,7 +218,7 @@ static int compare_elements(const void *a, const void *b) {
 }
 
 static bool read_contexts(Vm *vm, Inputs *inputs, Arena *arena, Err *err) {
-  qsort(inputs->elements, inputs->element_count, sizeof(ContextElement), compare_elements);
+  if (inputs->element_count) qsort(inputs->elements, inputs->element_count, sizeof(ContextElement), compare_elements);
   for (size_t i = 0; i < inputs->element_count; i++) {
     if (i && inputs->elements[i] == inputs->elements[i - 1]) continue;
     Span text = context_element_text(vm->contexts, inputs->elements[i]);
@@ -235,7 +235,7 @@ static bool read_contexts(Vm *vm, Inputs *inputs, Arena *arena, Err *err) {
 }
 
 static void fill_inputs(Inputs *inputs, Arena *arena, Derivation *drv) {
-  qsort(inputs->refs, inputs->ref_count, sizeof(InputRef), compare_refs);
+  if (inputs->ref_count) qsort(inputs->refs, inputs->ref_count, sizeof(InputRef), compare_refs);
   drv->input_drvs = ARENA_ARRAY(arena, DerivationInput, inputs->ref_count);
   Span *outputs = ARENA_ARRAY(arena, Span, inputs->ref_count);
   for (size_t i = 0; i < inputs->ref_count; i++) {
