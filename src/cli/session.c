@@ -431,10 +431,20 @@ bool session_vm(Session *session, Err *err) {
 
 // ---- saying what went wrong
 
+// "error: " and the message, its further lines below the first.
+static void put_error(Session *session, Span message, Buf *ret) {
+  buf_put_cstr(ret, session->progress.colour ? "\033[31;1merror:\033[0m" : "error:");
+  Span line;
+  for (bool first = true, more = true; more; first = false) {
+    more = span_split(&message, '\n', &line);
+    if (line.len) buf_printf(ret, "%s%.*s", first ? " " : "       ", SPAN_ARG(line));
+    buf_put_char(ret, '\n');
+  }
+}
+
 int session_fail(Session *session, Err *err) {
   Buf text CLEANUP(buf_done) = BUF_INIT;
-  buf_printf(&text, "%s %s\n", session->progress.colour ? "\033[31;1merror:\033[0m" : "error:",
-             err->kind == ERR_INTERRUPTED ? "interrupted by the user" : err_message(err));
+  put_error(session, span_cstr(err->kind == ERR_INTERRUPTED ? "interrupted by the user" : err_message(err)), &text);
   if (err->kind == ERR_USAGE)
     buf_printf(&text, "Try '%s --help' for more information.\n", command_full_name(session->command));
   progress_write(&session->progress, buf_span(&text));
