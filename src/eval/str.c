@@ -15,7 +15,7 @@ static String *str_init(Vm *vm, size_t size, unsigned type, unsigned flags, size
 static String *str_flat(Vm *vm, unsigned type, size_t len, const Context *context) {
   size_t body = len + 1 < 8 ? 8 : len + 1;
   String *s = str_init(vm, offsetof(String, bytes) + body, type, 0, len, context);
-  s->bytes[len] = 0;
+  ((char *)s + offsetof(String, bytes))[len] = 0; // behind the declared bounds of the array
   return s;
 }
 

@@ -69,7 +69,7 @@ Sym symbol_intern_hashed(SymbolTable *t, Span text, uint32_t hash) {
   str->context = NULL;
   memset(str->bytes, 0, 8);
   if (text.len) memcpy(str->bytes, text.data, text.len);
-  str->bytes[text.len] = 0;
+  ((char *)str + offsetof(String, bytes))[text.len] = 0; // behind the declared bounds of the array
   uint64_t prefix = 0;
   for (size_t k = 0; k < 8; k++) prefix = prefix << 8 | (k < text.len ? (uint8_t)text.data[k] : 0);
   Sym sym = t->count++;

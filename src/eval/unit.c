@@ -28,7 +28,7 @@ static bool unit_make_path(Vm *vm, Span text, Span base_dir, Value *ret) {
   s->head = HEAD(T_PATH, OBJ_STATIC, buf.len);
   s->context = NULL;
   memcpy(s->bytes, buf.data, buf.len);
-  s->bytes[buf.len] = 0;
+  ((char *)s + offsetof(String, bytes))[buf.len] = 0; // behind the declared bounds of the array
   buf_done(&buf);
   *ret = value_from_ptr(s, TAG_OBJ);
   return true;
