@@ -299,6 +299,7 @@ static Step fetch_git_step(Native *n) {
     AttrsBuilder builder = ATTRS_BUILDER_INIT;
     attrs_builder_add(&builder, SYM_url, n->result, 0);
     n->slot[GIT_ARG] = attrs_builder_finish(vm, &builder, false);
+    attrs_builder_done(&builder);
   }
   n->slot[GIT_ARG] = attrs_flatten(vm, n->slot[GIT_ARG]);
   if (n->slot[GIT_ARG] == VALUE_EMPTY_ATTRS)
