@@ -28,7 +28,10 @@ bool builtin_check_arg(Vm *vm, const Builtin *builtin, unsigned index, Value arg
 
 void builtin_blame(Vm *vm, const Builtin *builtin, const Value *args, unsigned failed) {
   EvalError *error = eval_error_take(vm);
-  for (unsigned i = 0; i < failed; i++) {
+  bool reverse = builtin->flags & BUILTIN_REVERSE;
+  for (unsigned k = 0; k < builtin->arity; k++) {
+    unsigned i = reverse ? builtin->arity - 1u - k : k;
+    if (i == failed) break;
     Value arg = value_follow(args[i]);
     if (!(builtin->strict >> i & 1) || !value_is_whnf(arg)) continue;
     if (builtin_check_arg(vm, builtin, i, arg)) continue;

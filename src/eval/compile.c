@@ -939,8 +939,17 @@ static uint32_t compile_assert_text(Compiler *c, const Expr *cond) {
 }
 
 static void compile_assert(Compiler *c, const ExprPair *e) {
-  compile_strict(c, e->first);
-  compile_op_at(c, OP_ASSERT, compile_assert_text(c, e->first), -1, e->head.pos);
+  if (e->first->kind == EXPR_EQ) { // the operands are kept, to say where they differ
+    const ExprPair *eq = (const ExprPair *)e->first;
+    compile_strict(c, eq->first);
+    compile_strict(c, eq->second);
+    compile_op(c, OP_DUP2, 0, 2);
+    compile_op_at(c, OP_EQ, 0, -1, eq->head.pos);
+    compile_op_at(c, OP_ASSERT_EQ, compile_assert_text(c, e->first), -3, e->head.pos);
+  } else {
+    compile_strict(c, e->first);
+    compile_op_at(c, OP_ASSERT, compile_assert_text(c, e->first), -1, e->head.pos);
+  }
   compile_strict(c, e->second);
 }
 

@@ -39,13 +39,20 @@ static const Builtin *native_strict_builtin(const Native *n) {
   return n->vm->builtins[value_get_raw(n->slot[STRICT_BUILTIN])];
 }
 
+// The argument whose turn it is.
+static unsigned native_strict_arg(const Native *n) {
+  const Builtin *b = native_strict_builtin(n);
+  unsigned i = (unsigned)native_get(n, STRICT_I);
+  return b->flags & BUILTIN_REVERSE ? b->arity - 1u - i : i;
+}
+
 static Step native_strict_step(Native *n) {
   const Builtin *b = native_strict_builtin(n);
   NATIVE_BEGIN(n);
   for (native_set(n, STRICT_I, 0); native_get(n, STRICT_I) < b->arity; native_add(n, STRICT_I, 1)) {
-    if (!(b->strict >> native_get(n, STRICT_I) & 1)) continue;
-    NATIVE_FORCE(n, n->slot[STRICT_ARGS + native_get(n, STRICT_I)]);
-    n->slot[STRICT_ARGS + native_get(n, STRICT_I)] = n->result;
+    if (!(b->strict >> native_strict_arg(n) & 1)) continue;
+    NATIVE_FORCE(n, n->slot[STRICT_ARGS + native_strict_arg(n)]);
+    n->slot[STRICT_ARGS + native_strict_arg(n)] = n->result;
   }
   if (b->native) {
     for (unsigned i = 0; i < b->arity; i++) n->args[i] = n->slot[STRICT_ARGS + i];
@@ -70,7 +77,7 @@ static void native_strict_sparks(Native *n, SparkSink *sink) {
 static void native_strict_trace(Native *n) {
   const Builtin *b = native_strict_builtin(n);
   if (native_get(n, STRICT_I) < b->arity)
-    builtin_blame(n->vm, b, n->slot + STRICT_ARGS, (unsigned)native_get(n, STRICT_I));
+    builtin_blame(n->vm, b, n->slot + STRICT_ARGS, native_strict_arg(n));
 }
 
 const NativeDef native_strict_call = {.name = "builtin",

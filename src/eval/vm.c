@@ -2,6 +2,7 @@
 // are labels in it, and no C recursion happens whatever the program does.
 #include "eval/vm.h"
 
+#include "eval/assert_diff.h"
 #include "eval/attrs.h"
 #include "eval/code.h"
 #include "eval/list.h"
@@ -604,6 +605,21 @@ op_ASSERT:
     eval_error_trace(vm, POS(), "in the condition of the assert statement");
   }
   goto unwind;
+
+op_DUP2:
+  sp[0] = sp[-2];
+  sp[1] = sp[-1];
+  sp += 2;
+  NEXT;
+op_ASSERT_EQ:
+  sp -= 3;
+  if (LIKELY(sp[2] == VALUE_TRUE)) NEXT;
+  n->args[0] = sp[0];
+  n->args[1] = sp[1];
+  n->args[2] = value_from_ptr(image + A, TAG_STR);
+  n->args[3] = value_int(POS());
+  n->push_def = &assert_diff_native;
+  goto push_native;
 
   // ---- operators ----
 op_ADD : {

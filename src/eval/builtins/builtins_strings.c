@@ -273,20 +273,41 @@ static const NativeDef replace_strings_native = {.name = "replaceStrings",
 
 // ---- hashes ----
 
-static Value hash_string_fn(Vm *vm, Value *args) {
-  if (!expect_text(vm, args[0], ARG1 "hashString")) return VALUE_ERROR;
-  HashAlgo algo;
-  Err err = ERR_INIT;
-  if (!hash_algo_parse(str_span(args[0]), &algo, &err)) return eval_error_from_err(vm, EVAL_ERROR_EVAL, 0, &err);
-  if (!expect_string(vm, args[1], ARG2 "hashString")) return VALUE_ERROR;
+static Value hash_string(Vm *vm, HashAlgo algo, Span text) {
   Hash hash;
-  hash_of(algo, str_span(args[1]), &hash);
-  Buf text = BUF_INIT;
-  hash_format(&hash, HASH_FORMAT_BASE16, false, &text);
-  Value result = str_plain(vm, buf_span(&text));
-  buf_done(&text);
+  hash_of(algo, text, &hash);
+  Buf digits = BUF_INIT;
+  hash_format(&hash, HASH_FORMAT_BASE16, false, &digits);
+  Value result = str_plain(vm, buf_span(&digits));
+  buf_done(&digits);
   return result;
 }
+
+static Step hash_string_step(Native *n) {
+  enum { ALGO, TEXT, FRAME };
+  HashAlgo algo = HASH_SHA256;
+  NATIVE_BEGIN(n);
+  if (!expect_text(n->vm, n->slot[ALGO], ARG1 "hashString")) return STEP_ERROR;
+  {
+    Err err = ERR_INIT;
+    if (!hash_algo_parse(str_span(n->slot[ALGO]), &algo, &err)) {
+      eval_error_from_err(n->vm, EVAL_ERROR_EVAL, 0, &err);
+      return STEP_ERROR;
+    }
+    native_set(n, ALGO, algo);
+  }
+  NATIVE_FORCE_FOR(n, n->slot[TEXT], FRAME, ARG2 "hashString");
+  if (!expect_string(n->vm, n->result, ARG2 "hashString")) return STEP_ERROR;
+  NATIVE_RETURN(n, hash_string(n->vm, (HashAlgo)native_get(n, ALGO), str_span(n->result)));
+  NATIVE_END;
+}
+
+static void hash_string_trace(Native *n) {
+  trace_slot(n, 2);
+}
+
+static const NativeDef hash_string_native = {
+    .name = "hashString", .step = hash_string_step, .arg_count = 2, .slot_count = 3, .trace = hash_string_trace};
 
 static bool convert_hash(Vm *vm, Span text, Value algo_name, Span format_name, Buf *ret, Err *err) {
   HashAlgo algo;
@@ -413,10 +434,10 @@ static const Builtin rows[] = {
      {ARG1 "replaceStrings", ARG2 "replaceStrings"}},
     {"hashString",
      2,
-     3,
+     1,
      0,
-     hash_string_fn,
      NULL,
+     &hash_string_native,
      "type s",
      "Return the digest of the string *s* in base 16. *type* is `\"md5\"`, `\"sha1\"`, `\"sha256\"` or `\"sha512\"`.",
      "sS",
