@@ -3,6 +3,7 @@
 #include "eval/attrs.h"
 #include "eval/builtins/registry.h"
 #include "eval/compile.h"
+#include "eval/regex.h"
 #include "eval/str.h"
 #include "eval/thunk.h"
 #include "eval/unit_store.h"
@@ -175,6 +176,7 @@ void vm_free(Vm *vm) {
   map_done(&state->imports);
   for (MapEntry *e = map_first(&vm->search_entries); e; e = map_next(&vm->search_entries, e)) mem_free(e->value);
   map_done(&vm->search_entries);
+  regex_cache_free(vm->regexes);
   map_done(&state->global_index);
   for (Unit *u = state->units, *next; u; u = next) {
     next = u->next;

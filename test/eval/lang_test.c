@@ -91,6 +91,7 @@ LANG_TEST(misc)
 LANG_TEST(numbers)
 LANG_TEST(operators)
 LANG_TEST(paths)
+LANG_TEST(regex)
 LANG_TEST(strings)
 
 TEST_MAIN()

@@ -12,6 +12,7 @@ extern const BuiltinTable builtins_core_table;
 extern const BuiltinTable builtins_files_table;
 extern const BuiltinTable builtins_lists_table;
 extern const BuiltinTable builtins_misc_table;
+extern const BuiltinTable builtins_regex_table;
 extern const BuiltinTable builtins_sort_table;
 extern const BuiltinTable builtins_strings_table;
 extern const BuiltinTable builtins_types_table;
