@@ -7,7 +7,7 @@ WERROR = $(if $(filter true,$(CI)),true,false)
 .PHONY: all setup check lint demo install fmt bench fuzz check-upstream clean help
 
 all: $(BUILD)/build.ninja ## build build/firn and the links in build/bin/
-	ninja -C $(BUILD)
+	ninja -C $(BUILD) firn
 
 $(BUILD)/build.ninja:
 	meson setup $(BUILD) --buildtype=debugoptimized -Dprefix=$(PREFIX) -Dwerror=$(WERROR)
