@@ -139,6 +139,22 @@ static void emit(Goal *goal, SchedulerEventKind kind, Span text) {
   config->event(config->event_ctx, &event);
 }
 
+static void emit_start(Goal *goal) {
+  const SchedulerConfig *config = goal->graph->config;
+  if (!config->event) return;
+  StorePath *inputs = ARENA_ARRAY(&goal->arena, StorePath, goal->input_count);
+  for (size_t i = 0; i < goal->input_count; i++) inputs[i] = goal->inputs[i]->path;
+  SchedulerEvent event = {.kind = SCHEDULER_EVENT_BUILD_START,
+                          .build_id = goal->id,
+                          .time_ns = loop_now_ns(),
+                          .drv_path = &goal->path,
+                          .text = span_cstr(goal->name),
+                          .counts = &goal->graph->counts,
+                          .inputs = inputs,
+                          .input_count = goal->input_count};
+  config->event(config->event_ctx, &event);
+}
+
 static void emit_counts(GoalGraph *graph) {
   if (!graph->config->event) return;
   SchedulerEvent event = {.kind = SCHEDULER_EVENT_COUNTS, .time_ns = loop_now_ns(), .counts = &graph->counts};
@@ -705,7 +721,7 @@ static void start_build(Goal *goal) {
   set_build_options(goal);
   graph->build_count++;
   graph->counts.builds_running++;
-  emit(goal, SCHEDULER_EVENT_BUILD_START, span_cstr(goal->name));
+  emit_start(goal);
   emit_counts(graph);
   if (span_has_prefix(goal->drv.builder, SPAN("builtin:"))) {
     submit(goal, builtin_work, builtin_done);

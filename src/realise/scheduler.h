@@ -60,6 +60,8 @@ typedef struct SchedulerEvent {
   const StorePath *drv_path; // NULL for COUNTS
   Span text;
   const SchedulerCounts *counts;
+  const StorePath *inputs; // BUILD_START: derivations whose outputs are inputs
+  size_t input_count;
 } SchedulerEvent;
 
 // Optional: fetches outputs from elsewhere. Called on a worker thread, several at once.
