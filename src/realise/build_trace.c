@@ -156,7 +156,8 @@ static void set_critical(BuildTraceModel *model, Arena *arena) {
 
 // A copy sorted by start, with the indices in `inputs` translated. With the lock held.
 static BuildTraceModel make_model(BuildTrace *trace, Arena *arena) {
-  BuildTraceModel model = {.items = ARENA_ARRAY(arena, BuildTraceItem, trace->count), .count = trace->count, .last_ns = trace->last_ns};
+  BuildTraceModel model = {
+      .items = ARENA_ARRAY(arena, BuildTraceItem, trace->count), .count = trace->count, .last_ns = trace->last_ns};
   Order *order = ARENA_ARRAY(arena, Order, trace->count);
   size_t *place = ARENA_ARRAY(arena, size_t, trace->count);
   for (size_t i = 0; i < trace->count; i++) order[i] = (Order){i, trace->items[i].start_ns};
@@ -181,14 +182,16 @@ static BuildTraceModel make_model(BuildTrace *trace, Arena *arena) {
 
 // Names can be any bytes; what is not UTF-8 is left out of the trace rather than spoiling it.
 static void put_text(JsonWrite *json, const char *key, const char *text) {
-  if (!json_write_key(json, span_cstr(key), NULL) || !json_write_str(json, span_cstr(text), NULL)) json_write_null(json);
+  if (!json_write_key(json, span_cstr(key), NULL) || !json_write_str(json, span_cstr(text), NULL))
+    json_write_null(json);
 }
 
 static void put_number(JsonWrite *json, const char *key, double number) {
   if (json_write_key(json, span_cstr(key), NULL)) json_write_float(json, number);
 }
 
-static void put_complete(JsonWrite *json, const char *name, const char *category, size_t row, double start_us, double length_us) {
+static void put_complete(JsonWrite *json, const char *name, const char *category, size_t row, double start_us,
+                         double length_us) {
   json_write_object_begin(json);
   put_text(json, "name", name);
   put_text(json, "cat", category);
@@ -215,12 +218,14 @@ static void put_row_name(JsonWrite *json, size_t row, const char *name) {
 }
 
 static void put_build(JsonWrite *json, const BuildTraceModel *model, const BuildTraceItem *item) {
-  double start = (double)(item->start_ns - model->first_ns) / 1e3, stop = (double)(item->stop_ns - model->first_ns) / 1e3;
+  double start = (double)(item->start_ns - model->first_ns) / 1e3,
+         stop = (double)(item->stop_ns - model->first_ns) / 1e3;
   const char *category = item->failed ? "failed" : item->critical ? "critical" : "build";
   put_complete(json, item->name, category, item->lane + 1, start, stop - start);
   for (size_t i = 0; i < item->phase_count; i++) {
     uint64_t end_ns = i + 1 < item->phase_count ? item->phases[i + 1].start_ns : item->stop_ns;
-    put_complete(json, item->phases[i].name, "phase", item->lane + 1, (double)(item->phases[i].start_ns - model->first_ns) / 1e3,
+    put_complete(json, item->phases[i].name, "phase", item->lane + 1,
+                 (double)(item->phases[i].start_ns - model->first_ns) / 1e3,
                  (double)(end_ns - item->phases[i].start_ns) / 1e3);
   }
 }
@@ -249,8 +254,8 @@ void build_trace_format_json(BuildTrace *trace, Buf *ret) {
     const BuildTraceItem *item = &model.items[i];
     if (!item->row) put_build(&json, &model, item);
     else
-      put_complete(&json, item->name, "span", span_row(&rows, &json, &model, item->row), (double)(item->start_ns - model.first_ns) / 1e3,
-                   (double)(item->stop_ns - item->start_ns) / 1e3);
+      put_complete(&json, item->name, "span", span_row(&rows, &json, &model, item->row),
+                   (double)(item->start_ns - model.first_ns) / 1e3, (double)(item->stop_ns - item->start_ns) / 1e3);
   }
   json_write_array_end(&json);
   json_write_object_end(&json);

@@ -11,8 +11,8 @@ typedef struct BuildTracePhase {
 } BuildTracePhase;
 
 typedef struct BuildTraceItem {
-  const char *name; // "hello-2.10"
-  const char *row;  // of a span; NULL: a build
+  const char *name;           // "hello-2.10"
+  const char *row;            // of a span; NULL: a build
   uint64_t start_ns, stop_ns; // stop 0: never ended
   bool failed, critical;
   size_t lane; // of a build: which of the rows that no two builds share at a time

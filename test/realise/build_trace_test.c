@@ -14,11 +14,18 @@ static StorePath drv(char letter) {
   return path;
 }
 
-static void event(BuildTrace *trace, SchedulerEventKind kind, uint64_t id, char letter, const char *text, uint64_t ms, const char *inputs) {
+static void event(BuildTrace *trace, SchedulerEventKind kind, uint64_t id, char letter, const char *text, uint64_t ms,
+                  const char *inputs) {
   StorePath path = drv(letter), input_paths[4];
   size_t count = 0;
   for (; inputs && *inputs; inputs++) input_paths[count++] = drv(*inputs);
-  SchedulerEvent e = {.kind = kind, .build_id = id, .time_ns = ms * 1000000, .drv_path = &path, .text = span_cstr(text), .inputs = input_paths, .input_count = count};
+  SchedulerEvent e = {.kind = kind,
+                      .build_id = id,
+                      .time_ns = ms * 1000000,
+                      .drv_path = &path,
+                      .text = span_cstr(text),
+                      .inputs = input_paths,
+                      .input_count = count};
   build_trace_event(trace, &e);
 }
 
@@ -42,12 +49,20 @@ TEST(chrome_trace) {
   BuildTrace *trace = make_trace();
   Buf text = BUF_INIT;
   build_trace_format_json(trace, &text);
-  CHECK_CONTAINS(buf_span(&text), "{\"name\":\"a\",\"cat\":\"build\",\"ph\":\"X\",\"ts\":0.0,\"dur\":100000.0,\"pid\":1.0,\"tid\":1.0}");
-  CHECK_CONTAINS(buf_span(&text), "{\"name\":\"b<&>\",\"cat\":\"critical\",\"ph\":\"X\",\"ts\":0.0,\"dur\":300000.0,\"pid\":1.0,\"tid\":2.0}");
-  CHECK_CONTAINS(buf_span(&text), "{\"name\":\"buildPhase\",\"cat\":\"phase\",\"ph\":\"X\",\"ts\":150000.0,\"dur\":150000.0,\"pid\":1.0,\"tid\":2.0}");
-  CHECK_CONTAINS(buf_span(&text), "{\"name\":\"c\",\"cat\":\"critical\",\"ph\":\"X\",\"ts\":300000.0,\"dur\":100000.0,\"pid\":1.0,\"tid\":1.0}");
+  CHECK_CONTAINS(buf_span(&text),
+                 "{\"name\":\"a\",\"cat\":\"build\",\"ph\":\"X\",\"ts\":0.0,\"dur\":100000.0,\"pid\":1.0,\"tid\":1.0}");
+  CHECK_CONTAINS(
+      buf_span(&text),
+      "{\"name\":\"b<&>\",\"cat\":\"critical\",\"ph\":\"X\",\"ts\":0.0,\"dur\":300000.0,\"pid\":1.0,\"tid\":2.0}");
+  CHECK_CONTAINS(buf_span(&text), "{\"name\":\"buildPhase\",\"cat\":\"phase\",\"ph\":\"X\",\"ts\":150000.0,\"dur\":"
+                                  "150000.0,\"pid\":1.0,\"tid\":2.0}");
+  CHECK_CONTAINS(
+      buf_span(&text),
+      "{\"name\":\"c\",\"cat\":\"critical\",\"ph\":\"X\",\"ts\":300000.0,\"dur\":100000.0,\"pid\":1.0,\"tid\":1.0}");
   CHECK_CONTAINS(buf_span(&text), "{\"name\":\"d\",\"cat\":\"failed\"");
-  CHECK_CONTAINS(buf_span(&text), "{\"name\":\"default.nix\",\"cat\":\"span\",\"ph\":\"X\",\"ts\":0.0,\"dur\":20000.0,\"pid\":1.0,\"tid\":4.0}");
+  CHECK_CONTAINS(
+      buf_span(&text),
+      "{\"name\":\"default.nix\",\"cat\":\"span\",\"ph\":\"X\",\"ts\":0.0,\"dur\":20000.0,\"pid\":1.0,\"tid\":4.0}");
   // And it is JSON.
   JsonRead json;
   Err err = ERR_INIT;
@@ -66,7 +81,8 @@ TEST(page) {
   Span page = buf_span(&text);
   CHECK_CONTAINS(page, "<tr><td>builds</td><td class=n>4</td><td>1 failed</td></tr>");
   CHECK_CONTAINS(page, "<tr><td>critical path</td><td class=n>0.40 s</td><td>2 builds</td></tr>");
-  CHECK_CONTAINS(page, "<h2>Critical path</h2>\n<table><tr><th>build</th><th>took</th><th>started at</th><th></th></tr>\n<tr><td>b&lt;&amp;&gt;</td><td class=n>0.30 s</td>");
+  CHECK_CONTAINS(page, "<h2>Critical path</h2>\n<table><tr><th>build</th><th>took</th><th>started "
+                       "at</th><th></th></tr>\n<tr><td>b&lt;&amp;&gt;</td><td class=n>0.30 s</td>");
   CHECK_CONTAINS(page, "more jobs would not help");
   CHECK_CONTAINS(page, "rect class=failed");
   CHECK(span_find(page, SPAN("b<&>")) == SIZE_MAX);
@@ -97,9 +113,11 @@ TEST(the_scheduler_names_inputs) {
   realise_fixture_init(&fixture);
   fixture.config.event = on_event;
   fixture.config.event_ctx = trace;
-  const FixtureDrv *slow = realise_fixture_drv(&fixture, &(FixtureSpec){.name = "slow", .script = "sleep 0.2; echo > $out"});
+  const FixtureDrv *slow =
+      realise_fixture_drv(&fixture, &(FixtureSpec){.name = "slow", .script = "sleep 0.2; echo > $out"});
   const FixtureDrv *fast = realise_fixture_drv(&fixture, &(FixtureSpec){.name = "fast", .script = "echo > $out"});
-  const FixtureDrv *top = realise_fixture_drv(&fixture, &(FixtureSpec){.name = "top", .inputs = {slow, fast}, .script = "echo > $out"});
+  const FixtureDrv *top =
+      realise_fixture_drv(&fixture, &(FixtureSpec){.name = "top", .inputs = {slow, fast}, .script = "echo > $out"});
   realise_fixture_build(&fixture, top);
   Buf text = BUF_INIT;
   build_trace_format_json(trace, &text);
