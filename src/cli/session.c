@@ -55,6 +55,7 @@ static void install_handlers(void) {
 void session_init(Session *session, const Command *command) {
   *session = (Session){.command = command};
   progress_init(&session->progress);
+  session->start_ns = loop_now_ns();
   current = session;
   install_handlers();
 }
@@ -106,6 +107,39 @@ void session_drop_vm(Session *session) {
   unit_cache_close(STEAL(session->units));
 }
 
+static unsigned max_jobs(Session *session) {
+  const char *text = setting_text(session->settings, SETTING_ID_max_jobs);
+  long cores = sysconf(_SC_NPROCESSORS_ONLN);
+  if (strcmp(text, "auto") == 0) return cores > 0 ? (unsigned)cores : 1;
+  return (unsigned)setting_int(session->settings, SETTING_ID_max_jobs);
+}
+
+static void write_report(const Session *session, OptionId option, Buf *text) {
+  const char *path = option_get(&session->options, option);
+  Err err = ERR_INIT;
+  if (path && !fs_write_file_atomic(path, buf_span(text), 0644, false, &err))
+    log_msg(LOG_ERROR, "cannot write '%s': %s", path, err_message(&err));
+  err_done(&err);
+  buf_done(text);
+}
+
+// --timings and --trace. What was evaluated before the first and between builds is one span: the rest of the session's time.
+static void write_reports(Session *session) {
+  if (!session->build_trace) return;
+  Buf text = BUF_INIT;
+  build_trace_span(session->build_trace, SPAN("firn"), span_cstr(command_full_name(session->command)),
+                   session->start_ns, loop_now_ns());
+  if (option_has(&session->options, OPT_timings)) {
+    build_trace_format_html(session->build_trace, max_jobs(session), &text);
+    write_report(session, OPT_timings, &text);
+  }
+  if (option_has(&session->options, OPT_trace)) {
+    build_trace_format_json(session->build_trace, &text);
+    write_report(session, OPT_trace, &text);
+  }
+  build_trace_free(STEAL(session->build_trace));
+}
+
 void session_done(Session *session) {
   if (FREE_AT_EXIT) {
     session_drop_vm(session);
@@ -117,6 +151,7 @@ void session_done(Session *session) {
   store_io_free(session->io);
   Scheduler *scheduler = STEAL(session->scheduler);
   if (scheduler) scheduler_free(scheduler);
+  write_reports(session);
   if (session->store) store_free(session->store);
   current = NULL;
   progress_done(&session->progress);
@@ -199,13 +234,6 @@ bool session_store(Session *session, Store **ret, Err *err) {
   return true;
 }
 
-static unsigned max_jobs(Session *session) {
-  const char *text = setting_text(session->settings, SETTING_ID_max_jobs);
-  long cores = sysconf(_SC_NPROCESSORS_ONLN);
-  if (strcmp(text, "auto") == 0) return cores > 0 ? (unsigned)cores : 1;
-  return (unsigned)setting_int(session->settings, SETTING_ID_max_jobs);
-}
-
 // The words of a list setting, NULL-terminated, in the session's arena.
 static const char *const *setting_words(Session *session, SettingId id) {
   Span rest = span_cstr(setting_text(session->settings, id)), word;
@@ -254,6 +282,12 @@ static bool open_scheduler(void *ctx, Store *store, Scheduler **ret, Err *err) {
   return session_scheduler(ctx, ret, err);
 }
 
+static void on_build_event(void *ctx, const SchedulerEvent *event) {
+  Session *session = ctx;
+  progress_event(&session->progress, event);
+  if (session->build_trace) build_trace_event(session->build_trace, event);
+}
+
 bool session_scheduler(Session *session, Scheduler **ret, Err *err) {
   Store *store;
   if (!session_store(session, &store, err)) return false;
@@ -287,8 +321,10 @@ bool session_scheduler(Session *session, Scheduler **ret, Err *err) {
                                         .physical_store_dir = arena_dup(&session->arena, buf_span(&physical)).data,
                                         .build_dir = setting_text(settings, SETTING_ID_sandbox_build_dir),
                                         .filter_syscalls = setting_bool(settings, SETTING_ID_filter_syscalls)};
-  config.event = progress_event;
-  config.event_ctx = &session->progress;
+  if (!session->build_trace && (option_has(&session->options, OPT_timings) || option_has(&session->options, OPT_trace)))
+    session->build_trace = build_trace_new();
+  config.event = on_build_event;
+  config.event_ctx = session;
   if (!read_binds(session, &config.builder, err)) return false;
   Scheduler *scheduler;
   if (!scheduler_new(store, &config, &scheduler, err)) return false;

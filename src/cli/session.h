@@ -7,6 +7,7 @@
 #include "cli/setting.h"
 #include "glue/glue.h"
 #include "glue/unit_cache.h"
+#include "realise/build_trace.h"
 
 typedef struct Command Command; // command.h
 
@@ -18,6 +19,8 @@ typedef struct Session {
   Progress progress;
   Store *store;
   Scheduler *scheduler;
+  BuildTrace *build_trace; // --timings, --trace; NULL: not asked for
+  uint64_t start_ns;       // of the session
   StoreIo *io;
   Glue glue;
   Vm *vm;
