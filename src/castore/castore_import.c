@@ -296,7 +296,9 @@ static bool castore_import_close_dir(Import *import, Err *err) {
       ok = err_set_errno(err, errno, "setting mode and time of '%s'", entry->path);
     fs_close_fd(&dir.fd);
   }
-  CastoreDirectory directory = {import->nodes + dir.node_start, import->node_count - dir.node_start};
+  // An import of empty directories only has no nodes yet.
+  CastoreNode *nodes = import->nodes ? import->nodes + dir.node_start : NULL;
+  CastoreDirectory directory = {nodes, import->node_count - dir.node_start};
   CastoreNode node = {.kind = CASTORE_DIRECTORY};
   buf_clear(&import->encoded);
   castore_node_directory_digest(&directory, &import->encoded, &node.digest);
