@@ -25,6 +25,7 @@
 #define PATHS OPTION_PATHS_GROUP
 #define ADD OPTION_ADD_GROUP
 #define GC OPTION_GC_GROUP
+#define CACHE OPTION_CACHE_GROUP
 
 const Command command_table[] = {
 #define COMMAND(program, verb, groups, operands, run, quiet, brief, summary) \

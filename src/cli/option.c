@@ -23,6 +23,7 @@
 #define PATHS OPTION_PATHS_GROUP
 #define ADD OPTION_ADD_GROUP
 #define GC OPTION_GC_GROUP
+#define CACHE OPTION_CACHE_GROUP
 
 const Option option_table[OPTION_COUNT] = {
 #define OPTION(id, long_name, short_name, args, groups, setting, help) \

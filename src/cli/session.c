@@ -431,7 +431,7 @@ static void open_unit_cache(Session *session, Vm *vm) {
   Buf fingerprint CLEANUP(buf_done) = BUF_INIT;
   session_unit_dir(&dir);
   vm_unit_fingerprint(vm, &fingerprint);
-  session->units = unit_cache_open(buf_span(&dir), buf_span(&fingerprint));
+  session->units = unit_cache_open(buf_span(&dir), buf_span(&fingerprint), UNIT_CACHE_MAX_BYTES);
   vm->units = unit_cache_store(session->units);
 }
 

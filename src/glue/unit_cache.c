@@ -38,6 +38,7 @@ typedef struct PendingUnit {
 struct UnitCache {
   UnitStore base;
   char *dir; // owned
+  uint64_t max_bytes;
   Generation young, old;
   PendingUnit *pending;
   size_t pending_count, pending_cap;
@@ -179,10 +180,11 @@ static uint32_t *find(UnitStore *store, Span path, const EvalStat *st) {
 
 static const UnitStoreOps unit_cache_ops = {.find = find, .put = put};
 
-UnitCache *unit_cache_open(Span dir, Span fingerprint) {
+UnitCache *unit_cache_open(Span dir, Span fingerprint, uint64_t max_bytes) {
   UnitCache *c = mem_alloc_zero(sizeof *c);
   c->base.ops = &unit_cache_ops;
   c->dir = span_dup(dir);
+  c->max_bytes = max_bytes;
   generation_open(&c->young, dir, fingerprint, "");
   generation_open(&c->old, dir, fingerprint, ".old");
   return c;
@@ -218,7 +220,7 @@ static bool flush_locked(UnitCache *c, int index_fd, Err *err) {
   if (index_end < 0 || lseek(index_fd, whole, SEEK_SET) < 0)
     return err_set_errno(err, errno, "seeking in '%s'", c->young.index_path);
   if (!fs_write_all(index_fd, buf_span(&index), err)) return false;
-  if ((uint64_t)end + data.len > UNIT_CACHE_MAX_BYTES / 2) {
+  if ((uint64_t)end + data.len > c->max_bytes / 2) {
     (void)rename(c->young.pack_path, c->old.pack_path);
     (void)rename(c->young.index_path, c->old.index_path);
   }

@@ -11,7 +11,7 @@
 // that a crash leaves at most bytes that nobody refers to. A file that was changed less than UNIT_CACHE_RACY_NS before it was
 // compiled is not remembered: a second change within the same clock tick would go unseen.
 //
-// When the pack exceeds UNIT_CACHE_MAX_BYTES / 2 it becomes the older generation (FINGERPRINT.old.pack), and the one before goes away.
+// When the pack exceeds half of the limit it becomes the older generation (FINGERPRINT.old.pack), and the one before goes away.
 // What is found in the older generation moves on to the younger one, so what is used stays.
 #pragma once
 
@@ -23,8 +23,9 @@
 
 typedef struct UnitCache UnitCache;
 
-// `dir` is made when something is written. Never fails: a cache that cannot be read is empty.
-UnitCache *unit_cache_open(Span dir, Span fingerprint);
+// `dir` is made when something is written. Never fails: a cache that cannot be read is empty. `max_bytes` bounds the packs of one
+// fingerprint (by the images of one run more): UNIT_CACHE_MAX_BYTES but in tests.
+UnitCache *unit_cache_open(Span dir, Span fingerprint, uint64_t max_bytes);
 UnitStore *unit_cache_store(UnitCache *cache);
 // Writes what was put (the images must still be there). Errors are logged at LOG_DEBUG only.
 void unit_cache_flush(UnitCache *cache);

@@ -1,0 +1,49 @@
+# firn cache, and that caches change no answer.
+. "$FIRN_TEST_SOURCE_DIR/harness.sh"
+. "$FIRN_TEST_SOURCE_DIR/cli/cli_setup.sh"
+
+# Files that are old enough to be remembered.
+write_tree() {
+  mkdir tree
+  echo '{ a = import ./a.nix; s = "text ${toString ./a.nix}"; }' > tree/default.nix
+  echo 'let f = n: if n == 0 then [ ] else [ n ] ++ f (n - 1); in f 3' > tree/a.nix
+  sleep 2.1
+}
+
+units() {
+  firn cache --json | sed 's/.*"entries":\([0-9]*\).*/\1/'
+}
+
+test_show_and_clear() {
+  cli_setup
+  write_tree
+  run firn cache
+  expect_status 0
+  expect_out_has 'compiled files: 0,'
+  firn eval --no-eval-cache -f tree -A a --strict > /dev/null
+  expect_equal "$(units)" 2
+  run firn cache --clear
+  expect_status 0
+  expect_equal "$(units)" 0
+  run firn cache extra
+  expect_status 1
+  expect_err_has "'firn cache' takes no arguments"
+}
+
+test_code_cache_can_be_switched_off() {
+  cli_setup
+  write_tree
+  for off in 'FIRN_NO_CODE_CACHE=1 firn' 'firn --option code-cache false'; do
+    run bash -c "${off/firn/firn eval} -f tree --strict --no-eval-cache"
+    expect_status 0
+    without=$out
+    expect_equal "$(units)" 0
+  done
+  for round in fill use; do
+    run firn eval -f tree --strict --no-eval-cache
+    expect_out "$without"
+    expect_equal "$(units)" 2
+  done
+}
+
+run_tests
