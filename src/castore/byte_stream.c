@@ -66,7 +66,7 @@ ByteSource byte_stream_from_fd(int *fd) {
 static bool byte_stream_span_take(void *ctx, void *data, size_t cap, size_t *ret_len, Err *err) {
   Span *rest = ctx;
   *ret_len = rest->len < cap ? rest->len : cap;
-  memcpy(data, rest->data, *ret_len);
+  if (*ret_len > 0) memcpy(data, rest->data, *ret_len);
   *rest = span_from(*rest, *ret_len);
   return true;
 }

@@ -103,6 +103,10 @@ MUST_CHECK bool store_closure(Store *store, const StorePath *roots, size_t root_
 MUST_CHECK bool store_closure_size(Store *store, const StorePath *root, uint64_t *ret_nar_bytes, size_t *ret_count,
                                    Err *err);
 
+// The closure sizes of many paths at once (path-info -rS): ret_nar_bytes[i] for paths[i]. One walk over the whole graph and a bit matrix in blocks, where a closure
+// per path would be quadratic in queries.
+MUST_CHECK bool store_closure_sizes(Store *store, const StorePath *paths, size_t count, uint64_t *ret_nar_bytes, Err *err);
+
 // ---- use
 
 // Protects `path` from collection until this process ends (or store_free), then tells whether it is valid. This order makes the answer lasting.

@@ -423,6 +423,16 @@ bool store_gc_run(Store *store, const StoreGcOptions *options, StoreGcResult *re
   return ok || err_wrap(err, "collecting garbage");
 }
 
+bool store_gc_optimise(Store *store, uint64_t *ret_freed_bytes, Err *err) {
+  static const StoreGcOptions options = {.action = STORE_GC_DELETE_DEAD};
+  StoreGcResult result = STORE_GC_RESULT_INIT;
+  StoreGc gc = {.store = store, .options = &options, .result = &result};
+  bool ok = store_state_writable(store, err) && store_flush(store, err) && store_gc_sweep_objects(&gc, err);
+  *ret_freed_bytes = result.freed_bytes;
+  store_gc_done(&gc);
+  return ok;
+}
+
 bool store_gc_why_alive(Store *store, const StorePath *path, Buf *ret_root, StorePathList *ret, bool *ret_alive,
                         Err *err) {
   static const StoreGcOptions options = {.action = STORE_GC_PRINT_LIVE};

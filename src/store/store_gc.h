@@ -36,6 +36,9 @@ void store_gc_result_done(StoreGcResult *result);
 
 MUST_CHECK bool store_gc_run(Store *store, const StoreGcOptions *options, StoreGcResult *ret, Err *err);
 
+// nix-store --optimise: drops packed copies of what has a file of its own, and objects that no valid path needs. (Files of trees are links to objects from the start.)
+MUST_CHECK bool store_gc_optimise(Store *store, uint64_t *ret_freed_bytes, Err *err);
+
 // One chain from a root to `path`: *ret lists the paths root first, *ret_root describes the root (appended). *ret_alive false when nothing keeps it.
 MUST_CHECK bool store_gc_why_alive(Store *store, const StorePath *path, Buf *ret_root, StorePathList *ret,
                                    bool *ret_alive, Err *err);
