@@ -1,6 +1,7 @@
 // blob_service.c: wrappers and URLs of blob services.
 #include "castore/blob_service.h"
 
+#include "castore/blob_chunked.h"
 #include "castore/blob_combine.h"
 #include "castore/blob_local.h"
 #include "castore/blob_memory.h"
@@ -55,6 +56,10 @@ bool blob_service_open_url(Span url, BlobService **ret, Err *err) {
     if (!object_store_open(root, NULL, &store, err)) return false;
     *ret = blob_local_new(store, true);
     return true;
+  }
+  if (span_eq_cstr(scheme, "objectstore+file")) {
+    CLEANUP(mem_free_ptr) char *root = span_dup(span_has_prefix(rest, SPAN("//")) ? span_from(rest, 2) : rest);
+    return blob_chunked_open(root, ret, err);
   }
   if (span_eq_cstr(scheme, "readonly")) {
     BlobService *inner;

@@ -105,7 +105,8 @@ MUST_CHECK bool store_closure_size(Store *store, const StorePath *root, uint64_t
 
 // The closure sizes of many paths at once (path-info -rS): ret_nar_bytes[i] for paths[i]. One walk over the whole graph and a bit matrix in blocks, where a closure
 // per path would be quadratic in queries.
-MUST_CHECK bool store_closure_sizes(Store *store, const StorePath *paths, size_t count, uint64_t *ret_nar_bytes, Err *err);
+MUST_CHECK bool store_closure_sizes(Store *store, const StorePath *paths, size_t count, uint64_t *ret_nar_bytes,
+                                    Err *err);
 
 // ---- use
 

@@ -162,8 +162,10 @@ static void store_closure_graph_done(StoreClosureGraph *graph) {
   mem_free(graph->sums);
 }
 
-static bool store_closure_graph_load(Store *store, const StorePath *paths, size_t count, StoreClosureGraph *graph, Err *err) {
-  if (!store_closure(store, paths, count, &(StoreClosureOptions){.topological = true}, &graph->paths, err)) return false;
+static bool store_closure_graph_load(Store *store, const StorePath *paths, size_t count, StoreClosureGraph *graph,
+                                     Err *err) {
+  if (!store_closure(store, paths, count, &(StoreClosureOptions){.topological = true}, &graph->paths, err))
+    return false;
   size_t total = graph->paths.count, ref_count = 0, ref_cap = 0;
   graph->nar_bytes = mem_alloc_array(total + 1, sizeof(*graph->nar_bytes));
   graph->ref_start = mem_alloc_array(total + 1, sizeof(*graph->ref_start));
@@ -174,19 +176,22 @@ static bool store_closure_graph_load(Store *store, const StorePath *paths, size_
     graph->nar_bytes[i] = record->info.nar_size_bytes;
     graph->ref_start[i] = ref_count;
     for (size_t r = 0; r < record->info.ref_count; r++) {
-      uintptr_t number = (uintptr_t)map_get(&graph->index, span_make(record->info.refs[r].digest, STORE_PATH_DIGEST_BYTES));
+      uintptr_t number =
+          (uintptr_t)map_get(&graph->index, span_make(record->info.refs[r].digest, STORE_PATH_DIGEST_BYTES));
       if (number == 0) continue; // itself, or a cycle between outputs, which the order breaks
       MEM_RESERVE(graph->refs, ref_cap, ref_count + 1);
       graph->refs[ref_count++] = (uint32_t)(number - 1);
     }
-    map_set(&graph->index, span_make(graph->paths.paths[i].digest, STORE_PATH_DIGEST_BYTES), (void *)(uintptr_t)(i + 1));
+    map_set(&graph->index, span_make(graph->paths.paths[i].digest, STORE_PATH_DIGEST_BYTES),
+            (void *)(uintptr_t)(i + 1));
   }
   graph->ref_start[total] = ref_count;
   return true;
 }
 
 // Who reaches the paths [first, first + STORE_CLOSURE_BLOCK_BITS)? Only paths from `first` on can.
-static void store_closure_add_block(StoreClosureGraph *graph, size_t first, uint64_t (*rows)[STORE_CLOSURE_BLOCK_WORDS]) {
+static void store_closure_add_block(StoreClosureGraph *graph, size_t first,
+                                    uint64_t (*rows)[STORE_CLOSURE_BLOCK_WORDS]) {
   size_t total = graph->paths.count;
   for (size_t i = first; i < total; i++) {
     uint64_t *row = rows[i - first];
@@ -198,7 +203,8 @@ static void store_closure_add_block(StoreClosureGraph *graph, size_t first, uint
     }
     if (i - first < STORE_CLOSURE_BLOCK_BITS) row[(i - first) / 64] |= UINT64_C(1) << ((i - first) % 64);
     for (size_t w = 0; w < STORE_CLOSURE_BLOCK_WORDS; w++)
-      for (uint64_t bits = row[w]; bits; bits &= bits - 1) graph->sums[i] += graph->nar_bytes[first + w * 64 + (size_t)__builtin_ctzll(bits)];
+      for (uint64_t bits = row[w]; bits; bits &= bits - 1)
+        graph->sums[i] += graph->nar_bytes[first + w * 64 + (size_t)__builtin_ctzll(bits)];
   }
 }
 
@@ -207,7 +213,8 @@ bool store_closure_sizes(Store *store, const StorePath *paths, size_t count, uin
   bool ok = store_closure_graph_load(store, paths, count, &graph, err);
   if (ok) {
     uint64_t(*rows)[STORE_CLOSURE_BLOCK_WORDS] = mem_alloc_array(graph.paths.count + 1, sizeof(*rows));
-    for (size_t first = 0; first < graph.paths.count; first += STORE_CLOSURE_BLOCK_BITS) store_closure_add_block(&graph, first, rows);
+    for (size_t first = 0; first < graph.paths.count; first += STORE_CLOSURE_BLOCK_BITS)
+      store_closure_add_block(&graph, first, rows);
     mem_free(rows);
     for (size_t i = 0; i < count; i++) {
       uintptr_t number = (uintptr_t)map_get(&graph.index, span_make(paths[i].digest, STORE_PATH_DIGEST_BYTES));

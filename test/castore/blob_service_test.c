@@ -18,6 +18,8 @@ static void on_all(Contract contract) {
       "cache:(local:%s/l3)(memory:)",
       "first:(local:%s/l4)(memory:)",
       "first:(memory:)(readonly:memory:)",
+      "objectstore+file://%s/o1",
+      "cache:(memory:)(objectstore+file://%s/o2)",
   };
   for (size_t i = 0; i < ARRAY_LEN(urls); i++) {
     CLEANUP(buf_done) Buf url = BUF_INIT;

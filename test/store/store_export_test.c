@@ -12,8 +12,7 @@
 
 static StorePath make_closure(Store *store, StorePathList *ret) {
   Err err = ERR_INIT;
-  StorePath a = store_fixture_text(store, "a", "first", NULL, 0),
-            b = store_fixture_text(store, "b", "second", &a, 1);
+  StorePath a = store_fixture_text(store, "a", "first", NULL, 0), b = store_fixture_text(store, "b", "second", &a, 1);
   StorePath refs[] = {a, b}, top = store_fixture_output(store, '9', "top", "third", refs, 2);
   CHECK_OK(store_closure(store, &top, 1, &(StoreClosureOptions){.topological = true}, ret, &err), &err);
   CHECK_EQ_INT(ret->count, 3);
