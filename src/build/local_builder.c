@@ -264,17 +264,29 @@ static const char no_namespaces_text[] = "this system does not allow the namespa
                                          "/proc/sys/user/max_user_namespaces and the security module's "
                                          "settings, or say --no-sandbox to build without isolation";
 
+// bubblewrap has ended before there was a namespace. What it said is in the terminal.
+static bool set_bwrap_failure(LocalBuild *build, Err *err) {
+  char text[512];
+  int status;
+  if (!process_wait(&build->process, &status, err)) return false;
+  ssize_t got = read(build->master_fd, text, sizeof text);
+  Span said = got > 0 ? span_trim(span_make(text, (size_t)got)) : SPAN("bwrap said nothing");
+  return err_set(err, ERR_OTHER, "%.*s", SPAN_ARG(said));
+}
+
 static bool start_with_bwrap(LocalBuild *build, const SandboxRun *run, Err *err) {
   build->whole_group = true;
   if (!sandbox_bwrap_available())
     return err_set(err, ERR_NOT_FOUND, "there is no program 'bwrap': install the package bubblewrap");
-  return sandbox_bwrap_start(run, &build->process, &build->inner_pidfd, err);
+  if (!sandbox_bwrap_start(run, &build->process, &build->inner_pidfd, err)) return false;
+  return build->inner_pidfd >= 0 || set_bwrap_failure(build, err);
 }
 
 static bool start_sandboxed(LocalBuild *build, const SandboxRun *run, bool *ret_exec_failed, Err *err) {
   LocalBuilder *builder = build->builder;
   SandboxExecutor executor = builder->config.executor;
-  if (executor == SANDBOX_EXECUTOR_BUBBLEWRAP || builder->native_refused) return start_with_bwrap(build, run, err);
+  if (executor == SANDBOX_EXECUTOR_BUBBLEWRAP || builder->native_refused)
+    return start_with_bwrap(build, run, err) || err_wrap(err, "setting up the sandbox");
   switch (sandbox_native_start(run, &build->process, err)) {
   case SANDBOX_STARTED: return true;
   case SANDBOX_EXEC_FAILED: *ret_exec_failed = true; return false;

@@ -1,15 +1,23 @@
 // What a builder finds, and what it cannot reach: every test on both executors.
 #include <arpa/inet.h>
 #include <dirent.h>
+#include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/fs.h"
 #include "build/sandbox_bwrap.h"
 #include "build_fixture.h"
 #include "harness.h"
+
+static bool write_in_place(const char *path, Span text) {
+  CLEANUP(fs_close_fd) int fd = -1;
+  return fs_open(path, O_WRONLY, 0, &fd, NULL) && fs_write_all(fd, text, NULL);
+}
 
 static const SandboxExecutor executors[] = {SANDBOX_EXECUTOR_NATIVE, SANDBOX_EXECUTOR_BUBBLEWRAP};
 
@@ -321,6 +329,32 @@ TEST(signals_are_told_from_exit_codes) {
   CHECK_EQ_INT(fixture.result.outcome, BUILD_SIGNALLED);
   CHECK_EQ_INT(fixture.result.signal, SIGKILL);
   build_fixture_done(&fixture);
+}
+
+// In a user namespace that allows no further ones, as many containers are.
+TEST(refused_namespaces_are_said_clearly) {
+  for (int i = 0; i < 3; i++) {
+    pid_t pid = fork();
+    if (pid == 0) {
+      unsigned uid = geteuid();
+      Buf map = BUF_INIT;
+      buf_printf(&map, "0 %u 1", uid);
+      if (unshare(CLONE_NEWUSER) != 0 || !write_in_place("/proc/self/uid_map", buf_span(&map)) ||
+          !write_in_place("/proc/sys/user/max_user_namespaces", SPAN("0")))
+        _exit(77);
+      BuildFixture fixture;
+      build_fixture_init(&fixture, i == 0   ? SANDBOX_EXECUTOR_AUTO
+                                   : i == 1 ? SANDBOX_EXECUTOR_NATIVE
+                                            : SANDBOX_EXECUTOR_BUBBLEWRAP);
+      build_fixture_fails_to_start(
+          &fixture, "exit 0", i < 2 ? "say --no-sandbox to build without isolation: " : "setting up the sandbox: ");
+      _exit(0);
+    }
+    int status;
+    CHECK_EQ_INT(waitpid(pid, &status, 0), pid);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 77) test_skip("this machine has no user namespaces to forbid");
+    CHECK_EQ_INT(status, 0);
+  }
 }
 
 // For the record; the machine may be busy, so the limit only finds mistakes of an order of magnitude. The budget of a build's overhead is
