@@ -127,7 +127,11 @@ static void mark_stored(PendingPaths *pending, PendingPath *item) {
 
 static bool store_source(PendingPaths *pending, Store *store, PendingPath *item, Err *err) {
   StoreAddOptions options = STORE_ADD_OPTIONS_INIT;
+  struct stat st;
   options.method = item->method;
+  options.defer = true;
+  // Remembering the state of a single file costs more than reading it again.
+  options.no_stat_cache = lstat(item->host_path.data, &st) != 0 || !S_ISDIR(st.st_mode);
   if (item->accepted) {
     options.filter = keep_accepted;
     options.filter_ctx = item->accepted;

@@ -197,6 +197,7 @@ static bool store_add_register(Store *store, Span name, const CastoreNode *node,
   if (valid) return true;
   if (nar_sha256) memcpy(info.nar_sha256, nar_sha256, 32);
   else if (!castore_nar_hash(&store->castore, node, info.nar_sha256, &info.nar_size_bytes, err)) return false;
+  if (options->defer) return store_add_defer(store, path_info_service_record_of(&info, true, false, time(NULL)), err);
   return store_register(store, &(StoreRegistration){.info = &info}, 1, err);
 }
 
