@@ -24,7 +24,9 @@ static Value attrs_slot_of(Vm *vm, Attrs *set, uint32_t slot) {
     v = thunk_from_lazy(vm, v, set->env);
     heap_store(&vm->heap, set, &set->slots[slot], v);
   } else if (value_tag(v) == TAG_THUNK && head_type(value_head(v)) == T_IND) {
-    v = value_follow(v);
+    Value followed = value_follow(v);
+    if (value_keeps_thunk(followed)) return v;
+    v = followed;
     heap_store(&vm->heap, set, &set->slots[slot], v);
   }
   return v;

@@ -216,20 +216,26 @@ static Object *heap_forward(Heap *heap, Object *object) {
   return heap_copy(heap, object);
 }
 
-// Evaluated thunks, flattened sets and whole-list slices are left out of the way.
+// value_keeps_thunk for a value that may have been moved already.
+static bool heap_keeps_thunk(Value v) {
+  if (value_tag(v) != TAG_OBJ) return value_is_builtin(v);
+  const Object *object = value_ptr(v);
+  if (head_type(object->head) == T_FORWARD) object = (const Object *)head_payload(object->head);
+  return head_type(object->head) == T_CLOSURE || head_type(object->head) == T_PAP;
+}
+
+// Evaluated thunks and flattened sets are left out of the way.
 static Value heap_shortcut(Value v) {
-  for (;;) {
-    if (value_tag(v) == TAG_THUNK) {
-      if (head_type(value_head(v)) != T_IND) return v;
-      v = ((Thunk *)value_ptr(v))->value;
-    } else if (value_tag(v) == TAG_ATTRS) {
-      const Layered *set = value_ptr(v);
-      if (head_type(set->head) != T_LAYERED || set->top) return v;
-      v = set->base;
-    } else {
-      return v;
-    }
+  if (value_tag(v) == TAG_THUNK) {
+    Value followed = v;
+    while (value_tag(followed) == TAG_THUNK && head_type(value_head(followed)) == T_IND)
+      followed = ((Thunk *)value_ptr(followed))->value;
+    if (heap_keeps_thunk(followed)) return v;
+    v = followed;
   }
+  while (value_tag(v) == TAG_ATTRS && head_type(value_head(v)) == T_LAYERED && !((Layered *)value_ptr(v))->top)
+    v = ((Layered *)value_ptr(v))->base;
+  return v;
 }
 
 void heap_visit(Heap *heap, Value *slot) {

@@ -264,9 +264,13 @@ children:
        native_add(n, EQUAL_I, 1)) {
     NATIVE_FORCE(n, native_child(n->vm, n->slot[EQUAL_A], (size_t)native_get(n, EQUAL_I)));
     NATIVE_FORCE(n, native_child(n->vm, n->slot[EQUAL_B], (size_t)native_get(n, EQUAL_I)));
-    n->args[0] = value_follow(native_child(n->vm, n->slot[EQUAL_A], (size_t)native_get(n, EQUAL_I)));
-    n->args[1] = n->result;
-    if (n->args[0] == n->args[1]) continue; // the very same value, even a function, or a set with values that fail
+    n->args[0] = native_child(n->vm, n->slot[EQUAL_A], (size_t)native_get(n, EQUAL_I));
+    n->args[1] = native_child(n->vm, n->slot[EQUAL_B], (size_t)native_get(n, EQUAL_I));
+    if (n->args[0] == n->args[1]) continue; // the very same function, see value_keeps_thunk
+    n->args[0] = value_follow(n->args[0]);
+    n->args[1] = value_follow(n->args[1]);
+    // The very same set, even one whose values fail.
+    if (n->args[0] == n->args[1] && !value_is_function(n->args[0])) continue;
     if (native_is_scalar(n->args[0]) && native_is_scalar(n->args[1])) {
       if (!native_equal_shallow(n->args[0], n->args[1], &deep)) NATIVE_RETURN(n, VALUE_FALSE);
       continue;

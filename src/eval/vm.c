@@ -332,7 +332,7 @@ op_VAR0:
     acc = thunk_env_slot(vm, e, slot);
     if (value_tag(acc) == TAG_THUNK && head_type(value_head(acc)) == T_IND) {
       acc = value_follow(acc);
-      heap_store(heap, e, &e->slots[slot], acc);
+      if (!value_keeps_thunk(acc)) heap_store(heap, e, &e->slots[slot], acc);
     }
     goto force;
   op_VAR1:
