@@ -373,8 +373,10 @@ static bool finish_decimal(Parser *p, const char *start, bool floating, TomlValu
   errno = 0;
   if (floating) {
     value->kind = TOML_FLOAT;
-    value->floating = strtod(buf_cstr(&p->scratch), NULL); // out of range: infinity or zero, as in Python
-    return true;
+    value->floating = strtod(buf_cstr(&p->scratch), NULL);
+    if (isfinite(value->floating)) return true; // what is too small is zero
+    p->at = start;
+    return fail(p, "the float is out of range");
   }
   value->integer = strtoll(buf_cstr(&p->scratch), NULL, 10);
   if (errno == 0) return true;

@@ -57,7 +57,7 @@ typedef struct TomlValue {
 
 // The root table, in the arena (texts may point into `source`, which must live as long). NULL and ERR_SYNTAX
 // "LINE:COLUMN: what is wrong". Law: agrees with Python's tomllib on what is valid and what it means (toml_differential.py),
-// except that the range of integers is 64 bits.
+// except that integers have 64 bits, and floats must not overflow.
 const TomlValue *toml_parse(Span source, Arena *arena, Err *err);
 // Borrowed, or NULL.
 const TomlValue *toml_find(const TomlValue *table, Span key);

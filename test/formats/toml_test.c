@@ -134,6 +134,7 @@ TEST(malformed) {
   CHECK_ERROR("x = 1__0", "expected a value");
   CHECK_ERROR("x = 1.", "expected a digit");
   CHECK_ERROR("x = 9223372036854775808", "1:5: the integer does not fit 64 bits");
+  CHECK_ERROR("x = 1e999", "1:5: the float is out of range");
   CHECK_ERROR("x = \"a\nb\"", "expected '\"'");
   CHECK_ERROR("x = \"\\e\"", "expected an escape");
   CHECK_ERROR("x = \"\\ud800\"", "U+D800 is not a Unicode scalar value");
