@@ -7,5 +7,6 @@ void ast_done(Ast *ast) {
   arena_done(&ast->arena);
   mem_free(ast->names);
   mem_free(ast->docs);
+  mem_free(ast->cursed_ors);
   *ast = (Ast){0};
 }

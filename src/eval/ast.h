@@ -202,12 +202,19 @@ typedef struct AstDoc {
   uint32_t begin, end;
 } AstDoc;
 
+// `x or` where it will mean something else in a future Nix: source[begin, end). C++ Nix warns of each while parsing.
+typedef struct AstCursedOr {
+  uint32_t begin, end;
+} AstCursedOr;
+
 typedef struct Ast {
   Arena arena;
   AstNameEntry *names; // owned; every distinct identifier and static attribute name, in order of first appearance
   uint32_t name_count;
   AstDoc *docs; // owned
   uint32_t doc_count;
+  AstCursedOr *cursed_ors; // owned
+  uint32_t cursed_or_count;
   Expr *root;
 } Ast;
 

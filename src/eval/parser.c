@@ -88,6 +88,7 @@ typedef struct Parser {
 
   Expr *value;
   uint32_t start;
+  uint32_t cursed_end; // `value` is "x or", bare, and ends here; else 0
 
   // Stacks; all owned.
   Frame *frames;
@@ -104,6 +105,9 @@ typedef struct Parser {
   // Documentation comments: by the token that follows (lambda_pos), and the lambdas that have one. Owned.
   AstDoc *token_docs, *docs;
   uint32_t token_doc_count, token_doc_cap, doc_count, doc_cap;
+
+  AstCursedOr *cursed_ors; // owned
+  uint32_t cursed_or_count, cursed_or_cap;
 } Parser;
 
 typedef enum Step {
@@ -526,11 +530,22 @@ static Step step_suffix(Parser *p) {
   }
   if (p->lexer.kind == TOKEN_OR_KW) { // `map or [...]`: nixpkgs once had a function of that name
     uint32_t start = p->start;
-    // `or` after a call in parentheses joins its arguments, like any call.
-    p->value = new_call_1(p, start, p->value, new_var(p, start, intern_text(p, SPAN("or"))));
+    ExprCall *call = NEW(p, ExprCall, EXPR_CALL, start); // even if `value` is a call
+    call->fn = p->value;
+    call->arg_count = 1;
+    call->args = ARENA_NEW(p->arena, Expr *);
+    call->args[0] = new_var(p, start, intern_text(p, SPAN("or")));
+    p->value = &call->head;
+    p->cursed_end = (uint32_t)(p->lexer.at - p->lexer.src);
     advance(p);
   }
   return STEP_SELECTED;
+}
+
+// `x or` as an argument, an item of a list or a fallback, where one would expect `or` to be the next one.
+static void note_cursed_or(Parser *p) {
+  AstCursedOr cursed = {p->value->pos, p->cursed_end};
+  PUSH(p, cursed_ors, cursed_or_count, cursed_or_cap, cursed);
 }
 
 static Step end_list(Parser *p) {
@@ -546,6 +561,10 @@ static Step end_list(Parser *p) {
 static Step step_selected(Parser *p) {
   bool more = starts_simple(p->lexer.kind);
   Frame *top = top_frame(p);
+  if (UNLIKELY(p->cursed_end)) {
+    if (top->kind == FRAME_LIST || top->kind == FRAME_APP || top->kind == FRAME_OR) note_cursed_or(p);
+    p->cursed_end = 0;
+  }
   switch (top->kind) {
   case FRAME_LIST:
     if (p->value) push_expr(p, p->value);
@@ -1150,6 +1169,8 @@ bool parser_parse(Span source, const ParserOptions *options, Ast *ret_ast, Parse
     if (p.doc_count) qsort(p.docs, p.doc_count, sizeof(AstDoc), compare_docs);
     ret_ast->docs = STEAL(p.docs);
     ret_ast->doc_count = p.doc_count;
+    ret_ast->cursed_ors = STEAL(p.cursed_ors);
+    ret_ast->cursed_or_count = p.cursed_or_count;
   }
   name_table_done(&p.names);
   attr_merge_done(&p.attrs);
@@ -1160,6 +1181,7 @@ bool parser_parse(Span source, const ParserOptions *options, Ast *ret_ast, Parse
   mem_free(p.formals);
   mem_free(p.docs);
   mem_free(p.token_docs);
+  mem_free(p.cursed_ors);
   if (!ok) ast_done(ret_ast);
   return ok;
 }

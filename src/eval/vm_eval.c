@@ -1,4 +1,5 @@
 // vm_eval.c: making and freeing a VM, loading sources, and the embedder's entry points.
+#include "base/log.h"
 #include "base/mem.h"
 #include "eval/attrs.h"
 #include "eval/builtins/registry.h"
@@ -221,6 +222,17 @@ static Unit *vm_add_unit(Vm *vm, Unit *unit) {
   return unit;
 }
 
+static void vm_warn_cursed_or(Vm *vm, const PosSource *source, Span text, AstCursedOr cursed) {
+  Pos pos = {0};
+  (void)pos_resolve(vm->positions, pos_of(source, cursed.begin), &pos);
+  Span expr = span_sub(text, cursed.begin, cursed.end - cursed.begin);
+  log_warn("at %s:%u:%u: This expression uses `or` as an identifier in a way that will change in a future Nix release.\n"
+           "Wrap this entire expression in parentheses to preserve its current meaning:\n"
+           "    (%.*s)\n"
+           "Give feedback at https://github.com/NixOS/nix/pull/11121",
+           source->origin, pos.line, pos.column, SPAN_ARG(expr));
+}
+
 Unit *vm_load_text(Vm *vm, Span text, Span path, Span origin, Span base_dir, const Span *scoped,
                    uint32_t scoped_count) {
   // The text of a file is read again if an error asks for it.
@@ -233,6 +245,7 @@ Unit *vm_load_text(Vm *vm, Span text, Span path, Span origin, Span base_dir, con
     vm_syntax_error(vm, source, &error);
     return NULL;
   }
+  for (uint32_t i = 0; i < ast.cursed_or_count; i++) vm_warn_cursed_or(vm, source, text, ast.cursed_ors[i]);
   CompileScope scope = {.is_global = vm_is_global, .ctx = vm, .scoped_names = scoped, .scoped_count = scoped_count};
   Buf image = BUF_INIT;
   buf_reserve(&image, text.len + text.len / 2);

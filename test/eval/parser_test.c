@@ -204,6 +204,16 @@ TEST(documentation) {
   ast_done(&ast);
 }
 
+TEST(cursed_or) {
+  const char *source = "a: [ [ (x: x) or ] (a (x: x) or) (a.b or a or) [ (a or) ] (a (a or)) (a or [ ]) ]";
+  Ast ast = parse(source);
+  static const char *const want[] = {"(x: x) or", "(x: x) or", "a or"};
+  CHECK_EQ_INT(ast.cursed_or_count, 3);
+  for (uint32_t i = 0; i < 3; i++)
+    CHECK_STR(span_make(source + ast.cursed_ors[i].begin, ast.cursed_ors[i].end - ast.cursed_ors[i].begin), want[i]);
+  ast_done(&ast);
+}
+
 // ---- laws ----
 
 static void put_times(Buf *buf, const char *text, int count) {
