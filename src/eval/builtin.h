@@ -11,11 +11,11 @@ typedef Value (*BuiltinFn)(Vm *vm, Value *args);
 #define BUILTIN_MAX_ARITY 4
 
 enum {
-  BUILTIN_GLOBAL = 1, // visible without `builtins.` (map, toString, ...); all others are visible as __name
-  BUILTIN_HIDDEN = 2, // not in `builtins`
-  BUILTIN_EFFECT = 4, // trace, warn, break: a speculative task waits before it
+  BUILTIN_GLOBAL = 1,   // visible without `builtins.` (map, toString, ...); all others are visible as __name
+  BUILTIN_HIDDEN = 2,   // not in `builtins`
+  BUILTIN_EFFECT = 4,   // trace, warn, break: a speculative task waits before it
   BUILTIN_REVERSE = 16, // strict arguments are forced from the last to the first
-  BUILTIN_IMPURE = 8, // absent in pure evaluation (currentTime, currentSystem)
+  BUILTIN_IMPURE = 8,   // absent in pure evaluation (currentTime, currentSystem)
 };
 
 typedef struct Builtin {

@@ -25,19 +25,19 @@ typedef enum TaskResume {
 } TaskResume;
 
 typedef struct TaskPart { // a strict part of a code frame that another task does
-  size_t fp;          // of the frame, an offset in the stack
-  const uint32_t *ip; // of the SPARK instruction's successor
-  Task *task;         // owned reference: freed with this record
+  size_t fp;              // of the frame, an offset in the stack
+  const uint32_t *ip;     // of the SPARK instruction's successor
+  Task *task;             // owned reference: freed with this record
 } TaskPart;
 
 struct Task {
   uint32_t number; // its name in blackholes; from 1
   TaskState state;
-  bool job;         // an embedder asked for it and frees it
+  bool job; // an embedder asked for it and frees it
   bool speculative;
   bool begun;     // has run
   bool cancelled; // done without a result
-  Value *stack; // owned
+  Value *stack;   // owned
   size_t stack_cap;
   size_t sp, fp;  // offsets, while not running
   size_t scanned; // words below hold no pointers into the nursery; never above the fp of the frame that runs
@@ -53,8 +53,8 @@ struct Task {
   const uint32_t *part_end;
   TaskPart *parts; // done by others for us
   size_t part_count, part_cap;
-  Value result;    // when done
-  EvalError *error; // owned; when done and failed
+  Value result;      // when done
+  EvalError *error;  // owned; when done and failed
   Task *prev, *next; // all tasks, by number
 };
 
@@ -65,7 +65,11 @@ typedef struct TaskQueue {
   uint32_t count;
 } TaskQueue;
 
-struct SparkSink { Vm *vm; Task *parent; uint32_t made; };
+struct SparkSink {
+  Vm *vm;
+  Task *parent;
+  uint32_t made;
+};
 
 Task *task_new(Vm *vm);
 void task_free(Vm *vm, Task *task); // also takes it out of the queue

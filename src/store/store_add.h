@@ -28,7 +28,7 @@ typedef struct StoreAddOptions {
   void *filter_ctx;
   const Hash *expected; // NULL: none; else another hash is ERR_HASH_MISMATCH with Nix's message
   bool dry_run;         // only compute the path: nothing is written
-  bool defer;         // as store_add_text: visible at once, committed with others by store_flush
+  bool defer;           // as store_add_text: visible at once, committed with others by store_flush
   bool no_stat_cache;   // read every file even where its metadata has not changed
 } StoreAddOptions;
 #define STORE_ADD_OPTIONS_INIT \

@@ -37,7 +37,8 @@ static Value group_list(Vm *vm, const Search *s, Span subject) {
   List *list = list_new(vm, s->count - 1);
   for (size_t i = 1; i < s->count; i++) {
     RegexGroup g = s->groups[i];
-    list->items[i - 1] = g.begin == REGEX_UNMATCHED ? VALUE_NULL : str_plain(vm, span_sub(subject, g.begin, g.end - g.begin));
+    list->items[i - 1] =
+        g.begin == REGEX_UNMATCHED ? VALUE_NULL : str_plain(vm, span_sub(subject, g.begin, g.end - g.begin));
   }
   return list_value(list);
 }
@@ -50,7 +51,8 @@ static Value match_fn(Vm *vm, Value *args) {
   if (expect_string(vm, args[1], ARG2 "match")) {
     bool matched = false;
     Err err = ERR_INIT;
-    if (!regex_match(s.regex, str_span(args[1]), &matched, s.groups, &err)) eval_error_from_err(vm, EVAL_ERROR_EVAL, 0, &err);
+    if (!regex_match(s.regex, str_span(args[1]), &matched, s.groups, &err))
+      eval_error_from_err(vm, EVAL_ERROR_EVAL, 0, &err);
     else result = matched ? group_list(vm, &s, str_span(args[1])) : VALUE_NULL;
   }
   search_done(&s);
@@ -89,16 +91,32 @@ static Value split_fn(Vm *vm, Value *args) {
 }
 
 static const Builtin rows[] = {
-    {"match", 2, 3, 0, match_fn, NULL, "regex str",
-     "Match the whole string *str* against the POSIX extended regular expression *regex*. The result is `null` without a match, else the list of "
+    {"match",
+     2,
+     3,
+     0,
+     match_fn,
+     NULL,
+     "regex str",
+     "Match the whole string *str* against the POSIX extended regular expression *regex*. The result is `null` without "
+     "a match, else the list of "
      "what the groups matched.\n\n```nix\nbuiltins.match \"a(b)(c)\" \"abc\"\n```\n\nis `[ \"b\" \"c\" ]`, and\n\n"
      "```nix\nbuiltins.match \"ab\" \"abc\"\n```\n\nis `null`.",
-     "sS", {ARG1 "match", ARG2 "match"}},
-    {"split", 2, 3, 0, split_fn, NULL, "regex str",
-     "Split the string *str* at the matches of the POSIX extended regular expression *regex*: a list of the pieces between them and, where a match "
+     "sS",
+     {ARG1 "match", ARG2 "match"}},
+    {"split",
+     2,
+     3,
+     0,
+     split_fn,
+     NULL,
+     "regex str",
+     "Split the string *str* at the matches of the POSIX extended regular expression *regex*: a list of the pieces "
+     "between them and, where a match "
      "was, of the list of what its groups matched.\n\n```nix\nbuiltins.split \"([ac])\" \"abc\"\n```\n\n"
      "is `[ \"\" [ \"a\" ] \"b\" [ \"c\" ] \"\" ]`.",
-     "sS", {ARG1 "split", ARG2 "split"}},
+     "sS",
+     {ARG1 "split", ARG2 "split"}},
 };
 
 const BuiltinTable builtins_regex_table = {rows, ARRAY_LEN(rows)};
