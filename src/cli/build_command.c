@@ -10,6 +10,7 @@
 #include "cli/build_plan.h"
 #include "cli/command_list.h"
 #include "formats/json_write.h"
+#include "realise/sandbox_preview.h"
 #include "store/store_roots.h"
 
 void build_command_list_done(BuildTargetList *list) {
@@ -254,11 +255,26 @@ static SchedulerMode mode_of(Session *session) {
   return check ? SCHEDULER_CHECK : SCHEDULER_NORMAL;
 }
 
+// --dry-sandbox: the plans of the targets' own builds.
+static int print_sandboxes(Session *session, const BuildTargetList *targets) {
+  Err err = ERR_INIT;
+  Scheduler *scheduler;
+  Buf text CLEANUP(buf_done) = BUF_INIT;
+  if (!session_scheduler(session, &scheduler, &err)) return session_fail(session, &err);
+  for (size_t i = 0; i < targets->count; i++) {
+    if (!targets->items[i].is_drv) continue;
+    if (!sandbox_preview_format(scheduler, &targets->items[i].path, &text, &err)) return session_fail(session, &err);
+  }
+  session_print(session, buf_span(&text));
+  return 0;
+}
+
 static int run(Session *session, bool classic, bool print) {
   BuildTargetList targets CLEANUP(build_command_list_done) = {0};
   Err err = ERR_INIT;
   int code = 0;
   if (!find_targets(session, classic, &targets, &code)) return code;
+  if (option_has(&session->options, OPT_dry_sandbox)) return print_sandboxes(session, &targets);
   int built = build_command_build(session, &targets, mode_of(session), false);
   if (option_has(&session->options, OPT_dry_run)) return built;
   if (built) code = built;

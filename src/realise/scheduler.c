@@ -249,6 +249,14 @@ SchedulerCounts scheduler_counts(Scheduler *scheduler) {
   return counts;
 }
 
+const SchedulerConfig *scheduler_config(const Scheduler *scheduler) {
+  return &scheduler->config;
+}
+
+Store *scheduler_store(const Scheduler *scheduler) {
+  return scheduler->store;
+}
+
 // --- the thread
 
 static void do_cancel(void *ctx) {

@@ -137,3 +137,6 @@ void scheduler_interrupt(Scheduler *scheduler);
 // |8 not deterministic; 0: none.
 int scheduler_failure_status(Scheduler *scheduler);
 SchedulerCounts scheduler_counts(Scheduler *scheduler);
+// The settings it works with (complete: what was not given is filled in) and its store; borrowed, any thread.
+const SchedulerConfig *scheduler_config(const Scheduler *scheduler);
+Store *scheduler_store(const Scheduler *scheduler);

@@ -7,6 +7,7 @@
 
 #include "base/fs.h"
 #include "harness.h"
+#include "realise/sandbox_preview.h"
 #include "realise_fixture.h"
 #include "store/store_add.h"
 
@@ -322,6 +323,26 @@ TEST(differences_are_told_file_by_file) {
   CHECK_CONTAINS(message, "\n  changed: sub/random");
   CHECK(span_find(message, SPAN("same")) == SIZE_MAX);
   err_done(&err);
+  realise_fixture_done(&fixture);
+}
+
+TEST(the_sandbox_can_be_shown) {
+  realise_fixture_init(&fixture);
+  realise_fixture_start(&fixture);
+  Err err = ERR_INIT;
+  Buf text = BUF_INIT;
+  const FixtureDrv *in = make("in", "echo > $out");
+  const FixtureDrv *drv = realise_fixture_drv(
+      &fixture, &(FixtureSpec){.name = "x", .inputs = {in}, .script = "cat y", .env = {"COLOUR=red"}});
+  CHECK_ERR(sandbox_preview_format(fixture.scheduler, &drv->drv_path, &text, &err), &err, ERR_NOT_FOUND,
+            "cannot be shown: its input '");
+  realise_fixture_build(&fixture, in);
+  CHECK_OK(sandbox_preview_format(fixture.scheduler, &drv->drv_path, &text, &err), &err);
+  CHECK_CONTAINS(buf_span(&text),
+                 arena_printf(&fixture.arena, "bind-ro %s <- %s", in->out_text.data, test_temp_path("root/store")));
+  CHECK_CONTAINS(buf_span(&text), "env \"COLOUR=red\"");
+  CHECK_CONTAINS(buf_span(&text), "exec /bin/sh as \"sh\" \"-c\" \"cat y\"");
+  buf_done(&text);
   realise_fixture_done(&fixture);
 }
 
