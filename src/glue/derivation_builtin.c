@@ -671,7 +671,8 @@ static const NativeDef native_derivation_strict = {
 //       outPath = getAttr outputName strict; drvPath = strict.drvPath; type = "derivation"; inherit outputName; }; }) outputs;
 //   in (head outputsList).value
 //
-// All that is lazy in it are `strict` and the selections from it: delayed calls here. The sets of the outputs contain each other.
+// What is lazy in it is so here, because it can be seen (a printed derivation shows <CODE> for `all`, and for outputs but the first): `strict`
+// and the selections from it, `all`, and the sets of other outputs are delayed calls. The sets contain each other.
 
 enum { DRV_ATTRS, OUTPUTS, OUTPUT_I, WRAPPER_SLOTS };
 
@@ -708,20 +709,32 @@ static void fill_slot(Value set, Sym name, Value v) {
 
 static Value wrapper_finish(Native *n) {
   Vm *vm = n->vm;
+  Glue *glue = glue_of(vm);
   Value drv_attrs = n->slot[DRV_ATTRS], outputs = n->slot[OUTPUTS];
   size_t count = list_count(outputs);
   Value *names = list_items(vm, outputs);
-  Value strict = native_delay_call(vm, glue_of(vm)->builtin_derivation_strict, &drv_attrs, 1);
-  List *all = list_new(vm, count);
-  for (size_t i = 0; i < count; i++)
-    all->items[i] = output_set(vm, drv_attrs, names, count, i, strict, list_value(all));
+  Value strict = native_delay_call(vm, glue->builtin_derivation_strict, &drv_attrs, 1);
+  List *all = list_new(vm, count); // of thunks, as `map` makes them
+  Value all_value = list_value(all), all_thunk = native_delay_call(vm, glue->builtin_identity, &all_value, 1);
+  Value *sets = mem_alloc_array(count, sizeof(Value));
+  for (size_t i = 0; i < count; i++) {
+    sets[i] = output_set(vm, drv_attrs, names, count, i, strict, all_thunk);
+    all->items[i] = native_delay_call(vm, glue->builtin_identity, &sets[i], 1);
+  }
   for (size_t i = 0; i < count; i++) {
     for (size_t j = count; j-- > 0;) { // the first of equal names wins, as in listToAttrs
       Sym name = str_intern(vm, value_follow(names[j]));
-      if (!is_wrapper_name(name)) fill_slot(all->items[i], name, all->items[j]);
+      if (!is_wrapper_name(name)) fill_slot(sets[i], name, j == 0 ? sets[0] : all->items[j]);
     }
   }
-  return all->items[0];
+  Value first = sets[0];
+  mem_free(sets);
+  return first;
+}
+
+// What delayed values are calls of.
+static Value identity(Vm *vm, Value *args) {
+  return args[0];
 }
 
 static Step wrapper_step(Native *n) {
@@ -772,6 +785,13 @@ const Builtin derivation_builtin_rows[DERIVATION_BUILTIN_COUNT] = {
     {"derivationStrict", 1, 1, BUILTIN_GLOBAL, NULL, &native_derivation_strict, "attrs",
      "Evaluate all attributes of a derivation and give the set of its `drvPath` and output paths. Use `derivation` "
      "instead."},
+    {.name = "derivationDelayed",
+     .arity = 1,
+     .strict = 0,
+     .flags = BUILTIN_HIDDEN,
+     .fn = identity,
+     .args = "value",
+     .doc = "Private to derivation."},
     {"outputOf", 2, 3, 0, output_of, NULL, "derivation-reference output-name",
      "Return the output path of a derivation, literally or as a placeholder. Needs the experimental feature "
      "`dynamic-derivations`."},

@@ -37,9 +37,8 @@ static bool check_name(Native *n, const char *who, Span url, Span name) {
           : "Please pass an attribute set with 'url' and 'name' attributes to '%s',  so that it can create a valid "
             "store path.";
   const char *place = strstr(advice, "%s");
-  eval_error(n->vm, EVAL_ERROR_EVAL, vm_call_pos(n->vm),
-             "invalid store path name when fetching URL '%.*s': %s. %.*s%s%s", SPAN_ARG(url), err_message(&err),
-             (int)(place - advice), advice, who, place + 2);
+  eval_error(n->vm, EVAL_ERROR_EVAL, 0, "invalid store path name when fetching URL '%.*s': %s. %.*s%s%s", SPAN_ARG(url),
+             err_message(&err), (int)(place - advice), advice, who, place + 2);
   err_done(&err);
   return false;
 }
@@ -61,36 +60,32 @@ static Value fetch_finish(Native *n, const char *who, bool unpack) {
   StoreIo *io = glue_of(vm)->io;
   Err err = ERR_INIT;
   Buf url CLEANUP(buf_done) = BUF_INIT, path CLEANUP(buf_done) = BUF_INIT;
-  if (n->slot[FETCH_URL] == VALUE_NULL)
-    return eval_error(vm, EVAL_ERROR_EVAL, vm_call_pos(n->vm), "'url' argument required");
+  if (n->slot[FETCH_URL] == VALUE_NULL) return eval_error(vm, EVAL_ERROR_EVAL, 0, "'url' argument required");
   if (unpack) fetcher_expand_url(str_span(n->slot[FETCH_URL]), &url);
   else buf_put_span(&url, str_span(n->slot[FETCH_URL]));
-  if (!check_uri(io, buf_span(&url), &err))
-    return eval_error_from_err(vm, EVAL_ERROR_RESTRICTED, vm_call_pos(n->vm), &err);
+  if (!check_uri(io, buf_span(&url), &err)) return eval_error_from_err(vm, EVAL_ERROR_RESTRICTED, 0, &err);
 
   Span name = n->slot[FETCH_NAME] != VALUE_NULL ? str_span(n->slot[FETCH_NAME]) : unpack ? SPAN("source") : SPAN("");
   if (name.len == 0) name = fs_path_base(buf_span(&url));
   if (!check_name(n, who, buf_span(&url), name)) return VALUE_ERROR;
   bool pinned = n->slot[FETCH_SHA256] != VALUE_NULL;
   if (vm->settings.pure_eval && !pinned)
-    return eval_error(vm, EVAL_ERROR_EVAL, vm_call_pos(n->vm),
-                      "in pure evaluation mode, '%s' requires a 'sha256' argument", who);
+    return eval_error(vm, EVAL_ERROR_EVAL, 0, "in pure evaluation mode, '%s' requires a 'sha256' argument", who);
 
   Hash expected;
   HashAlgo algo = HASH_SHA256;
   bool assumed;
   if (pinned && !hash_parse_or_empty(str_span(n->slot[FETCH_SHA256]), &algo, &expected, &assumed, &err))
-    return eval_error_from_err(vm, EVAL_ERROR_EVAL, vm_call_pos(n->vm), &err);
+    return eval_error_from_err(vm, EVAL_ERROR_EVAL, 0, &err);
   if (pinned && !find_pinned(n, name, unpack, &expected, &path, &err))
-    return eval_error_from_err(vm, EVAL_ERROR_IO, vm_call_pos(n->vm), &err);
+    return eval_error_from_err(vm, EVAL_ERROR_IO, 0, &err);
   FetcherFile file = {.url = buf_span(&url),
                       .name = name,
                       .unpack = unpack,
                       .expected = pinned ? &expected : NULL,
                       .check_uri = check_uri,
                       .ctx = io};
-  if (path.len == 0 && !fetcher_file(io, &file, &path, &err))
-    return eval_error_from_err(vm, EVAL_ERROR_IO, vm_call_pos(n->vm), &err);
+  if (path.len == 0 && !fetcher_file(io, &file, &path, &err)) return eval_error_from_err(vm, EVAL_ERROR_IO, 0, &err);
   access_check_allow(store_io_access(io), buf_span(&path));
   return str_new(vm, buf_span(&path), context_of(vm->contexts, buf_span(&path)));
 }
@@ -109,7 +104,7 @@ static Step fetch_step(Native *n, const char *who, bool unpack) {
     for (native_set(n, FETCH_I, 0); native_get(n, FETCH_I) < (int64_t)attrs_count(n->slot[FETCH_ARG]);
          native_add(n, FETCH_I, 1)) {
       if (fetch_attr(n) != SYM_url && fetch_attr(n) != SYM_sha256 && fetch_attr(n) != SYM_name) {
-        eval_error(vm, EVAL_ERROR_EVAL, vm_call_pos(n->vm), "unsupported argument '%.*s' to '%s'",
+        eval_error(vm, EVAL_ERROR_EVAL, 0, "unsupported argument '%.*s' to '%s'",
                    SPAN_ARG(symbol_text(vm->symbols, fetch_attr(n))), who);
         return STEP_ERROR;
       }
@@ -150,7 +145,7 @@ static bool git_bool(Native *n, const char *name, bool otherwise, bool *ret) {
   Value v = attrs_get(n->vm, n->slot[GIT_VALUES], sym);
   if (v == VALUE_ABSENT) return true;
   if (!value_is_bool(v))
-    return eval_error(n->vm, EVAL_ERROR_EVAL, vm_call_pos(n->vm), "input attribute '%s' is not a Boolean", name), false;
+    return eval_error(n->vm, EVAL_ERROR_EVAL, 0, "input attribute '%s' is not a Boolean", name), false;
   *ret = v == VALUE_TRUE;
   return true;
 }
@@ -161,7 +156,7 @@ static bool git_string(Native *n, const char *name, Span otherwise, Span *ret) {
   Value v = attrs_get(n->vm, n->slot[GIT_VALUES], sym);
   if (v == VALUE_ABSENT) return true;
   if (!value_is_string(v))
-    return eval_error(n->vm, EVAL_ERROR_EVAL, vm_call_pos(n->vm), "input attribute '%s' is not a string", name), false;
+    return eval_error(n->vm, EVAL_ERROR_EVAL, 0, "input attribute '%s' is not a string", name), false;
   *ret = str_span(v);
   return true;
 }
@@ -186,8 +181,7 @@ static bool read_git_args(Native *n, FetcherGit *git, Span *ret_nar_hash) {
   for (uint32_t i = 0; i < shape->count; i++) {
     Span name = symbol_text(vm->symbols, shape->names[i]);
     if (!is_known_git_attr(name))
-      return eval_error(vm, EVAL_ERROR_EVAL, vm_call_pos(n->vm), "input attribute '%.*s' not supported by scheme 'git'",
-                        SPAN_ARG(name)),
+      return eval_error(vm, EVAL_ERROR_EVAL, 0, "input attribute '%.*s' not supported by scheme 'git'", SPAN_ARG(name)),
              false;
   }
   if (!git_string(n, "url", SPAN(""), &git->url) || !git_string(n, "ref", SPAN(""), &git->ref) ||
@@ -197,11 +191,9 @@ static bool read_git_args(Native *n, FetcherGit *git, Span *ret_nar_hash) {
       !git_bool(n, "exportIgnore", !git->submodules, &git->export_ignore))
     return false;
   if (git->url.len == 0)
-    return eval_error(vm, EVAL_ERROR_EVAL, vm_call_pos(n->vm), "attribute 'url' is missing in call to 'fetchGit'"),
-           false;
+    return eval_error(vm, EVAL_ERROR_EVAL, 0, "attribute 'url' is missing in call to 'fetchGit'"), false;
   if (git->rev.len && (!is_hex(git->rev) || (git->rev.len != 40 && git->rev.len != 64)))
-    return eval_error(vm, EVAL_ERROR_EVAL, vm_call_pos(n->vm), "hash '%.*s' is not a Git revision", SPAN_ARG(git->rev)),
-           false;
+    return eval_error(vm, EVAL_ERROR_EVAL, 0, "hash '%.*s' is not a Git revision", SPAN_ARG(git->rev)), false;
   return true;
 }
 
@@ -252,19 +244,17 @@ static Value git_finish(Native *n) {
   Err err = ERR_INIT;
   if (!read_git_args(n, &git, &nar_hash)) return VALUE_ERROR;
   if (vm->settings.pure_eval && git.rev.len == 0)
-    return eval_error(vm, EVAL_ERROR_EVAL, vm_call_pos(n->vm),
+    return eval_error(vm, EVAL_ERROR_EVAL, 0,
                       "in pure evaluation mode, 'fetchGit' will not fetch unlocked input '%.*s'", SPAN_ARG(git.url));
-  if (!check_uri(io, git.url, &err)) return eval_error_from_err(vm, EVAL_ERROR_RESTRICTED, vm_call_pos(n->vm), &err);
-  if (!fetcher_git(io, &git, &tree, &err)) return eval_error_from_err(vm, EVAL_ERROR_IO, vm_call_pos(n->vm), &err);
+  if (!check_uri(io, git.url, &err)) return eval_error_from_err(vm, EVAL_ERROR_RESTRICTED, 0, &err);
+  if (!fetcher_git(io, &git, &tree, &err)) return eval_error_from_err(vm, EVAL_ERROR_IO, 0, &err);
   if (nar_hash.len) {
     Hash want, got = {.algo = HASH_SHA256};
     HashAlgo algo = HASH_SHA256;
     memcpy(got.bytes, tree.nar_sha256, sizeof(tree.nar_sha256));
-    if (!hash_parse(nar_hash, &algo, &want, &err))
-      return eval_error_from_err(vm, EVAL_ERROR_EVAL, vm_call_pos(n->vm), &err);
+    if (!hash_parse(nar_hash, &algo, &want, &err)) return eval_error_from_err(vm, EVAL_ERROR_EVAL, 0, &err);
     if (!hash_eq(&want, &got))
-      return eval_error(vm, EVAL_ERROR_EVAL, vm_call_pos(n->vm), "NAR hash mismatch in input '%.*s'",
-                        SPAN_ARG(git.url));
+      return eval_error(vm, EVAL_ERROR_EVAL, 0, "NAR hash mismatch in input '%.*s'", SPAN_ARG(git.url));
   }
   return git_result(vm, &git, &tree);
 }
@@ -303,8 +293,7 @@ static Step fetch_git_step(Native *n) {
   }
   n->slot[GIT_ARG] = attrs_flatten(vm, n->slot[GIT_ARG]);
   if (n->slot[GIT_ARG] == VALUE_EMPTY_ATTRS)
-    return eval_error(vm, EVAL_ERROR_EVAL, vm_call_pos(n->vm), "attribute 'url' is missing in call to 'fetchGit'"),
-           STEP_ERROR;
+    return eval_error(vm, EVAL_ERROR_EVAL, 0, "attribute 'url' is missing in call to 'fetchGit'"), STEP_ERROR;
   start_git_values(n);
   for (native_set(n, GIT_I, 0); native_get(n, GIT_I) < (int64_t)attrs_count(n->slot[GIT_ARG]);
        native_add(n, GIT_I, 1)) {

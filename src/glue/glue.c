@@ -27,6 +27,7 @@ static Value find_builtin(const Vm *vm, const char *name) {
 void glue_attach(Glue *glue, Vm *vm) {
   glue->builtin_get_attr = find_builtin(vm, "getAttr");
   glue->builtin_derivation_strict = find_builtin(vm, "derivationStrict");
+  glue->builtin_identity = find_builtin(vm, "derivationDelayed");
   vm->glue = glue;
 }
 

@@ -18,8 +18,8 @@ typedef struct Glue {
   KnownPaths *known; // borrowed from `io`
   GlueFeatures features;
   DerivationModuloScratch scratch;
-  Value builtin_get_attr, builtin_derivation_strict; // called by name; immediates
-  struct SourceWalk *walks;                          // unfinished filters of builtins.path (source_builtin.c); owned
+  Value builtin_get_attr, builtin_derivation_strict, builtin_identity; // called by name; immediates
+  struct SourceWalk *walks; // unfinished filters of builtins.path (source_builtin.c); owned
 } Glue;
 
 void glue_init(Glue *glue, StoreIo *io, const GlueFeatures *features);

@@ -198,8 +198,7 @@ static Value add_finish(Native *n) {
     if (!expected_path(n, &expected, &valid)) return VALUE_ERROR;
     store_path_format(&expected, span_cstr(vm->settings.store_dir), &text);
     if (!span_eq(buf_span(&text), buf_span(&result)))
-      return eval_error(vm, EVAL_ERROR_EVAL, vm_call_pos(n->vm),
-                        "store path mismatch in (possibly filtered) path added from '%.*s'",
+      return eval_error(vm, EVAL_ERROR_EVAL, 0, "store path mismatch in (possibly filtered) path added from '%.*s'",
                         SPAN_ARG(str_span(n->slot[ADD_PATH])));
   }
   return store_path_string(vm, buf_span(&result));
@@ -268,7 +267,7 @@ static Step add_step(Native *n) {
 
 static void add_trace(Native *n) {
   drop_walk(n);
-  eval_error_trace(n->vm, vm_call_pos(n->vm), "while adding path '%.*s'", SPAN_ARG(str_span(n->slot[ADD_PATH])));
+  eval_error_trace(n->vm, 0, "while adding path '%.*s'", SPAN_ARG(str_span(n->slot[ADD_PATH])));
 }
 
 static const NativeDef native_add_path = {
@@ -345,8 +344,7 @@ static Step path_step(Native *n) {
     }
   }
   if (n->slot[PATH_PATH] == VALUE_NULL) {
-    eval_error(vm, EVAL_ERROR_EVAL, vm_call_pos(n->vm),
-               "missing required 'path' attribute in the first argument to 'builtins.path'");
+    eval_error(vm, EVAL_ERROR_EVAL, 0, "missing required 'path' attribute in the first argument to 'builtins.path'");
     return STEP_ERROR;
   }
   if (n->slot[PATH_NAME] == VALUE_NULL || str_span(n->slot[PATH_NAME]).len == 0)
@@ -396,15 +394,20 @@ static Value to_file(Vm *vm, Value *args) {
   Span *refs = ARENA_ARRAY(&arena, Span, count);
   for (size_t i = 0; i < count; i++) {
     refs[i] = context_element_text(vm->contexts, context->elements[i]);
+    // In the message, elements stand without the store directory.
+    Buf shown CLEANUP(buf_done) = BUF_INIT;
+    size_t dir = span_find(refs[i], span_cstr(vm->settings.store_dir));
+    buf_put_span(&shown, span_sub(refs[i], 0, dir));
+    if (dir != SIZE_MAX) buf_put_span(&shown, span_from(refs[i], dir + strlen(vm->settings.store_dir) + 1));
     if (refs[i].data[0] != '/')
-      return eval_error(vm, EVAL_ERROR_EVAL, vm_call_pos(vm),
+      return eval_error(vm, EVAL_ERROR_EVAL, 0,
                         "files created by builtins.toFile may not reference derivations, but %.*s references %.*s",
-                        SPAN_ARG(str_span(args[0])), SPAN_ARG(refs[i]));
+                        SPAN_ARG(str_span(args[0])), SPAN_ARG(buf_span(&shown)));
   }
   Err err = ERR_INIT;
   Buf path CLEANUP(buf_done) = BUF_INIT;
   if (vm->io->ops->write_text(vm->io, str_span(args[0]), str_span(args[1]), refs, count, &path, &err) != EVAL_IO_OK)
-    return eval_error_from_err(vm, EVAL_ERROR_IO, vm_call_pos(vm), &err);
+    return eval_error_from_err(vm, EVAL_ERROR_IO, 0, &err);
   return store_path_string(vm, buf_span(&path));
 }
 
@@ -427,7 +430,7 @@ static bool store_path_ask(Native *n, Step *ret_step, Value *ret) {
     path = buf_span(&logical);
   }
   if (status == EVAL_IO_OK && !store_path_is_below(path, dir)) {
-    eval_error(vm, EVAL_ERROR_EVAL, vm_call_pos(n->vm), "path '%.*s' is not in the Nix store", SPAN_ARG(path));
+    eval_error(vm, EVAL_ERROR_EVAL, 0, "path '%.*s' is not in the Nix store", SPAN_ARG(path));
     *ret_step = STEP_ERROR;
     return false;
   }
@@ -441,7 +444,7 @@ static bool store_path_ask(Native *n, Step *ret_step, Value *ret) {
   }
   n->wait = wait;
   *ret_step = status == EVAL_IO_PENDING ? STEP_PARK : STEP_ERROR;
-  if (status == EVAL_IO_ERROR) eval_error_from_err(vm, EVAL_ERROR_IO, vm_call_pos(n->vm), &err);
+  if (status == EVAL_IO_ERROR) eval_error_from_err(vm, EVAL_ERROR_IO, 0, &err);
   return false;
 }
 
@@ -450,8 +453,7 @@ static Step store_path_step(Native *n) {
   Step step;
   NATIVE_BEGIN(n);
   if (vm->settings.pure_eval)
-    return eval_error(vm, EVAL_ERROR_EVAL, vm_call_pos(n->vm),
-                      "'builtins.storePath' is not allowed in pure evaluation mode"),
+    return eval_error(vm, EVAL_ERROR_EVAL, 0, "'builtins.storePath' is not allowed in pure evaluation mode"),
            STEP_ERROR;
   n->args[0] = n->slot[STORE_ARG];
   n->args[1] = value_raw_ptr("while evaluating the first argument passed to 'builtins.storePath'");

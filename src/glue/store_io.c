@@ -296,6 +296,7 @@ static EvalIoStatus find_object(StoreIo *io, Span text, const StorePath *path, S
 // Where a path ends.
 typedef struct Place {
   ObjectKind kind;
+  int why_absent;         // ABSENT: ENOENT or ENOTDIR; 0 is ENOENT
   struct stat st;         // HOST
   Span text;              // TEXT
   StoreResolved resolved; // CASTORE
@@ -337,6 +338,7 @@ static void redirect(Place *place, Span link, Span target, Span rest) {
 static Follow end_without_status(Place *place, Err *err) {
   if (errno == ENOENT || errno == ENOTDIR) {
     place->kind = OBJECT_ABSENT;
+    place->why_absent = errno;
     return FOLLOW_END;
   }
   err_set_errno(err, errno, "getting status of '%.*s'", SPAN_ARG(buf_span(&place->logical)));
@@ -531,7 +533,9 @@ static EvalIoStatus io_read_file(EvalIo *base, Span path, Buf *ret, EvalIoWait *
   EvalIoStatus status = resolve(io, path, true, &place, ret_wait, err);
   if (status != EVAL_IO_OK) return status;
   switch (place.kind) {
-  case OBJECT_ABSENT: return absent(path, err);
+  case OBJECT_ABSENT:
+    err_set_errno(err, place.why_absent ? place.why_absent : ENOENT, "opening file '%.*s'", SPAN_ARG(path));
+    return EVAL_IO_ERROR;
   case OBJECT_TEXT: buf_put_span(ret, place.text); return EVAL_IO_OK;
   case OBJECT_HOST:
     if (S_ISDIR(place.st.st_mode))
@@ -601,14 +605,18 @@ static EvalIoStatus io_read_dir(EvalIo *base, Span path, EvalDirList *ret, EvalI
   EvalIoStatus status = resolve(io, path, true, &place, ret_wait, err);
   if (status != EVAL_IO_OK) return status;
   switch (place.kind) {
-  case OBJECT_ABSENT: return absent(path, err);
-  case OBJECT_HOST: return status_of(store_io_list_physical(buf_cstr(&place.physical), ret, err));
+  case OBJECT_ABSENT:
+    return status_of(
+        err_set_errno(err, place.why_absent ? place.why_absent : ENOENT, "reading directory %.*s", SPAN_ARG(path)));
+  case OBJECT_HOST:
+    if (!S_ISDIR(place.st.st_mode)) break;
+    return status_of(store_io_list_physical(buf_cstr(&place.physical), ret, err));
   case OBJECT_CASTORE:
     if (place.resolved.kind == CASTORE_DIRECTORY) return status_of(list_castore(io, &place.resolved, ret, err));
     break;
   case OBJECT_TEXT: break;
   }
-  return status_of(err_set_errno(err, ENOTDIR, "opening directory '%.*s'", SPAN_ARG(path)));
+  return status_of(err_set_errno(err, ENOTDIR, "reading directory %.*s", SPAN_ARG(path)));
 }
 
 static EvalIoStatus io_read_link(EvalIo *base, Span path, Buf *ret, EvalIoWait *ret_wait, Err *err) {
