@@ -35,22 +35,33 @@ static bool read_source(Session *session, const TargetRoot *root, Buf *ret_text,
   return fs_read_file(buf_cstr(ret_origin), PARSER_MAX_SOURCE_BYTES, ret_text, err);
 }
 
+// Errors come from the evaluator, which shows them with their lines, and also finds variables that nobody defines, as C++ Nix does
+// here. False: an error is pending.
+static bool check_source(Session *session, Span text, Span dir, Span origin) {
+  Vm *vm = session->vm;
+  HeapRoot scope = {0}, value = {0};
+  heap_add_root(&vm->heap, &scope, VALUE_EMPTY_ATTRS);
+  heap_add_root(&vm->heap, &value, VALUE_NULL);
+  bool ok = vm_eval_text_scoped(vm, text, dir, origin, &scope, false, &value);
+  heap_remove_root(&vm->heap, &value);
+  heap_remove_root(&vm->heap, &scope);
+  return ok;
+}
+
 static int parse_root(Session *session, const TargetRoot *root) {
   Err err = ERR_INIT;
   Buf text CLEANUP(buf_done) = BUF_INIT, dir CLEANUP(buf_done) = BUF_INIT, origin CLEANUP(buf_done) = BUF_INIT,
            out CLEANUP(buf_done) = BUF_INIT;
-  if (!read_source(session, root, &text, &dir, &origin, &err)) return session_fail(session, &err);
+  if (!read_source(session, root, &text, &dir, &origin, &err) || !session_vm(session, &err))
+    return session_fail(session, &err);
+  if (!check_source(session, buf_span(&text), buf_span(&dir), buf_span(&origin)))
+    return session_eval_failed(session, NULL);
   ParserOptions options = {.pipe_operators = session_has_feature(session, "pipe-operators"),
                            .no_url_literals = session_has_feature(session, "no-url-literals")};
   Ast ast;
   ParserError failed = {0};
-  if (!parser_parse(buf_span(&text), &options, &ast, &failed)) {
-    uint32_t line = 1, column = 1;
-    for (uint32_t i = 0; i < failed.pos && i < text.len; i++) {
-      column = text.data[i] == '\n' ? 1 : column + 1;
-      line += text.data[i] == '\n';
-    }
-    err_set(&err, ERR_SYNTAX, "%s\n       at %s:%u:%u", failed.message, buf_cstr(&origin), line, column);
+  if (!parser_parse(buf_span(&text), &options, &ast, &failed)) { // the settings of the evaluator are the same
+    err_set(&err, ERR_SYNTAX, "%s", failed.message);
     parser_error_done(&failed);
     return session_fail(session, &err);
   }

@@ -5,7 +5,7 @@ usage: parse_differential.py [--nix COMMAND] [--dump PROGRAM] [--mutations N] [-
 
 PATHs are .nix files or folders of them. Trees are compared as `COMMAND --parse` prints them (default: nix-instantiate). With
 --mutations, N inputs are made from the smaller files by deleting, inserting and moving pieces, and from random tokens, and the first
-line and the position of the error are compared as well. Messages are those of C++ Nix 2.26; other versions name tokens differently.
+line and the position of the error are compared as well. What older versions call tokens is translated.
 
 Not differences of the parser, and left out: variables that are not defined (C++ Nix resolves names in the same command), and
 what C++ Nix warns about. COMMAND may be a chroot, if PATHs and --work are the same inside and outside.
@@ -24,6 +24,53 @@ TOKENS = """x y a or if then else assert with let in rec inherit 1 2.5 .5 1. " "
 9999999999999999999""".split() + ["#c\n", "/*c*/", "\n", " "]
 
 
+# What tokens are called in messages: before C++ Nix 2.35, and since.
+OLD_NAMES = {
+    "AND": "'&&'",
+    "ASSERT": "'assert'",
+    "CONCAT": "'++'",
+    "DOLLAR_CURLY": "'${'",
+    "ELLIPSIS": "'...'",
+    "ELSE": "'else'",
+    "EQ": "'=='",
+    "FLOAT_LIT": "floating-point literal",
+    "GEQ": "'>='",
+    "HPATH": "'~/…' path",
+    "ID": "identifier",
+    "IF": "'if'",
+    "IMPL": "'->'",
+    "IND_STR": "indented string",
+    "IND_STRING_CLOSE": "end of an indented string",
+    "IND_STRING_OPEN": "start of an indented string",
+    "INHERIT": "'inherit'",
+    "INT_LIT": "integer",
+    "IN_KW": "'in'",
+    "LEQ": "'<='",
+    "LET": "'let'",
+    "NEQ": "'!='",
+    "OR": "'||'",
+    "OR_KW": "'or'",
+    "PATH": "path",
+    "PATH_END": "end of path",
+    "PIPE_FROM": "'<|'",
+    "PIPE_INTO": "'|>'",
+    "REC": "'rec'",
+    "SPATH": "'<…>' path",
+    "STR": "string",
+    "THEN": "'then'",
+    "UPDATE": "'//'",
+    "URI": "URI",
+    "WITH": "'with'",
+}
+
+
+def new_names(message):
+    """A message of an older C++ Nix in the newer wording."""
+    if not message.startswith("syntax error"):
+        return message
+    return re.sub(r"(unexpected |expecting | or )([A-Z_]+)\b", lambda m: m.group(1) + OLD_NAMES.get(m.group(2), m.group(2)), message)
+
+
 def run(command, files):
     result = subprocess.run(command + files, capture_output=True, env={**os.environ, "HOME": "/home/me"})
     decode = lambda data: data.decode("utf-8", "surrogateescape")
@@ -38,7 +85,7 @@ def reference_error(text, path):
         return text
     if "undefined variable" in found.group(1):
         return None
-    return "error: %s %s\n" % (found.group(2), found.group(1).replace(path + ":", ""))
+    return "error: %s %s\n" % (found.group(2), new_names(found.group(1).replace(path + ":", "")))
 
 
 class Comparison:

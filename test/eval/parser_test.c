@@ -105,7 +105,7 @@ TEST(pipes) {
   CHECK_STR(buf_span(&got), "(a: (f: (g: [ ((g (f a))) ((g (f a))) ((f a a)) ((f (a + 1))) ((f (a -> a))) ])))");
   buf_clear(&got);
   parse_and_show(SPAN("a |> f <| b"), &options, &got);
-  CHECK_STR(buf_span(&got), "1:8 syntax error, unexpected PIPE_FROM, expecting end of file");
+  CHECK_STR(buf_span(&got), "1:8 syntax error, unexpected '<|', expecting end of file");
   buf_done(&got);
 }
 
