@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "base/pool.h"
 #include "build/build_log.h"
+#include "build/debug_shell.h"
 #include "build/local_scratch.h"
 #include "build/sandbox_bwrap.h"
 #include "build/sandbox_native.h"
@@ -54,6 +55,7 @@ typedef struct LocalBuild {
   bool running, whole_group;
   unsigned owner_uid; // on the host; 0: the caller
   int inner_pidfd;    // bubblewrap's PID 1
+  DebugShell *shell;  // while one is shown after a failure
   LoopSource *output_source, *child_source, *timeout_timer, *silence_timer, *done_timer;
   uint64_t last_output_ns;
   BuildOutcome stopped_as; // why it was killed; SUCCEEDED: it was not
@@ -354,7 +356,7 @@ static bool start_plain(LocalBuild *build, int output_fd, bool *ret_exec_failed,
 
 // Builders write to a terminal, as under C++ Nix: some programs print other, or no, output to a
 // pipe. It is raw, so bytes pass unchanged.
-static bool open_terminal(LocalBuild *build, int *ret_slave, Err *err) {
+static bool open_terminal(LocalBuild *build, bool raw, int *ret_slave, Err *err) {
   int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK);
   if (master < 0 || unlockpt(master) != 0) {
     fs_close_fd(&master);
@@ -367,7 +369,7 @@ static bool open_terminal(LocalBuild *build, int *ret_slave, Err *err) {
     fs_close_fd(&slave);
     return err_set_errno(err, errno, "opening the other side of a pseudo-terminal");
   }
-  cfmakeraw(&term);
+  if (raw) cfmakeraw(&term);
   tcsetattr(slave, TCSANOW, &term);
   // Builders also open it by name: /dev/stderr.
   if (build->owner_uid && fchown(slave, build->owner_uid, (gid_t)-1) != 0) {
@@ -384,7 +386,7 @@ static bool get_seccomp(LocalBuilder *builder, Err *err) {
 
 static bool start_process(LocalBuild *build, bool *ret_exec_failed, Err *err) {
   CLEANUP(fs_close_fd) int slave = -1;
-  if (!open_terminal(build, &slave, err)) return false;
+  if (!open_terminal(build, true, &slave, err)) return false;
   if (build->options->no_sandbox) return start_plain(build, slave, ret_exec_failed, err);
   SandboxPlan plan;
   if (!get_seccomp(build->builder, err) || !make_plan(build, &build->arena, &plan, err)) return false;
@@ -509,6 +511,66 @@ static void wait_for_namespace(LocalBuild *build) {
   fs_close_fd(&build->inner_pidfd);
 }
 
+// --- debug shell
+
+static void on_shell_exit(void *ctx, int status UNUSED, const struct rusage *usage UNUSED) {
+  LocalBuild *build = ctx;
+  build->child_source = NULL;
+  debug_shell_stop(STEAL(build->shell));
+  close_output(build); // what the shell printed is no part of the log
+  if (build->stopped_as == BUILD_CANCELLED) build->result.outcome = BUILD_CANCELLED;
+  finish(build);
+}
+
+// The same plan on the same directories with another program: what the builder left in /build and in its outputs is there.
+static bool run_shell(LocalBuild *build, Err *err) {
+  static const char *const argv[] = {"sh", NULL};
+  CLEANUP(fs_close_fd) int slave = -1;
+  SandboxPlan plan;
+  if (!open_terminal(build, false, &slave, err) || !make_plan(build, &build->arena, &plan, err)) return false;
+  plan.program = "/bin/sh";
+  plan.argv = argv;
+  SandboxRun run = {.plan = &plan,
+                    .root_dir = build->dir.root,
+                    .output_fd = slave,
+                    .terminal = true,
+                    .seccomp = buf_span(&build->builder->seccomp),
+                    .host_uid = build->owner_uid,
+                    .host_gid = build->owner_uid};
+  return sandbox_native_start(&run, &build->process, err) == SANDBOX_STARTED;
+}
+
+static bool show_shell(LocalBuild *build, Err *err) {
+  Loop *loop = build->builder->loop;
+  if (!run_shell(build, err)) return false;
+  if (loop_add_child(loop, build->process, on_shell_exit, build, &build->child_source, err)) {
+    build->running = true;
+    if (debug_shell_start(loop, build->master_fd, &build->shell, err)) return true;
+  }
+  process_kill(&build->process, SIGKILL, false);
+  return build->running; // then its end is waited for
+}
+
+// True when the build's end waits for a shell.
+static bool start_debug_shell(LocalBuild *build) {
+  bool failed = build->result.outcome == BUILD_EXITED || build->result.outcome == BUILD_SIGNALLED;
+  bool native = build->builder->config.executor != SANDBOX_EXECUTOR_BUBBLEWRAP && !build->builder->native_refused;
+  if (!failed || !native || !build->options->debug_shell || build->options->no_sandbox || !debug_shell_is_possible())
+    return false;
+  Err err = ERR_INIT;
+  loop_remove(build->timeout_timer);
+  loop_remove(build->silence_timer);
+  build->timeout_timer = build->silence_timer = NULL;
+  read_output(build);
+  if (build->master_fd >= 0) close_output(build);
+  log_msg(LOG_NOTICE, "the build of '%s' failed; this shell is in its sandbox, leave it to go on",
+          build->options->name);
+  bool shown = show_shell(build, &err);
+  if (!shown) log_warn("no shell in the failed build's sandbox: %s", err_message(&err));
+  err_done(&err);
+  return shown;
+}
+
 static void on_child_exit(void *ctx, int status, const struct rusage *usage) {
   LocalBuild *build = ctx;
   build->child_source = NULL;
@@ -519,7 +581,7 @@ static void on_child_exit(void *ctx, int status, const struct rusage *usage) {
   build->result.user_us = (uint64_t)usage->ru_utime.tv_sec * 1000000 + (uint64_t)usage->ru_utime.tv_usec;
   build->result.system_us = (uint64_t)usage->ru_stime.tv_sec * 1000000 + (uint64_t)usage->ru_stime.tv_usec;
   set_outcome(build, status);
-  finish(build);
+  if (!start_debug_shell(build)) finish(build);
 }
 
 static void on_exec_failed(void *ctx) {

@@ -277,7 +277,8 @@ static bool run_op(const Op *op) {
   case OP_MOUNT: return mount(op->source, op->path, op->source, op->flags, op->data) == 0;
   case OP_DIR: return mkdir(op->path, op->mode) == 0 || errno == EEXIST;
   case OP_FILE: return make_file(op->path, op->mode, op->data, op->data_len);
-  case OP_SYMLINK: return symlink(op->source, op->path) == 0;
+  // A link that a former run of this build made in its store directory (debug shell) stays.
+  case OP_SYMLINK: return symlink(op->source, op->path) == 0 || errno == EEXIST;
   case OP_BIND: return run_bind(op);
   case OP_COVER:
     if (mount(op->path, op->path, NULL, MS_BIND | MS_REC, NULL) != 0) return errno == ENOENT;
@@ -304,10 +305,12 @@ static void enter_root(const Child *child) {
 static void set_stdio(Child *child) {
   // The report pipe first, out of the way of 0, 1 and 2.
   child->report_fd = fcntl(child->report_fd, F_DUPFD_CLOEXEC, 3);
-  int null_fd = fcntl(child->null_fd, F_DUPFD_CLOEXEC, 3), output_fd = fcntl(child->run->output_fd, F_DUPFD_CLOEXEC, 3);
+  int input_fd = child->run->terminal ? child->run->output_fd : child->null_fd;
+  int null_fd = fcntl(input_fd, F_DUPFD_CLOEXEC, 3), output_fd = fcntl(child->run->output_fd, F_DUPFD_CLOEXEC, 3);
   if (child->report_fd < 0 || null_fd < 0 || output_fd < 0 || dup2(null_fd, 0) < 0 || dup2(output_fd, 1) < 0 ||
       dup2(output_fd, 2) < 0)
     child_fail(child, PHASE_STDIO, 0);
+  if (child->run->terminal && ioctl(0, TIOCSCTTY, 0) != 0) child_fail(child, PHASE_STDIO, 0);
   if (syscall(SYS_close_range, 3u, ~0u, 4u /* CLOSE_RANGE_CLOEXEC, Linux 5.11 */) == 0) return;
   struct rlimit limit;
   int end = getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < 1 << 20 ? (int)limit.rlim_cur : 1 << 20;

@@ -17,6 +17,7 @@ typedef struct SandboxRun {
   const SandboxPlan *plan;
   const char *root_dir; // an empty directory on the host, mount point of the root in the sandbox's own mount namespace
   int output_fd;        // standard output and error of the builder; its standard input is /dev/null
+  bool terminal;        // output_fd is also standard input, and the controlling terminal: an interactive shell
   Span seccomp;         // sandbox_seccomp_program; used when the plan filters
   // The user that the builder is on the host; only root can choose. 0: the caller. What the builder is to write, and
   // output_fd, must be this user's.

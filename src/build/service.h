@@ -24,9 +24,10 @@ typedef struct BuildOptions {
   uint64_t max_log_bytes;  // 0: none
   unsigned log_tail_lines; // how many last lines the result carries
   bool keep_failed;        // the build directory of a failed build stays, owned by the caller
-  bool no_sandbox;         // said by the user in so many words; only backends that can
-  bool want_kvm;           // requiredSystemFeatures has "kvm"
-  bool uname_32bit;        // i686-linux on x86_64-linux
+  bool debug_shell; // after a failure, a shell in the build's sandbox on the user's terminal, before it is reported
+  bool no_sandbox;  // said by the user in so many words; only backends that can
+  bool want_kvm;    // requiredSystemFeatures has "kvm"
+  bool uname_32bit; // i686-linux on x86_64-linux
 } BuildOptions;
 
 typedef enum BuildOutcome {

@@ -303,6 +303,7 @@ bool session_scheduler(Session *session, Scheduler **ret, Err *err) {
   config.cores = cores_set ? (unsigned)setting_int(settings, SETTING_ID_cores) : cores > 0 ? (unsigned)cores : 1;
   config.keep_going = setting_bool(settings, SETTING_ID_keep_going);
   config.keep_failed = setting_bool(settings, SETTING_ID_keep_failed);
+  config.debug_shell = option_has(&session->options, OPT_debug_shell);
   config.fallback = setting_bool(settings, SETTING_ID_fallback);
   // Debian's nix.conf switches C++ Nix's sandbox off. Isolation is never dropped because of a file: it takes --no-sandbox.
   config.no_sandbox = strcmp(sandbox, "false") == 0 && settings[SETTING_ID_sandbox].source == SETTING_COMMAND_LINE;

@@ -709,6 +709,7 @@ static void set_build_options(Goal *goal) {
       .log_tail_lines = config->log_tail_lines,
       .keep_failed = config->keep_failed,
       .no_sandbox = goal->no_sandbox,
+      .debug_shell = config->debug_shell,
       .want_kvm = drv_options_has_feature(&goal->options, SPAN("kvm")),
       .uname_32bit =
           span_eq(goal->drv.platform, SPAN("i686-linux")) || span_eq(goal->drv.platform, SPAN("armv7l-linux")),

@@ -2,6 +2,8 @@
 #include "build/local_builder.h"
 
 #include <fcntl.h>
+#include <poll.h>
+#include <pty.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -210,6 +212,59 @@ TEST(requests_that_make_no_sense_are_refused) {
             ERR_SYNTAX, "clean");
   fixture.handle = NULL;
   build_fixture_done(&fixture);
+}
+
+// Reads what comes from the terminal until `want` was there.
+static void expect_text(int fd, Buf *seen, const char *want) {
+  uint64_t deadline = loop_now_ns() + 10000000000u;
+  while (span_find(buf_span(seen), span_cstr(want)) == SIZE_MAX) {
+    struct pollfd polled = {.fd = fd, .events = POLLIN};
+    char data[1024];
+    if (loop_now_ns() > deadline) test_fail(__FILE__, __LINE__, "no '%s' in:\n%s", want, buf_cstr(seen));
+    if (poll(&polled, 1, 100) <= 0) continue;
+    ssize_t got = read(fd, data, sizeof data);
+    if (got > 0) buf_put(seen, data, (size_t)got);
+  }
+}
+
+static void type_text(int fd, const char *text) {
+  CHECK_EQ_INT(write(fd, text, strlen(text)), strlen(text));
+}
+
+TEST(a_shell_in_the_sandbox_of_a_failed_build) {
+  int fd;
+  pid_t pid = forkpty(&fd, NULL, NULL, NULL);
+  if (pid == 0) {
+    BuildFixture fixture;
+    build_fixture_init(&fixture, SANDBOX_EXECUTOR_NATIVE);
+    fixture.options.debug_shell = true;
+    build_fixture_run(&fixture, "echo left > /build/file; mkdir $out; echo half > $out/x; echo in the log; exit 7");
+    CHECK_STR(buf_span(&fixture.log), "in the log\n"); // nothing of the shell
+    int code = fixture.result.exit_code;
+    build_fixture_done(&fixture);
+    _exit(code);
+  }
+  Buf seen = BUF_INIT;
+  expect_text(fd, &seen, "this shell is in its sandbox");
+  expect_text(fd, &seen, "$ ");
+  type_text(fd, "echo $(cat /build/file)-$(cat $out/x)-$(id -u)-$PWD\n");
+  expect_text(fd, &seen, "left-half-1000-/build");
+  type_text(fd, "sleep 1000\n");
+  usleep(200000);
+  type_text(fd, "\x03"); // reaches the shell's program, not us
+  type_text(fd, "echo still-$((40 + 2))\n");
+  expect_text(fd, &seen, "still-42");
+  type_text(fd, "exit\n");
+  int status;
+  for (int i = 0; i < 100 && waitpid(pid, &status, WNOHANG) != pid; i++) {
+    struct pollfd polled = {.fd = fd, .events = POLLIN};
+    char data[1024];
+    if (poll(&polled, 1, 100) > 0 && read(fd, data, sizeof data) < 0) usleep(10000);
+  }
+  CHECK(WIFEXITED(status));
+  CHECK_EQ_INT(WEXITSTATUS(status), 7);
+  close(fd);
+  buf_done(&seen);
 }
 
 TEST(many_at_once) {
