@@ -52,6 +52,7 @@ struct StoreIo {
   Store *store;             // borrowed
   Scheduler *scheduler;     // borrowed
   Map objects;              // store path -> StoreObject, in the arena
+  Map copied;               // host path -> its store path, in the arena: sources of this evaluation
   Map search_entries;       // URL of the search path -> Span, in the arena; empty: not available
   Map goals;                // "<drv path>!<output>" or store path -> Goal, in the arena
 };
@@ -746,14 +747,26 @@ static EvalIoStatus io_copy_to_store(EvalIo *base, Span path, Span name, Buf *re
                                      Err *err) {
   StoreIo *io = store_io_of(base);
   Buf physical CLEANUP(buf_done) = BUF_INIT, logical CLEANUP(buf_done) = BUF_INIT;
+  // As in C++ Nix, one evaluation copies a path once, and does not look at it again.
+  bool usual_name = span_eq(name, fs_path_base(path));
+  const char *copied = usual_name ? map_get(&io->copied, path) : NULL;
+  if (copied) {
+    buf_put_cstr(ret_store_path, copied);
+    return EVAL_IO_OK;
+  }
   if (span_has_suffix(path, SPAN(".drv"))) {
     err_set(err, ERR_EVAL, "file names are not allowed to end in '.drv'");
     return EVAL_IO_ERROR;
   }
   EvalIoStatus status = store_io_locate(io, path, false, &physical, &logical, ret_wait, err);
   if (status != EVAL_IO_OK) return status;
-  return status_of(store_io_add_source(
-      io, &(PendingSource){.host_path = buf_cstr(&physical), .name = name, .method = CA_NAR}, ret_store_path, err));
+  size_t start = ret_store_path->len;
+  if (!store_io_add_source(io, &(PendingSource){.host_path = buf_cstr(&physical), .name = name, .method = CA_NAR},
+                           ret_store_path, err))
+    return EVAL_IO_ERROR;
+  if (usual_name)
+    map_set(&io->copied, path, (void *)(uintptr_t)arena_dup(&io->arena, span_from(buf_span(ret_store_path), start)).data);
+  return EVAL_IO_OK;
 }
 
 static EvalIoStatus io_write_text(EvalIo *base, Span name, Span content, const Span *references, size_t reference_count,
@@ -922,6 +935,7 @@ void store_io_free(StoreIo *io) {
   for (MapEntry *e = map_first(&io->goals); e; e = map_next(&io->goals, e)) err_done(&((Goal *)e->value)->err);
   map_done(&io->goals);
   map_done(&io->objects);
+  map_done(&io->copied);
   map_done(&io->search_entries);
   pending_paths_free(io->pending);
   known_paths_free(io->known);
