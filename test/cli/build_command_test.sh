@@ -105,9 +105,9 @@ test_import_from_derivation_can_be_forbidden() {
 test_builds_overlap() {
   cli_setup
   examples=$FIRN_TEST_SOURCE_DIR/../examples/concurrency
-  expect_within_ms 2500 firn eval -f "$examples/sleepers.nix" --strict -j 8 --arg n 8
+  expect_within_ms 4000 firn eval -f "$examples/sleepers.nix" --strict -j 8 --arg n 8
   expect_out '[ 0 1 2 3 4 5 6 7 ]'
-  expect_within_ms 6000 firn eval -f "$examples/tree.nix" -j 8 --arg depth 3
+  expect_within_ms 8000 firn eval -f "$examples/tree.nix" -j 8 --arg depth 3
   expect_out 8
   expect_within_ms 1000 firn eval -f "$examples/tree.nix" -j 8 --arg depth 3
   # One at a time, it takes as long as the builds together.
@@ -125,6 +125,49 @@ END
   run firn eval -f x.nix --strict -j 4
   expect_status 100
   expect_err_has "exit code 7"
+}
+
+test_interrupts_leave_nothing_running() {
+  cli_setup
+  mark=97$$
+  cat > x.nix <<END
+let $sh_nix in builtins.genList (i: import (sh "i\${toString i}" "sleep $mark; echo 1 > \$out")) 3
+END
+  # Jobs in the background ignore interrupts unless the program asks for them, as ours does.
+  firn eval -f x.nix --strict -j 3 2> err &
+  pid=$!
+  for _ in $(seq 100); do
+    [ "$(pgrep -cf "sleep $mark")" -lt 3 ] || break
+    sleep 0.1
+  done
+  [ "$(pgrep -cf "sleep $mark")" -ge 3 ] || fail "the builds did not start: $(cat err)"
+  kill -INT "$pid"
+  status=0
+  wait "$pid" || status=$?
+  expect_equal "$status" 130
+  expect_equal "$(pgrep -cf "sleep $mark" || true)" 0
+  case $(cat err) in *'interrupted by the user'*) ;; *) fail "no message: $(cat err)" ;; esac
+  run firn store check
+  expect_status 0
+}
+
+test_internal_json() {
+  cli_setup
+  echo "let $sh_nix in sh \"j\" \"echo line; echo > \\\$out\"" > x.nix
+  run nix-build --no-out-link -v --log-format internal-json x.nix
+  expect_status 0
+  printf '%s\n' "$err" | python3 -c '
+import json, sys
+seen = {}
+for line in sys.stdin:
+    assert line.startswith("@nix "), line
+    message = json.loads(line[5:])
+    seen.setdefault(message["action"], []).append(message)
+start = [m for m in seen["start"] if m["type"] == 105]
+assert len(start) == 1 and len(start[0]["fields"]) == 4 and start[0]["fields"][0].endswith("-j.drv"), start
+assert any(m["type"] == 101 and m["fields"] == ["line"] and m["id"] == start[0]["id"] for m in seen["result"]), seen
+assert any(m["id"] == start[0]["id"] for m in seen["stop"]), seen
+' || fail "$err"
 }
 
 test_the_example_program() {
