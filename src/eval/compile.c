@@ -723,12 +723,13 @@ static void compile_call(Compiler *c, const ExprCall *call) {
 
 // ---- selection ----
 
-static void compile_select_step(Compiler *c, const AstAttrName *step, size_t *fallback_jump) {
+// `pos`: of the whole selection, where a missing attribute is reported.
+static void compile_select_step(Compiler *c, const AstAttrName *step, uint32_t pos, size_t *fallback_jump) {
   if (step->expr) {
     compile_strict(c, step->expr);
-    compile_op_at(c, fallback_jump ? OP_SELECT_OR_DYN : OP_SELECT_DYN, 0, -1, step->pos);
+    compile_op_at(c, fallback_jump ? OP_SELECT_OR_DYN : OP_SELECT_DYN, 0, -1, step->expr->pos);
   } else {
-    compile_op_at(c, fallback_jump ? OP_SELECT_OR : OP_SELECT, c->cache_count++, 0, step->pos);
+    compile_op_at(c, fallback_jump ? OP_SELECT_OR : OP_SELECT, c->cache_count++, 0, pos);
     compile_emit(c, step->name);
   }
   if (fallback_jump) *fallback_jump = compile_jump(c);
@@ -737,11 +738,11 @@ static void compile_select_step(Compiler *c, const AstAttrName *step, size_t *fa
 static void compile_select(Compiler *c, const ExprSelect *select) {
   compile_strict(c, select->subject);
   if (!select->fallback) {
-    for (uint32_t i = 0; i < select->path_count; i++) compile_select_step(c, &select->path[i], NULL);
+    for (uint32_t i = 0; i < select->path_count; i++) compile_select_step(c, &select->path[i], select->head.pos, NULL);
     return;
   }
   size_t *jumps = mem_alloc_array(select->path_count, sizeof *jumps);
-  for (uint32_t i = 0; i < select->path_count; i++) compile_select_step(c, &select->path[i], &jumps[i]);
+  for (uint32_t i = 0; i < select->path_count; i++) compile_select_step(c, &select->path[i], select->head.pos, &jumps[i]);
   compile_op(c, OP_JMP, 0, 0);
   size_t done = compile_jump(c);
   for (uint32_t i = 0; i < select->path_count; i++) compile_land(c, jumps[i]);

@@ -59,12 +59,17 @@ static PosId vm_pos_at(const uint32_t *code, const uint32_t *ip) {
 
 // ---- traces: what unwinding adds to the pending error for one frame ----
 
-static void vm_trace_call(Vm *vm, const uint32_t *callee, PosId call_pos) {
+// `binding`: the arguments did not fit; the function was not entered yet.
+static void vm_trace_call(Vm *vm, const uint32_t *callee, PosId call_pos, bool binding) {
   Unit *unit = vm_code_unit(callee);
   if (!unit || (code_head(callee)->kind_name & 0xff) != CODE_LAMBDA) return;
   uint32_t name = code_head(callee)->kind_name >> 8;
   const LambdaHead *lambda = code_lambda(callee);
   PosId pos = unit_pos(unit, unit->image[lambda->args + 2 * lambda->arity - 1]); // of the innermost lambda
+  if (binding) {
+    if (call_pos) eval_error_trace(vm, call_pos, "from call site");
+    return;
+  }
   if (name) eval_error_trace_call(vm, pos, "while calling '%.*s'", SPAN_ARG(symbol_text(vm->symbols, unit->names[name - 1])));
   else eval_error_trace_call(vm, pos, "while calling anonymous lambda");
   if (call_pos) eval_error_trace_call(vm, call_pos, "from call site");
@@ -90,6 +95,14 @@ static void vm_trace_builtin(Vm *vm, const Value *fp, const char *name, PosId ca
   if (def == &native_leaf_result) name = vm->builtins[value_get_raw(fp[3])]->name;
   if (def && def->untraced) return;
   eval_error_trace(vm, call_pos, "while calling the '%s' builtin", name);
+}
+
+// What Nix says about an operand that could not be coerced, for the instruction before `ip`.
+static void vm_trace_operand(Vm *vm, const uint32_t *code, const uint32_t *ip) {
+  Unit *unit = ip && eval_error_is_refusal(vm) ? vm_code_unit(code) : NULL;
+  const CodePosition *found = unit ? unit_find_position(unit, ip) : NULL;
+  if (found && (unit->image[found->code] & 0xff) == OP_PIECE)
+    eval_error_trace(vm, vm_pos_at(code, ip), "while evaluating a path segment");
 }
 
 static void vm_trace_select(Vm *vm, const uint32_t *caller, const uint32_t *caller_ip, const uint32_t *callee) {
@@ -269,6 +282,7 @@ void vm_run_task(Vm *vm, Task *task) {
   uint32_t word = 0, depth = task->depth;
   uint32_t max_depth = vm->settings.max_call_depth;
   FrameKind push_kind = FRAME_NATIVE; // of the next push_native
+  bool binding = false;               // the pending error is about arguments that do not fit
   Value *sp, *fp, *stack_end;
   Env *env;
   Value acc;
@@ -451,8 +465,8 @@ op_WITH : {
 }
 op_OVERRIDE:
   if (!value_is_attrs(sp[-1])) {
-    eval_error_type(vm, POS(), "a set", sp[-1]);
-    eval_error_trace(vm, POS(), "while evaluating the `__overrides` attribute");
+    eval_error_type(vm, 0, "a set", sp[-1]);
+    eval_error_trace(vm, 0, "while evaluating the `__overrides` attribute");
     goto unwind;
   }
   vm_ops_override(vm, UNIT(), image + A, sp[-1], env);
@@ -803,7 +817,10 @@ op_REST : {
 }
 op_FORMALS:
   acc = *--sp;
-  if (!vm_ops_formals(vm, UNIT(), image + A, code, acc, env)) goto unwind;
+  if (!vm_ops_formals(vm, UNIT(), image + A, code, acc, env)) {
+    binding = true;
+    goto unwind;
+  }
   NEXT;
 op_CALL : {
   uint32_t count = A;
@@ -1248,6 +1265,7 @@ run_native : {
     depth--;
     LOAD_CODE();
     if ((meta & 15) == FRAME_BUILTIN) vm_trace_builtin(vm, failed, def->name, ip ? POS() : 0);
+    else vm_trace_operand(vm, code, ip);
     goto unwind;
   }
   }
@@ -1285,10 +1303,13 @@ unwind:
       if (waited) task_wake_thunk(vm, thunk);
       if (caller_ip) vm_trace_select(vm, caller, caller_ip, callee);
     } else if (kind == FRAME_CALL) {
-      vm_trace_call(vm, callee, caller_ip ? vm_pos_at(caller, caller_ip) : 0);
+      vm_trace_call(vm, callee, caller_ip ? vm_pos_at(caller, caller_ip) : 0, binding);
+      binding = false;
     } else if (kind == FRAME_BUILTIN) {
       const NativeDef *def = value_get_raw_ptr(fp[0]);
       vm_trace_builtin(vm, fp, def->name, caller_ip ? vm_pos_at(caller, caller_ip) : 0);
+    } else if (kind == FRAME_NATIVE) {
+      vm_trace_operand(vm, caller, caller_ip);
     }
     fp = below;
     depth--;

@@ -33,6 +33,7 @@ typedef struct VmSettings {
   bool pure_eval, restrict_eval;
   bool pipe_operators, no_url_literals;
   bool trace_verbose, abort_on_warn;
+  bool parse_toml_timestamps; // experimental feature: fromTOML makes sets of dates and times
   bool allow_import_from_derivation; // default true
   uint32_t max_call_depth;           // 0: VM_DEFAULT_MAX_CALL_DEPTH
   const char *current_system;        // "x86_64-linux"
@@ -127,6 +128,8 @@ void vm_free(Vm *vm);
 // (registered with heap_add_root by the caller). False with an error pending in the VM.
 // `base_dir`: absolute, for relative paths. `origin`: "«string»" or a path, for messages.
 MUST_CHECK bool vm_eval_text(Vm *vm, Span text, Span base_dir, Span origin, HeapRoot *root);
+// Parses and resolves variables without evaluating: what --parse checks.
+MUST_CHECK bool vm_check_text(Vm *vm, Span text, Span base_dir, Span origin);
 MUST_CHECK bool vm_eval_file(Vm *vm, Span path, HeapRoot *root); // like `import path`
 // As vm_eval_text, with the attributes of the set `scope` as variables, before all global names. Without `force` the value may be a thunk.
 MUST_CHECK bool vm_eval_text_scoped(Vm *vm, Span text, Span base_dir, Span origin, const HeapRoot *scope, bool force, HeapRoot *root);

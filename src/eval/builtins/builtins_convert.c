@@ -5,6 +5,7 @@
 #include "eval/print_json.h"
 #include "eval/print_xml.h"
 #include "formats/json_read.h"
+#include "formats/toml.h"
 
 static Step to_json_step(Native *n) {
   NATIVE_BEGIN(n);
@@ -146,6 +147,81 @@ static Value from_json_fn(Vm *vm, Value *args) {
   return stack.result;
 }
 
+// ---- TOML ----
+
+static Value toml_value(Vm *vm, const TomlValue *toml);
+
+static Value toml_table(Vm *vm, const TomlValue *toml) {
+  AttrsBuilder attrs = ATTRS_BUILDER_INIT;
+  bool ok = true;
+  for (uint32_t i = 0; i < toml->count && ok; i++) {
+    const TomlEntry *entry = &toml->table.entries[i];
+    Value v = check_no_nul(vm, entry->key) ? toml_value(vm, entry->value) : VALUE_ERROR;
+    ok = v != VALUE_ERROR;
+    attrs_builder_add(&attrs, symbol_intern(vm->symbols, entry->key), v, 0);
+  }
+  Value set = ok ? attrs_builder_finish(vm, &attrs, false) : VALUE_ERROR;
+  attrs_builder_done(&attrs);
+  return set;
+}
+
+static Value toml_array(Vm *vm, const TomlValue *toml) {
+  if (!toml->count) return VALUE_EMPTY_LIST;
+  List *list = list_new(vm, toml->count);
+  for (uint32_t i = 0; i < toml->count; i++) {
+    list->items[i] = toml_value(vm, toml->items[i]);
+    if (list->items[i] == VALUE_ERROR) return VALUE_ERROR;
+  }
+  return list_value(list);
+}
+
+// { _type = "timestamp"; value = "..."; }, with the experimental feature.
+static Value toml_timestamp(Vm *vm, const TomlValue *toml) {
+  if (!vm->settings.parse_toml_timestamps) return eval_error(vm, EVAL_ERROR_EVAL, 0, "Dates and times are not supported");
+  AttrsBuilder attrs = ATTRS_BUILDER_INIT;
+  attrs_builder_add(&attrs, symbol_intern(vm->symbols, SPAN("_type")), str_plain(vm, SPAN("timestamp")), 0);
+  attrs_builder_add(&attrs, SYM_value, str_plain(vm, toml->text), 0);
+  Value set = attrs_builder_finish(vm, &attrs, false);
+  attrs_builder_done(&attrs);
+  return set;
+}
+
+// Recursion is bounded by TOML_MAX_DEPTH.
+static Value toml_value(Vm *vm, const TomlValue *toml) {
+  switch ((TomlKind)toml->kind) {
+  case TOML_TABLE: return toml_table(vm, toml);
+  case TOML_ARRAY: return toml_array(vm, toml);
+  case TOML_STRING: return check_no_nul(vm, toml->text) ? str_plain(vm, toml->text) : VALUE_ERROR;
+  case TOML_INTEGER: return vm_int(vm, toml->integer);
+  case TOML_FLOAT: return vm_float(vm, toml->floating);
+  case TOML_BOOLEAN: return value_bool(toml->boolean);
+  case TOML_OFFSET_DATE_TIME:
+  case TOML_LOCAL_DATE_TIME:
+  case TOML_LOCAL_DATE:
+  case TOML_LOCAL_TIME: break;
+  }
+  return toml_timestamp(vm, toml);
+}
+
+// Whatever goes wrong is put behind "while parsing TOML: ", as Nix does with the messages of its library and, marked, with its own.
+static Value toml_failed(Vm *vm) {
+  EvalError *error = eval_error_take(vm);
+  bool of_nix = span_has_prefix(buf_span(&error->message), SPAN("input string "));
+  eval_error(vm, EVAL_ERROR_EVAL, 0, "while parsing TOML: %s%s", of_nix ? "error: " : "", buf_cstr(&error->message));
+  eval_error_free(error);
+  return VALUE_ERROR;
+}
+
+static Value from_toml_fn(Vm *vm, Value *args) {
+  if (!expect_text(vm, args[0], ARG "fromTOML")) return VALUE_ERROR;
+  Arena arena = ARENA_INIT;
+  Err err = ERR_INIT;
+  const TomlValue *root = toml_parse(str_span(args[0]), &arena, &err);
+  Value v = root ? toml_value(vm, root) : eval_error_from_err(vm, EVAL_ERROR_EVAL, 0, &err);
+  arena_done(&arena);
+  return v == VALUE_ERROR ? toml_failed(vm) : v;
+}
+
 static const Builtin rows[] = {
     {"toJSON",
      1,
@@ -170,6 +246,17 @@ static const Builtin rows[] = {
      "```nix\nbuiltins.fromJSON ''{ \"x\": [ 1, 2 ], \"y\": null }''\n```\n\nis `{ x = [ 1 2 ]; y = null; }`.",
      "s",
      {ARG1 "fromJSON"}},
+    {"fromTOML",
+     1,
+     1,
+     BUILTIN_GLOBAL,
+     from_toml_fn,
+     NULL,
+     "e",
+     "Return the value of the TOML text *e*.\n\n"
+     "```nix\nbuiltins.fromTOML ''\n  x = 1\n  [table]\n  y = 2\n''\n```\n\nis `{ table = { y = 2; }; x = 1; }`.",
+     "s",
+     {ARG "fromTOML"}},
     {"toXML",
      1,
      0,
