@@ -742,7 +742,8 @@ static void compile_select(Compiler *c, const ExprSelect *select) {
     return;
   }
   size_t *jumps = mem_alloc_array(select->path_count, sizeof *jumps);
-  for (uint32_t i = 0; i < select->path_count; i++) compile_select_step(c, &select->path[i], select->head.pos, &jumps[i]);
+  for (uint32_t i = 0; i < select->path_count; i++)
+    compile_select_step(c, &select->path[i], select->head.pos, &jumps[i]);
   compile_op(c, OP_JMP, 0, 0);
   size_t done = compile_jump(c);
   for (uint32_t i = 0; i < select->path_count; i++) compile_land(c, jumps[i]);

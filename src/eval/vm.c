@@ -20,23 +20,22 @@ typedef struct ApplyCode {
   CodeHead head;
   uint32_t code[5];
 } ApplyCode;
-#define APPLY_CODE(k)                                                                              \
-  {                                                                                                \
-    {sizeof(CodeHead) / 4, 64, CODE_THUNK, 0}, {                                                   \
-      OP_WORD(OP_FORCE_AT, k), OP_WORD(OP_POKE, k), OP_WORD(OP_CALL, k), OP_WORD(OP_RET, 0), 0     \
-    }                                                                                              \
+#define APPLY_CODE(k)                                                                          \
+  {                                                                                            \
+    {sizeof(CodeHead) / 4, 64, CODE_THUNK, 0}, {                                               \
+      OP_WORD(OP_FORCE_AT, k), OP_WORD(OP_POKE, k), OP_WORD(OP_CALL, k), OP_WORD(OP_RET, 0), 0 \
+    }                                                                                          \
   }
-#define REST_CODE(k)                                                                               \
-  {                                                                                                \
-    {sizeof(CodeHead) / 4, 64, CODE_THUNK, 0}, {                                                   \
-      OP_WORD(OP_REST, k), OP_WORD(OP_CALL, k), OP_WORD(OP_RET, 0), 0, 0                           \
-    }                                                                                              \
+#define REST_CODE(k)                                                     \
+  {                                                                      \
+    {sizeof(CodeHead) / 4, 64, CODE_THUNK, 0}, {                         \
+      OP_WORD(OP_REST, k), OP_WORD(OP_CALL, k), OP_WORD(OP_RET, 0), 0, 0 \
+    }                                                                    \
   }
-#define CODES(X)                                                                                   \
-  {                                                                                                \
-    X(0), X(1), X(2), X(3), X(4), X(5), X(6), X(7), X(8), X(9), X(10), X(11), X(12), X(13), X(14), \
-        X(15), X(16), X(17), X(18), X(19), X(20), X(21), X(22), X(23), X(24), X(25), X(26), X(27), \
-        X(28), X(29), X(30), X(31)                                                                 \
+#define CODES(X)                                                                                                 \
+  {                                                                                                              \
+    X(0), X(1), X(2), X(3), X(4), X(5), X(6), X(7), X(8), X(9), X(10), X(11), X(12), X(13), X(14), X(15), X(16), \
+        X(17), X(18), X(19), X(20), X(21), X(22), X(23), X(24), X(25), X(26), X(27), X(28), X(29), X(30), X(31)  \
   }
 #define VM_MAX_CALL_ARGS 32u
 static const ApplyCode vm_apply_codes[VM_MAX_CALL_ARGS] = CODES(APPLY_CODE);
@@ -70,7 +69,8 @@ static void vm_trace_call(Vm *vm, const uint32_t *callee, PosId call_pos, bool b
     if (call_pos) eval_error_trace(vm, call_pos, "from call site");
     return;
   }
-  if (name) eval_error_trace_call(vm, pos, "while calling '%.*s'", SPAN_ARG(symbol_text(vm->symbols, unit->names[name - 1])));
+  if (name)
+    eval_error_trace_call(vm, pos, "while calling '%.*s'", SPAN_ARG(symbol_text(vm->symbols, unit->names[name - 1])));
   else eval_error_trace_call(vm, pos, "while calling anonymous lambda");
   if (call_pos) eval_error_trace_call(vm, call_pos, "from call site");
 }
@@ -114,7 +114,8 @@ static void vm_trace_select(Vm *vm, const uint32_t *caller, const uint32_t *call
   if ((*instruction & 0xff) != OP_SELECT && (*instruction & 0xff) != OP_SELECT_OR) return;
   Buf path = BUF_INIT;
   vm_trace_attr_path(vm, unit, instruction, &path);
-  eval_error_trace(vm, unit_pos(definition, code_head(callee)->pos), "while evaluating the attribute '%s'", buf_cstr(&path));
+  eval_error_trace(vm, unit_pos(definition, code_head(callee)->pos), "while evaluating the attribute '%s'",
+                   buf_cstr(&path));
   buf_done(&path);
 }
 
@@ -167,7 +168,8 @@ static Value vm_safepoint(Vm *vm, Task *task) {
   }
   vm->heap.soft_end = vm->heap.config.stress ? vm->heap.nursery : vm->heap.nursery + vm->heap.config.nursery_bytes;
   if (heap_over_limit(&vm->heap))
-    return eval_error(vm, EVAL_ERROR_STACK, 0, "evaluation needs more than the %zu MiB of memory that --max-heap allows",
+    return eval_error(vm, EVAL_ERROR_STACK, 0,
+                      "evaluation needs more than the %zu MiB of memory that --max-heap allows",
                       vm->heap.config.max_bytes >> 20);
   if (++state->safepoints % VM_POLL_SAFEPOINTS == 0 && state->tasks.count > 1 && task->speculative) return VALUE_PARK;
   return VALUE_NULL;
@@ -182,8 +184,8 @@ static Value vm_stack_overflow(Vm *vm, const uint32_t *code) {
 static Value vm_not_a_function(Vm *vm, Value f, PosId pos) {
   Buf text = BUF_INIT;
   print_value(vm, f, &print_options_error, VALUE_ABSENT, &text);
-  eval_error(vm, EVAL_ERROR_TYPE, pos, "attempt to call something which is not a function but %s: %s", eval_error_type_phrase(vm, f),
-             buf_cstr(&text));
+  eval_error(vm, EVAL_ERROR_TYPE, pos, "attempt to call something which is not a function but %s: %s",
+             eval_error_type_phrase(vm, f), buf_cstr(&text));
   buf_done(&text);
   return VALUE_ERROR;
 }
@@ -230,37 +232,37 @@ static Sym vm_dynamic_name(Vm *vm, Value name, PosId pos) {
 #define NEXT goto *labels[(word = *ip++) & 0xff]
 #define A (word >> 8)
 #define SA ((int32_t)word >> 8)
-#define SPILL()                                                                                    \
-  do {                                                                                             \
-    task->sp = (size_t)(sp - task->stack);                                                         \
-    task->fp = (size_t)(fp - task->stack);                                                         \
-    task->ip = ip;                                                                                 \
-    task->env = env;                                                                               \
-    task->depth = depth;                                                                           \
+#define SPILL()                            \
+  do {                                     \
+    task->sp = (size_t)(sp - task->stack); \
+    task->fp = (size_t)(fp - task->stack); \
+    task->ip = ip;                         \
+    task->env = env;                       \
+    task->depth = depth;                   \
   } while (0)
-#define LOAD_STACK()                                                                               \
-  do {                                                                                             \
-    sp = task->stack + task->sp;                                                                   \
-    fp = task->stack + task->fp;                                                                   \
-    stack_end = task->stack + task->stack_cap - STACK_SLACK;                                       \
+#define LOAD_STACK()                                         \
+  do {                                                       \
+    sp = task->stack + task->sp;                             \
+    fp = task->stack + task->fp;                             \
+    stack_end = task->stack + task->stack_cap - STACK_SLACK; \
   } while (0)
-#define PUSH_HEADER(kind, new_code)                                                                \
-  do {                                                                                             \
-    sp[0] = value_raw_ptr(ip);                                                                     \
-    sp[1] = (Value)(uintptr_t)env;                                                                 \
-    sp[2] = value_raw_ptr(new_code);                                                               \
-    sp[3] = value_raw((uint64_t)(fp - task->stack) << 4 | (kind));                                 \
-    sp += FRAME_HEADER;                                                                            \
-    fp = sp;                                                                                       \
-    depth++;                                                                                       \
+#define PUSH_HEADER(kind, new_code)                                \
+  do {                                                             \
+    sp[0] = value_raw_ptr(ip);                                     \
+    sp[1] = (Value)(uintptr_t)env;                                 \
+    sp[2] = value_raw_ptr(new_code);                               \
+    sp[3] = value_raw((uint64_t)(fp - task->stack) << 4 | (kind)); \
+    sp += FRAME_HEADER;                                            \
+    fp = sp;                                                       \
+    depth++;                                                       \
   } while (0)
 #define POS() vm_pos_at(code, ip)
 #define UNIT() unit_of(image)
 // Loads `code` and `image` of the code frame at fp.
-#define LOAD_CODE()                                                                                \
-  do {                                                                                             \
-    code = value_get_raw_ptr(fp[-2]);                                                              \
-    image = code ? code_image(code) : NULL;                                                        \
+#define LOAD_CODE()                         \
+  do {                                      \
+    code = value_get_raw_ptr(fp[-2]);       \
+    image = code ? code_image(code) : NULL; \
   } while (0)
 
 // What a base frame becomes whose native has ended with a tail call: hands on the value.
@@ -613,7 +615,9 @@ op_NOT:
 op_ASSERT:
   acc = *--sp;
   if (LIKELY(acc == VALUE_TRUE)) NEXT;
-  if (acc == VALUE_FALSE) eval_error(vm, EVAL_ERROR_ASSERT, POS(), "assertion '%.*s' failed", SPAN_ARG(str_span(value_from_ptr(image + A, TAG_STR))));
+  if (acc == VALUE_FALSE)
+    eval_error(vm, EVAL_ERROR_ASSERT, POS(), "assertion '%.*s' failed",
+               SPAN_ARG(str_span(value_from_ptr(image + A, TAG_STR))));
   else {
     eval_error_type(vm, POS(), "a Boolean", acc);
     eval_error_trace(vm, POS(), "in the condition of the assert statement");
@@ -1001,58 +1005,56 @@ force:
     *sp++ = acc;
     NEXT;
   }
-{
-  Thunk *thunk = value_ptr(acc);
-  Head h = thunk->head;
-  switch (head_type(h)) {
-  case T_IND:
-    acc = thunk->value;
-    goto force;
-  case T_THUNK:
-    sp[0] = acc;
-    sp[1] = h;
-    sp += FRAME_FORCE_WORDS;
-    code = (const uint32_t *)(uintptr_t)head_payload(h);
-    PUSH_HEADER(FRAME_FORCE, code);
-    thunk->head = HEAD(T_BLACKHOLE, 0, (uint64_t)task->number << 16);
-    state->stats.thunks_forced++;
-    env = thunk->env;
-    ip = code;
-    image = code_image(code);
-    goto entered;
-  case T_APP: {
-    AppThunk *app = (AppThunk *)thunk;
-    uint32_t count = (uint32_t)head_payload(h);
-    sp[0] = acc;
-    sp[1] = h;
-    sp += FRAME_FORCE_WORDS;
-    code = vm_apply_codes[count].code;
-    PUSH_HEADER(FRAME_FORCE, code);
-    app->head = HEAD(T_BLACKHOLE, THUNK_IS_APP, (uint64_t)task->number << 16 | count);
-    state->stats.thunks_forced++;
-    env = NULL;
-    ip = code;
-    image = code_image(code);
-    *sp++ = app->fn;
-    for (uint32_t i = 0; i < count; i++) *sp++ = app->args[i];
-    goto entered;
+  {
+    Thunk *thunk = value_ptr(acc);
+    Head h = thunk->head;
+    switch (head_type(h)) {
+    case T_IND: acc = thunk->value; goto force;
+    case T_THUNK:
+      sp[0] = acc;
+      sp[1] = h;
+      sp += FRAME_FORCE_WORDS;
+      code = (const uint32_t *)(uintptr_t)head_payload(h);
+      PUSH_HEADER(FRAME_FORCE, code);
+      thunk->head = HEAD(T_BLACKHOLE, 0, (uint64_t)task->number << 16);
+      state->stats.thunks_forced++;
+      env = thunk->env;
+      ip = code;
+      image = code_image(code);
+      goto entered;
+    case T_APP: {
+      AppThunk *app = (AppThunk *)thunk;
+      uint32_t count = (uint32_t)head_payload(h);
+      sp[0] = acc;
+      sp[1] = h;
+      sp += FRAME_FORCE_WORDS;
+      code = vm_apply_codes[count].code;
+      PUSH_HEADER(FRAME_FORCE, code);
+      app->head = HEAD(T_BLACKHOLE, THUNK_IS_APP, (uint64_t)task->number << 16 | count);
+      state->stats.thunks_forced++;
+      env = NULL;
+      ip = code;
+      image = code_image(code);
+      *sp++ = app->fn;
+      for (uint32_t i = 0; i < count; i++) *sp++ = app->args[i];
+      goto entered;
+    }
+    default: break;
+    }
+    // A blackhole.
+    uint32_t owner = (uint32_t)(head_payload(h) >> 16);
+    SPILL();
+    switch (task_wait_thunk(vm, task, acc, owner)) {
+    case TASK_MUST_WAIT: break;
+    case TASK_RETRY: goto force;
+    case TASK_CYCLE:
+      eval_error(vm, EVAL_ERROR_RECURSION, ip ? POS() : vm_call_pos(vm), "infinite recursion encountered");
+      goto unwind;
+    }
+    task->resume = TASK_RESUME_FORCE;
+    task->resume_value = acc;
+    return;
   }
-  default: break;
-  }
-  // A blackhole.
-  uint32_t owner = (uint32_t)(head_payload(h) >> 16);
-  SPILL();
-  switch (task_wait_thunk(vm, task, acc, owner)) {
-  case TASK_MUST_WAIT: break;
-  case TASK_RETRY: goto force;
-  case TASK_CYCLE:
-    eval_error(vm, EVAL_ERROR_RECURSION, ip ? POS() : vm_call_pos(vm), "infinite recursion encountered");
-    goto unwind;
-  }
-  task->resume = TASK_RESUME_FORCE;
-  task->resume_value = acc;
-  return;
-}
 force_drop: // as force_thunk, from code only; the instruction at ip is repeated afterwards
   if (head_type(value_head(acc)) == T_BLACKHOLE) goto force_thunk_drop_wait;
   {

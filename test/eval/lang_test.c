@@ -7,6 +7,8 @@
 #include "eval_fixture.h"
 #include "harness.h"
 
+#define LANG_STRESS_STRIDE 7
+
 typedef enum LangMode { LANG_PLAIN, LANG_STRESS, LANG_SLOW } LangMode;
 
 // "\n" in a case is a line feed.
@@ -58,6 +60,7 @@ static void run_cases(const char *name, LangMode mode) {
   CHECK_OK(fs_read_file(buf_cstr(&path), 0, &text, &err), &err);
   Span rest = buf_span(&text), line, expression = {NULL, 0};
   int number = 0;
+  unsigned index = 0;
   while (rest.len) {
     span_split(&rest, '\n', &line);
     number++;
@@ -66,7 +69,9 @@ static void run_cases(const char *name, LangMode mode) {
       expression = line;
       continue;
     }
-    run_case(buf_cstr(&path), number, expression, line, mode);
+    // Collecting at every safepoint is slow; different cases look at different places.
+    if (mode != LANG_STRESS || index++ % LANG_STRESS_STRIDE == 0)
+      run_case(buf_cstr(&path), number, expression, line, mode);
     expression.len = 0;
   }
   CHECK(number > 10);

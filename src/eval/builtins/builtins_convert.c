@@ -177,7 +177,8 @@ static Value toml_array(Vm *vm, const TomlValue *toml) {
 
 // { _type = "timestamp"; value = "..."; }, with the experimental feature.
 static Value toml_timestamp(Vm *vm, const TomlValue *toml) {
-  if (!vm->settings.parse_toml_timestamps) return eval_error(vm, EVAL_ERROR_EVAL, 0, "Dates and times are not supported");
+  if (!vm->settings.parse_toml_timestamps)
+    return eval_error(vm, EVAL_ERROR_EVAL, 0, "Dates and times are not supported");
   AttrsBuilder attrs = ATTRS_BUILDER_INIT;
   attrs_builder_add(&attrs, symbol_intern(vm->symbols, SPAN("_type")), str_plain(vm, SPAN("timestamp")), 0);
   attrs_builder_add(&attrs, SYM_value, str_plain(vm, toml->text), 0);
