@@ -128,8 +128,6 @@ void vm_free(Vm *vm);
 // (registered with heap_add_root by the caller). False with an error pending in the VM.
 // `base_dir`: absolute, for relative paths. `origin`: "«string»" or a path, for messages.
 MUST_CHECK bool vm_eval_text(Vm *vm, Span text, Span base_dir, Span origin, HeapRoot *root);
-// Parses and resolves variables without evaluating: what --parse checks.
-MUST_CHECK bool vm_check_text(Vm *vm, Span text, Span base_dir, Span origin);
 MUST_CHECK bool vm_eval_file(Vm *vm, Span path, HeapRoot *root); // like `import path`
 // As vm_eval_text, with the attributes of the set `scope` as variables, before all global names. Without `force` the value may be a thunk.
 MUST_CHECK bool vm_eval_text_scoped(Vm *vm, Span text, Span base_dir, Span origin, const HeapRoot *scope, bool force, HeapRoot *root);

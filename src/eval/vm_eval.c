@@ -394,11 +394,6 @@ bool vm_eval_text_scoped(Vm *vm, Span text, Span base_dir, Span origin, const He
   return !force || vm_run_one(vm, &native_force, &root->value, 1, root);
 }
 
-bool vm_check_text(Vm *vm, Span text, Span base_dir, Span origin) {
-  Span path = origin.len && origin.data[0] == '/' ? origin : (Span){NULL, 0};
-  return vm_load_text(vm, text, path, origin, base_dir, NULL, 0) != NULL;
-}
-
 bool vm_eval_file(Vm *vm, Span path, HeapRoot *root) {
   Value args[] = {str_path(vm, path), VALUE_NULL};
   return vm_run_one(vm, &builtins_core_eval_file, args, 2, root);
