@@ -107,6 +107,36 @@ $b"
   expect_err_has 'is not in the Nix store'
 }
 
+test_new_commands() {
+  cli_setup
+  cat > x.nix <<END
+let $sh_nix a = sh "a" "echo text > \$out"; b = sh "b" "echo \${a} > \$out"; c = sh "c" "echo \${b} > \$out"; in { inherit a b c; }
+END
+  run nix build --no-link --print-out-paths -f x.nix c a
+  expect_status 0
+  c=${out%%
+*} a=${out##*
+}
+  run nix why-depends "$c" "$a"
+  expect_status 0
+  expect_equal "$(printf '%s\n' "$out" | sed 's|/nix/store/[a-z0-9]*-||')" 'c
+└───b
+    └───a'
+  run nix why-depends "$a" "$c"
+  expect_err_has 'does not depend on'
+  run nix derivation show -r "$c"
+  expect_status 0
+  printf '%s' "$out" | python3 -c '
+import json, sys
+drvs = json.load(sys.stdin)
+assert sorted(d["name"] for d in drvs.values()) == ["a", "b", "c"], drvs
+assert all(d["system"] and d["outputs"]["out"]["path"].startswith("/nix/store/") for d in drvs.values())
+' || fail "$out"
+  nix key generate-secret --key-name test-1 > secret
+  run bash -c 'nix key convert-secret-to-public < secret'
+  expect_out_has test-1:
+}
+
 test_dump_and_restore() {
   cli_setup
   make_tree
