@@ -24,7 +24,7 @@ TOKENS = """x y a or if then else assert with let in rec inherit 1 2.5 .5 1. " "
 9999999999999999999""".split() + ["#c\n", "/*c*/", "\n", " "]
 
 
-# What tokens are called in messages: before C++ Nix 2.35, and since.
+# What tokens are called in messages: before C++ Nix 2.34, and since.
 OLD_NAMES = {
     "AND": "'&&'",
     "ASSERT": "'assert'",
