@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <math.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/buf.h"
@@ -25,22 +26,40 @@ typedef struct Parser {
 
 // ---- errors and characters ----
 
-static bool fail(Parser *p, const char *fmt, ...) PRINTF_LIKE(2, 3);
-static bool fail(Parser *p, const char *fmt, ...) {
-  size_t line = 1, column = 1;
-  for (const char *c = p->start; c < p->at; c++) {
-    column += (*c & 0xc0) != 0x80;
-    if (*c == '\n') line++, column = 1;
-  }
+enum { MAX_SHOWN_BYTES = 200 }; // of a line, on either side of the place
+
+// The line that `p->at` is on, with the place marked and `hint` next to it.
+static void put_snippet(Buf *out, const Parser *p, const char *hint) {
+  size_t line = 1, column = 0;
+  const char *from = p->start, *to = p->at;
+  for (const char *c = p->start; c < p->at; c++)
+    if (*c == '\n') line++, from = c + 1;
+  if (p->at - from > MAX_SHOWN_BYTES) from = p->at - MAX_SHOWN_BYTES;
+  while (to < p->end && *to != '\n' && to - p->at < MAX_SHOWN_BYTES) to++;
+  for (const char *c = from; c < p->at; c++) column += (*c & 0xc0) != 0x80;
+  char number[24];
+  int width = snprintf(number, sizeof number, "%zu", line);
+  buf_printf(out, " --> fromTOML\n%*s |\n %s | %.*s\n%*s | ", width + 1, "", number, (int)(to - from), from, width + 1,
+             "");
+  buf_put_repeat(out, ' ', column);
+  buf_printf(out, "^-- %s\n", hint);
+}
+
+static bool fail_hint(Parser *p, const char *hint, const char *fmt, ...) PRINTF_LIKE(3, 4);
+static bool fail_hint(Parser *p, const char *hint, const char *fmt, ...) {
   Buf text = BUF_INIT;
   va_list args;
   va_start(args, fmt);
+  buf_put_cstr(&text, "[error] ");
   buf_vprintf(&text, fmt, args);
   va_end(args);
-  (void)err_set(p->err, ERR_SYNTAX, "%zu:%zu: %s", line, column, buf_cstr(&text));
+  buf_put_char(&text, '\n');
+  put_snippet(&text, p, hint);
+  (void)err_set(p->err, ERR_SYNTAX, "%s", buf_cstr(&text));
   buf_done(&text);
   return false;
 }
+#define fail(p, ...) fail_hint((p), "here", __VA_ARGS__)
 
 static bool fail_expected(Parser *p, const char *what) {
   if (p->at == p->end) return fail(p, "expected %s, but the document ends", what);
@@ -358,30 +377,29 @@ static bool parse_digits(Parser *p, int base, const char *what) {
   }
 }
 
+// In the words of the library that C++ Nix uses; what cannot be represented is not rare enough to have words of our own.
+static bool fail_range(Parser *p, const char *form, const char *limit) {
+  return fail_hint(p, "must be < 2^63", "toml::parse_%s_integer: too large integer: current max %s = 2^63", form,
+                   limit);
+}
+
 static bool parse_based(Parser *p, int base, TomlValue *value) {
   p->at += 2;
-  const char *start = p->at;
   if (!parse_digits(p, base, "a digit")) return false;
   errno = 0;
   value->integer = strtoll(buf_cstr(&p->scratch), NULL, base);
-  if (errno == 0) return true;
-  p->at = start;
-  return fail(p, "the integer does not fit 64 bits");
+  return errno == 0 || fail_range(p, base == 16 ? "hex" : base == 8 ? "oct" : "bin", "value");
 }
 
-static bool finish_decimal(Parser *p, const char *start, bool floating, TomlValue *value) {
+static bool finish_decimal(Parser *p, bool floating, TomlValue *value) {
   errno = 0;
-  if (floating) {
-    value->kind = TOML_FLOAT;
-    value->floating = strtod(buf_cstr(&p->scratch), NULL);
-    if (isfinite(value->floating)) return true; // what is too small is zero
-    p->at = start;
-    return fail(p, "the float is out of range");
+  if (!floating) {
+    value->integer = strtoll(buf_cstr(&p->scratch), NULL, 10);
+    return errno == 0 || fail_range(p, "dec", "digits");
   }
-  value->integer = strtoll(buf_cstr(&p->scratch), NULL, 10);
-  if (errno == 0) return true;
-  p->at = start;
-  return fail(p, "the integer does not fit 64 bits");
+  value->kind = TOML_FLOAT;
+  value->floating = strtod(buf_cstr(&p->scratch), NULL); // what is too small is zero
+  return isfinite(value->floating) || fail(p, "toml::parse_floating: failed to read floating point value from stream");
 }
 
 static bool parse_special_float(Parser *p, const char *start, TomlValue *value) {
@@ -419,7 +437,7 @@ static bool parse_number(Parser *p, TomlValue *value) {
     if (peek(p) == '+' || peek(p) == '-') buf_put_char(&p->scratch, *p->at++);
     if (!parse_digits(p, 10, "a digit")) return false;
   }
-  return finish_decimal(p, start, floating, value);
+  return finish_decimal(p, floating, value);
 }
 
 // ---- dates and times ----

@@ -55,9 +55,17 @@ typedef struct TomlValue {
   };
 } TomlValue;
 
-// The root table, in the arena (texts may point into `source`, which must live as long). NULL and ERR_SYNTAX
-// "LINE:COLUMN: what is wrong". Law: agrees with Python's tomllib on what is valid and what it means (toml_differential.py),
-// except that integers have 64 bits, and floats must not overflow.
+// The root table, in the arena (texts may point into `source`, which must live as long). NULL and ERR_SYNTAX otherwise; the message
+// is laid out as builtins.fromTOML of C++ Nix (toml11) does it, over several lines, with a newline at the end:
+//
+//   [error] what is wrong
+//    --> fromTOML
+//      |
+//    7 | the line = 1_
+//      |              ^-- here
+//
+// Law: agrees with Python's tomllib on what is valid and what it means (toml_differential.py), except that integers have 64
+// bits, and floats must not overflow.
 const TomlValue *toml_parse(Span source, Arena *arena, Err *err);
 // Borrowed, or NULL.
 const TomlValue *toml_find(const TomlValue *table, Span key);

@@ -68,7 +68,7 @@ int main(int argc, char **argv) {
     }
     const TomlValue *root = toml_parse(buf_span(&source), &arena, &err);
     if (root) put_value(&out, root);
-    else buf_printf(&out, "error: %s", err_message(&err));
+    else buf_printf(&out, "error: %.*s", (int)strcspn(err_message(&err), "\n"), err_message(&err));
     puts(buf_cstr(&out));
     err_done(&err);
     arena_done(&arena);

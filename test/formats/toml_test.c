@@ -85,7 +85,7 @@ TEST(dates_and_times) {
   check_text("x = 1979-05-27T00:32:00.0+00:00", "1979-05-27T00:32:00Z");
   check_text("x = 1979-05-27 # date", "1979-05-27");
   check_text("x = 07:32:00.1234", "07:32:00.123400");
-  CHECK_ERROR("x = 2021-02-29", "1:13: the day must be 1 to 28");
+  CHECK_ERROR("x = 2021-02-29", "the day must be 1 to 28");
   CHECK_ERROR("x = 24:00:00", "the hour must be 0 to 23");
 }
 
@@ -112,8 +112,8 @@ TEST(many_keys) {
 }
 
 TEST(defined_twice) {
-  CHECK_ERROR("a = 1\na = 2", "2:1: 'a' is defined already");
-  CHECK_ERROR("[a]\n[a]", "2:2: 'a' is defined already");
+  CHECK_ERROR("a = 1\na = 2", "'a' is defined already");
+  CHECK_ERROR("[a]\n[a]", "'a' is defined already");
   CHECK_ERROR("[a]\n[[a]]", "'a' is defined already");
   CHECK_ERROR("[[a]]\n[a]", "'a' is defined already");
   CHECK_ERROR("a = []\n[[a]]", "'a' is defined already");
@@ -128,13 +128,20 @@ TEST(defined_twice) {
 }
 
 TEST(malformed) {
-  CHECK_ERROR("x", "1:2: expected '=' or '.', but the document ends");
+  CHECK_ERROR("a = 1\n\xc3\xa9 = 2", "\n 2 | \xc3\xa9 = 2\n   | ^-- here\n");
+  CHECK_ERROR("\n\n\n\n\n\n\n\n\na = 1 b\n",
+              "[error] expected the end of the line, but found 'b'\n --> fromTOML\n    |\n 10 | a = 1 b\n"
+              "    |       ^-- here\n");
+  CHECK_ERROR("x", "expected '=' or '.', but the document ends");
   CHECK_ERROR("x = ", "expected a value");
   CHECK_ERROR("x = 01", "must not begin with a zero");
   CHECK_ERROR("x = 1__0", "expected a value");
   CHECK_ERROR("x = 1.", "expected a digit");
-  CHECK_ERROR("x = 9223372036854775808", "1:5: the integer does not fit 64 bits");
-  CHECK_ERROR("x = 1e999", "1:5: the float is out of range");
+  CHECK_ERROR(
+      "x = 9223372036854775808",
+      "[error] toml::parse_dec_integer: too large integer: current max digits = 2^63\n --> fromTOML\n   |\n 1 | x = "
+      "9223372036854775808\n   |                        ^-- must be < 2^63\n");
+  CHECK_ERROR("x = 1e999", "failed to read floating point value");
   CHECK_ERROR("x = \"a\nb\"", "expected '\"'");
   CHECK_ERROR("x = \"\\e\"", "expected an escape");
   CHECK_ERROR("x = \"\\ud800\"", "U+D800 is not a Unicode scalar value");
