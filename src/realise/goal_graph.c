@@ -56,6 +56,8 @@ struct Goal {
   GoalHolder *holders;
   GoalEdge *waiters;
   size_t waiter_count;
+  size_t pending_height; // raise_height
+  size_t height;         // of the longest chain of goals that wait for this one: what is most urgent
   bool wants_all;
   char **wanted;
   size_t wanted_count, wanted_cap;
@@ -402,11 +404,33 @@ static void examine_work(Goal *goal) {
   goal->result = goal->is_path ? examine_path(goal) : examine_derivation(goal);
 }
 
+// `goal` now has a chain of `height` above it, and so have, longer by one each, its inputs. Heights only grow, and a chain is as
+// long as the graph is deep, so this is no recursion.
+static void raise_height(Goal *goal, size_t height) {
+  Goal **stack = NULL;
+  size_t count = 0, cap = 0;
+  while (goal) {
+    if (goal->height < height) {
+      goal->height = height;
+      for (size_t i = 0; i < goal->input_count; i++) {
+        if (goal->inputs[i]->height > height) continue;
+        MEM_RESERVE(stack, cap, count + 1);
+        stack[count++] = goal->inputs[i];
+        if (goal->inputs[i]->pending_height <= height) goal->inputs[i]->pending_height = height + 1;
+      }
+    }
+    goal = count ? stack[--count] : NULL;
+    if (goal) height = goal->pending_height;
+  }
+  mem_free(stack);
+}
+
 static void add_edge(Goal *input, Goal *waiter) {
   GoalEdge *edge = mem_alloc(sizeof *edge);
   *edge = (GoalEdge){waiter, input->waiters};
   input->waiters = edge;
   input->waiter_count++;
+  raise_height(input, waiter->height + 1);
 }
 
 static void become_ready(Goal *goal) {
@@ -608,11 +632,20 @@ static size_t slot_count(const GoalGraph *graph) {
   return graph->config->max_jobs ? graph->config->max_jobs : 1;
 }
 
+// The most urgent one, among equals the one that has waited longest. Looking at all costs nothing beside a build.
+static Goal *take_ready(GoalGraph *graph) {
+  Goal **best = &graph->ready_first;
+  for (Goal **at = best; *at; at = &(*at)->next_ready)
+    if ((*at)->height > (*best)->height) best = at;
+  Goal *goal = *best;
+  *best = goal->next_ready;
+  if (!*best) graph->ready_last = best;
+  return goal;
+}
+
 static void start_ready(GoalGraph *graph) {
   while (graph->ready_first && graph->running_count < slot_count(graph)) {
-    Goal *goal = graph->ready_first;
-    graph->ready_first = goal->next_ready;
-    if (!graph->ready_first) graph->ready_last = &graph->ready_first;
+    Goal *goal = take_ready(graph);
     goal->stage = GOAL_PREPARE;
     goal->holds_slot = true;
     graph->running_count++;

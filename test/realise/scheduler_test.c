@@ -103,6 +103,30 @@ TEST(independent_builds_run_at_once_up_to_max_jobs) {
   realise_fixture_done(&fixture);
 }
 
+// With one slot, what a long chain waits for goes before what nobody waits for.
+TEST(the_critical_path_goes_first) {
+  realise_fixture_init(&fixture);
+  fixture.config.max_jobs = 1;
+  const FixtureDrv *blocker = make("blocker", "sleep 0.5; echo > $out");
+  const FixtureDrv *chain = make("c0", "echo > $out");
+  for (int i = 1; i < 4; i++)
+    chain = realise_fixture_drv(
+        &fixture,
+        &(FixtureSpec){.name = arena_printf(&fixture.arena, "c%d", i), .inputs = {chain}, .script = "echo > $out"});
+  SchedulerTicket first = realise_fixture_want(&fixture, blocker), single[4];
+  for (int i = 0; i < 100 && !scheduler_counts(fixture.scheduler).builds_running; i++) usleep(10000);
+  for (int i = 0; i < 4; i++)
+    single[i] = realise_fixture_want(&fixture, make(arena_printf(&fixture.arena, "s%d", i), "echo > $out"));
+  SchedulerTicket last = realise_fixture_want(&fixture, chain);
+  Err err = ERR_INIT;
+  CHECK_OK(realise_fixture_wait(&fixture, first, &err), &err);
+  CHECK_OK(realise_fixture_wait(&fixture, last, &err), &err);
+  for (int i = 0; i < 4; i++) CHECK_OK(realise_fixture_wait(&fixture, single[i], &err), &err);
+  size_t chain_at = span_find(buf_span(&fixture.log), SPAN("start c0.drv"));
+  CHECK(chain_at < span_find(buf_span(&fixture.log), SPAN("start s0.drv")));
+  realise_fixture_done(&fixture);
+}
+
 TEST(wishes_for_the_same_output_share_a_build) {
   realise_fixture_init(&fixture);
   const FixtureDrv *drv = make("shared", "sleep 0.1; echo > $out");
