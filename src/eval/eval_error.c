@@ -369,6 +369,12 @@ static void put_indented(Buf *ret, size_t line_start, size_t indent, Span text) 
   }
 }
 
+void eval_error_indent(Span prefix, Span text, Buf *ret) {
+  size_t line_start = ret->len;
+  buf_put_span(ret, prefix);
+  put_indented(ret, line_start, prefix.len, text);
+}
+
 void eval_error_format(Vm *vm, const EvalError *e, const EvalErrorFormat *format, Buf *ret) {
   ErrorText t = {vm, format, BUF_INIT};
   put_prefix(&t);

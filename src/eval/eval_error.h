@@ -76,5 +76,7 @@ typedef struct EvalErrorFormat {
 } EvalErrorFormat;
 // As C++ Nix 2.26 prints it, from "error:" on, with source excerpts.
 void eval_error_format(Vm *vm, const EvalError *error, const EvalErrorFormat *format, Buf *ret);
+// `text` behind `prefix` ("error: "), its further lines indented by as much, without white space at the ends of lines.
+void eval_error_indent(Span prefix, Span text, Buf *ret);
 // "an integer", "a set", "the built-in function 'map'", "a function": as Nix's showType.
 const char *eval_error_type_phrase(Vm *vm, Value v);

@@ -62,9 +62,11 @@ static Step native_strict_step(Native *n) {
   for (;;) {
     n->result = b->fn(n->vm, n->slot + STRICT_ARGS);
     if (n->result == VALUE_ERROR) return STEP_ERROR;
-    if (n->result != VALUE_PARK) return STEP_RETURN;
+    if (n->result != VALUE_PARK) break;
     NATIVE_PARK(n);
   }
+  NATIVE_FORCE(n, n->result); // in this frame, so that the trace names the builtin
+  NATIVE_RETURN(n, n->result);
   NATIVE_END;
 }
 
@@ -76,8 +78,7 @@ static void native_strict_sparks(Native *n, SparkSink *sink) {
 
 static void native_strict_trace(Native *n) {
   const Builtin *b = native_strict_builtin(n);
-  if (native_get(n, STRICT_I) < b->arity)
-    builtin_blame(n->vm, b, n->slot + STRICT_ARGS, native_strict_arg(n));
+  if (native_get(n, STRICT_I) < b->arity) builtin_blame(n->vm, b, n->slot + STRICT_ARGS, native_strict_arg(n));
 }
 
 const NativeDef native_strict_call = {.name = "builtin",
@@ -429,6 +430,10 @@ static Step native_coerce_step(Native *n) {
     if (attrs_has(n->slot[COERCE_VALUE], SYM_to_string)) {
       NATIVE_CALL1(n, attrs_get(n->vm, n->slot[COERCE_VALUE], SYM_to_string), n->slot[COERCE_VALUE]);
       n->args[0] = n->result;
+      n->args[1] = n->slot[COERCE_FLAGS];
+      n->slot[COERCE_RESULT] = VALUE_TRUE; // what __toString returned is being coerced
+      NATIVE_PUSH(n, &native_coerce_string);
+      NATIVE_RETURN(n, n->result);
     } else if (attrs_has(n->slot[COERCE_VALUE], SYM_out_path)) {
       n->args[0] = attrs_get(n->vm, n->slot[COERCE_VALUE], SYM_out_path);
     } else {
@@ -471,6 +476,8 @@ static Step native_coerce_step(Native *n) {
 // The frame of a list element, where Nix has it: around what an element that is a list says, and where the element itself is refused.
 static void native_coerce_trace(Native *n) {
   Value v = n->slot[COERCE_VALUE];
+  if (n->slot[COERCE_RESULT] == VALUE_TRUE && eval_error_is_refusal(n->vm))
+    eval_error_trace(n->vm, 0, "while evaluating the result of the `__toString` attribute");
   if (value_tag(v) != TAG_LIST || n->slot[COERCE_I] == VALUE_NULL) return;
   Value item = value_follow(list_get(n->vm, v, (size_t)native_get(n, COERCE_I)));
   if (value_is_list(item) || eval_error_is_refusal(n->vm))

@@ -401,6 +401,7 @@ static Span dir_of(Span path) {
   size_t end = span_rfind_char(path, '/');
   if (end == SIZE_MAX) return SPAN(".");
   while (end > 0 && path.data[end - 1] == '/') end--;
+  if (!end && path.data[path.len - 1] == '/') return path; // nothing but slashes
   return end ? span_sub(path, 0, end) : SPAN("/");
 }
 

@@ -84,8 +84,7 @@ static const NativeDef trace_verbose_native = {
 static Value warn_fn(Vm *vm, Value *args) {
   if (!expect_string(vm, args[0], WARN_MESSAGE)) return VALUE_ERROR;
   Buf text = BUF_INIT;
-  buf_put_cstr(&text, "evaluation warning: ");
-  buf_put_span(&text, str_span(args[0]));
+  eval_error_indent(SPAN("evaluation warning: "), str_span(args[0]), &text);
   emit(vm, VM_MESSAGE_WARNING, buf_span(&text));
   buf_done(&text);
   if (vm->settings.abort_on_warn)
