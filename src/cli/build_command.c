@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "cli/build_plan.h"
 #include "cli/command_list.h"
+#include "cli/eval_cache.h"
 #include "formats/json_write.h"
 #include "realise/sandbox_preview.h"
 #include "store/store_roots.h"
@@ -244,8 +245,15 @@ static bool find_targets(Session *session, bool classic, BuildTargetList *ret, i
     if (!is_path) files[kept++] = roots[i];
   }
   if (!kept) return true;
-  progress_evaluating(&session->progress, "evaluating");
-  if (!target_find_drvs(session, files, kept, &drvs, ret_code)) return false;
+  bool ok = true;
+  if (eval_cache_find(session, files, kept, SPAN("build"), &drvs, ret_code)) {
+    ok = *ret_code == 0 || setting_bool(session->settings, SETTING_ID_keep_going);
+  } else {
+    progress_evaluating(&session->progress, "evaluating");
+    ok = target_find_drvs(session, files, kept, &drvs, ret_code);
+    eval_cache_end(session, ok ? &drvs : NULL, *ret_code);
+  }
+  if (!ok) return false;
   add_drvs(ret, &drvs);
   return true;
 }

@@ -8,6 +8,7 @@
 #include "base/fs.h"
 #include "base/mem.h"
 #include "cli/command_list.h"
+#include "cli/eval_cache.h"
 #include "eval/attrs.h"
 #include "eval/list.h"
 #include "eval/print.h"
@@ -76,8 +77,8 @@ static int run_root(Session *session, const EvalCommandOptions *options, const H
   return output.code;
 }
 
-int eval_command_roots(Session *session, const TargetRoot *roots, size_t root_count,
-                       const EvalCommandOptions *options) {
+static int eval_roots(Session *session, const TargetRoot *roots, size_t root_count,
+                      const EvalCommandOptions *options) {
   Err err = ERR_INIT;
   if (!session_vm(session, &err)) return session_fail(session, &err);
   Vm *vm = session->vm;
@@ -95,6 +96,21 @@ int eval_command_roots(Session *session, const TargetRoot *roots, size_t root_co
   heap_remove_root(&vm->heap, &apply);
   heap_remove_root(&vm->heap, &args);
   heap_remove_root(&vm->heap, &root);
+  return code;
+}
+
+int eval_command_roots(Session *session, const TargetRoot *roots, size_t root_count,
+                       const EvalCommandOptions *options) {
+  Buf detail CLEANUP(buf_done) = BUF_INIT;
+  int code;
+  buf_printf(&detail, "%d %u", (int)options->form, options->xml_flags);
+  for (size_t i = 0; i < options->path_count; i++) {
+    buf_put_char(&detail, 0);
+    buf_put_cstr(&detail, options->paths[i]);
+  }
+  if (eval_cache_find(session, roots, root_count, buf_span(&detail), NULL, &code)) return code;
+  code = eval_roots(session, roots, root_count, options);
+  eval_cache_end(session, NULL, code);
   return code;
 }
 

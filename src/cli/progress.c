@@ -198,6 +198,7 @@ static void sink(void *ctx, LogLevel level, Span message) {
   Progress *progress = ctx;
   pthread_mutex_lock(&progress->lock);
   Buf line CLEANUP(buf_done) = BUF_INIT;
+  if (progress->tee) progress->tee(progress->tee_ctx, level, message);
   if (level == LOG_WARN) buf_put_cstr(&line, progress->colour ? "\033[35;1mwarning:\033[0m " : "warning: ");
   if (level == LOG_ERROR) buf_put_cstr(&line, progress->colour ? "\033[31;1merror:\033[0m " : "error: ");
   buf_put_span(&line, message);
@@ -216,6 +217,13 @@ void progress_start(Progress *progress, ProgressFormat format, LogLevel level) {
   progress->level = level;
   log_set_level(level);
   log_set_sink(sink, progress);
+}
+
+void progress_tee(Progress *progress, LogSink tee, void *ctx) {
+  pthread_mutex_lock(&progress->lock);
+  progress->tee = tee;
+  progress->tee_ctx = ctx;
+  pthread_mutex_unlock(&progress->lock);
 }
 
 void progress_done(Progress *progress) {

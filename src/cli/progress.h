@@ -31,6 +31,8 @@ typedef struct Progress {
   Buf json;         // scratch
   char *evaluating; // owned; what evaluation does, or NULL
   uint64_t next_activity;
+  LogSink tee; // gets the logger's messages too; NULL: nobody
+  void *tee_ctx;
 } Progress;
 
 void progress_init(Progress *progress);
@@ -39,6 +41,8 @@ void progress_done(Progress *progress);
 MUST_CHECK bool progress_parse_format(const char *text, ProgressFormat *ret);
 // Sends the logger's messages through `progress`.
 void progress_start(Progress *progress, ProgressFormat format, LogLevel level);
+// Lets `tee` see the logger's messages; called under the lock. NULL: nobody any more.
+void progress_tee(Progress *progress, LogSink tee, void *ctx);
 // For SchedulerConfig.event; ctx is the Progress.
 void progress_event(void *ctx, const SchedulerEvent *event);
 // Text that stands on standard error as it is (errors), with the status line out of the way.

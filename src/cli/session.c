@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "cli/command.h"
+#include "cli/eval_cache.h"
 #include "cli/search_path.h"
 #include "glue/fetcher.h"
 
@@ -374,6 +375,7 @@ static void message(void *ctx, VmMessage kind, Span text) {
   (void)kind; // both are complete lines: "trace: x", "evaluation warning: x"
   buf_put_span(&line, text);
   buf_put_char(&line, '\n');
+  eval_cache_print(session, TRACE_CACHE_ERR, buf_span(&line));
   progress_write(&session->progress, buf_span(&line));
 }
 
@@ -396,7 +398,13 @@ static void read_search_path(Session *session) {
   }
   session->nix_path = path.entries; // owned by the session from here on
   session->nix_path_count = path.count;
-  for (size_t i = 0; i < path.count; i++) access_check_allow(store_io_access(session->io), path.entries[i].path);
+  session->has_nix_path = true;
+}
+
+const VmSearchEntry *session_search_path(Session *session, size_t *ret_count) {
+  if (!session->has_nix_path) read_search_path(session);
+  *ret_count = session->nix_path_count;
+  return session->nix_path;
 }
 
 static bool read_heap_config(Session *session, HeapConfig *ret, Err *err) {
@@ -416,10 +424,14 @@ static bool read_heap_config(Session *session, HeapConfig *ret, Err *err) {
   return true;
 }
 
-void session_unit_dir(Buf *ret) {
+void session_cache_dir(const char *name, Buf *ret) {
   const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-  if (cache && cache[0] == '/') buf_printf(ret, "%s/firn/units", cache);
-  else buf_printf(ret, "%s/.cache/firn/units", home ? home : "/");
+  if (cache && cache[0] == '/') buf_printf(ret, "%s/firn/%s", cache, name);
+  else buf_printf(ret, "%s/.cache/firn/%s", home ? home : "/", name);
+}
+
+void session_unit_dir(Buf *ret) {
+  session_cache_dir("units", ret);
 }
 
 static void open_unit_cache(Session *session, Vm *vm) {
@@ -437,7 +449,9 @@ bool session_vm(Session *session, Err *err) {
   if (session->vm) return true;
   const Setting *settings = session->settings;
   StoreIo *io = session_io(session);
-  if (!session->nix_path) read_search_path(session);
+  size_t path_count;
+  const VmSearchEntry *path = session_search_path(session, &path_count);
+  for (size_t i = 0; i < path_count; i++) access_check_allow(store_io_access(io), path[i].path);
   VmSettings config = {
       .pure_eval = setting_bool(settings, SETTING_ID_pure_eval),
       .restrict_eval = setting_bool(settings, SETTING_ID_restrict_eval),
@@ -451,8 +465,8 @@ bool session_vm(Session *session, Err *err) {
       .current_system = session_system(session),
       .store_dir = arena_dup(&session->arena, session_store_dir(session)).data,
       .home_dir = getenv("HOME"),
-      .nix_path = session->nix_path,
-      .nix_path_count = session->nix_path_count,
+      .nix_path = path,
+      .nix_path_count = path_count,
       .message = message,
       .message_ctx = session,
   };
@@ -478,6 +492,7 @@ static void put_error(Session *session, Span message, Buf *ret) {
 }
 
 int session_fail(Session *session, Err *err) {
+  eval_cache_spoil(session, "the command failed");
   Buf text CLEANUP(buf_done) = BUF_INIT;
   put_error(session, span_cstr(err->kind == ERR_INTERRUPTED ? "interrupted by the user" : err_message(err)), &text);
   if (err->kind == ERR_USAGE)
@@ -496,6 +511,8 @@ int session_eval_failed(Session *session, EvalError *error) {
   Buf text CLEANUP(buf_done) = BUF_INIT;
   eval_error_format(session->vm, error, &format, &text);
   if (text.len == 0 || text.data[text.len - 1] != '\n') buf_put_char(&text, '\n');
+  eval_cache_failed(session, error);
+  eval_cache_print(session, TRACE_CACHE_ERR, buf_span(&text));
   progress_write(&session->progress, buf_span(&text));
   int code = error->kind == EVAL_ERROR_INTERRUPTED ? err_exit_code(ERR_INTERRUPTED) : err_exit_code(error->cause);
   eval_error_free(error);
@@ -503,6 +520,7 @@ int session_eval_failed(Session *session, EvalError *error) {
 }
 
 void session_print(Session *session, Span text) {
+  eval_cache_print(session, TRACE_CACHE_OUT, text);
   progress_pause(&session->progress);
   Err err = ERR_INIT;
   if (fs_write_all(STDOUT_FILENO, text, &err)) return;

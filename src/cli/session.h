@@ -6,10 +6,12 @@
 #include "cli/progress.h"
 #include "cli/setting.h"
 #include "glue/glue.h"
+#include "glue/trace_cache.h"
 #include "glue/unit_cache.h"
 #include "realise/build_trace.h"
 
 typedef struct Command Command; // command.h
+typedef struct EvalCacheRecording EvalCacheRecording; // eval_cache.c
 
 typedef struct Session {
   const Command *command;
@@ -27,7 +29,8 @@ typedef struct Session {
   UnitCache *units; // used by the VM; NULL: switched off
   VmSearchEntry *nix_path;
   size_t nix_path_count, nix_path_cap;
-  bool has_glue;
+  EvalCacheRecording *recording; // an evaluation whose answer will be remembered; NULL: none
+  bool has_glue, has_nix_path;
   bool is_interactive; // the REPL: interrupts end what runs, never the program
 } Session;
 
@@ -46,6 +49,10 @@ MUST_CHECK bool session_store(Session *session, Store **ret, Err *err);
 MUST_CHECK bool session_scheduler(Session *session, Scheduler **ret, Err *err);
 StoreIo *session_io(Session *session);
 MUST_CHECK bool session_vm(Session *session, Err *err);
+// What <x> is looked up in: -I, then NIX_PATH or what stands for it. Borrowed.
+const VmSearchEntry *session_search_path(Session *session, size_t *ret_count);
+// A folder for things that can be made again, "$XDG_CACHE_HOME/firn/<name>"; appends the path.
+void session_cache_dir(const char *name, Buf *ret);
 // Where compiled files are kept; appends the path.
 void session_unit_dir(Buf *ret);
 // Gives back the evaluator's memory before a long build. Roots of the caller are gone.

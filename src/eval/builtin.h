@@ -16,6 +16,8 @@ enum {
   BUILTIN_EFFECT = 4,   // trace, warn, break: a speculative task waits before it
   BUILTIN_REVERSE = 16, // strict arguments are forced from the last to the first
   BUILTIN_IMPURE = 8,   // absent in pure evaluation (currentTime, currentSystem)
+  // A constant that the set `builtins` holds as a delayed call of the hidden builtin <name>Late: asking has a consequence.
+  BUILTIN_LATE = 32,
 };
 
 typedef struct Builtin {

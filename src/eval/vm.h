@@ -42,7 +42,7 @@ typedef struct VmSettings {
   const VmSearchEntry *nix_path;     // builtins.nixPath, for <x>; borrowed
   size_t nix_path_count;
   const char *work_dir; // for relative entries of the search path; NULL: "/"
-  int64_t current_time; // builtins.currentTime; 0: the clock at its first use
+  int64_t current_time; // builtins.currentTime; 0: the clock at its first use, which sets it
   // Output of builtins.trace ("trace: x") and warn ("evaluation warning: x"), in program order. NULL: the logger, as a notice.
   void (*message)(void *ctx, VmMessage kind, Span text);
   void *message_ctx;

@@ -63,6 +63,15 @@ bool vm_is_global(void *ctx, Span name) {
   return map_has(&((Vm *)ctx)->state->global_index, name);
 }
 
+// What stands in `builtins` for a constant that must not be computed before somebody wants it.
+static Value late_constant(Vm *vm, const Builtin *row) {
+  Buf name CLEANUP(buf_done) = BUF_INIT;
+  buf_printf(&name, "__%sLate", row->name);
+  uintptr_t found = (uintptr_t)map_get(&vm->state->global_index, buf_span(&name));
+  Value unused = VALUE_NULL;
+  return native_delay_call(vm, vm_global(vm, (uint32_t)found - 1), &unused, 1);
+}
+
 Value vm_builtins_set(Vm *vm) {
   VmState *state = vm->state;
   if (state->builtins_set) return state->builtins_set;
@@ -74,7 +83,8 @@ Value vm_builtins_set(Vm *vm) {
       continue;
     }
     if (row->flags & BUILTIN_HIDDEN) continue;
-    Value v = vm_global(vm, i);
+    bool is_late = row->flags & BUILTIN_LATE && !vm->settings.pure_eval;
+    Value v = is_late ? late_constant(vm, row) : vm_global(vm, i);
     if (v != VALUE_ABSENT && v != VALUE_ERROR)
       attrs_builder_add(&builder, symbol_intern(vm->symbols, span_cstr(row->name)), v, 0);
   }

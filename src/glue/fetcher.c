@@ -130,6 +130,7 @@ void fetcher_expand_url(Span url, Buf *ret) {
 }
 
 bool fetcher_file(StoreIo *io, const FetcherFile *file, Buf *ret_store_path, Err *err) {
+  observed_spoil(store_io_observed(io), "'%.*s' was fetched", SPAN_ARG(file->url));
   Store *store;
   Buf scratch CLEANUP(remove_dir) = BUF_INIT, path CLEANUP(buf_done) = BUF_INIT, tree CLEANUP(buf_done) = BUF_INIT;
   bool is_local = span_has_prefix(file->url, SPAN("file://"));

@@ -258,6 +258,7 @@ static bool find_rev(Repo *repo, FetcherGitTree *ret, Err *err) {
 }
 
 bool fetcher_git(StoreIo *io, const FetcherGit *git, FetcherGitTree *ret, Err *err) {
+  observed_spoil(store_io_observed(io), "Git repository '%.*s' was read", SPAN_ARG(git->url));
   Repo repo CLEANUP(repo_done) = {.git = git};
   Span url = git->url;
   bool is_path = span_has_prefix(url, SPAN("/")) || span_has_prefix(url, SPAN("file://"));

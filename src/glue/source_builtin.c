@@ -70,7 +70,7 @@ static bool walk_enter(SourceWalk *walk, Vm *vm) {
   MEM_RESERVE(walk->dirs, walk->dir_cap, walk->dir_count + 1);
   WalkDir *dir = &walk->dirs[walk->dir_count];
   *dir = (WalkDir){.path_len = walk->rel.len};
-  if (!store_io_list_physical(buf_cstr(&path), &dir->list, &err))
+  if (!store_io_list(glue_of(vm)->io, buf_cstr(&path), &dir->list, &err))
     return eval_error_from_err(vm, EVAL_ERROR_IO, 0, &err), false;
   walk->dir_count++;
   return true;

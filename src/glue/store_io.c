@@ -55,6 +55,7 @@ struct StoreIo {
   Map copied;               // host path -> its store path, in the arena: sources of this evaluation
   Map search_entries;       // URL of the search path -> Span, in the arena; empty: not available
   Map goals;                // "<drv path>!<output>" or store path -> Goal, in the arena
+  Observed *observed;       // borrowed; NULL: nobody wants to know
 };
 
 static StoreIo *store_io_of(EvalIo *io) {
@@ -77,6 +78,23 @@ bool store_io_scheduler(StoreIo *io, Scheduler **ret, Err *err) {
   return true;
 }
 
+void store_io_observe(StoreIo *io, Observed *observed) {
+  io->observed = observed;
+}
+Observed *store_io_observed(StoreIo *io) {
+  return io->observed;
+}
+
+// Records that a path is valid, or is not. What is in it follows from its hash.
+static bool observe_object(StoreIo *io, Store *store, Span text, const StorePath *path, Err *err) {
+  PathInfoRecord *record CLEANUP(path_info_service_record_free_ptr) = NULL;
+  if (!io->observed) return true;
+  if (!store_find(store, path, &record, err)) return false;
+  if (record) observed_object(io->observed, text, span_make(record->info.nar_sha256, sizeof record->info.nar_sha256));
+  else observed_no_object(io->observed, text);
+  return true;
+}
+
 // Reads a .drv that evaluation did not make: KnownPathsReader.
 static bool read_drv(void *ctx, Span drv_path, Buf *ret, Err *err) {
   StoreIo *io = ctx;
@@ -84,6 +102,7 @@ static bool read_drv(void *ctx, Span drv_path, Buf *ret, Err *err) {
   StorePath path;
   StoreResolved file CLEANUP(store_resolve_done) = STORE_RESOLVED_INIT;
   if (!store_path_parse(drv_path, io->store_dir, &path, err) || !store_io_store(io, &store, err)) return false;
+  if (!observe_object(io, store, drv_path, &path, err)) return false;
   if (!store_resolve(store, &path, SPAN(""), &file, err)) return false;
   if (!file.found || file.kind != CASTORE_FILE)
     return err_set(err, ERR_CORRUPT, "derivation '%.*s' is not a regular file", SPAN_ARG(drv_path));
@@ -224,6 +243,7 @@ static bool find_in_store(StoreIo *io, Span text, const StorePath *path, StoreOb
   bool valid;
   *ret = NULL;
   if (!store_io_store(io, &store, err) || !store_pin(store, path, &valid, err)) return false;
+  if (!observe_object(io, store, text, path, err)) return false;
   if (!valid) return true;
   StoreResolved resolved CLEANUP(store_resolve_done) = STORE_RESOLVED_INIT;
   if (!store_resolve(store, path, SPAN(""), &resolved, err)) return false;
@@ -335,13 +355,15 @@ static void redirect(Place *place, Span link, Span target, Span rest) {
   place->logical = next;
 }
 
-// Nothing there is an answer, other failures are errors.
-static Follow end_without_status(Place *place, Err *err) {
+// Nothing at `physical` is an answer, other failures are errors.
+static Follow end_without_status(StoreIo *io, Place *place, const char *physical, Err *err) {
   if (errno == ENOENT || errno == ENOTDIR) {
+    observed_stat(io->observed, physical, false, NULL);
     place->kind = OBJECT_ABSENT;
     place->why_absent = errno;
     return FOLLOW_END;
   }
+  observed_spoil(io->observed, "'%s' cannot be looked at", physical);
   err_set_errno(err, errno, "getting status of '%.*s'", SPAN_ARG(buf_span(&place->logical)));
   return FOLLOW_ERROR;
 }
@@ -354,11 +376,13 @@ static Follow walk_components(StoreIo *io, Place *place, Span logical_base, Span
   Buf probe CLEANUP(buf_done) = BUF_INIT;
   buf_put(&probe, place->physical.data, physical_base_len);
   struct stat st;
-  if (lstat(probe.len ? buf_cstr(&probe) : "/", &st) != 0) return end_without_status(place, err);
+  const char *start = probe.len ? buf_cstr(&probe) : "/";
+  if (lstat(start, &st) != 0) return end_without_status(io, place, start, err);
   for (size_t at = 0;;) {
     bool is_last = at >= rest.len;
     Span here = span_make(logical.data, logical_base.len + at);
     if (!access_check_path(&io->access, here.len ? here : SPAN("/"), err)) return FOLLOW_ERROR;
+    observed_stat(io->observed, probe.len ? buf_cstr(&probe) : "/", false, &st);
     if (S_ISLNK(st.st_mode) && (!is_last || follow_last)) {
       Buf target CLEANUP(buf_done) = BUF_INIT;
       if (!fs_read_link(buf_cstr(&probe), &target, err)) return FOLLOW_ERROR;
@@ -374,7 +398,7 @@ static Follow walk_components(StoreIo *io, Place *place, Span logical_base, Span
     while (next < rest.len && rest.data[next] != '/') next++;
     buf_put_span(&probe, span_sub(rest, at, next - at));
     at = next;
-    if (lstat(buf_cstr(&probe), &st) != 0) return end_without_status(place, err);
+    if (lstat(buf_cstr(&probe), &st) != 0) return end_without_status(io, place, buf_cstr(&probe), err);
   }
 }
 
@@ -392,9 +416,11 @@ static Follow follow_host(StoreIo *io, Place *place, Span physical_base, size_t 
   if (!io->config.restrict_eval && !io->config.pure_eval) {
     if ((follow_last ? stat(path, &place->st) : lstat(path, &place->st)) == 0) {
       place->kind = OBJECT_HOST;
+      observed_stat(io->observed, path, follow_last, &place->st);
       return FOLLOW_END;
     }
     if (errno != ENOENT && errno != ENOTDIR && errno != ELOOP) {
+      observed_spoil(io->observed, "'%s' cannot be looked at", path);
       err_set_errno(err, errno, "getting status of '%.*s'", SPAN_ARG(logical));
       return FOLLOW_ERROR;
     }
@@ -528,6 +554,17 @@ static EvalIoStatus status_of(bool ok) {
   return ok ? EVAL_IO_OK : EVAL_IO_ERROR;
 }
 
+static bool read_host(StoreIo *io, Place *place, Buf *ret, Err *err) {
+  size_t start = ret->len;
+  const char *path = buf_cstr(&place->physical);
+  if (fs_read_file(path, 0, ret, err)) {
+    observed_read(io->observed, path, &place->st, span_from(buf_span(ret), start));
+    return true;
+  }
+  observed_spoil(io->observed, "'%s' cannot be read", path);
+  return false;
+}
+
 static EvalIoStatus io_read_file(EvalIo *base, Span path, Buf *ret, EvalIoWait *ret_wait, Err *err) {
   StoreIo *io = store_io_of(base);
   Place place CLEANUP(place_done) = PLACE_INIT;
@@ -541,7 +578,7 @@ static EvalIoStatus io_read_file(EvalIo *base, Span path, Buf *ret, EvalIoWait *
   case OBJECT_HOST:
     if (S_ISDIR(place.st.st_mode))
       return status_of(err_set_errno(err, EISDIR, "reading from file '%.*s'", SPAN_ARG(path)));
-    return status_of(fs_read_file(buf_cstr(&place.physical), 0, ret, err));
+    return status_of(read_host(io, &place, ret, err));
   case OBJECT_CASTORE:
     if (place.resolved.kind != CASTORE_FILE)
       return status_of(err_set_errno(err, EISDIR, "reading from file '%.*s'", SPAN_ARG(path)));
@@ -590,6 +627,17 @@ bool store_io_list_physical(const char *path, EvalDirList *ret, Err *err) {
   return true;
 }
 
+bool store_io_list(StoreIo *io, const char *path, EvalDirList *ret, Err *err) {
+  struct stat st;
+  if (!io->observed) return store_io_list_physical(path, ret, err);
+  // The status first: a change in between must not look as if it had been seen.
+  bool found = stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+  bool ok = store_io_list_physical(path, ret, err);
+  if (found && ok) observed_list(io->observed, path, &st, ret);
+  else observed_spoil(io->observed, "directory '%s' cannot be read", path);
+  return ok;
+}
+
 static bool list_castore(StoreIo *io, const StoreResolved *directory, EvalDirList *ret, Err *err) {
   Arena arena CLEANUP(arena_done) = ARENA_INIT;
   StoreDirEntry *entries;
@@ -611,7 +659,7 @@ static EvalIoStatus io_read_dir(EvalIo *base, Span path, EvalDirList *ret, EvalI
         err_set_errno(err, place.why_absent ? place.why_absent : ENOENT, "reading directory %.*s", SPAN_ARG(path)));
   case OBJECT_HOST:
     if (!S_ISDIR(place.st.st_mode)) break;
-    return status_of(store_io_list_physical(buf_cstr(&place.physical), ret, err));
+    return status_of(store_io_list(io, buf_cstr(&place.physical), ret, err));
   case OBJECT_CASTORE:
     if (place.resolved.kind == CASTORE_DIRECTORY) return status_of(list_castore(io, &place.resolved, ret, err));
     break;
@@ -692,8 +740,13 @@ static EvalIoStatus realise_output(StoreIo *io, Span drv_path, Span name, Buf *r
   }
   size_t start = ret_path->len;
   EvalIoStatus status = output_path(io, goal, output, ret_path, err);
-  if (status == EVAL_IO_OK) access_check_allow(&io->access, span_from(buf_span(ret_path), start));
-  return status;
+  if (status != EVAL_IO_OK) return status;
+  Span built = span_from(buf_span(ret_path), start);
+  access_check_allow(&io->access, built);
+  Store *store;
+  StorePath path;
+  return status_of(!io->observed || (store_path_parse(built, io->store_dir, &path, err) && store_io_store(io, &store, err) &&
+                                     observe_object(io, store, built, &path, err)));
 }
 
 static EvalIoStatus io_realise_context(EvalIo *base, Span context, Buf *ret_path, EvalIoWait *ret_wait, Err *err) {
@@ -736,6 +789,7 @@ EvalIoStatus store_io_locate(StoreIo *io, Span path, bool follow_last, Buf *ret_
 
 bool store_io_add_source(StoreIo *io, const PendingSource *source, Buf *ret_store_path, Err *err) {
   const PendingPath *pending;
+  observed_tree(io->observed, source->host_path, source->accepted);
   if (!pending_paths_add_source(io->pending, source, &pending, err)) return false;
   size_t start = ret_store_path->len;
   store_path_format(&pending->path, io->store_dir, ret_store_path);
@@ -792,7 +846,7 @@ bool store_io_references(StoreIo *io, Span store_path, Arena *arena, Span **ret,
     Store *store;
     StorePath path;
     if (!store_path_parse(store_path, io->store_dir, &path, err) || !store_io_store(io, &store, err) ||
-        !store_get(store, &path, &record, err))
+        !observe_object(io, store, store_path, &path, err) || !store_get(store, &path, &record, err))
       return false;
     refs = record->info.refs;
     count = record->info.ref_count;
@@ -842,6 +896,7 @@ static bool io_get_env(EvalIo *base, Span name, Buf *ret) {
   Buf key CLEANUP(buf_done) = BUF_INIT;
   buf_put_span(&key, name);
   const char *value = getenv(buf_cstr(&key));
+  observed_env(io->observed, name, value);
   if (value) buf_put_cstr(ret, value);
   return value != NULL;
 }
@@ -860,6 +915,7 @@ static EvalIoStatus io_resolve_search_entry(EvalIo *base, Span entry, Buf *ret_p
     buf_put_span(ret_path, *known);
     return EVAL_IO_OK;
   }
+  observed_spoil(io->observed, "'%.*s' was fetched", SPAN_ARG(entry));
   Span kept = {NULL, 0};
   size_t start = ret_path->len;
   Err failed = ERR_INIT;

@@ -12,6 +12,7 @@
 #include "eval/eval_io.h"
 #include "glue/access_check.h"
 #include "glue/known_paths.h"
+#include "glue/observed.h"
 #include "glue/pending_paths.h"
 #include "realise/scheduler.h"
 #include "store/store.h"
@@ -40,6 +41,9 @@ EvalIo *store_io_eval(StoreIo *io);
 // The derivations it knows; borrowed.
 KnownPaths *store_io_known(StoreIo *io);
 AccessCheck *store_io_access(StoreIo *io); // borrowed: who makes it fills the lists
+// From here on everything that is looked at is recorded there; borrowed, NULL: nothing is.
+void store_io_observe(StoreIo *io, Observed *observed);
+Observed *store_io_observed(StoreIo *io); // may be NULL
 
 // Opens them where that has not happened yet; borrowed.
 MUST_CHECK bool store_io_store(StoreIo *io, Store **ret, Err *err);
@@ -58,7 +62,9 @@ MUST_CHECK bool store_io_references(StoreIo *io, Span store_path, Arena *arena, 
 // `follow_last`), builds and materialises what is needed. Appends to both; `ret_logical` is the resolved path as the program knows it.
 EvalIoStatus store_io_locate(StoreIo *io, Span path, bool follow_last, Buf *ret_physical, Buf *ret_logical,
                              EvalIoWait *ret_wait, Err *err);
-// Entries of a directory on disk, as read_dir gives them.
+// Entries of a directory on disk, as read_dir gives them; recorded.
+MUST_CHECK bool store_io_list(StoreIo *io, const char *path, EvalDirList *ret, Err *err);
+// The same for directories that are not part of the program's world.
 MUST_CHECK bool store_io_list_physical(const char *path, EvalDirList *ret, Err *err);
 // Names a copy of what store_io_locate found; see pending_paths.h. Takes source->accepted. Appends the store path and allows access to it.
 MUST_CHECK bool store_io_add_source(StoreIo *io, const PendingSource *source, Buf *ret_store_path, Err *err);

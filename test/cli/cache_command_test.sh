@@ -11,7 +11,7 @@ write_tree() {
 }
 
 units() {
-  firn cache --json | sed 's/.*"entries":\([0-9]*\).*/\1/'
+  firn cache --json | sed 's/^{"units":[^}]*"entries":\([0-9]*\).*/\1/'
 }
 
 test_show_and_clear() {

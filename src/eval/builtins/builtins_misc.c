@@ -120,7 +120,9 @@ static Value current_system_fn(Vm *vm, Value *args) {
   return str_plain(vm, span_cstr(vm->settings.current_system));
 }
 static Value current_time_fn(Vm *vm, Value *args) {
-  return vm_int(vm, vm->settings.current_time ? vm->settings.current_time : (int64_t)time(NULL));
+  // The same all through an evaluation; an embedder sees that the clock was asked.
+  if (!vm->settings.current_time) vm->settings.current_time = (int64_t)time(NULL);
+  return vm_int(vm, vm->settings.current_time);
 }
 
 static Value nix_path_fn(Vm *vm, Value *args) {
@@ -258,13 +260,14 @@ static const Builtin rows[] = {
     {"currentTime",
      0,
      0,
-     BUILTIN_IMPURE,
+     BUILTIN_IMPURE | BUILTIN_LATE,
      current_time_fn,
      NULL,
      "",
      "The time of the evaluation in seconds since 1970; the same whenever it is asked for. Absent in pure evaluation.",
      NULL,
      {NULL}},
+    {"currentTimeLate", 1, 0, BUILTIN_HIDDEN | BUILTIN_IMPURE, current_time_fn, NULL, "unused", "The same.", NULL, {NULL}},
     {"nixPath",
      0,
      0,

@@ -1,0 +1,22 @@
+// eval_cache.h: answers of earlier evaluations for a command: the question that an invocation asks, looking it up, recording a new answer.
+//
+// A command calls eval_cache_find before it starts the evaluator. When that finds nothing, everything that the session prints from then
+// on (session.c, progress.c) and everything that evaluation observes is recorded until eval_cache_end.
+#pragma once
+
+#include "cli/target.h"
+
+// `detail` distinguishes what a command does with the roots (form of output, attribute paths). True: the answer of an earlier evaluation has been
+// printed, and *ret_code is its exit code; its derivations are in *ret_drvs (NULL: the command wants none). False: evaluate.
+bool eval_cache_find(Session *session, const TargetRoot *roots, size_t root_count, Span detail, TargetDrvList *ret_drvs,
+                     int *ret_code);
+// The evaluation that eval_cache_find asked for has ended; `drvs` may be NULL.
+void eval_cache_end(Session *session, const TargetDrvList *drvs, int code);
+// An evaluation error is part of the answer, if asking again would give it again.
+void eval_cache_failed(Session *session, const EvalError *error);
+// For what may not be remembered.
+void eval_cache_spoil(Session *session, const char *why);
+// What the session prints.
+void eval_cache_print(Session *session, TraceCacheKind kind, Span text);
+// Where the answers are; appends.
+void eval_cache_dir(Buf *ret);

@@ -1,0 +1,187 @@
+// trace_cache.c: see trace_cache.h.
+#include "glue/trace_cache.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "base/mem.h"
+#include "formats/hash.h"
+
+#define MAGIC "FIRNTRC1"
+#define SUFFIX ".trace"
+// A file that is used is touched when its last use was noted longer ago than this.
+#define TOUCH_SECONDS 3600
+
+typedef struct Header {
+  char magic[8];
+  uint8_t digest[OBSERVED_DIGEST_BYTES]; // of everything behind it
+  uint8_t question[32];
+  uint32_t exit_code, answer_len;
+} Header;
+
+#define DIGEST_END (offsetof(Header, question))
+
+// ---- answers
+
+void trace_cache_answer_put(Buf *answer, TraceCacheKind kind, Span text) {
+  uint32_t head[2] = {kind, (uint32_t)text.len};
+  buf_put(answer, head, sizeof head);
+  buf_put_span(answer, text);
+}
+
+bool trace_cache_answer_next(Span *answer, TraceCacheKind *ret_kind, Span *ret_text) {
+  uint32_t head[2];
+  if (answer->len < sizeof head) return false;
+  memcpy(head, answer->data, sizeof head);
+  *answer = span_from(*answer, sizeof head);
+  if (head[0] > TRACE_CACHE_TARGET || answer->len < head[1]) return false;
+  *ret_kind = (TraceCacheKind)head[0];
+  *ret_text = span_sub(*answer, 0, head[1]);
+  *answer = span_from(*answer, head[1]);
+  return true;
+}
+
+void trace_cache_found_done(TraceCacheFound *found) {
+  buf_done(&found->file);
+}
+
+// ---- files
+
+static void file_name(Span dir, const uint8_t question[32], Buf *ret) {
+  buf_put_span(ret, dir);
+  buf_put_char(ret, '/');
+  for (size_t i = 0; i < 16; i++) buf_printf(ret, "%02x", question[i]);
+  buf_put_cstr(ret, SUFFIX);
+}
+
+static bool read_record(const char *path, const uint8_t question[32], Buf *ret, Header *ret_header) {
+  uint8_t digest[OBSERVED_DIGEST_BYTES];
+  struct stat st;
+  int fd CLEANUP(fs_close_fd) = -1;
+  if (!fs_open(path, O_RDONLY | O_NOFOLLOW, 0, &fd, NULL) || fstat(fd, &st) != 0) return false;
+  // A record says what the program prints: only its owner's are believed.
+  if (!S_ISREG(st.st_mode) || st.st_uid != geteuid() || (uint64_t)st.st_size > TRACE_CACHE_MAX_BYTES) return false;
+  buf_reserve(ret, (size_t)st.st_size + 1);
+  if (!fs_read_fd(fd, 0, ret, NULL) || ret->len < sizeof *ret_header) return false;
+  memcpy(ret_header, ret->data, sizeof *ret_header);
+  observed_digest(span_from(buf_span(ret), DIGEST_END), digest);
+  if (st.st_mtim.tv_sec + TOUCH_SECONDS < time(NULL)) (void)futimens(fd, NULL);
+  return memcmp(ret_header->magic, MAGIC, sizeof ret_header->magic) == 0 &&
+         memcmp(ret_header->digest, digest, sizeof digest) == 0 && memcmp(ret_header->question, question, 32) == 0 &&
+         ret_header->answer_len <= ret->len - sizeof *ret_header;
+}
+
+bool trace_cache_find(Span dir, Span question, const ObservedCheck *check, TraceCacheFound *ret, Buf *ret_why) {
+  Buf path CLEANUP(buf_done) = BUF_INIT;
+  uint8_t digest[32];
+  Header header;
+  hash_blake3(question, digest);
+  file_name(dir, digest, &path);
+  if (!read_record(buf_cstr(&path), digest, &ret->file, &header))
+    return buf_put_cstr(ret_why, "no earlier evaluation of this question is recorded"), false;
+  Span rest = span_from(buf_span(&ret->file), sizeof header);
+  ret->answer = span_sub(rest, 0, header.answer_len);
+  ret->exit_code = (int)header.exit_code;
+  return observed_check(span_from(rest, header.answer_len), check, &ret->row_count, ret_why);
+}
+
+// ---- all files of the folder
+
+typedef struct CacheFile {
+  char *path; // owned
+  uint64_t bytes;
+  int64_t used_ns;
+} CacheFile;
+
+typedef struct CacheFileList {
+  CacheFile *items;
+  size_t count, cap;
+  uint64_t bytes;
+} CacheFileList;
+
+static void file_list_done(CacheFileList *list) {
+  for (size_t i = 0; i < list->count; i++) mem_free(list->items[i].path);
+  mem_free(list->items);
+}
+
+static void file_list_read(Span dir, CacheFileList *ret) {
+  char *dir_path = span_dup(dir);
+  DIR *d = opendir(dir_path);
+  mem_free(dir_path);
+  if (!d) return;
+  for (struct dirent *e; (e = readdir(d));) {
+    struct stat st;
+    // Temporary files of writers that were killed count, too.
+    if (e->d_name[0] == '.' && (e->d_name[1] == 0 || (e->d_name[1] == '.' && e->d_name[2] == 0))) continue;
+    if (fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(st.st_mode)) continue;
+    Buf path = BUF_INIT;
+    fs_path_join(&path, dir, span_cstr(e->d_name));
+    MEM_RESERVE(ret->items, ret->cap, ret->count + 1);
+    ret->items[ret->count++] = (CacheFile){.path = buf_take(&path),
+                                           .bytes = (uint64_t)st.st_blocks * 512,
+                                           .used_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec};
+    ret->bytes += (uint64_t)st.st_blocks * 512;
+  }
+  closedir(d);
+}
+
+static int compare_used(const void *a, const void *b) {
+  int64_t x = ((const CacheFile *)a)->used_ns, y = ((const CacheFile *)b)->used_ns;
+  return (x > y) - (x < y);
+}
+
+// Down to three quarters, so that not every write deletes.
+static void shrink(Span dir, uint64_t max_bytes) {
+  CacheFileList list CLEANUP(file_list_done) = {0};
+  file_list_read(dir, &list);
+  if (list.bytes <= max_bytes) return;
+  qsort(list.items, list.count, sizeof *list.items, compare_used);
+  for (size_t i = 0; i < list.count && list.bytes > max_bytes / 4 * 3; i++) {
+    (void)unlink(list.items[i].path);
+    list.bytes -= list.items[i].bytes;
+  }
+}
+
+bool trace_cache_put(Span dir, Span question, Observed *observed, Span answer, int exit_code, uint64_t max_bytes,
+                     Buf *ret_why) {
+  Buf path CLEANUP(buf_done) = BUF_INIT, data CLEANUP(buf_done) = BUF_INIT;
+  char *dir_path CLEANUP(mem_free_ptr) = span_dup(dir);
+  Header header = {.exit_code = (uint32_t)exit_code, .answer_len = (uint32_t)answer.len};
+  Err err = ERR_INIT;
+  memcpy(header.magic, MAGIC, sizeof header.magic);
+  hash_blake3(question, header.question);
+  buf_put(&data, &header, sizeof header);
+  buf_put_span(&data, answer);
+  if (answer.len > UINT32_MAX / 2 || !observed_encode(observed, &data)) {
+    buf_put_cstr(ret_why, observed_spoiled(observed) ? observed_spoiled(observed) : "the answer is too long");
+    return false;
+  }
+  observed_digest(span_from(buf_span(&data), DIGEST_END), header.digest);
+  memcpy(data.data, &header, sizeof header);
+  file_name(dir, header.question, &path);
+  bool ok = data.len <= max_bytes && fs_mkdir_all(dir_path, 0700, &err) &&
+            fs_write_file_atomic(buf_cstr(&path), buf_span(&data), 0600, false, &err);
+  if (!ok) buf_put_cstr(ret_why, err_is_set(&err) ? err_message(&err) : "the record is too long");
+  err_done(&err);
+  if (ok) shrink(dir, max_bytes);
+  return ok;
+}
+
+void trace_cache_info(Span dir, TraceCacheInfo *ret) {
+  CacheFileList list CLEANUP(file_list_done) = {0};
+  file_list_read(dir, &list);
+  *ret = (TraceCacheInfo){.file_count = list.count, .bytes = list.bytes};
+}
+
+bool trace_cache_clear(Span dir, Err *err) {
+  CacheFileList list CLEANUP(file_list_done) = {0};
+  file_list_read(dir, &list);
+  for (size_t i = 0; i < list.count; i++)
+    if (unlink(list.items[i].path) != 0 && errno != ENOENT)
+      return err_set_errno(err, errno, "deleting '%s'", list.items[i].path);
+  return true;
+}
