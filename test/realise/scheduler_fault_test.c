@@ -8,6 +8,7 @@
 #include "harness.h"
 #include "realise/scheduler.h"
 #include "realise_fixture.h"
+#include "store/store_check.h"
 
 enum { TRIES = 50, CHAIN = 3 };
 
@@ -62,6 +63,22 @@ static void kill_one(int round, uint64_t delay_us) {
   CHECK(WIFSIGNALED(status) || WEXITSTATUS(status) == 0);
 }
 
+static void report(void *ctx UNUSED, const char *problem, bool repaired UNUSED) {
+  test_note("%s", problem);
+}
+
+// As the next user of the store finds it.
+static void check_store(void) {
+  RealiseFixture fixture;
+  Err err = ERR_INIT;
+  StoreCheckResult result = {0};
+  StoreCheckOptions options = {.contents = true, .threads = 1, .report = report};
+  realise_fixture_init(&fixture);
+  CHECK_OK(store_check_run(fixture.store, &options, &result, &err), &err);
+  CHECK_EQ_INT(result.problems, 0);
+  realise_fixture_done(&fixture);
+}
+
 TEST(killed_at_any_moment) {
   uint64_t rng = test_seed();
   const char *builds = test_temp_path("root/var/firn/builds/");
@@ -69,6 +86,7 @@ TEST(killed_at_any_moment) {
     kill_one(i, test_random_below(&rng, 60000));
     for (int wait = 0; wait < 200 && is_running_in(builds); wait++) usleep(10000);
     CHECK(!is_running_in(builds));
+    check_store();
     // Every third time the same work is done to its end, the other times another kill comes first.
     if (i % 3) continue;
     RealiseFixture fixture;
