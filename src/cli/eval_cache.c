@@ -306,8 +306,8 @@ void eval_cache_end(Session *session, const TargetDrvList *drvs, int code) {
   eval_cache_dir(&dir);
   // Without any observation, evaluating is about as fast.
   if (observed_count(recording->observed) > 0 &&
-      !trace_cache_put(buf_span(&dir), buf_span(&recording->question), recording->observed, buf_span(&recording->answer),
-                       code, TRACE_CACHE_MAX_BYTES, &why))
+      !trace_cache_put(buf_span(&dir), buf_span(&recording->question), recording->observed,
+                       buf_span(&recording->answer), code, TRACE_CACHE_MAX_BYTES, &why))
     explain(session, "not recorded: ", buf_cstr(&why));
   observed_free(recording->observed);
   buf_done(&recording->question);

@@ -77,8 +77,7 @@ static int run_root(Session *session, const EvalCommandOptions *options, const H
   return output.code;
 }
 
-static int eval_roots(Session *session, const TargetRoot *roots, size_t root_count,
-                      const EvalCommandOptions *options) {
+static int eval_roots(Session *session, const TargetRoot *roots, size_t root_count, const EvalCommandOptions *options) {
   Err err = ERR_INIT;
   if (!session_vm(session, &err)) return session_fail(session, &err);
   Vm *vm = session->vm;

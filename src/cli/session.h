@@ -10,7 +10,7 @@
 #include "glue/unit_cache.h"
 #include "realise/build_trace.h"
 
-typedef struct Command Command; // command.h
+typedef struct Command Command;                       // command.h
 typedef struct EvalCacheRecording EvalCacheRecording; // eval_cache.c
 
 typedef struct Session {

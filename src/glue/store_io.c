@@ -745,8 +745,8 @@ static EvalIoStatus realise_output(StoreIo *io, Span drv_path, Span name, Buf *r
   access_check_allow(&io->access, built);
   Store *store;
   StorePath path;
-  return status_of(!io->observed || (store_path_parse(built, io->store_dir, &path, err) && store_io_store(io, &store, err) &&
-                                     observe_object(io, store, built, &path, err)));
+  return status_of(!io->observed || (store_path_parse(built, io->store_dir, &path, err) &&
+                                     store_io_store(io, &store, err) && observe_object(io, store, built, &path, err)));
 }
 
 static EvalIoStatus io_realise_context(EvalIo *base, Span context, Buf *ret_path, EvalIoWait *ret_wait, Err *err) {
@@ -819,7 +819,8 @@ static EvalIoStatus io_copy_to_store(EvalIo *base, Span path, Span name, Buf *re
                            ret_store_path, err))
     return EVAL_IO_ERROR;
   if (usual_name)
-    map_set(&io->copied, path, (void *)(uintptr_t)arena_dup(&io->arena, span_from(buf_span(ret_store_path), start)).data);
+    map_set(&io->copied, path,
+            (void *)(uintptr_t)arena_dup(&io->arena, span_from(buf_span(ret_store_path), start)).data);
   return EVAL_IO_OK;
 }
 
