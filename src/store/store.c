@@ -186,6 +186,7 @@ bool store_open(const StoreOptions *options, Store **ret, Err *err) {
   store->service.ops = &store_service_ops;
   pthread_mutex_init(&store->mutex, NULL);
   pthread_mutex_init(&store->lower_mutex, NULL);
+  pthread_mutex_init(&store->cache_mutex, NULL);
   if (!store_open_parts(store, err)) {
     err_wrap(err, "opening the store at '%s'", store->root);
     store_free(store);
@@ -203,6 +204,7 @@ void store_free(Store *store) {
   mem_free(store->pending);
   map_done(&store->pending_index);
   map_done(&store->trees);
+  store_state_drop_cache(store);
   temp_roots_free(store->temp_roots);
   path_db_close(store->db);
   local_nix_close(store->lower);
@@ -214,6 +216,7 @@ void store_free(Store *store) {
   err_done(&err);
   pthread_mutex_destroy(&store->mutex);
   pthread_mutex_destroy(&store->lower_mutex);
+  pthread_mutex_destroy(&store->cache_mutex);
   mem_free(store->logical_dir);
   mem_free(store->root);
   mem_free(store->state_dir);

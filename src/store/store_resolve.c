@@ -16,22 +16,66 @@ void store_resolve_done(StoreResolved *resolved) {
 
 // ---- in the castore
 
-static bool store_resolve_node(Store *store, const PathInfoRecord *record, Span rest, StoreResolved *ret, Err *err) {
-  CLEANUP(arena_done) Arena arena = ARENA_INIT;
-  CastoreNode node;
-  bool found;
-  if (!directory_service_descend(store->castore.directories, &record->info.root, rest, &arena, &node, &ret->rest,
-                                 &found, err))
-    return false;
-  // A component below a file or link: the caller decides; a missing name in a directory is absence.
-  ret->found = found || node.kind != CASTORE_DIRECTORY;
-  ret->kind = node.kind;
-  ret->executable = node.executable;
-  ret->size_bytes = node.size;
-  ret->digest = node.digest;
-  ret->has_digest = node.kind != CASTORE_SYMLINK;
-  buf_put_span(&ret->text, node.target);
-  ret->target = node.kind == CASTORE_SYMLINK ? buf_span(&ret->text) : SPAN("");
+// The cache is locked. Borrowed until it is unlocked.
+static bool store_resolve_directory(Store *store, const CastoreDigest *digest, const CastoreDirectory **ret, Err *err) {
+  Span key = span_make(digest->bytes, sizeof(digest->bytes));
+  StoreStateDirectory *cached = map_get(&store->directories, key);
+  if (!cached) {
+    bool found;
+    cached = mem_alloc_zero(sizeof(*cached));
+    bool ok =
+        directory_service_get(store->castore.directories, digest, &cached->arena, &cached->directory, &found, err);
+    if (ok && !found) ok = err_set(err, ERR_CORRUPT, "a directory is missing from the store at '%s'", store->root);
+    if (!ok) {
+      arena_done(&cached->arena);
+      mem_free(cached);
+      return false;
+    }
+    store->directories_bytes += cached->arena.total_bytes + sizeof(*cached);
+    map_set(&store->directories, key, cached);
+  }
+  *ret = &cached->directory;
+  return true;
+}
+
+static const CastoreNode *store_resolve_entry(const CastoreDirectory *directory, Span name) {
+  size_t lo = 0, hi = directory->count;
+  while (lo < hi) {
+    size_t mid = lo + (hi - lo) / 2;
+    int c = span_cmp(directory->entries[mid].name, name);
+    if (c == 0) return &directory->entries[mid];
+    if (c < 0) lo = mid + 1;
+    else hi = mid;
+  }
+  return NULL;
+}
+
+// The cache is locked.
+static bool store_resolve_node(Store *store, const CastoreNode *root, Span rest, StoreResolved *ret, Err *err) {
+  const CastoreNode *node = root;
+  ret->found = true;
+  while (rest.len > 0 && node->kind == CASTORE_DIRECTORY) {
+    const CastoreDirectory *directory;
+    Span name;
+    if (!store_resolve_directory(store, &node->digest, &directory, err)) return false;
+    Span tail = span_from(rest, 1); // behind the '/'
+    (void)span_split(&tail, '/', &name);
+    rest = span_from(rest, 1 + name.len);
+    node = store_resolve_entry(directory, name);
+    if (!node) {
+      ret->found = false;
+      return true;
+    }
+  }
+  ret->rest = rest;
+  ret->kind = node->kind;
+  ret->executable = node->executable;
+  ret->size_bytes = node->kind == CASTORE_FILE ? node->size : 0;
+  ret->digest = node->digest;
+  ret->has_digest = node->kind != CASTORE_SYMLINK;
+  if (node->kind != CASTORE_SYMLINK) return true;
+  buf_put_span(&ret->text, node->target);
+  ret->target = buf_span(&ret->text);
   return true;
 }
 
@@ -73,11 +117,25 @@ static bool store_resolve_disk(Store *store, const StorePath *path, Span rest, S
 }
 
 bool store_resolve(Store *store, const StorePath *path, Span rest, StoreResolved *ret, Err *err) {
-  CLEANUP(path_info_service_record_free_ptr) PathInfoRecord *record = NULL;
+  Span key = span_make(path->digest, sizeof(path->digest));
   *ret = (StoreResolved)STORE_RESOLVED_INIT;
-  if (!store_get(store, path, &record, err)) return false;
-  return record->has_root ? store_resolve_node(store, record, rest, ret, err)
-                          : store_resolve_disk(store, path, rest, ret, err);
+  pthread_mutex_lock(&store->cache_mutex);
+  // Between questions, because within one the nodes are borrowed.
+  if (store->directories_bytes > STORE_STATE_CACHE_BYTES) store_state_drop_cache(store);
+  PathInfoRecord *cached = map_get(&store->roots, key);
+  CLEANUP(path_info_service_record_free_ptr) PathInfoRecord *record = NULL;
+  bool ok = true;
+  if (!cached || !store_path_eq(&cached->info.path, path)) {
+    ok = store_get(store, path, &record, err);
+    cached = record;
+    // Only what is pinned is known to stay valid.
+    if (ok && record->has_root && temp_roots_has(store->temp_roots, path) && !map_has(&store->roots, key))
+      map_set(&store->roots, key, STEAL(record));
+  }
+  bool has_root = ok && cached->has_root;
+  if (has_root) ok = store_resolve_node(store, &cached->info.root, rest, ret, err);
+  pthread_mutex_unlock(&store->cache_mutex);
+  return ok && (has_root || store_resolve_disk(store, path, rest, ret, err));
 }
 
 bool store_resolve_read(Store *store, const StoreResolved *file, size_t limit_bytes, Buf *ret, Err *err) {
@@ -126,12 +184,15 @@ bool store_resolve_list(Store *store, const StoreResolved *directory, Arena *are
                         size_t *ret_count, Err *err) {
   if (!directory->found || directory->kind != CASTORE_DIRECTORY) return err_set(err, ERR_OTHER, "not a directory");
   if (directory->on_disk) return store_resolve_list_disk(directory->text.data, arena, ret, ret_count, err);
-  CastoreDirectory nodes;
-  bool found;
-  if (!directory_service_get(store->castore.directories, &directory->digest, arena, &nodes, &found, err)) return false;
-  if (!found) return err_set(err, ERR_CORRUPT, "a directory is missing from the store at '%s'", store->root);
-  *ret = ARENA_ARRAY(arena, StoreDirEntry, nodes.count);
-  *ret_count = nodes.count;
-  for (size_t i = 0; i < nodes.count; i++) (*ret)[i] = (StoreDirEntry){nodes.entries[i].name, nodes.entries[i].kind};
-  return true;
+  const CastoreDirectory *nodes;
+  pthread_mutex_lock(&store->cache_mutex);
+  bool ok = store_resolve_directory(store, &directory->digest, &nodes, err);
+  if (ok) {
+    *ret = ARENA_ARRAY(arena, StoreDirEntry, nodes->count);
+    *ret_count = nodes->count;
+    for (size_t i = 0; i < nodes->count; i++)
+      (*ret)[i] = (StoreDirEntry){arena_dup(arena, nodes->entries[i].name), nodes->entries[i].kind};
+  }
+  pthread_mutex_unlock(&store->cache_mutex);
+  return ok;
 }

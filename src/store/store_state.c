@@ -60,6 +60,20 @@ bool store_state_invalid(const Store *store, const StorePath *path, Err *err) {
   return err_set(err, ERR_NOT_FOUND, "path '%s' is not valid", buf_cstr(&text));
 }
 
+void store_state_drop_cache(Store *store) {
+  for (MapEntry *entry = map_first(&store->directories); entry; entry = map_next(&store->directories, entry)) {
+    arena_done(&((StoreStateDirectory *)entry->value)->arena);
+    mem_free(entry->value);
+  }
+  map_done(&store->directories);
+  store->directories = (Map)MAP_INIT;
+  store->directories_bytes = 0;
+  for (MapEntry *entry = map_first(&store->roots); entry; entry = map_next(&store->roots, entry))
+    path_info_service_record_free(entry->value);
+  map_done(&store->roots);
+  store->roots = (Map)MAP_INIT;
+}
+
 // ---- trees
 
 bool store_state_lock_trees(Store *store, int *ret_fd, Err *err) {

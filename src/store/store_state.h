@@ -10,6 +10,13 @@
 #include "store/store.h"
 #include "store/temp_roots.h"
 
+// Directories that were read, decoded: reading a file inside a store path asks for the same few again and again.
+#define STORE_STATE_CACHE_BYTES ((size_t)64 << 20) // then all are dropped
+typedef struct StoreStateDirectory {
+  CastoreDirectory directory; // in `arena`
+  Arena arena;
+} StoreStateDirectory;
+
 struct Store {
   char *logical_dir, *root, *state_dir; // owned
   bool read_only, no_sync, no_lower;
@@ -32,6 +39,11 @@ struct Store {
   int64_t pending_since_ms; // of the oldest
   Map trees;                // digests of paths whose tree is known to be there
 
+  pthread_mutex_t cache_mutex; // the three below
+  Map directories;             // digest -> StoreStateDirectory *, owned
+  size_t directories_bytes;
+  Map roots; // hash part -> PathInfoRecord *, owned; only of pinned paths, which stay
+
   PathInfoService service; // store_path_infos
 };
 
@@ -52,3 +64,5 @@ MUST_CHECK bool store_state_lock_trees(Store *store, int *ret_fd, Err *err);
 MUST_CHECK bool store_state_move_away(Store *store, const StorePath *path, Buf *ret_scratch, Err *err);
 // Renames a finished tree to the physical place of `path`, where nothing stands.
 MUST_CHECK bool store_state_place_tree(Store *store, const char *tree, const StorePath *path, Err *err);
+// Frees what store_resolve has kept.
+void store_state_drop_cache(Store *store);
