@@ -9,9 +9,20 @@ static void trace_coerce_0(Native *n) {
   builtins_util_trace_coerce(n, 0, 1);
 }
 
+// Decimal digits without the detour over printf: numbers are what programs convert most.
+static Value int_to_string(Vm *vm, int64_t i) {
+  char digits[24], *at = digits + sizeof(digits);
+  uint64_t rest = i < 0 ? 0 - (uint64_t)i : (uint64_t)i;
+  do *--at = (char)('0' + rest % 10);
+  while (rest /= 10);
+  if (i < 0) *--at = '-';
+  return str_plain(vm, span_make(at, (size_t)(digits + sizeof(digits) - at)));
+}
+
 static Step to_string_step(Native *n) {
   enum { V, FRAME };
   NATIVE_BEGIN(n);
+  if (value_is_int(n->slot[V])) NATIVE_RETURN(n, int_to_string(n->vm, value_get_int(n->slot[V])));
   NATIVE_COERCE_FOR(n, n->slot[V], COERCE_MORE, V, FRAME, ARG1 "toString");
   NATIVE_RETURN(n, n->result);
   NATIVE_END;
