@@ -62,6 +62,7 @@ typedef struct Compiler {
   uint32_t shape_count, cache_count, formals_cache_count;
   uint32_t group; // number of the definitions being compiled
   uint32_t group_count;
+  uint32_t filled; // of these definitions, slots below have their values when the one being compiled gets its own
   uint32_t nesting;
   AstName less_than, sub, mul, div, find_file, nix_path;
   bool failed;
@@ -426,8 +427,10 @@ static uint32_t compile_var_slot(Compiler *c, const ExprVar *var) {
   const Binding *b = c->bindings[var->name];
   if (b) {
     uint32_t level = c->level - b->level;
-    // A sibling of the definitions being compiled may not be there yet.
-    if (b->group != c->group && level < 256 && b->slot < 1u << 20)
+    // A sibling of the definitions being compiled may not be there yet. One that is there is shared and not evaluated by a thunk of
+    // our own, which is seen when functions are compared: in `let f = x: x; g = f;` f and g are the same.
+    bool there = b->group != c->group || b->slot < c->filled;
+    if (there && level < 256 && b->slot < 1u << 20)
       return compile_slot_word(c, SLOT_VAR, level << 20 | b->slot);
     return 0;
   }
@@ -486,13 +489,21 @@ static uint32_t compile_attr_slot(Compiler *c, const AstAttr *attr, uint32_t fro
   return compile_named_slot(c, attr->value, attr->name, attr->pos);
 }
 
+static AstName compile_find_attr(const Compiler *c, const ExprAttrs *set, Span name) {
+  for (uint32_t i = 0; i < set->attr_count; i++)
+    if (span_eq(compile_name_text(c, set->attrs[i].name), name)) return i;
+  return UINT32_MAX;
+}
+
 // Slot words of definitions whose names are bound in the current env from `base` on; hidden slots for inherit_from follow. An inherited
 // name refers to the scope around, so it is compiled with the binding of the set taken off.
 static uint32_t *compile_env_slots(Compiler *c, const ExprAttrs *set, uint32_t base) {
   uint32_t n = set->attr_count, total = n + set->inherit_from_count;
   uint32_t *slots = mem_alloc_array(total + 1, sizeof *slots);
+  bool overridden = compile_find_attr(c, set, SPAN("__overrides")) != UINT32_MAX; // slots change after they are filled
   for (uint32_t i = 0; i < n; i++) {
     const AstAttr *attr = &set->attrs[i];
+    c->filled = overridden ? 0 : base + i;
     if (attr->kind == AST_ATTR_INHERIT) {
       Binding *own = c->bindings[attr->name];
       c->bindings[attr->name] = own->outer;
@@ -502,7 +513,10 @@ static uint32_t *compile_env_slots(Compiler *c, const ExprAttrs *set, uint32_t b
       slots[i] = compile_attr_slot(c, attr, base + n);
     }
   }
-  for (uint32_t i = 0; i < set->inherit_from_count; i++) slots[n + i] = compile_slot(c, set->inherit_from[i]);
+  for (uint32_t i = 0; i < set->inherit_from_count; i++) {
+    c->filled = overridden ? 0 : base + n + i;
+    slots[n + i] = compile_slot(c, set->inherit_from[i]);
+  }
   return slots;
 }
 
@@ -556,12 +570,6 @@ static void compile_dyn_attrs(Compiler *c, const ExprAttrs *set) {
   }
   compile_op_at(c, OP_DYNATTRS, set->dyn_count, -2 * (int)set->dyn_count, set->dyns[0].pos);
   for (uint32_t i = 0; i < set->dyn_count; i++) compile_emit(c, set->dyns[i].pos);
-}
-
-static AstName compile_find_attr(const Compiler *c, const ExprAttrs *set, Span name) {
-  for (uint32_t i = 0; i < set->attr_count; i++)
-    if (span_eq(compile_name_text(c, set->attrs[i].name), name)) return i;
-  return UINT32_MAX;
 }
 
 static void compile_push_set(Compiler *c, const ExprAttrs *set, const uint32_t *slots) {
@@ -655,10 +663,12 @@ static uint32_t compile_formals(Compiler *c, const ExprLambda *l, uint32_t arg_s
   c->group = ++c->group_count;
   for (uint32_t i = 0; i < n; i++) compile_bind(c, l->formals[i].name, base + i);
   uint32_t *words = mem_alloc_array((size_t)n + 1, sizeof *words);
-  for (uint32_t i = 0; i < n; i++)
+  for (uint32_t i = 0; i < n; i++) {
+    c->filled = base + i;
     words[i] = l->formals[i].fallback
                    ? compile_named_slot(c, l->formals[i].fallback, l->formals[i].name, l->formals[i].pos)
                    : 0;
+  }
   uint32_t at = compile_here(c);
   compile_put_word(c, n);
   compile_put_word(c, l->ellipsis ? FORMALS_ELLIPSIS : 0);

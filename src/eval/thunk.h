@@ -23,3 +23,7 @@ static inline Value thunk_env_slot(Vm *vm, Env *env, uint64_t index) {
 }
 // What a lazy word stands for, evaluated in `env`.
 Value thunk_from_lazy(Vm *vm, Value lazy, Env *env);
+// `v`, an object in WHNF, as the value of a thunk: a function becomes a copy. In Nix, two functions inside of sets or lists are equal
+// when they are the same variable or attribute, not when they came from one lambda by way of two expressions; so each thunk has
+// a function of its own, and the address of the object tells them apart.
+Value thunk_own_function(Vm *vm, Value v);

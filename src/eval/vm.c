@@ -1104,6 +1104,7 @@ return_value : {
     base -= FRAME_FORCE_WORDS;
     Thunk *thunk = value_ptr(base[0]);
     bool waited = head_flags(thunk->head) & THUNK_WAITED;
+    if (value_tag(acc) == TAG_OBJ) acc = thunk_own_function(vm, acc);
     thunk->head = HEAD(T_IND, 0, 0);
     heap_store(heap, thunk, &thunk->value, acc);
     if (UNLIKELY(waited)) task_wake_thunk(vm, thunk);

@@ -93,6 +93,7 @@ static void run_cases(const char *name, LangMode mode) {
 LANG_TEST(attrs)
 LANG_TEST(context)
 LANG_TEST(convert)
+LANG_TEST(functions)
 LANG_TEST(lists)
 LANG_TEST(misc)
 LANG_TEST(numbers)
