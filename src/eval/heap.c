@@ -15,7 +15,7 @@
 #define HEAP_DEFAULT_THRESHOLD_BYTES ((size_t)256 << 20)
 #define HEAP_MAX_RESERVE_BYTES ((size_t)1 << 36) // what one leaf function may allocate between two safepoints
 #define HEAP_MIN_RESERVE_BYTES ((size_t)1 << 28)
-#define HEAP_STRESS_MAJOR 500   // under stress, every so many collections are major
+#define HEAP_STRESS_MAJOR 500   // under stress, every so many collections are major (fewer when there is much to copy)
 #define HEAP_STRESS_POISON 0xdb // and recycled memory is overwritten, so that what was missed is noticed at once
 #define HEAP_KEEP_BYTES ((size_t)4 << 20) // of a nursery that overflowed, kept mapped beyond the soft end
 
@@ -36,6 +36,7 @@ typedef struct HeapSpace {
   size_t large_sizes_cap;
   size_t reserve_bytes;
   size_t next_major_bytes;
+  uint64_t stress_next_major; // in minor collections
   bool major; // a major collection is in progress
 } HeapSpace;
 
@@ -59,6 +60,7 @@ void heap_init(Heap *heap, const HeapConfig *config) {
   heap->soft_end = heap->nursery + heap->config.nursery_bytes;
   heap->roots.next = heap->roots.prev = &heap->roots;
   space->next_major_bytes = heap->config.threshold_bytes;
+  space->stress_next_major = HEAP_STRESS_MAJOR;
 }
 
 static void heap_free_chunks(HeapChunk *chunk) {
@@ -396,8 +398,8 @@ void heap_collect(Heap *heap, HeapScanFn scan, void *ctx, bool force_major) {
   size_t total = heap->stats.old_bytes + heap->stats.large_bytes;
   if (total + used > heap->stats.peak_bytes) heap->stats.peak_bytes = total + used;
   bool stress = heap->config.stress;
-  if (stress && heap->stats.minor_count % HEAP_STRESS_MAJOR == HEAP_STRESS_MAJOR - 1) {
-    heap->stats.minor_count++;
+  if (stress && heap->stats.minor_count >= space->stress_next_major) {
+    space->stress_next_major = heap->stats.minor_count + HEAP_STRESS_MAJOR + heap->stats.old_bytes / 256;
     force_major = true;
   }
   if (force_major || total > space->next_major_bytes) heap_major(heap, scan, ctx);
