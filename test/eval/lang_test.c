@@ -1,7 +1,5 @@
 // lang_test.c: the golden cases of test/lang: what expressions evaluate to and which errors they give. Each file runs three times: as it
 // is, with a collection at every safepoint, and with files that have to be waited for.
-#include <stdlib.h>
-
 #include "base/fs.h"
 #include "base/mem.h"
 #include "eval_fixture.h"
@@ -52,10 +50,8 @@ static void run_case(const char *file, int line, Span expression, Span expected,
 }
 
 static void run_cases(const char *name, LangMode mode) {
-  const char *root = getenv("FIRN_TEST_SOURCE_DIR");
-  CHECK(root != NULL);
   Buf path = BUF_INIT, text = BUF_INIT;
-  buf_printf(&path, "%s/lang/%s.cases", root, name);
+  buf_printf(&path, "%s/%s.cases", test_source_path("lang"), name);
   Err err = ERR_INIT;
   CHECK_OK(fs_read_file(buf_cstr(&path), 0, &text, &err), &err);
   Span rest = buf_span(&text), line, expression = {NULL, 0};
