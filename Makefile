@@ -46,6 +46,7 @@ fmt: ## lay out all C files
 	tools/lint --fix-format
 
 bench: all ## measure against the budgets in ARCHITECTURE.md
+	ninja -C $(BUILD) bench/measure
 	tools/bench $(BUILD)
 
 fuzz: build-fuzz/build.ninja ## build the fuzz targets: build-fuzz/test/fuzz/*_fuzz
