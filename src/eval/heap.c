@@ -331,21 +331,18 @@ static void heap_drain(Heap *heap) {
 }
 
 static void heap_scan_roots(Heap *heap, HeapScanFn scan, void *ctx) {
-  for (HeapRoot *root = heap->roots.next; root != &heap->roots; root = root->next)
-    heap_visit(heap, &root->value);
+  for (HeapRoot *root = heap->roots.next; root != &heap->roots; root = root->next) heap_visit(heap, &root->value);
   scan(ctx, heap, heap->space->major);
 }
 
 static void heap_flag_large(HeapSpace *space) {
-  for (size_t i = space->large_young; i < space->large_count; i++)
-    space->large[i]->head |= HEAD(0, OBJ_LARGE, 0);
+  for (size_t i = space->large_young; i < space->large_count; i++) space->large[i]->head |= HEAD(0, OBJ_LARGE, 0);
 }
 
 static void heap_minor(Heap *heap, HeapScanFn scan, void *ctx) {
   HeapSpace *space = heap->space;
   heap_flag_large(space);
-  for (size_t i = space->large_young; i < space->large_count; i++)
-    heap_scan_object(heap, space->large[i]);
+  for (size_t i = space->large_young; i < space->large_count; i++) heap_scan_object(heap, space->large[i]);
   for (size_t i = 0; i < heap->remembered_count; i++) heap_visit(heap, heap->remembered[i]);
   heap_scan_roots(heap, scan, ctx);
   heap_drain(heap);

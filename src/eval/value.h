@@ -295,7 +295,9 @@ static inline void *value_get_raw_ptr(Value v) {
 // Functions are equal only to themselves, and "themselves" is the variable or attribute that holds them, as C++ Nix compares addresses of
 // values: `{ p = m.f; } == { p = m.f; }` is false, `{ p = f; } == { p = f; }` true. A thunk that has been evaluated to a function
 // therefore stays where it is; all others are replaced by their value where they are found.
-static inline bool value_keeps_thunk(Value v) { return value_is_function(v); }
+static inline bool value_keeps_thunk(Value v) {
+  return value_is_function(v);
+}
 
 typedef enum ValueType { // as Nix's builtins.typeOf distinguishes them
   TYPE_INT,

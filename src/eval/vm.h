@@ -33,7 +33,7 @@ typedef struct VmSettings {
   bool pure_eval, restrict_eval;
   bool pipe_operators, no_url_literals;
   bool trace_verbose, abort_on_warn;
-  bool parse_toml_timestamps; // experimental feature: fromTOML makes sets of dates and times
+  bool parse_toml_timestamps;        // experimental feature: fromTOML makes sets of dates and times
   bool allow_import_from_derivation; // default true
   uint32_t max_call_depth;           // 0: VM_DEFAULT_MAX_CALL_DEPTH
   const char *current_system;        // "x86_64-linux"
@@ -72,7 +72,7 @@ struct Vm {
   void *glue;              // for builtins of glue/: borrowed
   Map search_entries; // findFile: what has been looked up, entry -> owned canonical path, "" for an entry that is ignored
   struct RegexCache *regexes; // of builtins_regex.c, owned; made on first use
-  volatile int interrupted; // set from a signal handler
+  volatile int interrupted;   // set from a signal handler
 };
 
 // ---- for builtins ----
@@ -130,7 +130,8 @@ void vm_free(Vm *vm);
 MUST_CHECK bool vm_eval_text(Vm *vm, Span text, Span base_dir, Span origin, HeapRoot *root);
 MUST_CHECK bool vm_eval_file(Vm *vm, Span path, HeapRoot *root); // like `import path`
 // As vm_eval_text, with the attributes of the set `scope` as variables, before all global names. Without `force` the value may be a thunk.
-MUST_CHECK bool vm_eval_text_scoped(Vm *vm, Span text, Span base_dir, Span origin, const HeapRoot *scope, bool force, HeapRoot *root);
+MUST_CHECK bool vm_eval_text_scoped(Vm *vm, Span text, Span base_dir, Span origin, const HeapRoot *scope, bool force,
+                                    HeapRoot *root);
 MUST_CHECK bool vm_force_root(Vm *vm, HeapRoot *root);
 MUST_CHECK bool vm_call_root(Vm *vm, HeapRoot *fn, const HeapRoot *args, uint32_t arg_count, HeapRoot *root);
 // Runs `def` with arguments taken from `args`; its value in `root`.

@@ -236,11 +236,12 @@ static void vm_warn_cursed_or(Vm *vm, const PosSource *source, Span text, AstCur
   Pos pos = {0};
   (void)pos_resolve(vm->positions, pos_of(source, cursed.begin), &pos);
   Span expr = span_sub(text, cursed.begin, cursed.end - cursed.begin);
-  log_warn("at %s:%u:%u: This expression uses `or` as an identifier in a way that will change in a future Nix release.\n"
-           "Wrap this entire expression in parentheses to preserve its current meaning:\n"
-           "    (%.*s)\n"
-           "Give feedback at https://github.com/NixOS/nix/pull/11121",
-           source->origin, pos.line, pos.column, SPAN_ARG(expr));
+  log_warn(
+      "at %s:%u:%u: This expression uses `or` as an identifier in a way that will change in a future Nix release.\n"
+      "Wrap this entire expression in parentheses to preserve its current meaning:\n"
+      "    (%.*s)\n"
+      "Give feedback at https://github.com/NixOS/nix/pull/11121",
+      source->origin, pos.line, pos.column, SPAN_ARG(expr));
 }
 
 Unit *vm_load_text(Vm *vm, Span text, Span path, Span origin, Span base_dir, const Span *scoped,
@@ -392,7 +393,8 @@ bool vm_eval_text(Vm *vm, Span text, Span base_dir, Span origin, HeapRoot *root)
   return vm_run_one(vm, &native_force, &thunk, 1, root);
 }
 
-bool vm_eval_text_scoped(Vm *vm, Span text, Span base_dir, Span origin, const HeapRoot *scope, bool force, HeapRoot *root) {
+bool vm_eval_text_scoped(Vm *vm, Span text, Span base_dir, Span origin, const HeapRoot *scope, bool force,
+                         HeapRoot *root) {
   Value set = attrs_flatten(vm, scope->value);
   uint32_t count = attrs_count(set);
   Span *names = mem_alloc_array(count + 1, sizeof *names);

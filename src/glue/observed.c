@@ -155,8 +155,7 @@ static Item *add_item(Observed *observed, const Row *row, Span text) {
   item_key((RowKind)row->kind, text, &key);
   Item *item = map_get(&observed->items, buf_span(&key));
   if (item) {
-    if (!same_identity(&item->row, row))
-      observed_spoil(observed, "'%.*s' changed during evaluation", SPAN_ARG(text));
+    if (!same_identity(&item->row, row)) observed_spoil(observed, "'%.*s' changed during evaluation", SPAN_ARG(text));
     return item;
   }
   item = ARENA_NEW(&observed->arena, Item);
@@ -289,8 +288,7 @@ void observed_tree(Observed *observed, const char *path, const Map *accepted) {
     struct stat st;
     bool found = lstat(buf_cstr(&full), &st) == 0;
     observed_stat(observed, buf_cstr(&full), false, found ? &st : NULL);
-    if (found && S_ISDIR(st.st_mode))
-      add_directory(observed, buf_cstr(&full), &st, buf_span(&rel), accepted, &todo);
+    if (found && S_ISDIR(st.st_mode)) add_directory(observed, buf_cstr(&full), &st, buf_span(&rel), accepted, &todo);
   }
 }
 
