@@ -114,6 +114,15 @@ static bool show_drv(Session *session, Store *store, const TargetDrv *drv, size_
   return true;
 }
 
+// Other programs read derivations where C++ Nix leaves them: on disk, with everything that they need.
+static bool make_trees(Store *store, const TargetDrvList *drvs, Err *err) {
+  StorePathList paths = STORE_PATH_LIST_INIT;
+  for (size_t i = 0; i < drvs->count; i++) store_path_list_add(&paths, &drvs->items[i].drv_path);
+  bool ok = store_materialise_closure(store, paths.paths, paths.count, err);
+  store_path_list_done(&paths);
+  return ok;
+}
+
 static int instantiate(Session *session, const TargetRoot *roots, size_t root_count) {
   TargetDrvList drvs CLEANUP(target_drv_list_done) = {0};
   Buf text CLEANUP(buf_done) = BUF_INIT;
@@ -122,7 +131,8 @@ static int instantiate(Session *session, const TargetRoot *roots, size_t root_co
   if (!target_find_drvs(session, roots, root_count, &drvs, &code)) return code;
   Store *store = NULL;
   bool dry = option_has(&session->options, OPT_dry_run);
-  if (!dry && (!store_io_flush(session->io, &err) || !session_store(session, &store, &err)))
+  if (!dry &&
+      (!store_io_flush(session->io, &err) || !session_store(session, &store, &err) || !make_trees(store, &drvs, &err)))
     return session_fail(session, &err);
   if (!dry && !option_get(&session->options, OPT_add_root) && drvs.count &&
       !option_has(&session->options, OPT_no_gc_warning) && !session->command->quiet_start)

@@ -129,7 +129,8 @@ static int add_fixed(Session *session) {
   for (size_t i = 1; i < list->operand_count; i++) {
     StorePath path;
     const char *file = session_absolute(session, list->operands[i]);
-    if (!store_add_path(store, fs_path_base(span_cstr(file)), file, &options, &path, &err))
+    if (!store_add_path(store, fs_path_base(span_cstr(file)), file, &options, &path, &err) ||
+        !store_materialise(store, &path, 1, &err))
       return session_fail(session, &err);
     put_path(session, &path, &out);
   }
@@ -428,7 +429,7 @@ static bool import_all(Session *session, Store *store, Err *err) {
   Buf out CLEANUP(buf_done) = BUF_INIT;
   int in = STDIN_FILENO;
   ByteSource source = byte_stream_from_fd(&in);
-  bool ok = store_export_read(store, &source, &paths, err);
+  bool ok = store_export_read(store, &source, &paths, err) && store_materialise(store, paths.paths, paths.count, err);
   put_list(session, &paths, &out);
   session_print(session, buf_span(&out));
   store_path_list_done(&paths);

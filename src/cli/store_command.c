@@ -47,6 +47,9 @@ int store_command_add(Session *session) {
     if (!(is_text ? add_text(session, store, name, file, &path, &err)
                   : store_add_path(store, name, file, &options, &path, &err)))
       return session_fail(session, &err);
+    // Who calls nix-store goes on to read the path.
+    if (option_has(list, OPT_store_add) && !store_materialise(store, &path, 1, &err))
+      return session_fail(session, &err);
     Buf text CLEANUP(buf_done) = BUF_INIT;
     store_format_path(store, &path, &text);
     buf_put_char(&text, '\n');

@@ -115,6 +115,8 @@ MUST_CHECK bool store_closure_sizes(Store *store, const StorePath *paths, size_t
 MUST_CHECK bool store_pin(Store *store, const StorePath *path, bool *ret_valid, Err *err);
 // Makes the trees of these valid paths exist. For a build: the whole input closure.
 MUST_CHECK bool store_materialise(Store *store, const StorePath *paths, size_t count, Err *err);
+// The same for everything in the closure of `paths`: what C++ Nix's commands leave on disk.
+MUST_CHECK bool store_materialise_closure(Store *store, const StorePath *paths, size_t count, Err *err);
 // The NAR of a valid path, wherever its content is.
 MUST_CHECK bool store_dump(Store *store, const StorePath *path, const ByteSink *sink, Err *err);
 // The root node of a valid path; a lower path is imported into the objects for this.

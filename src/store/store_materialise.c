@@ -131,3 +131,11 @@ bool store_materialise(Store *store, const StorePath *paths, size_t count, Err *
   store_path_list_done(&missing);
   return ok || err_wrap(err, "materialising store paths");
 }
+
+bool store_materialise_closure(Store *store, const StorePath *paths, size_t count, Err *err) {
+  StorePathList closure = STORE_PATH_LIST_INIT;
+  bool ok = store_closure(store, paths, count, NULL, &closure, err) &&
+            store_materialise(store, closure.paths, closure.count, err);
+  store_path_list_done(&closure);
+  return ok;
+}
