@@ -136,7 +136,8 @@ static bool is_cacheable(Session *session, const TargetRoot *roots, size_t count
                   {OPT_max_heap, "--max-heap is used"},           {OPT_repair, "--repair is used"}};
   *ret_why = NULL;
   if (!setting_bool(session->settings, SETTING_ID_eval_cache)) *ret_why = "it is switched off";
-  if (getenv("NIX_SHOW_STATS")) *ret_why = "NIX_SHOW_STATS is set";
+  const char *stats = getenv("NIX_SHOW_STATS");
+  if (stats && strcmp(stats, "0") != 0) *ret_why = "NIX_SHOW_STATS is set";
   for (size_t i = 0; i < ARRAY_LEN(excluded); i++)
     if (option_has(&session->options, excluded[i].id)) *ret_why = excluded[i].why;
   for (size_t i = 0; i < count; i++)

@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "cli/command.h"
 #include "cli/eval_cache.h"
+#include "cli/eval_stats.h"
 #include "cli/search_path.h"
 #include "glue/fetcher.h"
 
@@ -61,47 +62,8 @@ void session_init(Session *session, const Command *command) {
   install_handlers();
 }
 
-// --eval-stats, NIX_SHOW_STATS: the counters of the evaluator, before it goes.
-static void print_stats(Session *session) {
-  const char *wanted = getenv("NIX_SHOW_STATS"), *path = getenv("NIX_SHOW_STATS_PATH");
-  if (!session->vm || (!option_has(&session->options, OPT_eval_stats) && (!wanted || strcmp(wanted, "0") == 0))) return;
-  VmStats stats;
-  vm_get_stats(session->vm, &stats);
-  const HeapStats *heap = &session->vm->heap.stats;
-  const struct {
-    const char *name;
-    uint64_t value;
-  } rows[] = {{"calls", stats.calls},
-              {"builtinCalls", stats.builtin_calls},
-              {"thunks", stats.thunks},
-              {"thunksForced", stats.thunks_forced},
-              {"envs", stats.envs},
-              {"sets", stats.sets},
-              {"setElements", stats.set_elements},
-              {"updates", stats.updates},
-              {"listConcats", stats.list_concats},
-              {"lookups", stats.lookups},
-              {"parked", stats.parked},
-              {"sparks", stats.sparks},
-              {"units", stats.units},
-              {"heapAllocatedBytes", heap->allocated_bytes},
-              {"heapPromotedBytes", heap->promoted_bytes},
-              {"heapPeakBytes", heap->peak_bytes},
-              {"minorCollections", heap->minor_count},
-              {"majorCollections", heap->major_count}};
-  Buf text CLEANUP(buf_done) = BUF_INIT;
-  buf_put_cstr(&text, "{\n");
-  for (size_t i = 0; i < ARRAY_LEN(rows); i++)
-    buf_printf(&text, "  \"%s\": %llu%s\n", rows[i].name, (unsigned long long)rows[i].value,
-               i + 1 < ARRAY_LEN(rows) ? "," : "");
-  buf_put_cstr(&text, "}\n");
-  Err err = ERR_INIT;
-  if (!path || !*path) progress_write(&session->progress, buf_span(&text));
-  else if (!fs_write_file_atomic(path, buf_span(&text), 0666, false, &err)) session_fail(session, &err);
-}
-
 void session_drop_vm(Session *session) {
-  print_stats(session);
+  eval_stats_print(session);
   Vm *vm = STEAL(session->vm); // not to be seen by the handler any more
   if (session->units) unit_cache_flush(session->units);
   if (vm) vm_free(vm);
@@ -145,7 +107,7 @@ void session_done(Session *session) {
   if (FREE_AT_EXIT) {
     session_drop_vm(session);
   } else {
-    print_stats(session);
+    eval_stats_print(session);
     if (session->units) unit_cache_flush(session->units);
   }
   if (session->has_glue) glue_done(&session->glue);

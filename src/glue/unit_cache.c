@@ -42,6 +42,7 @@ struct UnitCache {
   Generation young, old;
   PendingUnit *pending;
   size_t pending_count, pending_cap;
+  uint64_t hits, misses;
 };
 
 // ---- checksums and keys ----
@@ -164,9 +165,8 @@ static void put(UnitStore *store, Span path, const EvalStat *st, Span image) {
   p->image = image;
 }
 
-static uint32_t *find(UnitStore *store, Span path, const EvalStat *st) {
+static uint32_t *look_up(UnitStore *store, Span path, const EvalStat *st) {
   UnitCache *c = (UnitCache *)store;
-  (void)path;
   if (!st->ino) return NULL;
   UnitCacheEntry key = entry_of(st);
   const UnitCacheEntry *e = generation_find(&c->young, &key);
@@ -176,6 +176,19 @@ static uint32_t *find(UnitStore *store, Span path, const EvalStat *st) {
   Span image = span_make(c->old.pack + e->offset, (size_t)e->length);
   put(store, path, st, image); // used: it stays
   return (uint32_t *)(void *)(uintptr_t)image.data;
+}
+
+static uint32_t *find(UnitStore *store, Span path, const EvalStat *st) {
+  UnitCache *c = (UnitCache *)store;
+  uint32_t *image = look_up(store, path, st);
+  if (image) c->hits++;
+  else c->misses++;
+  return image;
+}
+
+void unit_cache_counts(const UnitCache *c, uint64_t *ret_hits, uint64_t *ret_misses) {
+  *ret_hits = c->hits;
+  *ret_misses = c->misses;
 }
 
 static const UnitStoreOps unit_cache_ops = {.find = find, .put = put};

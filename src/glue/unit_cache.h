@@ -32,6 +32,9 @@ void unit_cache_flush(UnitCache *cache);
 // After the VM that uses it has been freed. NULL is fine.
 void unit_cache_close(UnitCache *cache);
 
+// Files that were found, and those that were not (or must not be remembered), since it was opened.
+void unit_cache_counts(const UnitCache *cache, uint64_t *ret_hits, uint64_t *ret_misses);
+
 typedef struct UnitCacheInfo {
   uint64_t entry_count, pack_bytes, file_count;
 } UnitCacheInfo;

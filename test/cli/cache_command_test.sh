@@ -46,4 +46,21 @@ test_code_cache_can_be_switched_off() {
   done
 }
 
+test_counters() {
+  cli_setup
+  write_tree
+  run firn eval --eval-stats -f tree --strict
+  expect_status 0
+  for name in cpuTime nrFunctionCalls nrPrimOpCalls nrThunks nrLookups unitCacheHits heapPeakBytes; do
+    expect_err_has "\"$name\": "
+  done
+  expect_err_has '"unitCacheMisses": 2'
+  expect_err_has '"nrFunctionCalls": 4'
+  NIX_SHOW_STATS=1 NIX_SHOW_STATS_PATH=stats run firn eval -f tree --strict
+  expect_equal "$err" ''
+  grep -q '"unitCacheHits": 2' stats || fail "no counters in the file: $(cat stats)"
+  NIX_SHOW_STATS=0 run firn eval -f tree --strict
+  expect_equal "$err" ''
+}
+
 run_tests

@@ -1,0 +1,8 @@
+// eval_stats.h: counters of the evaluator for the user: --eval-stats and NIX_SHOW_STATS.
+#pragma once
+
+#include "cli/session.h"
+
+// Prints them, where asked for, as JSON on standard error or into the file NIX_SHOW_STATS_PATH: those of C++ Nix under its names (those that have a
+// meaning here), ours in the set "firn". Nothing when no evaluator was started.
+void eval_stats_print(Session *session);
