@@ -111,6 +111,7 @@ void session_done(Session *session) {
     if (session->units) unit_cache_flush(session->units);
   }
   if (session->has_glue) glue_done(&session->glue);
+  io_trace_free(session->io_trace);
   store_io_free(session->io);
   Scheduler *scheduler = STEAL(session->scheduler);
   if (scheduler) scheduler_free(scheduler);
@@ -369,6 +370,21 @@ const VmSearchEntry *session_search_path(Session *session, size_t *ret_count) {
   return session->nix_path;
 }
 
+static void io_line(void *ctx, Span text) {
+  Session *session = ctx;
+  Buf line CLEANUP(buf_done) = BUF_INIT;
+  buf_printf(&line, "eval-io: %.*s\n", SPAN_ARG(text));
+  progress_write(&session->progress, buf_span(&line));
+}
+
+// What the evaluator sees of the world.
+static EvalIo *eval_window(Session *session) {
+  EvalIo *io = store_io_eval(session_io(session));
+  if (!option_has(&session->options, OPT_trace_eval_io)) return io;
+  if (!session->io_trace) session->io_trace = io_trace_new(io, io_line, session);
+  return io_trace_eval(session->io_trace);
+}
+
 static bool read_heap_config(Session *session, HeapConfig *ret, Err *err) {
   const char *size = option_get(&session->options, OPT_max_heap),
              *mib = option_get(&session->options, OPT_max_memory_size);
@@ -433,7 +449,7 @@ bool session_vm(Session *session, Err *err) {
       .message_ctx = session,
   };
   if (!read_heap_config(session, &config.heap, err)) return false;
-  Vm *vm = vm_new(store_io_eval(io), &config, glue_builtin_tables, glue_builtin_table_count);
+  Vm *vm = vm_new(eval_window(session), &config, glue_builtin_tables, glue_builtin_table_count);
   glue_attach(&session->glue, vm);
   open_unit_cache(session, vm);
   session->vm = vm;

@@ -6,6 +6,7 @@
 #include "cli/progress.h"
 #include "cli/setting.h"
 #include "glue/glue.h"
+#include "glue/io_trace.h"
 #include "glue/trace_cache.h"
 #include "glue/unit_cache.h"
 #include "realise/build_trace.h"
@@ -24,6 +25,7 @@ typedef struct Session {
   BuildTrace *build_trace; // --timings, --trace; NULL: not asked for
   uint64_t start_ns;       // of the session
   StoreIo *io;
+  IoTrace *io_trace; // in front of `io`; NULL: not asked for
   Glue glue;
   Vm *vm;
   UnitCache *units; // used by the VM; NULL: switched off

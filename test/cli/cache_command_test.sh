@@ -63,4 +63,17 @@ test_counters() {
   expect_equal "$err" ''
 }
 
+test_trace_of_io() {
+  cli_setup
+  write_tree
+  run firn eval --trace-eval-io -f tree -A a
+  expect_status 0
+  plain=$out
+  expect_err_has "lstat $PWD/tree/a.nix: regular"
+  expect_err_has "read_file $PWD/tree/a.nix: done"
+  run firn eval -f tree -A a
+  expect_out "$plain"
+  expect_equal "$err" ''
+}
+
 run_tests
