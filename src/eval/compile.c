@@ -430,8 +430,7 @@ static uint32_t compile_var_slot(Compiler *c, const ExprVar *var) {
     // A sibling of the definitions being compiled may not be there yet. One that is there is shared and not evaluated by a thunk of
     // our own, which is seen when functions are compared: in `let f = x: x; g = f;` f and g are the same.
     bool there = b->group != c->group || b->slot < c->filled;
-    if (there && level < 256 && b->slot < 1u << 20)
-      return compile_slot_word(c, SLOT_VAR, level << 20 | b->slot);
+    if (there && level < 256 && b->slot < 1u << 20) return compile_slot_word(c, SLOT_VAR, level << 20 | b->slot);
     return 0;
   }
   uint32_t global = compile_global(c, var->name);

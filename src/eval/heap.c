@@ -37,7 +37,7 @@ typedef struct HeapSpace {
   size_t reserve_bytes;
   size_t next_major_bytes;
   uint64_t stress_next_major; // in minor collections
-  bool major; // a major collection is in progress
+  bool major;                 // a major collection is in progress
 } HeapSpace;
 
 void heap_init(Heap *heap, const HeapConfig *config) {
