@@ -286,6 +286,18 @@ test_store_path_vanishes() {
   expect_miss '"built"' 'is not valid any more' -f a.nix
 }
 
+# What is to be written is written each time.
+test_read_write_mode() {
+  cli_setup
+  echo "let $sh_nix in (sh \"x\" \"true\").drvPath" > a.nix
+  age
+  for i in 1 2 3; do
+    run nix-instantiate --eval --read-write-mode --explain-cache a.nix
+    expect_status 0
+    expect_err_has 'not used: --read-write-mode'
+  done
+}
+
 test_several_at_once() {
   cli_setup
   echo '[ (import ./b.nix) ]' > a.nix
