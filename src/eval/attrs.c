@@ -78,7 +78,7 @@ static uint32_t attrs_count_below(Value set, const Value *above, size_t above_co
     const Layered *layered = value_ptr(set);
     if (!layered->top) return attrs_count_below(layered->base, above, above_count);
     Value seen[2 * LAYERED_MAX_DEPTH + 2] = {0};
-    memcpy(seen, above, above_count * sizeof *above);
+    if (above_count) memcpy(seen, above, above_count * sizeof *above);
     uint32_t n = attrs_count_below(layered->top, seen, above_count);
     seen[above_count] = layered->top;
     return n + attrs_count_below(layered->base, seen, above_count + 1);

@@ -114,18 +114,18 @@ static void vm_ops_unexpected(Vm *vm, const Unit *unit, const uint32_t *descript
   PosId pos = unit_pos(unit, code_head(code)->pos);
   Buf function = BUF_INIT;
   vm_ops_lambda_name(vm, unit, code, &function);
-  for (uint32_t i = 0; i < shape->count; i++) {
-    if (vm_ops_is_formal(unit, descriptor, shape->names[i])) continue;
-    Span name = symbol_text(vm->symbols, shape->names[i]);
-    eval_error(vm, EVAL_ERROR_TYPE, pos, "%s called with unexpected argument '%.*s'", buf_cstr(&function),
-               SPAN_ARG(name));
-    Span *candidates = mem_alloc_array((size_t)descriptor[0] + 1, sizeof *candidates);
-    for (uint32_t k = 0; k < descriptor[0]; k++)
-      candidates[k] = symbol_text(vm->symbols, unit->names[descriptor[FORMALS_HEADER + FORMAL_WORDS * k]]);
-    eval_error_suggest(vm, name, candidates, descriptor[0]);
-    mem_free(candidates);
-    break;
-  }
+  Sym first = SYMBOL_NONE; // of several, Nix names the one whose name it saw first
+  for (uint32_t i = 0; i < shape->count; i++)
+    if (!vm_ops_is_formal(unit, descriptor, shape->names[i]) && (!first || shape->names[i] < first))
+      first = shape->names[i];
+  Span name = symbol_text(vm->symbols, first);
+  eval_error(vm, EVAL_ERROR_TYPE, pos, "%s called with unexpected argument '%.*s'", buf_cstr(&function),
+             SPAN_ARG(name));
+  Span *candidates = mem_alloc_array((size_t)descriptor[0] + 1, sizeof *candidates);
+  for (uint32_t k = 0; k < descriptor[0]; k++)
+    candidates[k] = symbol_text(vm->symbols, unit->names[descriptor[FORMALS_HEADER + FORMAL_WORDS * k]]);
+  eval_error_suggest(vm, name, candidates, descriptor[0]);
+  mem_free(candidates);
   buf_done(&function);
 }
 
