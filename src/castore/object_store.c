@@ -187,7 +187,9 @@ void object_store_free(ObjectStore *store) {
 
 // ---- packs
 
-// One listing of packs/. *ret_again: a pack vanished between listing and opening, that is, it was merged into another.
+// One listing of packs/. *ret_again: it is not that of the time before, or a pack vanished between listing and opening. A listing that
+// is read while another process merges may miss the packs that are gone as well as the one that replaces them, so only two equal ones
+// in a row count.
 static bool object_store_list_packs(ObjectStore *store, bool *ret_again, Err *err) {
   CLEANUP(buf_done) Buf path = BUF_INIT;
   buf_printf(&path, "%s/packs", store->root);
@@ -195,7 +197,7 @@ static bool object_store_list_packs(ObjectStore *store, bool *ret_again, Err *er
   DIR *dir = opendir(buf_cstr(&path));
   if (!dir) return errno == ENOENT ? true : err_set_errno(err, errno, "opening '%s'", buf_cstr(&path));
   Pack **packs = NULL;
-  size_t count = 0, cap = 0;
+  size_t count = 0, cap = 0, known_count = 0;
   for (struct dirent *entry; (entry = readdir(dir));) {
     if (!span_has_suffix(span_cstr(entry->d_name), SPAN(".pack"))) continue;
     path.len = dir_len;
@@ -203,6 +205,7 @@ static bool object_store_list_packs(ObjectStore *store, bool *ret_again, Err *er
     Pack *pack = NULL;
     for (size_t i = 0; i < store->pack_count && !pack; i++)
       if (strcmp(pack_path(store->packs[i]), buf_cstr(&path)) == 0) pack = pack_ref(store->packs[i]);
+    if (pack) known_count++;
     Err open_err = ERR_INIT;
     if (!pack && !pack_open(buf_cstr(&path), &pack, &open_err)) {
       if (open_err.kind == ERR_NOT_FOUND) *ret_again = true;
@@ -214,6 +217,7 @@ static bool object_store_list_packs(ObjectStore *store, bool *ret_again, Err *er
     packs[count++] = pack;
   }
   closedir(dir);
+  if (known_count != count || count != store->pack_count) *ret_again = true;
   for (size_t i = 0; i < store->pack_count; i++) pack_unref(store->packs[i]);
   mem_free(store->packs);
   store->packs = packs;
@@ -625,7 +629,12 @@ static bool object_store_publish_pack(ObjectStore *store, Err *err) {
   if (!store->no_sync && !fs_fsync_dir(dir_path, err)) return false;
   if (!store->packs_listed) return true;
   Pack *pack = NULL;
-  if (!pack_open(buf_cstr(&path), &pack, err)) return false;
+  Err open_err = ERR_INIT;
+  if (!pack_open(buf_cstr(&path), &pack, &open_err)) {
+    if (open_err.kind != ERR_NOT_FOUND) return err_move(err, &open_err);
+    err_done(&open_err); // another process has merged it already
+    return object_store_state_reload(store, err);
+  }
   store->packs = mem_realloc_array(store->packs, store->pack_count + 1, sizeof(*store->packs));
   store->packs[store->pack_count++] = pack;
   return true;
