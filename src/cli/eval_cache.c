@@ -131,11 +131,11 @@ static bool is_cacheable(Session *session, const TargetRoot *roots, size_t count
   static const struct {
     OptionId id;
     const char *why;
-  } excluded[] = {{OPT_arg_from_file, "--arg-from-file is used"}, {OPT_write_to, "--write-to is used"},
-                  {OPT_gc_stress, "--gc-stress is used"},         {OPT_eval_stats, "--eval-stats is used"},
-                  {OPT_max_heap, "--max-heap is used"},           {OPT_repair, "--repair is used"},
-                  {OPT_trace_eval_io, "--trace-eval-io is used"},
-                  {OPT_read_write_mode, "--read-write-mode writes derivations"}};
+  } excluded[] = {
+      {OPT_arg_from_file, "--arg-from-file is used"}, {OPT_write_to, "--write-to is used"},
+      {OPT_gc_stress, "--gc-stress is used"},         {OPT_eval_stats, "--eval-stats is used"},
+      {OPT_max_heap, "--max-heap is used"},           {OPT_repair, "--repair is used"},
+      {OPT_trace_eval_io, "--trace-eval-io is used"}, {OPT_read_write_mode, "--read-write-mode writes derivations"}};
   *ret_why = NULL;
   if (!setting_bool(session->settings, SETTING_ID_eval_cache)) *ret_why = "it is switched off";
   const char *stats = getenv("NIX_SHOW_STATS");
