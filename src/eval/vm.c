@@ -952,14 +952,11 @@ call_arity : {
   memcpy(others, sp - rest, rest * sizeof(Value));
   sp -= count + 1;
   const uint32_t *snippet = vm_rest_codes[rest].code;
-  const uint32_t *call_ip = ip, *call_code = code;
   PUSH_HEADER(FRAME_CALL, snippet);
   memcpy(sp, others, rest * sizeof(Value));
   sp += rest;
   memcpy(sp, first, (arity + 1) * sizeof(Value));
   sp += arity + 1;
-  (void)call_ip;
-  (void)call_code;
   ip = code = snippet;
   image = code_image(code);
   count = arity;

@@ -1,5 +1,6 @@
 // vm_eval.c: making and freeing a VM, loading sources, and the embedder's entry points.
 #include "base/log.h"
+#include "base/fs.h"
 #include "base/mem.h"
 #include "eval/attrs.h"
 #include "eval/builtins/registry.h"
@@ -288,17 +289,12 @@ static Env *vm_scope_env(Vm *vm, Value set, Span *ret_names) {
   return env;
 }
 
-static Span vm_dir_of(Span path) {
-  size_t slash = span_rfind_char(path, '/');
-  return slash == 0 || slash == SIZE_MAX ? SPAN("/") : span_sub(path, 0, slash);
-}
-
 Value vm_load_cached(Vm *vm, Span path, const EvalStat *stat) {
   uint32_t *image = vm->units ? vm->units->ops->find(vm->units, path, stat) : NULL;
   if (!image) return VALUE_ABSENT;
   const CodeImage *header = (const CodeImage *)(const void *)image;
   const PosSource *source = pos_add_source(vm->positions, path, path, (Span){NULL, header->source_len});
-  Unit *unit = vm_add_unit(vm, unit_load(vm, image, false, source, vm_dir_of(path)));
+  Unit *unit = vm_add_unit(vm, unit_load(vm, image, false, source, fs_path_dir(path)));
   return unit ? vm_unit_thunk(vm, unit, NULL) : VALUE_ERROR;
 }
 
@@ -311,7 +307,7 @@ void vm_unit_fingerprint(Vm *vm, Buf *ret) {
 }
 
 Value vm_load_file(Vm *vm, Span path, Span text, Value scope) {
-  Span dir = vm_dir_of(path);
+  Span dir = fs_path_dir(path);
   if (scope == VALUE_NULL || scope == VALUE_EMPTY_ATTRS) {
     Unit *unit = vm_load_text(vm, text, path, path, dir, NULL, 0);
     if (!unit) return VALUE_ERROR;
