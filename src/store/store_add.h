@@ -27,6 +27,7 @@ typedef struct StoreAddOptions {
   CastoreImportFilter filter;
   void *filter_ctx;
   const Hash *expected; // NULL: none; else another hash is ERR_HASH_MISMATCH with Nix's message
+  Span url;             // where it was downloaded from: that message is then the one of fetchers, and names it
   bool dry_run;         // only compute the path: nothing is written
   bool defer;           // as store_add_text: visible at once, committed with others by store_flush
   bool no_stat_cache;   // read every file even where its metadata has not changed
@@ -40,6 +41,12 @@ MUST_CHECK bool store_add_path(Store *store, Span name, const char *path, const 
 // A flat file from a stream: downloads. Committed when it returns; bounded memory.
 MUST_CHECK bool store_add_stream(Store *store, Span name, const ByteSource *source, bool executable,
                                  const StoreAddOptions *options, StorePath *ret, Err *err);
+// What an archive holds (castore_archive.h: tar, zip, compressed or not), straight from the stream: fetchTarball, `store add --unpack`. `strip_top`: the content of
+// the single directory at its top, an error when there is none. Committed when it returns (options->defer: visible); bounded memory, nothing on disk but objects.
+// *ret_last_modified_s (may be NULL): the newest time in the archive.
+MUST_CHECK bool store_add_archive(Store *store, Span name, const ByteSource *source, bool strip_top,
+                                  const StoreAddOptions *options, StorePath *ret, int64_t *ret_last_modified_s,
+                                  Err *err);
 // A tree that is already in the castore: fetchers. Committed when it returns.
 MUST_CHECK bool store_add_node(Store *store, Span name, const CastoreNode *node, const StoreAddOptions *options,
                                StorePath *ret, Err *err);
