@@ -71,6 +71,21 @@ bool store_lock_take(Store *store, const StorePath *paths, size_t count, bool wa
   return ok;
 }
 
+bool store_lock_take_file(const char *path, StoreLock **ret, Err *err) {
+  CLEANUP(buf_done) Buf name = BUF_INIT;
+  buf_printf(&name, "%s.lock", path);
+  StoreLock *lock = mem_alloc_zero(sizeof(*lock) + sizeof(lock->files[0]));
+  bool taken;
+  if (!store_lock_one(buf_cstr(&name), true, &lock->files[0].fd, &taken, err)) {
+    mem_free(lock);
+    return false;
+  }
+  lock->files[0].path = buf_take(&name);
+  lock->count = 1;
+  *ret = lock;
+  return true;
+}
+
 void store_lock_release(StoreLock *lock) {
   if (!lock) return;
   for (size_t i = lock->count; i-- > 0;) {

@@ -11,4 +11,6 @@ typedef struct StoreLock StoreLock;
 // Locks all paths in their sorted order, so two processes never wait for each other in a circle. Without `wait`, *ret is NULL when one is taken.
 MUST_CHECK bool store_lock_take(Store *store, const StorePath *paths, size_t count, bool wait, StoreLock **ret,
                                 Err *err);
+// The same lock beside any other file: flock on "<path>.lock". Waits.
+MUST_CHECK bool store_lock_take_file(const char *path, StoreLock **ret, Err *err);
 void store_lock_release(StoreLock *lock);
