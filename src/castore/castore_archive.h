@@ -25,17 +25,11 @@ typedef struct CastoreArchiveOptions {
 
 typedef struct CastoreArchive {
   CastoreNode root; // anonymous, always a directory: what the archive holds at its top
-  CastoreNode
-      top;  // the single entry of the root, where there is exactly one (anonymous; kind, digest, target); else the root
-  Buf text; // owned: the target of `top`
+  CastoreNode top;  // the directory that stands alone at the top, where it is so, else the root: as fetchTarball has it
   uint64_t entry_count;    // of the tree
   uint64_t file_bytes;     // of all files, each hard link once
   int64_t last_modified_s; // the newest time in the archive; 0 when it has none
 } CastoreArchive;
-#define CASTORE_ARCHIVE_INIT \
-  { .text = BUF_INIT }
-
-void castore_archive_done(CastoreArchive *archive);
 
 // Objects are put but not flushed. Bounded memory: one file's buffer and about 100 bytes an entry. `options` may be NULL.
 MUST_CHECK bool castore_archive_read(const Castore *to, const ByteSource *source, const CastoreArchiveOptions *options,

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/fs.h"
+#include "castore/castore_archive.h"
 #include "castore/castore_nar.h"
 #include "formats/nar_write.h"
 #include "store/store_state.h"
@@ -164,10 +165,18 @@ static bool store_add_content_hash(Store *store, const CastoreNode *node, const 
   return true;
 }
 
-static bool store_add_check_expected(Store *store, Span name, const Hash *expected, const Hash *got, Err *err) {
+static bool store_add_check_expected(Span name, const StoreAddOptions *options, const Hash *got, Err *err) {
+  const Hash *expected = options->expected;
   if (!expected || hash_eq(expected, got)) return true;
   CLEANUP(buf_done) Buf want_text = BUF_INIT;
   CLEANUP(buf_done) Buf got_text = BUF_INIT;
+  if (options->url.len > 0) {
+    hash_format_nix32(expected, &want_text);
+    hash_format_nix32(got, &got_text);
+    return err_set(err, ERR_HASH_MISMATCH,
+                   "hash mismatch in file downloaded from '%.*s':\n  specified: %s\n  got:       %s",
+                   SPAN_ARG(options->url), buf_cstr(&want_text), buf_cstr(&got_text));
+  }
   hash_format(expected, HASH_FORMAT_SRI, true, &want_text);
   hash_format(got, HASH_FORMAT_SRI, true, &got_text);
   return err_set(err, ERR_HASH_MISMATCH, "hash mismatch in path '%.*s': expected '%s', got '%s'", SPAN_ARG(name),
@@ -177,7 +186,7 @@ static bool store_add_check_expected(Store *store, Span name, const Hash *expect
 static bool store_add_make_fixed(Store *store, Span name, const StoreAddOptions *options, const Hash *hash,
                                  ContentAddress *ret_ca, StorePath *ret, Err *err) {
   *ret_ca = (ContentAddress){.method = options->method, .hash = *hash};
-  return store_add_check_expected(store, name, options->expected, hash, err) &&
+  return store_add_check_expected(name, options, hash, err) &&
          store_path_make_fixed(name, ret_ca, NULL, store_dir(store), ret, err);
 }
 
@@ -375,6 +384,21 @@ bool store_add_stream(Store *store, Span name, const ByteSource *source, bool ex
   blob_service_write_free(writer);
   object_store_end(store->objects);
   return ok || err_wrap(err, "adding '%.*s' to the store", SPAN_ARG(name));
+}
+
+bool store_add_archive(Store *store, Span name, const ByteSource *source, bool strip_top,
+                       const StoreAddOptions *options, StorePath *ret, int64_t *ret_last_modified_s, Err *err) {
+  static const StoreAddOptions defaults = STORE_ADD_OPTIONS_INIT;
+  if (!options) options = &defaults;
+  if (!store_path_check_name(name, err) || !store_state_writable(store, err) ||
+      !object_store_begin(store->objects, err))
+    return false;
+  CastoreArchive archive;
+  bool ok = castore_archive_read(&store->castore, source, NULL, &archive, err) &&
+            store_add_node(store, name, strip_top ? &archive.top : &archive.root, options, ret, err);
+  if (ok && ret_last_modified_s) *ret_last_modified_s = archive.last_modified_s;
+  object_store_end(store->objects);
+  return ok;
 }
 
 bool store_add_node(Store *store, Span name, const CastoreNode *node, const StoreAddOptions *options, StorePath *ret,

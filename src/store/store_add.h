@@ -41,9 +41,9 @@ MUST_CHECK bool store_add_path(Store *store, Span name, const char *path, const 
 // A flat file from a stream: downloads. Committed when it returns; bounded memory.
 MUST_CHECK bool store_add_stream(Store *store, Span name, const ByteSource *source, bool executable,
                                  const StoreAddOptions *options, StorePath *ret, Err *err);
-// What an archive holds (castore_archive.h: tar, zip, compressed or not), straight from the stream: fetchTarball, `store add --unpack`. `strip_top`: the content of
-// the single directory at its top, an error when there is none. Committed when it returns (options->defer: visible); bounded memory, nothing on disk but objects.
-// *ret_last_modified_s (may be NULL): the newest time in the archive.
+// What an archive holds (castore_archive.h: tar, zip, compressed or not), straight from the stream: fetchTarball, `store add --unpack`. `strip_top`: the
+// content of the directory that stands alone at its top, where it is so. Committed when it returns (options->defer: visible); bounded memory, nothing
+// on disk but objects. *ret_last_modified_s (may be NULL): the newest time in the archive.
 MUST_CHECK bool store_add_archive(Store *store, Span name, const ByteSource *source, bool strip_top,
                                   const StoreAddOptions *options, StorePath *ret, int64_t *ret_last_modified_s,
                                   Err *err);
