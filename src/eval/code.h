@@ -23,7 +23,7 @@ typedef enum Op {
 } Op;
 
 #define CODE_MAGIC 0x4e524946u // "FIRN"
-#define CODE_VERSION 4u
+#define CODE_VERSION 5u
 
 typedef struct CodeImage {
   uint64_t unit; // written by unit.c when the image is loaded: the Unit *; 0 in files
@@ -34,6 +34,7 @@ typedef struct CodeImage {
   uint32_t path_off, path_count;         // word: string object (text as written)
   uint32_t global_off, global_count;     // word: name number
   uint32_t position_off, position_count; // CodePosition[], ascending by code
+  uint32_t operand_off, operand_count;   // CodeOperand[], ascending by end, the enclosed before the enclosing
   uint32_t shape_count, cache_count, formals_cache_count;
   uint32_t source_len;
 } CodeImage;
@@ -44,6 +45,21 @@ typedef struct CodeName {
 typedef struct CodePosition {
   uint32_t code, pos;
 } CodePosition; // an instruction and its byte offset in the source
+
+// A piece of code whose failure Nix reports with a frame of its own ("in the left operand of the update (//) operator"). Looked at by
+// unwinding only. An instruction is in it when the address behind the instruction is in (begin, end].
+typedef enum OperandKind {
+#define OPERAND(name, text) OPERAND_##name,
+#include "eval/operand.def"
+#undef OPERAND
+  OPERAND_KIND_COUNT_
+} OperandKind;
+typedef struct CodeOperand {
+  uint32_t begin, end; // word offsets in the image
+  uint32_t pos;        // byte offset in the source
+  uint32_t kind_depth; // OperandKind | number of operands below it << 8
+  uint32_t outer;      // index + 1 of the operand around it, 0: none in this block
+} CodeOperand;
 
 typedef enum CodeKind { CODE_ROOT, CODE_THUNK, CODE_LAMBDA } CodeKind;
 typedef struct CodeHead { // immediately before the first instruction

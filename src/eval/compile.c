@@ -31,7 +31,7 @@ typedef struct WithScope {
 
 typedef struct Block {
   uint32_t kind, name, pos;
-  size_t code_start, position_start;
+  size_t code_start, position_start, operand_start;
   uint32_t depth, max_depth; // operands
   bool is_lambda;
   uint32_t lambda_level; // level of the lambda's env
@@ -50,6 +50,10 @@ typedef struct Compiler {
   size_t pending_count, pending_cap;
   CodePosition *positions; // final
   size_t position_count, position_cap;
+  CodeOperand *pending_operands; // as positions: of blocks in progress, then final
+  size_t pending_operand_count, pending_operand_cap;
+  CodeOperand *operands;
+  size_t operand_count, operand_cap;
   Binding **bindings; // innermost, by name
   uint32_t *name_globals;
   uint32_t *globals, global_count, global_cap;
@@ -154,6 +158,21 @@ static void compile_op_at(Compiler *c, Op op, uint32_t a, int delta, uint32_t po
   compile_op(c, op, a, delta);
 }
 
+// Where an operand begins that ends with compile_operand.
+typedef struct OperandStart {
+  uint32_t code, depth;
+} OperandStart;
+static OperandStart compile_operand_start(const Compiler *c) {
+  return (OperandStart){(uint32_t)c->code_count, c->block->depth};
+}
+
+// What has been emitted since `start` is an operand of that kind.
+static void compile_operand(Compiler *c, OperandStart start, OperandKind kind, uint32_t pos) {
+  uint32_t end = (uint32_t)c->code_count;
+  MEM_RESERVE(c->pending_operands, c->pending_operand_cap, c->pending_operand_count + 1);
+  c->pending_operands[c->pending_operand_count++] = (CodeOperand){start.code, end, pos, kind | start.depth << 8, 0};
+}
+
 // Emits the jump word of the instruction just begun; returns its place for compile_land.
 static size_t compile_jump(Compiler *c) {
   compile_emit(c, 0);
@@ -171,11 +190,30 @@ static void compile_begin_block(Compiler *c, Block *block, CodeKind kind, AstNam
                    .pos = pos,
                    .code_start = c->code_count,
                    .position_start = c->pending_count,
+                   .operand_start = c->pending_operand_count,
                    .is_lambda = kind == CODE_LAMBDA,
                    .lambda_level = c->level,
                    .outer_group = c->group};
   c->group = ++c->group_count; // the code runs when all definitions around it are in place
   c->block = block;
+}
+
+// Moves the operands of the finished block, whose code is at `at`, to the final table. They were noted when they ended, so those around one
+// come behind it.
+static void compile_end_operands(Compiler *c, const Block *b, uint32_t at) {
+  size_t n = c->pending_operand_count - b->operand_start, first = c->operand_count;
+  MEM_RESERVE(c->operands, c->operand_cap, first + n);
+  c->operand_count += n;
+  for (size_t i = n; i-- > 0;) {
+    CodeOperand operand = c->pending_operands[b->operand_start + i];
+    operand.begin += at - (uint32_t)b->code_start;
+    operand.end += at - (uint32_t)b->code_start;
+    uint32_t outer = i + 1 < n ? (uint32_t)(first + i + 2) : 0;
+    while (outer && c->operands[outer - 1].begin >= operand.end) outer = c->operands[outer - 1].outer;
+    operand.outer = outer;
+    c->operands[first + i] = operand;
+  }
+  c->pending_operand_count = b->operand_start;
 }
 
 // Moves the finished block into the image; returns the offset of its code.
@@ -192,6 +230,7 @@ static uint32_t compile_end_block(Compiler *c, Block *outer, const LambdaHead *l
   for (size_t i = b->position_start; i < c->pending_count; i++)
     c->positions[c->position_count++] =
         (CodePosition){at + c->pending[i].code - (uint32_t)b->code_start, c->pending[i].pos};
+  compile_end_operands(c, b, at);
   c->code_count = b->code_start;
   c->pending_count = b->position_start;
   c->group = b->outer_group;
@@ -707,7 +746,9 @@ static uint32_t compile_lambda(Compiler *c, const ExprLambda *lambda) {
   if (l->has_formals) {
     block.env_slots += l->formal_count;
     head.formals = compile_formals(c, l, arity - 1, arity);
+    OperandStart start = compile_operand_start(c);
     compile_op_at(c, OP_VAR0, arity - 1, 1, l->head.pos);
+    compile_operand(c, start, OPERAND_ARGUMENT, l->head.pos);
     compile_op_at(c, OP_FORMALS, head.formals, -1, l->head.pos);
   }
   c->group = ++c->group_count;
@@ -832,6 +873,16 @@ static void compile_binary(Compiler *c, const ExprPair *pair, Op op) {
   compile_op_at(c, op, 0, -1, pair->head.pos);
 }
 
+static void compile_update(Compiler *c, const ExprPair *pair) {
+  OperandStart start = compile_operand_start(c);
+  compile_strict(c, pair->first);
+  compile_operand(c, start, OPERAND_UPDATE_LEFT, pair->head.pos);
+  start = compile_operand_start(c);
+  compile_part(c, pair->second);
+  compile_operand(c, start, OPERAND_UPDATE_RIGHT, pair->head.pos);
+  compile_op_at(c, OP_UPDATE, 0, -1, pair->head.pos);
+}
+
 static bool compile_redefined(const Compiler *c, AstName name) {
   return name != AST_NO_NAME && c->bindings[name];
 }
@@ -842,28 +893,44 @@ static void compile_comparison(Compiler *c, const ExprPair *pair) {
   bool negate = pair->head.kind == EXPR_LEQ || pair->head.kind == EXPR_GEQ;
   const Expr *args[] = {swap ? pair->second : pair->first, swap ? pair->first : pair->second};
   uint32_t pos = pair->head.pos;
+  OperandStart whole = compile_operand_start(c);
   if (compile_redefined(c, c->less_than)) {
     compile_named_call(c, c->less_than, args, 2, pos);
   } else {
+    OperandStart start = compile_operand_start(c);
     compile_strict(c, args[0]);
     compile_part(c, args[1]);
+    compile_operand(c, start, OPERAND_LESS_THAN, pos);
     compile_op_at(c, OP_LT, 0, -1, pos);
   }
-  if (negate) compile_op_at(c, OP_NOT, 0, 0, pos);
+  if (!negate) return;
+  compile_op_at(c, OP_NOT, 0, 0, pos);
+  compile_operand(c, whole, OPERAND_NOT, pos);
 }
 
-static void compile_arithmetic(Compiler *c, const ExprPair *pair, Op op, AstName name) {
-  if (compile_redefined(c, name))
+static void compile_arithmetic(Compiler *c, const ExprPair *pair, Op op, AstName name, OperandKind kind) {
+  if (compile_redefined(c, name)) {
     compile_named_call(c, name, (const Expr *[]){pair->first, pair->second}, 2, pair->head.pos);
-  else compile_binary(c, pair, op);
+    return;
+  }
+  OperandStart start = compile_operand_start(c);
+  compile_strict(c, pair->first);
+  compile_part(c, pair->second);
+  compile_op_at(c, op, 0, -1, pair->head.pos);
+  compile_operand(c, start, kind, pair->head.pos);
 }
 
-static void compile_logic(Compiler *c, const ExprPair *pair, Op op) {
+// `left`: kind of the first operand; that of the second follows it.
+static void compile_logic(Compiler *c, const ExprPair *pair, Op op, OperandKind left) {
+  OperandStart start = compile_operand_start(c);
   compile_strict(c, pair->first);
-  compile_op_at(c, op, 0, -1, pair->first_pos);
+  compile_op_at(c, op, 0, -1, pair->head.pos);
   size_t jump = compile_jump(c);
+  compile_operand(c, start, left, pair->head.pos);
+  start = compile_operand_start(c);
   compile_strict(c, pair->second);
-  compile_op_at(c, OP_CHECK_BOOL, 0, 0, pair->second_pos);
+  compile_op_at(c, OP_CHECK_BOOL, 0, 0, pair->head.pos);
+  compile_operand(c, start, left + 1, pair->head.pos);
   compile_land(c, jump);
 }
 
@@ -874,9 +941,41 @@ static void compile_negate(Compiler *c, const ExprUnary *e) {
     ExprInt zero = {{.kind = EXPR_INT, .pos = e->head.pos}, 0};
     compile_named_call(c, c->sub, (const Expr *[]){&zero.head, e->operand}, 2, e->head.pos);
   } else {
+    OperandStart start = compile_operand_start(c);
     compile_strict(c, e->operand);
     compile_op_at(c, OP_NEG, 0, 0, e->head.pos);
+    compile_operand(c, start, OPERAND_SUB, e->head.pos);
   }
+}
+
+// The position that Nix knows of an expression, or AST_NO_POS.
+static uint32_t compile_known_pos(const Expr *e) {
+  for (;;) {
+    switch ((int)e->kind) {
+    case EXPR_INT:
+    case EXPR_FLOAT:
+    case EXPR_STRING:
+    case EXPR_PATH:
+    case EXPR_LET:
+    case EXPR_EQ:
+    case EXPR_NEQ: return AST_NO_POS;
+    case EXPR_NOT: e = ((const ExprUnary *)e)->operand; break;
+    case EXPR_HAS_ATTR: e = ((const ExprSelect *)e)->subject; break;
+    case EXPR_LIST:
+      if (!((const ExprList *)e)->count) return AST_NO_POS;
+      e = ((const ExprList *)e)->items[0];
+      break;
+    default: return e->pos;
+    }
+  }
+}
+
+static void compile_not(Compiler *c, const Expr *operand) {
+  OperandStart start = compile_operand_start(c);
+  uint32_t pos = compile_known_pos(operand);
+  compile_strict(c, operand);
+  compile_op_at(c, OP_NOT, 0, 0, pos);
+  compile_operand(c, start, OPERAND_NOT, pos);
 }
 
 static void compile_interp(Compiler *c, const ExprInterp *interp, bool is_path) {
@@ -913,9 +1012,11 @@ static void compile_search_path(Compiler *c, const ExprText *e) {
 }
 
 static void compile_if(Compiler *c, const ExprIf *e) {
+  OperandStart start = compile_operand_start(c);
   compile_strict(c, e->cond);
-  compile_op_at(c, OP_JF, 0, -1, e->cond->pos);
+  compile_op_at(c, OP_JF, 0, -1, e->head.pos);
   size_t to_else = compile_jump(c);
+  compile_operand(c, start, OPERAND_CONDITION, e->head.pos);
   compile_strict(c, e->then_);
   compile_op(c, OP_JMP, 0, 0);
   size_t to_end = compile_jump(c);
@@ -950,15 +1051,18 @@ static uint32_t compile_assert_text(Compiler *c, const Expr *cond) {
 }
 
 static void compile_assert(Compiler *c, const ExprPair *e) {
+  OperandStart start = compile_operand_start(c);
   if (e->first->kind == EXPR_EQ) { // the operands are kept, to say where they differ
     const ExprPair *eq = (const ExprPair *)e->first;
     compile_strict(c, eq->first);
     compile_strict(c, eq->second);
     compile_op(c, OP_DUP2, 0, 2);
     compile_op_at(c, OP_EQ, 0, -1, eq->head.pos);
+    compile_operand(c, start, OPERAND_ASSERTION, e->head.pos);
     compile_op_at(c, OP_ASSERT_EQ, compile_assert_text(c, e->first), -3, e->head.pos);
   } else {
     compile_strict(c, e->first);
+    compile_operand(c, start, OPERAND_ASSERTION, e->head.pos);
     compile_op_at(c, OP_ASSERT, compile_assert_text(c, e->first), -1, e->head.pos);
   }
   compile_strict(c, e->second);
@@ -998,10 +1102,7 @@ static void compile_expr(Compiler *c, const Expr *e) {
   case EXPR_WITH: compile_with(c, (const ExprPair *)e); return;
   case EXPR_ASSERT: compile_assert(c, (const ExprPair *)e); return;
   case EXPR_IF: compile_if(c, (const ExprIf *)e); return;
-  case EXPR_NOT:
-    compile_strict(c, ((const ExprUnary *)e)->operand);
-    compile_op_at(c, OP_NOT, 0, 0, ((const ExprUnary *)e)->operand->pos);
-    return;
+  case EXPR_NOT: compile_not(c, ((const ExprUnary *)e)->operand); return;
   case EXPR_NEGATE: compile_negate(c, (const ExprUnary *)e); return;
   case EXPR_EQ: compile_binary(c, (const ExprPair *)e, OP_EQ); return;
   case EXPR_NEQ:
@@ -1012,10 +1113,10 @@ static void compile_expr(Compiler *c, const Expr *e) {
   case EXPR_LEQ:
   case EXPR_GT:
   case EXPR_GEQ: compile_comparison(c, (const ExprPair *)e); return;
-  case EXPR_AND: compile_logic(c, (const ExprPair *)e, OP_AND); return;
-  case EXPR_OR: compile_logic(c, (const ExprPair *)e, OP_OR); return;
-  case EXPR_IMPL: compile_logic(c, (const ExprPair *)e, OP_IMPL); return;
-  case EXPR_UPDATE: compile_binary(c, (const ExprPair *)e, OP_UPDATE); return;
+  case EXPR_AND: compile_logic(c, (const ExprPair *)e, OP_AND, OPERAND_AND_LEFT); return;
+  case EXPR_OR: compile_logic(c, (const ExprPair *)e, OP_OR, OPERAND_OR_LEFT); return;
+  case EXPR_IMPL: compile_logic(c, (const ExprPair *)e, OP_IMPL, OPERAND_IMPL_LEFT); return;
+  case EXPR_UPDATE: compile_update(c, (const ExprPair *)e); return;
   case EXPR_CONCAT_LISTS: compile_binary(c, (const ExprPair *)e, OP_CONCAT); return;
   case EXPR_ADD: {
     const ExprPair *pair = (const ExprPair *)e;
@@ -1024,9 +1125,9 @@ static void compile_expr(Compiler *c, const Expr *e) {
     compile_op_at(c, OP_ADD, 0, -1, pair->second_pos);
     return;
   }
-  case EXPR_SUB: compile_arithmetic(c, (const ExprPair *)e, OP_SUB, c->sub); return;
-  case EXPR_MUL: compile_arithmetic(c, (const ExprPair *)e, OP_MUL, c->mul); return;
-  case EXPR_DIV: compile_arithmetic(c, (const ExprPair *)e, OP_DIV, c->div); return;
+  case EXPR_SUB: compile_arithmetic(c, (const ExprPair *)e, OP_SUB, c->sub, OPERAND_SUB); return;
+  case EXPR_MUL: compile_arithmetic(c, (const ExprPair *)e, OP_MUL, c->mul, OPERAND_MUL); return;
+  case EXPR_DIV: compile_arithmetic(c, (const ExprPair *)e, OP_DIV, c->div, OPERAND_DIV); return;
   case EXPR_CUR_POS: compile_op_at(c, OP_CUR_POS, 0, 1, e->pos); return;
   }
 }
@@ -1101,6 +1202,8 @@ static void compile_done(Compiler *c) {
   mem_free(c->code);
   mem_free(c->pending);
   mem_free(c->positions);
+  mem_free(c->pending_operands);
+  mem_free(c->operands);
   mem_free(c->bindings);
   mem_free(c->name_globals);
   mem_free(c->globals);
@@ -1129,6 +1232,7 @@ static void compile_tables(Compiler *c, uint32_t root) {
       .path_count = c->path_count,
       .global_count = c->global_count,
       .position_count = (uint32_t)c->position_count,
+      .operand_count = (uint32_t)c->operand_count,
       .shape_count = c->shape_count,
       .cache_count = c->cache_count,
       .formals_cache_count = c->formals_cache_count,
@@ -1138,6 +1242,7 @@ static void compile_tables(Compiler *c, uint32_t root) {
   header.path_off = compile_table(c, c->paths, c->path_count * sizeof *c->paths);
   header.global_off = compile_table(c, c->globals, c->global_count * sizeof *c->globals);
   header.position_off = compile_table(c, c->positions, c->position_count * sizeof *c->positions);
+  header.operand_off = compile_table(c, c->operands, c->operand_count * sizeof *c->operands);
   compile_align(c);
   header.word_count = compile_here(c);
   memcpy(c->image->data, &header, sizeof header);

@@ -97,6 +97,29 @@ const CodePosition *unit_find_position(const Unit *u, const uint32_t *ip) {
   return lo ? &table[lo - 1] : NULL;
 }
 
+static const CodeOperand *unit_operand_around(const Unit *u, uint32_t number, const uint32_t *ip) {
+  const CodeOperand *table = (const CodeOperand *)(u->image + unit_header(u)->operand_off);
+  uint32_t at = (uint32_t)(ip - u->image);
+  while (number && table[number - 1].begin >= at) number = table[number - 1].outer;
+  return number ? &table[number - 1] : NULL;
+}
+
+const CodeOperand *unit_find_operand(const Unit *u, const uint32_t *ip) {
+  const CodeImage *header = unit_header(u);
+  const CodeOperand *table = (const CodeOperand *)(u->image + header->operand_off);
+  uint32_t at = (uint32_t)(ip - u->image), lo = 0, hi = header->operand_count;
+  while (lo < hi) { // the first that does not end before; those that it is in are this one or around it
+    uint32_t mid = lo + (hi - lo) / 2;
+    if (table[mid].end < at) lo = mid + 1;
+    else hi = mid;
+  }
+  return lo < header->operand_count ? unit_operand_around(u, lo + 1, ip) : NULL;
+}
+
+const CodeOperand *unit_outer_operand(const Unit *u, const CodeOperand *operand, const uint32_t *ip) {
+  return unit_operand_around(u, operand->outer, ip);
+}
+
 PosId unit_pos(const Unit *u, uint32_t offset) {
   return u->source ? pos_of(u->source, offset) : 0;
 }

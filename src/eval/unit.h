@@ -43,4 +43,7 @@ static inline const CodeImage *unit_header(const Unit *unit) {
 PosId unit_position(const Unit *unit, const uint32_t *ip);
 // The entry of that instruction, or NULL.
 const CodePosition *unit_find_position(const Unit *unit, const uint32_t *ip);
+// The innermost operand that the instruction before `ip` is in, or NULL; and the one around another.
+const CodeOperand *unit_find_operand(const Unit *unit, const uint32_t *ip);
+const CodeOperand *unit_outer_operand(const Unit *unit, const CodeOperand *operand, const uint32_t *ip);
 PosId unit_pos(const Unit *unit, uint32_t offset); // of a source offset

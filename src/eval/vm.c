@@ -75,17 +75,70 @@ static void vm_trace_call(Vm *vm, const uint32_t *callee, PosId call_pos, bool b
   if (call_pos) eval_error_trace_call(vm, call_pos, "from call site");
 }
 
+// The first step of the selection that the instruction at `instruction` is a step of, all of static names.
+static const CodePosition *vm_first_step(const Unit *unit, const uint32_t *instruction) {
+  const CodePosition *table = (const CodePosition *)(unit->image + unit_header(unit)->position_off);
+  const CodePosition *at = unit_find_position(unit, instruction + 1);
+  while (at > table && at[-1].code + 2 == at->code && (unit->image[at[-1].code] & 0xff) == (*instruction & 0xff)) at--;
+  return at;
+}
+
 // The attribute path that the select instruction at `instruction` is a step of.
 static void vm_trace_attr_path(Vm *vm, const Unit *unit, const uint32_t *instruction, Buf *ret) {
   const CodeImage *header = unit_header(unit);
-  const CodePosition *table = (const CodePosition *)(unit->image + header->position_off);
-  const CodePosition *at = unit_find_position(unit, instruction + 1), *end = table + header->position_count;
-  while (at > table && at[-1].code + 2 == at->code && (unit->image[at[-1].code] & 0xff) == (*instruction & 0xff)) at--;
+  const CodePosition *at = vm_first_step(unit, instruction);
+  const CodePosition *end = (const CodePosition *)(unit->image + header->position_off) + header->position_count;
   for (uint32_t step = at->code; at < end && at->code == step; at++, step += 2) {
     if ((unit->image[step] & 0xff) != (*instruction & 0xff)) break;
     if (ret->len) buf_put_char(ret, '.');
     buf_put_span(ret, symbol_text(vm->symbols, unit->names[unit->image[step + 1]]));
   }
+}
+
+// The value of a variable that has been evaluated, by the instruction that loads it; VALUE_ABSENT for others.
+static Value vm_loaded_variable(Vm *vm, const Unit *unit, const uint32_t *at, const Env *env) {
+  uint32_t level = (*at & 0xff) - OP_VAR0;
+  switch (*at & 0xff) {
+  case OP_VAR0:
+  case OP_VAR1:
+  case OP_VAR2: break;
+  case OP_VARN: level = at[1]; break;
+  case OP_GLOBAL:
+    return (*at >> 8) < OP_A_MAX - 1 ? value_follow(vm_global(vm, unit->globals[*at >> 8])) : VALUE_ABSENT;
+  default: return VALUE_ABSENT;
+  }
+  while (level--) env = env->parent;
+  return value_follow(env->slots[*at >> 8]);
+}
+
+// A selection a.b.c failed at one of its steps, before `ip`: Nix names the attribute of the step before it. Its set is not at hand any more,
+// but when `a` is a variable the steps can be repeated.
+static void vm_trace_steps(Vm *vm, const uint32_t *code, const uint32_t *ip, const Env *env) {
+  const Unit *unit = vm_code_unit(code);
+  const CodePosition *failed = unit ? unit_find_position(unit, ip) : NULL;
+  if (!failed) return;
+  const uint32_t *last = unit->image + failed->code;
+  const CodePosition *table = (const CodePosition *)(unit->image + unit_header(unit)->position_off);
+  const CodePosition *step = vm_first_step(unit, last);
+  if (step == table || unit->image + step->code == last) return;
+  const uint32_t *variable = unit->image + step[-1].code;
+  uint32_t words = (*variable & 0xff) == OP_VARN ? 2 : 1;
+  if (step[-1].code + words != step->code) return;
+  Value set = vm_loaded_variable(vm, unit, variable, env);
+  PosId pos = 0;
+  for (; step != failed; step++) {
+    if (!value_is_attrs(set)) return;
+    Sym name = unit->names[unit->image[step->code + 1]];
+    pos = attrs_position(set, name);
+    set = attrs_get(vm, set, name);
+    if (set == VALUE_ABSENT) return;
+    set = value_follow(set);
+  }
+  if (!pos) return;
+  Buf path = BUF_INIT;
+  vm_trace_attr_path(vm, unit, last, &path);
+  eval_error_trace(vm, pos, "while evaluating the attribute '%s'", buf_cstr(&path));
+  buf_done(&path);
 }
 
 // `fp`: the frame of its native, or NULL for a leaf.
@@ -105,9 +158,37 @@ static void vm_trace_operand(Vm *vm, const uint32_t *code, const uint32_t *ip) {
     eval_error_trace(vm, vm_pos_at(code, ip), "while evaluating a path segment");
 }
 
+// Frames of the operands that the failed instruction before `ip` is in; `fp`: of its frame. Sets *ret_binding when it is the argument of a
+// pattern.
+static void vm_trace_operands(Vm *vm, const uint32_t *code, const uint32_t *ip, const Value *fp, bool *ret_binding) {
+  static const char *const texts[] = {
+#define OPERAND(name, text) text,
+#include "eval/operand.def"
+#undef OPERAND
+  };
+  Unit *unit = vm_code_unit(code);
+  if (!unit) return;
+  for (const CodeOperand *o = unit_find_operand(unit, ip); o; o = unit_outer_operand(unit, o, ip)) {
+    OperandKind kind = (OperandKind)(o->kind_depth & 0xff);
+    PosId pos = unit_pos(unit, o->pos);
+    if (kind == OPERAND_ARGUMENT) {
+      *ret_binding = true;
+      continue;
+    }
+    if (kind == OPERAND_UPDATE_RIGHT) { // Nix looks at the left operand before it evaluates the right one
+      Value left = fp[(o->kind_depth >> 8) - 1];
+      if (!value_is_attrs(left) && vm->error->kind != EVAL_ERROR_INTERRUPTED) {
+        eval_error_type(vm, 0, "a set", left);
+        kind = OPERAND_UPDATE_LEFT;
+      }
+    }
+    eval_error_trace(vm, pos, "%s", texts[kind]);
+  }
+}
+
 static void vm_trace_select(Vm *vm, const uint32_t *caller, const uint32_t *caller_ip, const uint32_t *callee) {
   Unit *unit = vm_code_unit(caller), *definition = vm_code_unit(callee);
-  if (!unit || !definition) return;
+  if (!unit || !definition || definition->source->origin[0] == '<') return; // Nix does not name those of its own files
   const CodePosition *found = unit_find_position(unit, caller_ip);
   if (!found) return;
   const uint32_t *instruction = unit->image + found->code;
@@ -147,6 +228,7 @@ static void vm_scan(void *ctx, Heap *heap, bool major) {
   VmState *state = vm->state;
   for (uint32_t i = 0; i < state->global_count; i++) heap_visit(heap, &state->globals[i]);
   if (state->builtins_set) heap_visit(heap, &state->builtins_set);
+  if (state->imported_derivation) heap_visit(heap, &state->imported_derivation);
   task_scan(vm, heap, major);
 }
 
@@ -510,8 +592,13 @@ op_SELECT : {
   }
 select_missing:
   ip++;
-  if (!value_is_attrs(set)) eval_error_type(vm, POS(), "a set", set);
-  else vm_ops_missing(vm, set, UNIT()->names[ip[-1]], POS());
+  if (value_is_attrs(set)) {
+    vm_ops_missing(vm, set, UNIT()->names[ip[-1]], POS());
+  } else {
+    eval_error_type(vm, 0, "a set", set);
+    eval_error_trace(vm, POS(), "while selecting an attribute");
+  }
+  vm_trace_steps(vm, code, ip - 1, env);
   goto unwind;
 }
 op_SELECT_OR:
@@ -531,7 +618,8 @@ op_SELECT_DYN : {
   if (!name) goto unwind;
   Value set = sp[-2];
   if (!value_is_attrs(set)) {
-    eval_error_type(vm, POS(), "a set", set);
+    eval_error_type(vm, 0, "a set", set);
+    eval_error_trace(vm, POS(), "while selecting an attribute");
     goto unwind;
   }
   acc = attrs_get(vm, set, name);
@@ -581,9 +669,7 @@ op_JF:
     NEXT;
   }
   ip++;
-  eval_error_type(vm, POS(), "a Boolean", acc);
-  eval_error_trace(vm, POS(), "while evaluating a branch condition");
-  goto unwind;
+  goto not_bool;
 op_AND:
 op_OR:
 op_IMPL : {
@@ -602,11 +688,9 @@ op_IMPL : {
 op_CHECK_BOOL:
   acc = sp[-1];
   if (LIKELY(value_is_bool(acc))) NEXT;
-not_bool : {
-  const uint32_t *at = ip;
-  eval_error_type(vm, vm_pos_at(code, at), "a Boolean", acc);
+not_bool:
+  eval_error_type(vm, POS(), "a Boolean", acc);
   goto unwind;
-}
 op_NOT:
   acc = sp[-1];
   if (UNLIKELY(!value_is_bool(acc))) goto not_bool;
@@ -677,12 +761,7 @@ op_NEG:
   sp[-1] = acc;
   NEXT;
 arithmetic_failed:
-  switch (word & 0xff) {
-  case OP_ADD: vm->error->pos = POS(); break;
-  case OP_MUL: vm_trace_builtin(vm, NULL, "mul", POS()); break;
-  case OP_DIV: vm_trace_builtin(vm, NULL, "div", POS()); break;
-  default: vm_trace_builtin(vm, NULL, "sub", POS()); break;
-  }
+  if ((word & 0xff) == OP_ADD) vm->error->pos = POS();
   goto unwind;
 op_EQ : {
   Value a = sp[-2], b = sp[-1];
@@ -724,7 +803,7 @@ push_binary:
 op_UPDATE : {
   Value a = sp[-2], b = sp[-1];
   if (UNLIKELY(!value_is_attrs(a) || !value_is_attrs(b))) {
-    eval_error_type(vm, POS(), "a set", value_is_attrs(a) ? b : a);
+    eval_error_type(vm, 0, "a set", value_is_attrs(a) ? b : a);
     eval_error_trace(vm, POS(), "in the %s operand of the update (//) operator", value_is_attrs(a) ? "right" : "left");
     goto unwind;
   }
@@ -1273,6 +1352,7 @@ run_native : {
 
   // ---- errors: an error is pending; pop frames until a native catches it or the task ends ----
 unwind:
+  if (code && ip) vm_trace_operands(vm, code, ip, fp, &binding);
   for (;;) {
     uint64_t meta = value_get_raw(fp[-1]);
     FrameKind kind = (FrameKind)(meta & 15);
@@ -1311,6 +1391,7 @@ unwind:
     } else if (kind == FRAME_NATIVE) {
       vm_trace_operand(vm, caller, caller_ip);
     }
+    if (caller_ip) vm_trace_operands(vm, caller, caller_ip, below, &binding);
     fp = below;
     depth--;
   }

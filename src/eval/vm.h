@@ -115,6 +115,8 @@ bool vm_function_formals(Vm *vm, Value function, bool *ret_ellipsis);
 // Name of a function for messages: "'foo'" or "anonymous lambda".
 void vm_function_name(Vm *vm, Value function, Buf *ret);
 PosId vm_function_pos(Vm *vm, Value function);
+// The value, as a thunk, of an expression that is part of the program itself. `path` and `origin` are what positions in it show.
+Value vm_internal_text(Vm *vm, Span text, Span path, Span origin);
 // Position of the call that is being executed (for __curPos-like builtins and messages); 0 when unknown.
 PosId vm_call_pos(Vm *vm);
 

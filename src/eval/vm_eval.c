@@ -245,10 +245,8 @@ static void vm_warn_cursed_or(Vm *vm, const PosSource *source, Span text, AstCur
       source->origin, pos.line, pos.column, SPAN_ARG(expr));
 }
 
-Unit *vm_load_text(Vm *vm, Span text, Span path, Span origin, Span base_dir, const Span *scoped,
-                   uint32_t scoped_count) {
-  // The text of a file is read again if an error asks for it.
-  const PosSource *source = pos_add_source(vm->positions, path, origin, path.len ? (Span){NULL, text.len} : text);
+static Unit *vm_load_source(Vm *vm, const PosSource *source, Span text, Span base_dir, const Span *scoped,
+                            uint32_t scoped_count) {
   ParserOptions options = {.pipe_operators = vm->settings.pipe_operators,
                            .no_url_literals = vm->settings.no_url_literals};
   ParserError error = {.other_pos = AST_NO_POS};
@@ -272,8 +270,21 @@ Unit *vm_load_text(Vm *vm, Span text, Span path, Span origin, Span base_dir, con
   return vm_add_unit(vm, unit_load(vm, words, true, source, base_dir));
 }
 
+Unit *vm_load_text(Vm *vm, Span text, Span path, Span origin, Span base_dir, const Span *scoped,
+                   uint32_t scoped_count) {
+  // The text of a file is read again if an error asks for it.
+  const PosSource *source = pos_add_source(vm->positions, path, origin, path.len ? (Span){NULL, text.len} : text);
+  return vm_load_source(vm, source, text, base_dir, scoped, scoped_count);
+}
+
 Value vm_unit_thunk(Vm *vm, Unit *unit, Env *env) {
   return thunk_new(vm, unit->image + unit_header(unit)->root, env);
+}
+
+Value vm_internal_text(Vm *vm, Span text, Span path, Span origin) {
+  const PosSource *source = pos_add_source(vm->positions, path, origin, text);
+  Unit *unit = vm_load_source(vm, source, text, SPAN("/"), NULL, 0);
+  return unit ? vm_unit_thunk(vm, unit, NULL) : VALUE_ERROR;
 }
 
 // The env of a scopedImport: the attributes of the set in its order.

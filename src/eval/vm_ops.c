@@ -174,7 +174,7 @@ static bool vm_ops_bind_layered(Vm *vm, const Unit *unit, const uint32_t *descri
 
 bool vm_ops_formals(Vm *vm, Unit *unit, const uint32_t *descriptor, const uint32_t *code, Value arg, Env *env) {
   if (UNLIKELY(!value_is_attrs(arg))) {
-    eval_error_type(vm, unit_pos(unit, code_head(code)->pos), "a set", arg);
+    eval_error_type(vm, 0, "a set", arg);
     eval_error_trace(vm, unit_pos(unit, code_head(code)->pos),
                      "while evaluating the value passed for the lambda argument");
     return false;

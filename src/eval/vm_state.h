@@ -42,7 +42,8 @@ struct VmState {
   const Builtin **global_rows; // NULL for `builtins`
   uint32_t global_count;
   uint32_t find_file_global, nix_path_global, builtins_global;
-  Value builtins_set; // 0 until somebody asks
+  Value builtins_set;        // 0 until somebody asks
+  Value imported_derivation; // the function of derivation_text_imported, or 0
   Native native;
   TaskQueue tasks;
   VmStats stats;

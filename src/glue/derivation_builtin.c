@@ -5,7 +5,7 @@
 // completed and named by derivation_modulo_seal in one pass over one buffer, and recorded in KnownPaths. No .drv is written
 // here: that is done in batches, when something needs them.
 //
-// Behaviour and wording: Nix 2.26, prim_derivationStrict and derivation.nix.
+// Behaviour and wording: Nix 2.26, prim_derivationStrict. `derivation` itself is an expression (derivation_text.h).
 #include "glue/derivation_builtin.h"
 
 #include <stdlib.h>
@@ -17,6 +17,7 @@
 #include "eval/str.h"
 #include "formats/json_write.h"
 #include "formats/placeholder.h"
+#include "eval/derivation_text.h"
 #include "glue/glue.h"
 
 // ---- derivationStrict ----
@@ -660,112 +661,11 @@ static const NativeDef native_derivation_strict = {
 };
 
 // ---- derivation ----
-//
-// The function that Nix defines in the language (derivation.nix):
-//
-//   drvAttrs@{ outputs ? [ "out" ], ... }:
-//   let
-//     strict = derivationStrict drvAttrs;
-//     commonAttrs = drvAttrs // listToAttrs outputsList // { all = map (x: x.value) outputsList; inherit drvAttrs; };
-//     outputsList = map (outputName: { name = outputName; value = commonAttrs // {
-//       outPath = getAttr outputName strict; drvPath = strict.drvPath; type = "derivation"; inherit outputName; }; }) outputs;
-//   in (head outputsList).value
-//
-// What is lazy in it is so here, because it can be seen (a printed derivation shows <CODE> for `all`, and for outputs but the first): `strict`
-// and the selections from it, `all`, and the sets of other outputs are delayed calls. The sets contain each other.
 
-enum { DRV_ATTRS, OUTPUTS, OUTPUT_I, WRAPPER_SLOTS };
-
-// A set as it is for one output, with every reference to a set of an output still absent.
-static Value output_set(Vm *vm, Value drv_attrs, Value *names, size_t count, size_t chosen, Value strict, Value all) {
-  Glue *glue = glue_of(vm);
-  AttrsBuilder builder CLEANUP(attrs_builder_done) = ATTRS_BUILDER_INIT;
-  for (size_t i = 0; i < count; i++) attrs_builder_add(&builder, str_intern(vm, value_follow(names[i])), VALUE_NULL, 0);
-  Value name = value_follow(names[chosen]);
-  Value out_args[2] = {name, strict}, drv_args[2] = {str_symbol(vm, SYM_drv_path), strict};
-  attrs_builder_add(&builder, SYM_all, all, 0);
-  attrs_builder_add(&builder, SYM_drv_attrs, drv_attrs, 0);
-  attrs_builder_add(&builder, SYM_out_path, native_delay_call(vm, glue->builtin_get_attr, out_args, 2), 0);
-  attrs_builder_add(&builder, SYM_drv_path, native_delay_call(vm, glue->builtin_get_attr, drv_args, 2), 0);
-  attrs_builder_add(&builder, SYM_type, str_symbol(vm, SYM_derivation), 0);
-  attrs_builder_add(&builder, SYM_output_name, name, 0);
-  return attrs_update(vm, drv_attrs, attrs_builder_finish(vm, &builder, false));
+static Value derivation_constant(Vm *vm, Value *args) {
+  return vm_internal_text(vm, derivation_text_derivation, SPAN("/derivation-internal.nix"),
+                          SPAN("<nix/derivation-internal.nix>"));
 }
-
-static bool is_wrapper_name(Sym name) {
-  return name == SYM_all || name == SYM_drv_attrs || name == SYM_out_path || name == SYM_drv_path || name == SYM_type ||
-         name == SYM_output_name;
-}
-
-// Initialises an attribute of a set that was made since the last safepoint (flat, or the top of a layered one).
-static void fill_slot(Value set, Sym name, Value v) {
-  while (value_tag(set) == TAG_ATTRS && head_type(value_head(set)) == T_LAYERED) {
-    Layered *layered = value_ptr(set);
-    set = attrs_has(layered->top, name) ? layered->top : layered->base;
-  }
-  Attrs *attrs = value_ptr(set);
-  attrs->slots[shape_find(attrs->shape, name)] = v;
-}
-
-static Value wrapper_finish(Native *n) {
-  Vm *vm = n->vm;
-  Glue *glue = glue_of(vm);
-  Value drv_attrs = n->slot[DRV_ATTRS], outputs = n->slot[OUTPUTS];
-  size_t count = list_count(outputs);
-  Value *names = list_items(vm, outputs);
-  Value strict = native_delay_call(vm, glue->builtin_derivation_strict, &drv_attrs, 1);
-  List *all = list_new(vm, count); // of thunks, as `map` makes them
-  Value all_value = list_value(all), all_thunk = native_delay_call(vm, glue->builtin_identity, &all_value, 1);
-  Value *sets = mem_alloc_array(count, sizeof(Value));
-  for (size_t i = 0; i < count; i++) {
-    sets[i] = output_set(vm, drv_attrs, names, count, i, strict, all_thunk);
-    all->items[i] = native_delay_call(vm, glue->builtin_identity, &sets[i], 1);
-  }
-  for (size_t i = 0; i < count; i++) {
-    for (size_t j = count; j-- > 0;) { // the first of equal names wins, as in listToAttrs
-      Sym name = str_intern(vm, value_follow(names[j]));
-      if (!is_wrapper_name(name)) fill_slot(sets[i], name, j == 0 ? sets[0] : all->items[j]);
-    }
-  }
-  Value first = sets[0];
-  mem_free(sets);
-  return first;
-}
-
-// What delayed values are calls of.
-static Value identity(Vm *vm, Value *args) {
-  return args[0];
-}
-
-static Step wrapper_step(Native *n) {
-  Vm *vm = n->vm;
-  NATIVE_BEGIN(n);
-  if (!vm_expect_attrs(vm, n->slot[DRV_ATTRS], NULL)) return STEP_ERROR;
-  if (attrs_has(n->slot[DRV_ATTRS], SYM_outputs)) {
-    NATIVE_FORCE(n, attrs_get(vm, n->slot[DRV_ATTRS], SYM_outputs));
-    if (!vm_expect_list(vm, n->result, "while evaluating the second argument passed to builtins.map"))
-      return STEP_ERROR;
-    n->slot[OUTPUTS] = n->result;
-  } else {
-    Value out = str_symbol(vm, SYM_out);
-    n->slot[OUTPUTS] = list_from(vm, &out, 1);
-  }
-  if (list_count(n->slot[OUTPUTS]) == 0)
-    return eval_error(vm, EVAL_ERROR_EVAL, 0, "'builtins.head' called on an empty list"), STEP_ERROR;
-  for (native_set(n, OUTPUT_I, 0); native_get(n, OUTPUT_I) < (int64_t)list_count(n->slot[OUTPUTS]);
-       native_add(n, OUTPUT_I, 1)) {
-    NATIVE_FORCE(n, list_get(vm, n->slot[OUTPUTS], (size_t)native_get(n, OUTPUT_I)));
-    if (!vm_expect_string_no_context(
-            vm, n->result,
-            "while evaluating the `name` attribute of an element of the list passed to builtins.listToAttrs"))
-      return STEP_ERROR;
-  }
-  NATIVE_RETURN(n, wrapper_finish(n));
-  NATIVE_END;
-}
-
-static const NativeDef native_derivation = {
-    .name = "derivation", .step = wrapper_step, .arg_count = 1, .slot_count = WRAPPER_SLOTS};
 
 // ---- outputOf ----
 
@@ -774,24 +674,23 @@ static Value output_of(Vm *vm, Value *args) {
 }
 
 const Builtin derivation_builtin_rows[DERIVATION_BUILTIN_COUNT] = {
-    {"derivation", 1, 1, BUILTIN_GLOBAL, NULL, &native_derivation, "attrs",
-     "Create a derivation.\n\nThe argument is an attribute set that describes what to build and how: `name`, `system` "
-     "and `builder` are "
-     "required, `args` are the builder's arguments, `outputs` its outputs (`[ \"out\" ]`), and all other attributes "
-     "are passed to it in the "
-     "environment. The result is that set with `outPath`, `drvPath`, `type`, `outputName`, `all`, `drvAttrs`, and one "
-     "attribute for "
-     "each output. Nothing is built until an output is needed."},
+    {.name = "derivation",
+     .flags = BUILTIN_GLOBAL,
+     .fn = derivation_constant,
+     .args = "attrs",
+     .doc = "Create a derivation.\n\nThe argument is an attribute set that describes what to build and how: `name`, "
+            "`system` "
+            "and `builder` are "
+            "required, `args` are the builder's arguments, `outputs` its outputs (`[ \"out\" ]`), and all other "
+            "attributes "
+            "are passed to it in the "
+            "environment. The result is that set with `outPath`, `drvPath`, `type`, `outputName`, `all`, `drvAttrs`, "
+            "and one "
+            "attribute for "
+            "each output. Nothing is built until an output is needed."},
     {"derivationStrict", 1, 1, BUILTIN_GLOBAL, NULL, &native_derivation_strict, "attrs",
      "Evaluate all attributes of a derivation and give the set of its `drvPath` and output paths. Use `derivation` "
      "instead."},
-    {.name = "derivationDelayed",
-     .arity = 1,
-     .strict = 0,
-     .flags = BUILTIN_HIDDEN,
-     .fn = identity,
-     .args = "value",
-     .doc = "Private to derivation."},
     {"outputOf", 2, 3, 0, output_of, NULL, "derivation-reference output-name",
      "Return the output path of a derivation, literally or as a placeholder. Needs the experimental feature "
      "`dynamic-derivations`."},

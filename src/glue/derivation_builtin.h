@@ -3,5 +3,5 @@
 
 #include "eval/builtin.h"
 
-enum { DERIVATION_BUILTIN_COUNT = 4 };
+enum { DERIVATION_BUILTIN_COUNT = 3 };
 extern const Builtin derivation_builtin_rows[DERIVATION_BUILTIN_COUNT];

@@ -17,17 +17,7 @@ void glue_init(Glue *glue, StoreIo *io, const GlueFeatures *features) {
       (Glue){.io = io, .known = store_io_known(io), .features = *features, .scratch = DERIVATION_MODULO_SCRATCH_INIT};
 }
 
-static Value find_builtin(const Vm *vm, const char *name) {
-  for (uint32_t i = 0; i < vm->builtin_count; i++)
-    if (strcmp(vm->builtins[i]->name, name) == 0) return value_builtin(i);
-  assert(!"a builtin that this part relies on is missing");
-  return VALUE_NULL;
-}
-
 void glue_attach(Glue *glue, Vm *vm) {
-  glue->builtin_get_attr = find_builtin(vm, "getAttr");
-  glue->builtin_derivation_strict = find_builtin(vm, "derivationStrict");
-  glue->builtin_identity = find_builtin(vm, "derivationDelayed");
   vm->glue = glue;
 }
 

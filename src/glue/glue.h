@@ -18,7 +18,6 @@ typedef struct Glue {
   KnownPaths *known; // borrowed from `io`
   GlueFeatures features;
   DerivationModuloScratch scratch;
-  Value builtin_get_attr, builtin_derivation_strict, builtin_identity; // called by name; immediates
   struct SourceWalk *walks; // unfinished filters of builtins.path (source_builtin.c); owned
 } Glue;
 

@@ -127,6 +127,14 @@ static EvalIoStatus trace_list_references(EvalIo *io, Span path, Buf *ret, EvalI
   return trace_of(io)->inner->ops->list_references(trace_of(io)->inner, path, ret, ret_wait, err);
 }
 
+static EvalIoStatus trace_read_derivation(EvalIo *io, Span path, Buf *ret, EvalIoWait *ret_wait, Err *err) {
+  IoTrace *trace = trace_of(io);
+  uint64_t begin = now_ns();
+  EvalIoStatus status = trace->inner->ops->read_derivation(trace->inner, path, ret, ret_wait, err);
+  tell(trace, begin, "read_derivation", path, status_text(status));
+  return status;
+}
+
 static EvalIoStatus trace_resolve_search_entry(EvalIo *io, Span entry, Buf *ret_path, EvalIoWait *ret_wait, Err *err) {
   IoTrace *trace = trace_of(io);
   uint64_t begin = now_ns();
@@ -152,6 +160,7 @@ IoTrace *io_trace_new(EvalIo *inner, void (*line)(void *ctx, Span text), void *c
                            .check_path = trace_check_path,
                            .poll = trace_poll};
   if (inner->ops->list_references) trace->ops.list_references = trace_list_references;
+  if (inner->ops->read_derivation) trace->ops.read_derivation = trace_read_derivation;
   if (inner->ops->resolve_search_entry) trace->ops.resolve_search_entry = trace_resolve_search_entry;
   trace->base.ops = &trace->ops;
   trace->inner = inner;

@@ -10,6 +10,7 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "formats/placeholder.h"
 #include "formats/derivation_parse.h"
 #include "glue/fetcher.h"
 #include "glue/nix_files.h"
@@ -891,6 +892,38 @@ static EvalIoStatus io_list_references(EvalIo *base, Span path, Buf *ret, EvalIo
   return EVAL_IO_OK;
 }
 
+static EvalIoStatus io_read_derivation(EvalIo *base, Span path, Buf *ret, EvalIoWait *ret_wait, Err *err) {
+  StoreIo *io = store_io_of(base);
+  StorePath drv_path;
+  bool valid;
+  if (!span_has_suffix(path, SPAN(".drv")) || !store_path_is_below(path, io->store_dir) ||
+      !store_path_parse(path, io->store_dir, &drv_path, NULL))
+    return EVAL_IO_OK;
+  if (!store_io_is_valid(io, path, &valid, err)) return EVAL_IO_ERROR;
+  if (!valid) return EVAL_IO_OK;
+  KnownDrv *known = known_paths_load(io->known, path, err);
+  const Derivation *drv = known ? known_paths_parse(io->known, known, err) : NULL;
+  if (!drv) return EVAL_IO_ERROR;
+  // The variable, not the name of the path: with structured attributes there is none.
+  for (size_t i = 0; i < drv->env_count; i++)
+    if (span_eq_cstr(drv->env[i].name, "name")) buf_put_span(ret, drv->env[i].value);
+  buf_put_char(ret, 0);
+  for (size_t i = 0; i < drv->output_count; i++) {
+    const DerivationOutput *output = &drv->outputs[i];
+    buf_put_span(ret, output->name);
+    buf_put_char(ret, 0);
+    if (output->path.len) {
+      buf_put_span(ret, output->path);
+    } else {
+      Placeholder placeholder;
+      placeholder_upstream(&drv_path, output->name, &placeholder);
+      placeholder_put(&placeholder, ret);
+    }
+    buf_put_char(ret, 0);
+  }
+  return EVAL_IO_OK;
+}
+
 static bool io_get_env(EvalIo *base, Span name, Buf *ret) {
   StoreIo *io = store_io_of(base);
   if (io->config.pure_eval || io->config.restrict_eval) return false;
@@ -969,6 +1002,7 @@ static const EvalIoOps store_io_ops = {
     .get_env = io_get_env,
     .check_path = io_check_path,
     .list_references = io_list_references,
+    .read_derivation = io_read_derivation,
     .resolve_search_entry = io_resolve_search_entry,
     .poll = io_poll,
 };

@@ -4,6 +4,7 @@
 
 #include "base/fs.h"
 #include "base/mem.h"
+#include "eval/derivation_text.h"
 #include "eval/path_coerce.h"
 #include "eval/vm_state.h"
 
@@ -159,15 +160,69 @@ static void import_file_trace(Native *n) {
 const NativeDef builtins_core_import_file = {
     .name = "import", .step = import_file_step, .arg_count = 2, .slot_count = 5, .trace = import_file_trace};
 
-const NativeDef builtins_core_eval_file = {.name = "file", .step = import_file_step, .arg_count = 2, .slot_count = 4};
+const NativeDef builtins_core_eval_file = {.name = "file", .step = import_file_step, .arg_count = 2, .slot_count = 5};
+
+// The argument of the function that makes a set of what a .drv file says.
+static Value import_drv_attrs(Vm *vm, Span path, Span text) {
+  AttrsBuilder builder CLEANUP(attrs_builder_done) = ATTRS_BUILDER_INIT;
+  Buf element CLEANUP(buf_done) = BUF_INIT;
+  Span name, output, output_path;
+  buf_printf(&element, "=%.*s", SPAN_ARG(path));
+  attrs_builder_add(&builder, SYM_drv_path, str_new(vm, path, context_of(vm->contexts, buf_span(&element))), 0);
+  span_split(&text, 0, &name);
+  attrs_builder_add(&builder, SYM_name, str_plain(vm, name), 0);
+  size_t output_count = 0;
+  for (size_t i = 0; i < text.len; i++) output_count += text.data[i] == 0;
+  output_count /= 2;
+  List *outputs = list_new(vm, output_count);
+  for (size_t i = 0; i < output_count; i++) {
+    span_split(&text, 0, &output);
+    span_split(&text, 0, &output_path);
+    buf_clear(&element);
+    buf_printf(&element, "!%.*s!%.*s", SPAN_ARG(output), SPAN_ARG(path));
+    outputs->items[i] = str_plain(vm, output);
+    attrs_builder_add(&builder, symbol_intern(vm->symbols, output),
+                      str_new(vm, output_path, context_of(vm->contexts, buf_span(&element))), 0);
+  }
+  attrs_builder_add(&builder, SYM_outputs, list_value(outputs), 0);
+  return attrs_builder_finish(vm, &builder, true);
+}
+
+// Is the path a .drv file in the store? Then n->fn and n->args[0] are the call that gives its value.
+static ImportStep import_drv(Native *n, Value path_value, bool *ret_is_drv) {
+  Vm *vm = n->vm;
+  VmState *state = vm->state;
+  Span path = str_span(path_value);
+  *ret_is_drv = false;
+  if (!vm->io->ops->read_derivation || !span_has_suffix(path, SPAN(".drv"))) return IMPORT_STEP_DONE;
+  Buf text CLEANUP(buf_done) = BUF_INIT;
+  Err err = ERR_INIT;
+  ImportStep step = import_status(n, vm->io->ops->read_derivation(vm->io, path, &text, &n->wait, &err), &err);
+  if (step != IMPORT_STEP_DONE || !text.len) return step;
+  *ret_is_drv = true;
+  if (!state->imported_derivation)
+    state->imported_derivation = vm_internal_text(vm, derivation_text_imported, (Span){NULL, 0}, SPAN("«string»"));
+  n->fn = state->imported_derivation;
+  n->args[0] = import_drv_attrs(vm, path, buf_span(&text));
+  n->arg_count = 1;
+  return IMPORT_STEP_DONE;
+}
 
 static Step import_step(Native *n) {
+  ImportStep step;
+  bool is_drv;
   NATIVE_BEGIN(n);
   n->args[0] = n->slot[0];
   n->args[1] = value_raw_ptr("while realising the context of a path");
   n->args[2] = value_raw(0);
   NATIVE_PUSH(n, &path_coerce_native);
-  n->args[0] = n->result;
+  n->slot[0] = n->result;
+  while ((step = import_drv(n, n->slot[0], &is_drv)) != IMPORT_STEP_DONE) {
+    if (step == IMPORT_STEP_FAILED) return STEP_ERROR;
+    NATIVE_PARK(n);
+  }
+  if (is_drv) return STEP_TAIL_CALL;
+  n->args[0] = n->slot[0];
   n->args[1] = VALUE_NULL;
   n->push_def = &builtins_core_import_file;
   return STEP_TAIL_PUSH;
@@ -177,13 +232,21 @@ static Step import_step(Native *n) {
 static const NativeDef import_native = {.name = "import", .step = import_step, .arg_count = 1, .slot_count = 1};
 
 static Step scoped_import_step(Native *n) {
+  ImportStep step;
+  bool is_drv;
   NATIVE_BEGIN(n);
   if (!expect_attrs(n->vm, n->slot[0], ARG1 "scopedImport")) return STEP_ERROR;
   n->args[0] = n->slot[1];
   n->args[1] = value_raw_ptr("while realising the context of a path");
   n->args[2] = value_raw(0);
   NATIVE_PUSH(n, &path_coerce_native);
-  n->args[0] = n->result;
+  n->slot[1] = n->result;
+  while ((step = import_drv(n, n->slot[1], &is_drv)) != IMPORT_STEP_DONE) {
+    if (step == IMPORT_STEP_FAILED) return STEP_ERROR;
+    NATIVE_PARK(n);
+  }
+  if (is_drv) return STEP_TAIL_CALL;
+  n->args[0] = n->slot[1];
   n->args[1] = n->slot[0];
   n->push_def = &builtins_core_import_file;
   return STEP_TAIL_PUSH;
