@@ -100,7 +100,8 @@ int build_command_build(Session *session, BuildTargetList *targets, SchedulerMod
   }
   int status = scheduler_failure_status(scheduler);
   mem_free(tickets);
-  return code == err_exit_code(ERR_INTERRUPTED) ? code : status && code ? status : code;
+  // Failures that may pass (of fixed outputs) and refusals set no bit: 1.
+  return code == err_exit_code(ERR_INTERRUPTED) || !code ? code : status ? status : 1;
 }
 
 // ---- links

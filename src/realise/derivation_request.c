@@ -162,8 +162,7 @@ static bool export_plain(Maker *maker, Err *err) {
     size_t count;
     Buf text = BUF_INIT;
     if (!is_export_name(words.items[i]))
-      return err_set(err, ERR_BUILD_FAILED, "invalid file name '%.*s' in 'exportReferencesGraph'",
-                     SPAN_ARG(words.items[i]));
+      return err_set(err, ERR_OTHER, "invalid file name '%.*s' in 'exportReferencesGraph'", SPAN_ARG(words.items[i]));
     if (!parse_store_path(maker, words.items[i + 1], &path, err) || !get_exported(maker, &path, 1, &infos, &count, err))
       return false;
     put_validity(maker, infos, count, &text);
@@ -215,8 +214,7 @@ static bool export_structured_one(Maker *maker, const JsonTree *graph, JsonTree 
   size_t path_count = graph->kind == JSON_TREE_ARRAY ? graph->count : 1, count;
   for (size_t i = 0; i < path_count; i++) {
     if (items[i].kind != JSON_TREE_STRING)
-      return err_set(err, ERR_BUILD_FAILED, "'exportReferencesGraph.%.*s' must be a list of strings",
-                     SPAN_ARG(graph->key));
+      return err_set(err, ERR_OTHER, "'exportReferencesGraph.%.*s' must be a list of strings", SPAN_ARG(graph->key));
     if (!parse_store_path(maker, items[i].string, &paths[i], err)) return false;
   }
   const PathInfo **infos;
@@ -232,8 +230,7 @@ static bool export_structured_one(Maker *maker, const JsonTree *graph, JsonTree 
 
 static bool pass_structured(Maker *maker, Err *err) {
   JsonTree attrs = maker->input->options->attrs;
-  if (attrs.kind != JSON_TREE_OBJECT)
-    return err_set(err, ERR_BUILD_FAILED, "the structured attributes are not an object");
+  if (attrs.kind != JSON_TREE_OBJECT) return err_set(err, ERR_OTHER, "the structured attributes are not an object");
   const JsonTree *graphs = json_tree_get(&maker->input->options->attrs, SPAN("exportReferencesGraph"));
   JsonTree outputs = {.kind = JSON_TREE_OBJECT};
   for (size_t i = 0; i < maker->input->drv->output_count; i++)

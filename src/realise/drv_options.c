@@ -27,8 +27,8 @@ DrvStrings drv_options_split_words(Span text, Arena *arena) {
 }
 
 static bool wrong_type(const Reader *reader, const char *name, const char *type, Err *err) {
-  return err_set(err, ERR_BUILD_FAILED, "attribute '%s' of derivation '%.*s' must be a %s", name,
-                 SPAN_ARG(reader->drv_path), type);
+  return err_set(err, ERR_OTHER, "attribute '%s' of derivation '%.*s' must be a %s", name, SPAN_ARG(reader->drv_path),
+                 type);
 }
 
 static bool strings_of_json(const Reader *reader, const JsonTree *object, const char *name, DrvStrings *ret, Err *err) {
@@ -114,7 +114,7 @@ static bool read_discards(const Reader *reader, DrvOptions *ret, Err *err) {
   for (size_t i = 0; i < discards->count; i++) {
     const JsonTree *item = &discards->items[i];
     if (item->kind != JSON_TREE_BOOL)
-      return err_set(err, ERR_BUILD_FAILED,
+      return err_set(err, ERR_OTHER,
                      "attribute 'unsafeDiscardReferences.\"%.*s\"' of derivation '%.*s' must be a Boolean",
                      SPAN_ARG(item->key), SPAN_ARG(reader->drv_path));
     if (item->boolean) ret->discard_references[ret->discard_reference_count++] = item->key;

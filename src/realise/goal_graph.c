@@ -607,7 +607,11 @@ static void prepared(Goal *goal) {
   if (goal->graph->cancelled && goal->lock) store_lock_release(STEAL(goal->lock));
   if (is_stopped(goal)) return;
   switch (goal->result) {
-  case JOB_FAILED: fail_goal(goal); break;
+  case JOB_FAILED:
+    // A derivation that contradicts itself fails as a build does.
+    if (goal->err.kind == ERR_BUILD_FAILED) goal->graph->failure_bits |= 4;
+    fail_goal(goal);
+    break;
   case JOB_VALID: end_goal(goal); break;
   case JOB_LOCKED: wait_for_lock(goal); break;
   case JOB_BUILD: start_build(goal); break;

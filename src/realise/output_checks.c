@@ -102,24 +102,30 @@ static bool check_list(const Checker *checker, const PathInfo *info, const Store
   return ok;
 }
 
-static bool check_requisites(const Checker *checker, const DrvOutputChecks *checks, const PathInfo *info, Err *err) {
-  if (!checks->has_max_closure_size && !checks->allowed_requisites.is_set && !checks->disallowed_requisites.is_set)
-    return true;
-  StorePathList closure = STORE_PATH_LIST_INIT;
-  uint64_t size = 0;
-  bool ok = get_closure(checker, info, &closure, err);
-  if (ok && checks->has_max_closure_size) ok = get_closure_size(checker, &closure, &size, err);
-  if (ok && checks->has_max_closure_size && size > checks->max_closure_size_bytes) {
-    Buf path = BUF_INIT;
-    store_format_path(checker->store, &info->path, &path);
-    ok = err_set(err, ERR_OTHER, "closure of path '%s' is too large at %llu bytes; limit is %llu bytes",
-                 buf_cstr(&path), (unsigned long long)size, (unsigned long long)checks->max_closure_size_bytes);
-    buf_done(&path);
-  }
-  ok = ok && check_list(checker, info, &closure, &checks->allowed_requisites, true, checks->ignore_self_refs, err) &&
-       check_list(checker, info, &closure, &checks->disallowed_requisites, false, checks->ignore_self_refs, err);
-  store_path_list_done(&closure);
-  return ok;
+// Once, and only when something asks for it.
+static bool need_closure(const Checker *checker, const PathInfo *info, StorePathList *closure, Err *err) {
+  return closure->count || get_closure(checker, info, closure, err);
+}
+
+static bool check_closure_size(const Checker *checker, const DrvOutputChecks *checks, const PathInfo *info,
+                               StorePathList *closure, Err *err) {
+  uint64_t size;
+  if (!checks->has_max_closure_size) return true;
+  if (!need_closure(checker, info, closure, err) || !get_closure_size(checker, closure, &size, err)) return false;
+  if (size <= checks->max_closure_size_bytes) return true;
+  Buf path = BUF_INIT;
+  store_format_path(checker->store, &info->path, &path);
+  err_set(err, ERR_OTHER, "closure of path '%s' is too large at %llu bytes; limit is %llu bytes", buf_cstr(&path),
+          (unsigned long long)size, (unsigned long long)checks->max_closure_size_bytes);
+  buf_done(&path);
+  return false;
+}
+
+static bool check_requisites(const Checker *checker, const DrvOutputChecks *checks, const PathInfo *info,
+                             const DrvStrings *specifiers, bool allowed, StorePathList *closure, Err *err) {
+  return !specifiers->is_set ||
+         (need_closure(checker, info, closure, err) &&
+          check_list(checker, info, closure, specifiers, allowed, checks->ignore_self_refs, err));
 }
 
 static bool check_size(const Checker *checker, const DrvOutputChecks *checks, const PathInfo *info, Err *err) {
@@ -132,18 +138,24 @@ static bool check_size(const Checker *checker, const DrvOutputChecks *checks, co
   return false;
 }
 
+// In the order of C++ Nix, which decides what the error is.
+static bool check_output(const Checker *checker, const DrvOutputChecks *checks, const PathInfo *info, Err *err) {
+  StorePathList refs = {.paths = info->refs, .count = info->ref_count}; // borrowed
+  StorePathList closure = STORE_PATH_LIST_INIT;
+  bool ok = check_size(checker, checks, info, err) && check_closure_size(checker, checks, info, &closure, err) &&
+            check_list(checker, info, &refs, &checks->allowed_references, true, false, err) &&
+            check_requisites(checker, checks, info, &checks->allowed_requisites, true, &closure, err) &&
+            check_list(checker, info, &refs, &checks->disallowed_references, false, false, err) &&
+            check_requisites(checker, checks, info, &checks->disallowed_requisites, false, &closure, err);
+  store_path_list_done(&closure);
+  return ok;
+}
+
 bool output_checks_run(Store *store, const DrvOptions *options, const OutputChecksItem *items, size_t count, Err *err) {
   Checker checker = {store, items, count};
   for (size_t i = 0; i < count; i++) {
     const DrvOutputChecks *checks = drv_options_find_checks(options, items[i].name);
-    if (!checks) continue;
-    const PathInfo *info = items[i].info;
-    StorePathList refs = {.paths = info->refs, .count = info->ref_count}; // borrowed
-    if (!check_size(&checker, checks, info, err) ||
-        !check_list(&checker, info, &refs, &checks->allowed_references, true, false, err) ||
-        !check_list(&checker, info, &refs, &checks->disallowed_references, false, false, err) ||
-        !check_requisites(&checker, checks, info, err))
-      return false;
+    if (checks && !check_output(&checker, checks, items[i].info, err)) return false;
   }
   return true;
 }
