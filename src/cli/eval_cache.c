@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "cli/command.h"
+#include "cli/profiling.h"
 #include "cli/version.h"
 
 struct EvalCacheRecording {
@@ -140,6 +141,7 @@ static bool is_cacheable(Session *session, const TargetRoot *roots, size_t count
   if (!setting_bool(session->settings, SETTING_ID_eval_cache)) *ret_why = "it is switched off";
   const char *stats = getenv("NIX_SHOW_STATS");
   if (stats && strcmp(stats, "0") != 0) *ret_why = "NIX_SHOW_STATS is set";
+  if (profiling_is_wanted(session)) *ret_why = "evaluation is profiled";
   for (size_t i = 0; i < ARRAY_LEN(excluded); i++)
     if (option_has(&session->options, excluded[i].id)) *ret_why = excluded[i].why;
   for (size_t i = 0; i < count; i++)

@@ -14,6 +14,7 @@
 #include "cli/command.h"
 #include "cli/eval_cache.h"
 #include "cli/eval_stats.h"
+#include "cli/profiling.h"
 #include "cli/search_path.h"
 #include "glue/fetcher.h"
 
@@ -64,6 +65,7 @@ void session_init(Session *session, const Command *command) {
 
 void session_drop_vm(Session *session) {
   eval_stats_print(session);
+  profiling_finish(session);
   Vm *vm = STEAL(session->vm); // not to be seen by the handler any more
   if (session->units) unit_cache_flush(session->units);
   if (vm) vm_free(vm);
@@ -108,6 +110,7 @@ void session_done(Session *session) {
     session_drop_vm(session);
   } else {
     eval_stats_print(session);
+    profiling_finish(session);
     if (session->units) unit_cache_flush(session->units);
   }
   if (session->has_glue) glue_done(&session->glue);
@@ -453,7 +456,7 @@ bool session_vm(Session *session, Err *err) {
   glue_attach(&session->glue, vm);
   open_unit_cache(session, vm);
   session->vm = vm;
-  return true;
+  return profiling_start(session, err);
 }
 
 // ---- saying what went wrong

@@ -41,6 +41,13 @@ typedef enum Step {
 
 #define NATIVE_MAX_ARGS 8
 
+typedef enum NativeSubject {
+  NATIVE_SUBJECT_NONE,
+  NATIVE_SUBJECT_PACKAGE,
+  NATIVE_SUBJECT_CONTEXT,
+  NATIVE_SUBJECT_FILE
+} NativeSubject;
+
 typedef struct NativeDef {
   const char *name;
   Step (*step)(Native *n);
@@ -52,6 +59,10 @@ typedef struct NativeDef {
   void (*sparks)(Native *n, SparkSink *sink);
   // Adds a frame to the pending error while it unwinds through here.
   void (*trace)(Native *n);
+  // For profiles: a slot whose text says what the work is about: the name of a derivation (once it is a string), the text of an error
+  // context (also as a thunk), the path of a file that is loaded.
+  NativeSubject subject;
+  uint8_t subject_slot;
 } NativeDef;
 
 struct Native {

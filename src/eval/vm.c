@@ -5,6 +5,7 @@
 #include "eval/assert_diff.h"
 #include "eval/attrs.h"
 #include "eval/code.h"
+#include "eval/eval_profile.h"
 #include "eval/list.h"
 #include "eval/print.h"
 #include "eval/str.h"
@@ -233,8 +234,9 @@ static void vm_scan(void *ctx, Heap *heap, bool major) {
 }
 
 void vm_collect(Vm *vm, bool force_major) {
-  uint64_t majors = vm->heap.stats.major_count;
+  uint64_t majors = vm->heap.stats.major_count, start_ns = vm->profile ? eval_profile_clock() : 0;
   heap_collect(&vm->heap, vm_scan, vm, force_major);
+  if (vm->profile) eval_profile_collected(vm->profile, eval_profile_clock() - start_ns);
   if (vm->heap.stats.major_count == majors) return;
   for (Unit *u = vm->state->units; u; u = u->next) unit_clear_caches(u);
   shape_table_sweep(vm->shapes);
@@ -243,6 +245,11 @@ void vm_collect(Vm *vm, bool force_major) {
 // Work of a safepoint when the nursery is full or something wants attention. VALUE_ERROR: an error is pending. VALUE_PARK: yield.
 static Value vm_safepoint(Vm *vm, Task *task) {
   VmState *state = vm->state;
+  if (vm->profile && eval_profile_is_due(vm->profile)) {
+    eval_profile_sample(vm, task);
+    vm->heap.soft_end = vm->heap.config.stress ? vm->heap.nursery : vm->heap.nursery + vm->heap.config.nursery_bytes;
+    if (!heap_wants_collection(&vm->heap) && !vm->interrupted) return VALUE_NULL;
+  }
   vm_collect(vm, false);
   if (vm->interrupted) {
     vm->heap.soft_end = vm->heap.nursery + vm->heap.config.nursery_bytes;

@@ -71,8 +71,9 @@ struct Vm {
   struct UnitStore *units; // compiled files of earlier runs; borrowed, NULL: none
   void *glue;              // for builtins of glue/: borrowed
   Map search_entries; // findFile: what has been looked up, entry -> owned canonical path, "" for an entry that is ignored
-  struct RegexCache *regexes; // of builtins_regex.c, owned; made on first use
-  volatile int interrupted;   // set from a signal handler
+  struct RegexCache *regexes;  // of builtins_regex.c, owned; made on first use
+  volatile int interrupted;    // set from a signal handler
+  struct EvalProfile *profile; // eval_profile.h; NULL: none is taken
 };
 
 // ---- for builtins ----

@@ -1,4 +1,4 @@
-// vm_state.h: the private part of the VM, shared by vm.c, vm_ops.c, task.c, unit.c and builtins_core.c. Nobody else includes it.
+// vm_state.h: the private part of the VM, shared by vm.c, vm_ops.c, task.c, unit.c, eval_profile.c and builtins_core.c. Nobody else includes it.
 //
 // A task's stack holds frames. Below the operands of each lies a header of FRAME_HEADER words that says how to go on in the frame
 // below when this one returns:

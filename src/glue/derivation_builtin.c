@@ -658,6 +658,8 @@ static const NativeDef native_derivation_strict = {
     .slot_count = STRICT_SLOTS,
     .sparks = strict_sparks,
     .trace = strict_trace,
+    .subject = NATIVE_SUBJECT_PACKAGE,
+    .subject_slot = NAME,
 };
 
 // ---- derivation ----

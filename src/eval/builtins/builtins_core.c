@@ -157,10 +157,20 @@ static void import_file_trace(Native *n) {
   eval_error_trace(n->vm, 0, "while evaluating the file '%.*s':", SPAN_ARG(path));
 }
 
-const NativeDef builtins_core_import_file = {
-    .name = "import", .step = import_file_step, .arg_count = 2, .slot_count = 5, .trace = import_file_trace};
+const NativeDef builtins_core_import_file = {.name = "import",
+                                             .step = import_file_step,
+                                             .arg_count = 2,
+                                             .slot_count = 5,
+                                             .trace = import_file_trace,
+                                             .subject = NATIVE_SUBJECT_FILE,
+                                             .subject_slot = IMPORT_PATH};
 
-const NativeDef builtins_core_eval_file = {.name = "file", .step = import_file_step, .arg_count = 2, .slot_count = 5};
+const NativeDef builtins_core_eval_file = {.name = "file",
+                                           .step = import_file_step,
+                                           .arg_count = 2,
+                                           .slot_count = 5,
+                                           .subject = NATIVE_SUBJECT_FILE,
+                                           .subject_slot = IMPORT_PATH};
 
 // The argument of the function that makes a set of what a .drv file says.
 static Value import_drv_attrs(Vm *vm, Span path, Span text) {
@@ -311,7 +321,9 @@ static const NativeDef add_context_native = {.name = "addErrorContext",
                                              .arg_count = 2,
                                              .slot_count = 4,
                                              .catches = true,
-                                             .untraced = true};
+                                             .untraced = true,
+                                             .subject = NATIVE_SUBJECT_CONTEXT,
+                                             .subject_slot = CONTEXT_TEXT};
 
 // ---- seq, deepSeq ----
 
