@@ -40,40 +40,23 @@ typedef struct ObjectCheck {
   ObjectCheckFinding (*slots)[OBJECT_CHECK_GROUP]; // ring of OBJECT_CHECK_WINDOW
 } ObjectCheck;
 
-static int object_check_nibble(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-static bool object_check_parse_name(const char *fan, const char *name, ObjectCheckItem *ret) {
-  size_t len = strlen(name);
-  *ret = (ObjectCheckItem){.executable = len == 64 && strcmp(name + 62, ".x") == 0};
-  if (len != 62 && !ret->executable) return false;
-  for (size_t i = 0; i < 32; i++) {
-    const char *pair = i == 0 ? fan : name + 2 * (i - 1);
-    int hi = object_check_nibble(pair[0]), lo = object_check_nibble(pair[1]);
-    if (hi < 0 || lo < 0) return false;
-    ret->digest.bytes[i] = (uint8_t)(hi << 4 | lo);
-  }
-  return true;
-}
-
 static void object_check_add(ObjectCheck *check, const ObjectCheckItem *item) {
   MEM_RESERVE(check->items, check->cap, check->count + 1);
   check->items[check->count++] = *item;
 }
 
 static bool object_check_list_files(ObjectCheck *check, Err *err) {
-  for (unsigned i = 0; i < 256; i++) {
-    char fan[3];
-    snprintf(fan, sizeof(fan), "%02x", i);
-    int fd = openat(check->store->objects_fd, fan, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  for (unsigned i = 0; i < 257; i++) {
+    char folder[20], whole[OBJECT_STORE_STATE_NAME_MAX + 256];
+    snprintf(folder, sizeof(folder), i < 256 ? "objects/%02x" : "fresh", i);
+    int fd = openat(check->store->root_fd, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0 && errno == ENOENT) continue;
     DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
-    if (!dir) return err_set_errno(err, errno, "opening '%s/objects/%s'", check->store->root, fan);
+    if (!dir) return err_set_errno(err, errno, "opening '%s/%s'", check->store->root, folder);
     for (struct dirent *entry; (entry = readdir(dir));) {
-      ObjectCheckItem item;
-      if (object_check_parse_name(fan, entry->d_name, &item)) object_check_add(check, &item);
+      ObjectCheckItem item = {.pack = NULL};
+      snprintf(whole, sizeof(whole), "%s%s", i < 256 ? folder + strlen("objects/") : "", entry->d_name);
+      if (object_store_state_parse_name(whole, &item.digest, &item.executable)) object_check_add(check, &item);
     }
     closedir(dir);
   }

@@ -15,9 +15,7 @@
 #include "castore/object_store_state.h"
 #include "castore/object_sweep.h"
 
-// Below this many new files each is synced by itself, above it the whole file system is synced once.
-#define OBJECT_STORE_SYNCFS_COUNT 8u
-#define OBJECT_STORE_NAME_MAX 80u // "ab/<62 hex>.x"
+#define OBJECT_STORE_NAME_MAX OBJECT_STORE_STATE_NAME_MAX
 
 static const struct timespec object_store_times[2] = {{1, 0}, {1, 0}};
 
@@ -25,22 +23,55 @@ static mode_t object_store_mode(bool executable) {
   return executable ? 0555 : 0444;
 }
 
-// "ab/<62 hex>[.x]", relative to objects/.
-static void object_store_name(const CastoreDigest *digest, bool executable, char ret[OBJECT_STORE_NAME_MAX]) {
+void object_store_state_name(const CastoreDigest *digest, bool executable, bool fresh,
+                             char ret[OBJECT_STORE_STATE_NAME_MAX]) {
   static const char hex[] = "0123456789abcdef";
   char *out = ret;
   for (size_t i = 0; i < sizeof(digest->bytes); i++) {
     *out++ = hex[digest->bytes[i] >> 4];
     *out++ = hex[digest->bytes[i] & 15];
-    if (i == 0) *out++ = '/';
+    if (i == 0 && !fresh) *out++ = '/';
   }
   memcpy(out, executable ? ".x" : "", executable ? 3 : 1);
 }
 
+static int object_store_nibble(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+bool object_store_state_parse_name(const char *name, CastoreDigest *ret, bool *ret_executable) {
+  size_t len = strlen(name);
+  *ret_executable = len == 66 && strcmp(name + 64, ".x") == 0;
+  if (len != 64 && !*ret_executable) return false;
+  for (size_t i = 0; i < sizeof(ret->bytes); i++) {
+    int hi = object_store_nibble(name[2 * i]), lo = object_store_nibble(name[2 * i + 1]);
+    if (hi < 0 || lo < 0) return false;
+    ret->bytes[i] = (uint8_t)(hi << 4 | lo);
+  }
+  return true;
+}
+
+// The folder in which the object has a file, with its name there; -1 when it has none. It may be moved from fresh/ to its final place at any time,
+// so who then does not find it under that name asks again.
+static int object_store_where(const ObjectStore *store, const CastoreDigest *digest, bool executable,
+                              char name[OBJECT_STORE_NAME_MAX], struct stat *ret) {
+  for (unsigned attempt = 0; attempt < 2; attempt++) {
+    object_store_state_name(digest, executable, false, name);
+    if (fstatat(store->objects_fd, name, ret, AT_SYMLINK_NOFOLLOW) == 0) return store->objects_fd;
+    if (store->fresh_fd < 0) return -1;
+    object_store_state_name(digest, executable, true, name);
+    if (fstatat(store->fresh_fd, name, ret, AT_SYMLINK_NOFOLLOW) == 0) return store->fresh_fd;
+  }
+  return -1;
+}
+
 void object_store_format_path(const ObjectStore *store, const CastoreDigest *digest, bool executable, Buf *ret) {
   char name[OBJECT_STORE_NAME_MAX];
-  object_store_name(digest, executable, name);
-  buf_printf(ret, "%s/objects/%s", store->root, name);
+  struct stat st;
+  bool fresh = store->fresh_fd >= 0 && object_store_where(store, digest, executable, name, &st) == store->fresh_fd;
+  object_store_state_name(digest, executable, fresh, name);
+  buf_printf(ret, "%s/%s/%s", store->root, fresh ? "fresh" : "objects", name);
 }
 
 const char *object_store_root(const ObjectStore *store) {
@@ -121,7 +152,7 @@ static void object_store_end_session(ObjectStore *store) {
 }
 
 static bool object_store_make_dirs(const char *root, Err *err) {
-  static const char *const names[] = {"objects", "packs", "tmp"};
+  static const char *const names[] = {"objects", "packs", "fresh", "tmp"};
   CLEANUP(buf_done) Buf path = BUF_INIT;
   for (size_t i = 0; i < ARRAY_LEN(names); i++) {
     buf_clear(&path);
@@ -138,6 +169,7 @@ bool object_store_open(const char *root, const ObjectStoreOptions *options, Obje
   *store = (ObjectStore){.root = span_dup(span_cstr(root)),
                          .root_fd = -1,
                          .objects_fd = -1,
+                         .fresh_fd = -1,
                          .session_fd = -1,
                          .read_only = read_only,
                          .no_sync = options && options->no_sync};
@@ -146,6 +178,10 @@ bool object_store_open(const char *root, const ObjectStoreOptions *options, Obje
   bool ok = fs_open(root, O_RDONLY | O_DIRECTORY, 0, &store->root_fd, err);
   buf_printf(&path, "%s/objects", root);
   ok = ok && fs_open(buf_cstr(&path), O_RDONLY | O_DIRECTORY, 0, &store->objects_fd, err);
+  buf_clear(&path);
+  buf_printf(&path, "%s/fresh", root);
+  if (ok && (!read_only || fs_exists(buf_cstr(&path))))
+    ok = fs_open(buf_cstr(&path), O_RDONLY | O_DIRECTORY, 0, &store->fresh_fd, err);
   buf_clear(&path);
   buf_printf(&path, "%s/objects.lock", root);
   ok = ok && (read_only || shared_lock_open(&store->hold, buf_cstr(&path), err));
@@ -179,6 +215,7 @@ void object_store_free(ObjectStore *store) {
   object_store_end_session(store);
   fs_close_fd(&store->root_fd);
   fs_close_fd(&store->objects_fd);
+  fs_close_fd(&store->fresh_fd);
   shared_lock_close(&store->hold);
   pthread_mutex_destroy(&store->mutex);
   mem_free(store->root);
@@ -186,6 +223,10 @@ void object_store_free(ObjectStore *store) {
 }
 
 // ---- packs
+
+bool object_store_state_is_fresh(const Pack *pack) {
+  return span_has_suffix(span_cstr(pack_path(pack)), SPAN(".fresh"));
+}
 
 // One listing of packs/. *ret_again: it is not that of the time before, or a pack vanished between listing and opening. A listing that
 // is read while another process merges may miss the packs that are gone as well as the one that replaces them, so only two equal ones
@@ -199,7 +240,8 @@ static bool object_store_list_packs(ObjectStore *store, bool *ret_again, Err *er
   Pack **packs = NULL;
   size_t count = 0, cap = 0, known_count = 0;
   for (struct dirent *entry; (entry = readdir(dir));) {
-    if (!span_has_suffix(span_cstr(entry->d_name), SPAN(".pack"))) continue;
+    Span name = span_cstr(entry->d_name);
+    if (!span_has_suffix(name, SPAN(".pack")) && !span_has_suffix(name, SPAN(".fresh"))) continue;
     path.len = dir_len;
     buf_printf(&path, "/%s", entry->d_name);
     Pack *pack = NULL;
@@ -294,14 +336,21 @@ bool object_store_scratch(ObjectStore *store, Span suffix, Buf *ret, Err *err) {
 
 // ---- finding
 
+// *ret_fd -1 when there is no file.
 static bool object_store_open_file(ObjectStore *store, const CastoreDigest *digest, int *ret_fd, Err *err) {
   char name[OBJECT_STORE_NAME_MAX];
-  for (int executable = 0; executable < 2; executable++) {
-    object_store_name(digest, executable, name);
-    *ret_fd = openat(store->objects_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (*ret_fd >= 0) return true;
-    if (errno != ENOENT) return err_set_errno(err, errno, "opening '%s/objects/%s'", store->root, name);
-  }
+  for (int executable = 0; executable < 2; executable++)
+    // Objects, fresh ones, and objects again: it may be moved from the second place to the first while we look.
+    for (unsigned attempt = 0; attempt < 3; attempt++) {
+      bool fresh = attempt == 1;
+      int dir_fd = fresh ? store->fresh_fd : store->objects_fd;
+      if (dir_fd < 0) break;
+      object_store_state_name(digest, executable, fresh, name);
+      *ret_fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+      if (*ret_fd >= 0) return true;
+      if (errno != ENOENT)
+        return err_set_errno(err, errno, "opening '%s/%s/%s'", store->root, fresh ? "fresh" : "objects", name);
+    }
   return true;
 }
 
@@ -379,9 +428,8 @@ bool object_store_stat(ObjectStore *store, const CastoreDigest *digest, PackKind
     struct stat st;
     for (int executable = 0; executable < 2 && !*ret_found; executable++) {
       const ObjectStoreStatePending *pending = object_store_find_pending(store, digest, executable);
-      object_store_name(digest, executable, name);
-      int status = pending ? stat(pending->tmp_path, &st) : fstatat(store->objects_fd, name, &st, AT_SYMLINK_NOFOLLOW);
-      *ret_found = status == 0;
+      *ret_found =
+          pending ? stat(pending->tmp_path, &st) == 0 : object_store_where(store, digest, executable, name, &st) >= 0;
       if (*ret_found) size = (uint64_t)st.st_size;
     }
   }
@@ -452,10 +500,10 @@ bool object_store_keep(ObjectStore *store, const CastoreDigest *digest, bool exe
   bool ok = fchmod(fd, object_store_mode(executable)) == 0 && futimens(fd, object_store_times) == 0;
   if (!ok) err_set_errno(err, errno, "setting mode and time of '%s'", tmp_path);
   char name[OBJECT_STORE_NAME_MAX];
-  object_store_name(digest, executable, name);
+  struct stat st;
   pthread_mutex_lock(&store->mutex);
   if (ok && !object_store_find_pending(store, digest, executable) &&
-      faccessat(store->objects_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) != 0)
+      object_store_where(store, digest, executable, name, &st) < 0)
     object_store_add_pending(store, digest, executable, STEAL(tmp_path));
   pthread_mutex_unlock(&store->mutex);
   if (tmp_path) unlink(tmp_path);
@@ -472,7 +520,8 @@ static bool object_store_relink(ObjectStore *store, int from_fd, const char *fro
   *ret_linked = false;
   if (!object_store_next_tmp(store, SPAN(""), &tmp, err)) return false;
   if (linkat(from_fd, from, AT_FDCWD, buf_cstr(&tmp), 0) != 0) {
-    if (errno == EMLINK || errno == EXDEV || errno == EPERM) return true;
+    // ENOENT: a fresh object has just been given its final name.
+    if (errno == ENOENT || errno == EMLINK || errno == EXDEV || errno == EPERM) return true;
     return err_set_errno(err, errno, "linking '%s' to '%s'", from, buf_cstr(&tmp));
   }
   if (renameat(AT_FDCWD, buf_cstr(&tmp), dir_fd, name) != 0) {
@@ -489,7 +538,6 @@ static bool object_store_relink(ObjectStore *store, int from_fd, const char *fro
 bool object_store_adopt(ObjectStore *store, const CastoreDigest *digest, bool executable, int dir_fd, const char *name,
                         uint64_t size_bytes, Err *err) {
   char object[OBJECT_STORE_NAME_MAX];
-  object_store_name(digest, executable, object);
   pthread_mutex_lock(&store->mutex);
   const ObjectStoreStatePending *pending = object_store_find_pending(store, digest, executable);
   CLEANUP(mem_free_ptr) char *pending_path = pending ? span_dup(span_cstr(pending->tmp_path)) : NULL;
@@ -497,8 +545,12 @@ bool object_store_adopt(ObjectStore *store, const CastoreDigest *digest, bool ex
   bool linked = false;
   if (pending_path) return object_store_relink(store, AT_FDCWD, pending_path, dir_fd, name, &linked, err);
   struct stat st;
-  if (fstatat(store->objects_fd, object, &st, AT_SYMLINK_NOFOLLOW) == 0 && (uint64_t)st.st_size == size_bytes)
-    return object_store_relink(store, store->objects_fd, object, dir_fd, name, &linked, err);
+  for (unsigned attempt = 0; attempt < 2; attempt++) {
+    int object_fd = object_store_where(store, digest, executable, object, &st);
+    if (object_fd < 0 || (uint64_t)st.st_size != size_bytes) break;
+    if (!object_store_relink(store, object_fd, object, dir_fd, name, &linked, err)) return false;
+    if (linked || object_fd == store->objects_fd) return true;
+  }
   CLEANUP(buf_done) Buf tmp = BUF_INIT;
   if (!object_store_next_tmp(store, SPAN(""), &tmp, err)) return false;
   if (linkat(dir_fd, name, AT_FDCWD, buf_cstr(&tmp), 0) != 0)
@@ -542,23 +594,38 @@ static bool object_store_write_copy(ObjectStore *store, const ObjectRef *ref, bo
   return true;
 }
 
-bool object_store_place(ObjectStore *store, const CastoreDigest *digest, bool executable, uint64_t size_bytes,
-                        int dir_fd, const char *name, Err *err) {
+// *ret_absent: there is no file of that object to link.
+static bool object_store_link(ObjectStore *store, const CastoreDigest *digest, bool executable, int dir_fd,
+                              const char *name, bool *ret_linked, bool *ret_absent, Err *err) {
   char object[OBJECT_STORE_NAME_MAX];
-  object_store_name(digest, executable, object);
-  if (linkat(store->objects_fd, object, dir_fd, name, 0) == 0) return true;
-  bool is_absent = errno == ENOENT;
-  if (!is_absent && errno != EMLINK && errno != EXDEV && errno != EPERM)
-    return err_set_errno(err, errno, "linking '%s'", name);
-  if (is_absent) {
+  *ret_linked = *ret_absent = false;
+  for (unsigned attempt = 0; attempt < 3; attempt++) { // as in object_store_open_file
+    bool fresh = attempt == 1;
+    if (fresh && store->fresh_fd < 0) continue;
+    object_store_state_name(digest, executable, fresh, object);
+    *ret_linked = linkat(fresh ? store->fresh_fd : store->objects_fd, object, dir_fd, name, 0) == 0;
+    if (*ret_linked || errno == EMLINK || errno == EXDEV || errno == EPERM) return true;
+    if (errno != ENOENT) return err_set_errno(err, errno, "linking '%s'", name);
+    if (attempt > 0) continue;
     pthread_mutex_lock(&store->mutex);
     const ObjectStoreStatePending *pending = object_store_find_pending(store, digest, executable);
-    bool linked = pending && linkat(AT_FDCWD, pending->tmp_path, dir_fd, name, 0) == 0;
+    *ret_linked = pending && linkat(AT_FDCWD, pending->tmp_path, dir_fd, name, 0) == 0;
     pthread_mutex_unlock(&store->mutex);
-    if (linked) return true;
+    if (*ret_linked) return true;
   }
+  *ret_absent = true;
+  return true;
+}
+
+bool object_store_place(ObjectStore *store, const CastoreDigest *digest, bool executable, uint64_t size_bytes,
+                        int dir_fd, const char *name, Err *err) {
+  bool is_linked, is_absent;
+  if (!object_store_link(store, digest, executable, dir_fd, name, &is_linked, &is_absent, err)) return false;
+  if (is_linked) return true;
   ObjectRef ref;
   if (!object_store_find(store, digest, PACK_BLOB, &ref, err)) return false;
+  char object[OBJECT_STORE_NAME_MAX];
+  object_store_state_name(digest, executable, false, object);
   bool ok = ref.found ? ref.size_bytes == size_bytes ||
                             err_set(err, ERR_CORRUPT, "object %s has %llu bytes instead of %llu", object,
                                     (unsigned long long)ref.size_bytes, (unsigned long long)size_bytes)
@@ -569,46 +636,31 @@ bool object_store_place(ObjectStore *store, const CastoreDigest *digest, bool ex
   return object_store_adopt(store, digest, executable, dir_fd, name, size_bytes, err);
 }
 
-// ---- flushing
+// ---- publishing
 
-static bool object_store_sync_pending(ObjectStore *store, Err *err) {
-  if (store->no_sync || store->pending_count == 0) return true;
-  if (store->pending_count > OBJECT_STORE_SYNCFS_COUNT)
-    return syncfs(store->root_fd) == 0 || err_set_errno(err, errno, "syncing the file system of '%s'", store->root);
-  for (size_t i = 0; i < store->pending_count; i++) {
-    CLEANUP(fs_close_fd) int fd = -1;
-    if (!fs_open(store->pending[i].tmp_path, O_RDONLY, 0, &fd, err)) return false;
-    if (fdatasync(fd) != 0) return err_set_errno(err, errno, "syncing '%s'", store->pending[i].tmp_path);
-  }
-  return true;
+// renameat2 into objects/, making the folder where it is missing.
+static int object_store_rename_final(ObjectStore *store, int from_fd, const char *from, const char *name) {
+  int status = renameat2(from_fd, from, store->objects_fd, name, RENAME_NOREPLACE);
+  if (status == 0 || errno != ENOENT) return status;
+  char fan[3] = {name[0], name[1], 0};
+  if (mkdirat(store->objects_fd, fan, 0755) != 0 && errno != EEXIST) return -1;
+  return renameat2(from_fd, from, store->objects_fd, name, RENAME_NOREPLACE);
 }
 
 static bool object_store_publish_pending(ObjectStore *store, Err *err) {
-  bool touched[256] = {false};
   for (size_t i = 0; i < store->pending_count; i++) {
     ObjectStoreStatePending *pending = &store->pending[i];
     char name[OBJECT_STORE_NAME_MAX];
-    object_store_name(&pending->digest, pending->executable, name);
-    int status = renameat2(AT_FDCWD, pending->tmp_path, store->objects_fd, name, RENAME_NOREPLACE);
-    if (status != 0 && errno == ENOENT) {
-      char fan[3] = {name[0], name[1], 0};
-      if (mkdirat(store->objects_fd, fan, 0755) != 0 && errno != EEXIST)
-        return err_set_errno(err, errno, "creating '%s/objects/%s'", store->root, fan);
-      status = renameat2(AT_FDCWD, pending->tmp_path, store->objects_fd, name, RENAME_NOREPLACE);
-    }
+    object_store_state_name(&pending->digest, pending->executable, !store->no_sync, name);
+    int status = store->no_sync ? object_store_rename_final(store, AT_FDCWD, pending->tmp_path, name)
+                                : renameat2(AT_FDCWD, pending->tmp_path, store->fresh_fd, name, RENAME_NOREPLACE);
     if (status != 0 && errno == EEXIST) { // another process was faster, with the same content
       unlink(pending->tmp_path);
     } else if (status != 0) {
-      return err_set_errno(err, errno, "renaming '%s' to '%s/objects/%s'", pending->tmp_path, store->root, name);
+      return err_set_errno(err, errno, "renaming '%s' to '%s/%s/%s'", pending->tmp_path, store->root,
+                           store->no_sync ? "objects" : "fresh", name);
     }
     mem_free(STEAL(pending->tmp_path));
-    touched[pending->digest.bytes[0]] = true;
-  }
-  for (unsigned i = 0; i < 256 && !store->no_sync; i++) {
-    if (!touched[i]) continue;
-    CLEANUP(buf_done) Buf path = BUF_INIT;
-    buf_printf(&path, "%s/objects/%02x", store->root, i);
-    if (!fs_fsync_dir(buf_cstr(&path), err)) return false;
   }
   return true;
 }
@@ -620,19 +672,16 @@ static bool object_store_publish_pack(ObjectStore *store, Err *err) {
   uint64_t random;
   bool ok =
       getrandom(&random, sizeof(random), 0) == sizeof(random) || err_set_errno(err, errno, "getting random bytes");
-  buf_printf(&path, "%s/packs/%016llx.pack", store->root, (unsigned long long)random);
-  ok = ok && pack_writer_finish(writer, buf_cstr(&path), !store->no_sync, err);
+  buf_printf(&path, "%s/packs/%016llx.%s", store->root, (unsigned long long)random, store->no_sync ? "pack" : "fresh");
+  ok = ok && pack_writer_finish(writer, buf_cstr(&path), false, err);
   pack_writer_free(writer);
   if (!ok) return false;
-  Span dir = fs_path_dir(buf_span(&path));
-  CLEANUP(mem_free_ptr) char *dir_path = span_dup(dir);
-  if (!store->no_sync && !fs_fsync_dir(dir_path, err)) return false;
   if (!store->packs_listed) return true;
   Pack *pack = NULL;
   Err open_err = ERR_INIT;
   if (!pack_open(buf_cstr(&path), &pack, &open_err)) {
     if (open_err.kind != ERR_NOT_FOUND) return err_move(err, &open_err);
-    err_done(&open_err); // another process has merged it already
+    err_done(&open_err); // another process has merged or synced it already
     return object_store_state_reload(store, err);
   }
   store->packs = mem_realloc_array(store->packs, store->pack_count + 1, sizeof(*store->packs));
@@ -640,16 +689,83 @@ static bool object_store_publish_pack(ObjectStore *store, Err *err) {
   return true;
 }
 
-bool object_store_flush(ObjectStore *store, Err *err) {
+bool object_store_publish(ObjectStore *store, Err *err) {
   pthread_mutex_lock(&store->mutex);
   bool had_pack = store->open_pack != NULL;
-  bool ok = (!had_pack || object_store_publish_pack(store, err)) && object_store_sync_pending(store, err) &&
-            object_store_publish_pending(store, err);
+  bool ok = (!had_pack || object_store_publish_pack(store, err)) && object_store_publish_pending(store, err);
   if (ok) object_store_drop_pending(store);
   bool many = store->pack_count >= OBJECT_SWEEP_FAN_IN;
   pthread_mutex_unlock(&store->mutex);
   if (!ok) return err_wrap(err, "writing objects to '%s'", store->root);
   return !had_pack || !many || object_sweep_compact(store, err);
+}
+
+// ---- syncing
+
+bool object_store_lock_sync(ObjectStore *store, int *ret_fd, Err *err) {
+  CLEANUP(buf_done) Buf path = BUF_INIT;
+  buf_printf(&path, "%s/sync.lock", store->root);
+  return shared_lock_exclude(buf_cstr(&path), -1, ret_fd, err);
+}
+
+static bool object_store_list_fresh(const ObjectStore *store, FsList *ret_files, FsList *ret_packs, Err *err) {
+  CLEANUP(buf_done) Buf path = BUF_INIT;
+  buf_printf(&path, "%s/fresh", store->root);
+  if (!fs_list_dir(buf_cstr(&path), ret_files, err)) return false;
+  buf_clear(&path);
+  buf_printf(&path, "%s/packs", store->root);
+  return fs_list_dir(buf_cstr(&path), ret_packs, err);
+}
+
+static bool object_store_finish_file(ObjectStore *store, const char *fresh_name, Err *err) {
+  CastoreDigest digest;
+  bool executable;
+  char name[OBJECT_STORE_NAME_MAX];
+  if (!object_store_state_parse_name(fresh_name, &digest, &executable)) return true;
+  object_store_state_name(&digest, executable, false, name);
+  if (object_store_rename_final(store, store->fresh_fd, fresh_name, name) == 0 || errno == ENOENT) return true;
+  if (errno != EEXIST) return err_set_errno(err, errno, "moving '%s/fresh/%s' to its place", store->root, fresh_name);
+  return unlinkat(store->fresh_fd, fresh_name, 0) == 0 || errno == ENOENT ||
+         err_set_errno(err, errno, "removing '%s/fresh/%s'", store->root, fresh_name);
+}
+
+static bool object_store_finish_pack(const ObjectStore *store, Span name, Err *err) {
+  CLEANUP(buf_done) Buf from = BUF_INIT;
+  CLEANUP(buf_done) Buf to = BUF_INIT;
+  if (!span_has_suffix(name, SPAN(".fresh"))) return true;
+  buf_printf(&from, "%s/packs/%.*s", store->root, SPAN_ARG(name));
+  buf_printf(&to, "%s/packs/%.*s.pack", store->root, (int)name.len - 6, name.data);
+  return rename(buf_cstr(&from), buf_cstr(&to)) == 0 || errno == ENOENT ||
+         err_set_errno(err, errno, "renaming '%s'", buf_cstr(&from));
+}
+
+static bool object_store_sync_held(ObjectStore *store, Err *err) {
+  CLEANUP(fs_list_done) FsList files = FS_LIST_INIT;
+  CLEANUP(fs_list_done) FsList packs = FS_LIST_INIT;
+  // What is listed is complete; what comes while we wait is not promised anything.
+  if (!object_store_list_fresh(store, &files, &packs, err)) return false;
+  if (syncfs(store->root_fd) != 0) return err_set_errno(err, errno, "syncing the file system of '%s'", store->root);
+  // These names need not reach the disk: found under the old ones, everything is whole as well.
+  for (size_t i = 0; i < files.count; i++)
+    if (!object_store_finish_file(store, files.entries[i].name, err)) return false;
+  for (size_t i = 0; i < packs.count; i++)
+    if (!object_store_finish_pack(store, span_cstr(packs.entries[i].name), err)) return false;
+  return true;
+}
+
+bool object_store_sync(ObjectStore *store, Err *err) {
+  if (store->no_sync) return true;
+  // Held, so that no listed file is collected, and made anew under the same name, before it is renamed.
+  if (!object_store_begin(store, err)) return false;
+  bool ok = object_store_sync_held(store, err);
+  object_store_end(store);
+  return ok;
+}
+
+bool object_store_flush(ObjectStore *store, Err *err) {
+  CLEANUP(shared_lock_drop) int lock = -1;
+  return object_store_publish(store, err) &&
+         (store->no_sync || (object_store_lock_sync(store, &lock, err) && object_store_sync(store, err)));
 }
 
 bool object_store_stats(ObjectStore *store, ObjectStoreStats *ret, Err *err) {
@@ -662,10 +778,10 @@ bool object_store_stats(ObjectStore *store, ObjectStoreStats *ret, Err *err) {
     ret->packed_bytes += pack_size_bytes(store->packs[i]);
   }
   pthread_mutex_unlock(&store->mutex);
-  for (unsigned fan = 0; ok && fan < 256; fan++) {
-    char name[3];
-    snprintf(name, sizeof(name), "%02x", fan);
-    int fd = openat(store->objects_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  for (unsigned fan = 0; ok && fan < 257; fan++) {
+    char name[20];
+    snprintf(name, sizeof(name), fan < 256 ? "objects/%02x" : "fresh", fan);
+    int fd = openat(store->root_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
     if (!dir) continue;
     for (struct dirent *entry; (entry = readdir(dir));) {

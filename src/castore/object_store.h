@@ -2,13 +2,19 @@
 //
 //   <root>/objects/<2 hex>/<62 hex>[.x]   one file per (content, executable): mode 0444 or 0555, mtime 1
 //   <root>/packs/<16 hex>.pack            pack.h: blobs smaller than OBJECT_STORE_PACKED_BYTES, and all directories
+//   <root>/fresh/<64 hex>[.x]             objects, and
+//   <root>/packs/<16 hex>.fresh           packs that are complete and in use, but may not have reached the disk yet
 //   <root>/tmp/<session>-<n>...           being written; <root>/tmp/<session>.lock is flocked by the process that owns them for as long as
 //                                         it lives: what belongs to no living session is removed at the next open for writing
 //   <root>/objects.lock                   flock: shared by writers, exclusive for the moments in which garbage is deleted
 //   <root>/packs.lock                     flock: one process at a time rewrites packs
+//   <root>/sync.lock                      flock: one process at a time syncs; the others find that it was done for them
 //
-// A small blob gets a file of its own when a tree that contains it is first materialised. Nothing is visible under its final
-// name before its content is synced. Several processes and threads share one store.
+// A small blob gets a file of its own when a tree that contains it is first materialised. Several processes and threads share one store.
+//
+// **Durability.** Publishing costs no wait: what is complete gets a name under fresh/ and can be used by everybody. object_store_sync waits for the
+// disk, once for whatever all processes have published, and then moves the names to their final places. So what has its final name is whole even after
+// the power fails; what is fresh then may not be, and object_recover.h looks at it before anybody uses it.
 #pragma once
 
 #include "castore/pack.h"
@@ -59,20 +65,27 @@ MUST_CHECK bool object_store_put(ObjectStore *store, const CastoreDigest *digest
 MUST_CHECK bool object_store_scratch(ObjectStore *store, Span suffix, Buf *ret, Err *err);
 // A file being written by the caller: a path in tmp/, opened for writing. Finish it with object_store_keep, or unlink and free the path.
 MUST_CHECK bool object_store_create(ObjectStore *store, int *ret_fd, char **ret_path, Err *err);
-// Takes the finished temporary file as the content of `digest`. Synced and named at the next flush. Removes the file where the object exists.
+// Takes the finished temporary file as the content of `digest`. Named at the next publish. Removes the file where the object exists.
 MUST_CHECK bool object_store_keep(ObjectStore *store, const CastoreDigest *digest, bool executable, char *tmp_path,
                                   int fd, Err *err);
 
 // Makes an existing file (in a directory on the same file system, canonical mode and times set by the caller) an object by linking it, or, when the object exists,
-// replaces the file by a link to it. Across file systems the content is copied. Synced and named at the next flush.
+// replaces the file by a link to it. Across file systems the content is copied. Named at the next publish.
 MUST_CHECK bool object_store_adopt(ObjectStore *store, const CastoreDigest *digest, bool executable, int dir_fd,
                                    const char *name, uint64_t size_bytes, Err *err);
 // Makes `name` in `dir_fd` a file of that content: a hard link to the object, else a reflink, else a copy. A copy becomes the object when there was none; it is
-// synced at the next flush.
+// named at the next publish.
 MUST_CHECK bool object_store_place(ObjectStore *store, const CastoreDigest *digest, bool executable,
                                    uint64_t size_bytes, int dir_fd, const char *name, Err *err);
 
-// Syncs and publishes everything put, kept and adopted so far by this process.
+// Makes everything put, kept and adopted so far by this process visible to all. Does not wait for the disk.
+MUST_CHECK bool object_store_publish(ObjectStore *store, Err *err);
+// Waits for the lock of those who sync; released by closing *ret_fd (shared_lock_drop).
+MUST_CHECK bool object_store_lock_sync(ObjectStore *store, int *ret_fd, Err *err);
+// Everything that anybody published before becomes durable, and with it whatever else has been written to the same file system: one syncfs. The caller holds
+// the lock of object_store_lock_sync.
+MUST_CHECK bool object_store_sync(ObjectStore *store, Err *err);
+// Both, for those who have nothing else to sync.
 MUST_CHECK bool object_store_flush(ObjectStore *store, Err *err);
 // The path of the object file, appended, whether it exists or not.
 void object_store_format_path(const ObjectStore *store, const CastoreDigest *digest, bool executable, Buf *ret);

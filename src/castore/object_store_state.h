@@ -8,6 +8,7 @@
 #include "castore/shared_lock.h"
 
 #define OBJECT_STORE_STATE_SESSION_LEN 16
+#define OBJECT_STORE_STATE_NAME_MAX 80u // "ab/<62 hex>.x"
 
 // A file under tmp/ that becomes an object at the next flush.
 typedef struct ObjectStoreStatePending {
@@ -19,6 +20,7 @@ typedef struct ObjectStoreStatePending {
 struct ObjectStore {
   char *root; // owned
   int root_fd, objects_fd;
+  int fresh_fd; // -1 in a read-only store that has no such folder
   bool read_only, no_sync;
 
   pthread_mutex_t mutex; // everything below
@@ -36,5 +38,11 @@ struct ObjectStore {
   SharedLock hold; // objects.lock: see object_store_begin
 };
 
+// The name of an object below objects/ or, `fresh`, below fresh/.
+void object_store_state_name(const CastoreDigest *digest, bool executable, bool fresh,
+                             char ret[OBJECT_STORE_STATE_NAME_MAX]);
+// The reverse, from a whole name ("<64 hex>[.x]") with the '/' left out. False for a foreign name.
+bool object_store_state_parse_name(const char *name, CastoreDigest *ret, bool *ret_executable);
+bool object_store_state_is_fresh(const Pack *pack);
 // Lists packs/ anew: opens new ones, forgets deleted ones. The mutex is held.
 MUST_CHECK bool object_store_state_reload(ObjectStore *store, Err *err);

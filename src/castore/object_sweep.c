@@ -27,10 +27,10 @@ static bool object_sweep_lock(ObjectStore *store, const char *name, int64_t wait
   return shared_lock_exclude(buf_cstr(&path), wait_ms, ret_fd, err);
 }
 
-static bool object_sweep_random_pack(ObjectStore *store, Buf *ret, Err *err) {
+static bool object_sweep_random_pack(ObjectStore *store, const char *suffix, Buf *ret, Err *err) {
   uint64_t random;
   if (getrandom(&random, sizeof(random), 0) != sizeof(random)) return err_set_errno(err, errno, "getting random bytes");
-  buf_printf(ret, "%s/packs/%016llx.pack", store->root, (unsigned long long)random);
+  buf_printf(ret, "%s/packs/%016llx.%s", store->root, (unsigned long long)random, suffix);
   return true;
 }
 
@@ -57,16 +57,19 @@ static bool object_sweep_reload(ObjectStore *store, Err *err) {
   return ok;
 }
 
-// Publishes the writer's pack, durably, and only then removes what it replaces.
-static bool object_sweep_replace(ObjectStore *store, PackWriter *writer, Pack *const *old, size_t old_count, Err *err) {
+// Publishes the writer's pack and then removes what it replaces: durably, unless all of that is fresh itself and the lock of syncing is held, so
+// that nobody has it on the list of what is about to be safe.
+static bool object_sweep_replace(ObjectStore *store, PackWriter *writer, Pack *const *old, size_t old_count, bool fresh,
+                                 Err *err) {
   CLEANUP(buf_done) Buf path = BUF_INIT;
   CLEANUP(buf_done) Buf dir = BUF_INIT;
   buf_printf(&dir, "%s/packs", store->root);
+  bool sync = !store->no_sync && !fresh;
   if (pack_writer_count(writer) > 0) {
-    if (!object_sweep_random_pack(store, &path, err) ||
-        !pack_writer_finish(writer, buf_cstr(&path), !store->no_sync, err))
+    if (!object_sweep_random_pack(store, fresh ? "fresh" : "pack", &path, err) ||
+        !pack_writer_finish(writer, buf_cstr(&path), sync, err))
       return false;
-    if (!store->no_sync && !fs_fsync_dir(buf_cstr(&dir), err)) return false;
+    if (sync && !fs_fsync_dir(buf_cstr(&dir), err)) return false;
   }
   for (size_t i = 0; i < old_count; i++)
     if (unlink(pack_path(old[i])) != 0 && errno != ENOENT)
@@ -87,7 +90,7 @@ static unsigned object_sweep_level(const Pack *pack) {
   return level;
 }
 
-static bool object_sweep_merge(ObjectStore *store, Pack *const *packs, size_t count, Err *err) {
+static bool object_sweep_merge(ObjectStore *store, Pack *const *packs, size_t count, bool fresh, Err *err) {
   PackWriter *writer = NULL;
   if (!object_sweep_open_writer(store, &writer, err)) return false;
   bool ok = true;
@@ -99,9 +102,27 @@ static bool object_sweep_merge(ObjectStore *store, Pack *const *packs, size_t co
       pack_get(packs[i], k, &digest, &kind, &data);
       ok = pack_writer_put(writer, digest, kind, data, err);
     }
-  ok = ok && object_sweep_replace(store, writer, packs, count, err);
+  ok = ok && object_sweep_replace(store, writer, packs, count, fresh, err);
   pack_writer_free(writer);
   return ok;
+}
+
+static bool object_sweep_compact_kind(ObjectStore *store, Pack *const *packs, size_t count, bool fresh, Err *err) {
+  CLEANUP(mem_free_ptr) Pack **same = mem_alloc_array(count ? count : 1, sizeof(*same));
+  CLEANUP(shared_lock_drop) int sync_lock = -1;
+  for (unsigned level = 0; level < 8; level++) {
+    size_t same_count = 0;
+    for (size_t i = 0; i < count; i++)
+      if (object_store_state_is_fresh(packs[i]) == fresh && object_sweep_level(packs[i]) == level)
+        same[same_count++] = packs[i];
+    if (same_count < OBJECT_SWEEP_FAN_IN) continue;
+    if (fresh && sync_lock < 0) {
+      if (!object_sweep_lock(store, "sync.lock", 0, &sync_lock, err)) return false;
+      if (sync_lock < 0) return true; // they are no longer fresh in a moment
+    }
+    if (!object_sweep_merge(store, same, same_count, fresh, err)) return false;
+  }
+  return true;
 }
 
 bool object_sweep_compact(ObjectStore *store, Err *err) {
@@ -111,15 +132,8 @@ bool object_sweep_compact(ObjectStore *store, Err *err) {
   Pack **packs;
   size_t count;
   if (!object_sweep_packs(store, &packs, &count, err)) return false;
-  bool ok = true;
-  Pack **same = mem_alloc_array(count ? count : 1, sizeof(*same));
-  for (unsigned level = 0; ok && level < 8; level++) {
-    size_t same_count = 0;
-    for (size_t i = 0; i < count; i++)
-      if (object_sweep_level(packs[i]) == level) same[same_count++] = packs[i];
-    if (same_count >= OBJECT_SWEEP_FAN_IN) ok = object_sweep_merge(store, same, same_count, err);
-  }
-  mem_free(same);
+  bool ok = object_sweep_compact_kind(store, packs, count, false, err) &&
+            object_sweep_compact_kind(store, packs, count, true, err);
   object_sweep_unref(packs, count);
   return ok;
 }
@@ -149,7 +163,7 @@ bool object_sweep_drop(ObjectStore *store, const char *path, const CastoreDigest
   }
   PackWriter *writer = NULL;
   bool ok = object_sweep_open_writer(store, &writer, err) && object_sweep_copy_but(writer, pack, digest, kind, err) &&
-            object_sweep_replace(store, writer, &pack, 1, err);
+            object_sweep_replace(store, writer, &pack, 1, false, err);
   pack_writer_free(writer);
   pack_unref(pack);
   return ok;
@@ -157,12 +171,12 @@ bool object_sweep_drop(ObjectStore *store, const char *path, const CastoreDigest
 
 // ---- packs with garbage
 
+// A file that is not safe yet does not replace a packed copy that is.
 static bool object_sweep_has_file(ObjectStore *store, const CastoreDigest *digest) {
-  CLEANUP(buf_done) Buf path = BUF_INIT;
+  char name[OBJECT_STORE_STATE_NAME_MAX];
   for (int executable = 0; executable < 2; executable++) {
-    buf_clear(&path);
-    object_store_format_path(store, digest, executable, &path);
-    if (access(buf_cstr(&path), F_OK) == 0) return true;
+    object_store_state_name(digest, executable, false, name);
+    if (faccessat(store->objects_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0) return true;
   }
   return false;
 }
@@ -208,7 +222,7 @@ static bool object_sweep_pack(ObjectStore *store, ObjectSweep *sweep, Pack *pack
     if (ok && lock < 0) sweep->busy = true;
     ok = ok && (lock < 0 || (sweep->refresh(sweep->ctx, err) &&
                              object_sweep_copy_wanted(store, sweep, pack, writer, &dropped, &dead_count, err) &&
-                             object_sweep_replace(store, writer, &pack, 1, err)));
+                             object_sweep_replace(store, writer, &pack, 1, false, err)));
     if (ok && lock >= 0) {
       sweep->freed_bytes += dropped;
       sweep->freed_count += dead_count;
@@ -246,38 +260,21 @@ typedef struct ObjectSweepDead {
   bool executable;
 } ObjectSweepDead;
 
-static int object_sweep_nibble(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-// "ab" and "<62 hex>[.x]". False for a foreign name.
-static bool object_sweep_parse_name(const char *fan, const char *name, ObjectSweepDead *ret) {
-  size_t len = strlen(name);
-  ret->executable = len == 64 && strcmp(name + 62, ".x") == 0;
-  if (len != 62 && !ret->executable) return false;
-  for (size_t i = 0; i < 32; i++) {
-    const char *pair = i == 0 ? fan : name + 2 * (i - 1);
-    int hi = object_sweep_nibble(pair[0]), lo = object_sweep_nibble(pair[1]);
-    if (hi < 0 || lo < 0) return false;
-    ret->digest.bytes[i] = (uint8_t)(hi << 4 | lo);
-  }
-  return true;
-}
-
 static bool object_sweep_list_dead(ObjectStore *store, ObjectSweep *sweep, ObjectSweepDead **ret, size_t *ret_count,
                                    Err *err) {
   size_t cap = 0;
-  for (unsigned i = 0; i < 256; i++) {
-    char fan[3];
-    snprintf(fan, sizeof(fan), "%02x", i);
-    int fd = openat(store->objects_fd, fan, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  for (unsigned i = 0; i < 257; i++) {
+    char folder[20], whole[OBJECT_STORE_STATE_NAME_MAX + 256];
+    snprintf(folder, sizeof(folder), i < 256 ? "objects/%02x" : "fresh", i);
+    int fd = openat(store->root_fd, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0 && errno == ENOENT) continue;
     DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
-    if (!dir) return err_set_errno(err, errno, "opening '%s/objects/%s'", store->root, fan);
+    if (!dir) return err_set_errno(err, errno, "opening '%s/%s'", store->root, folder);
     for (struct dirent *entry; (entry = readdir(dir));) {
       ObjectSweepDead dead;
-      if (!object_sweep_parse_name(fan, entry->d_name, &dead) || sweep->is_live(sweep->ctx, &dead.digest, PACK_BLOB))
+      snprintf(whole, sizeof(whole), "%s%s", i < 256 ? folder + strlen("objects/") : "", entry->d_name);
+      if (!object_store_state_parse_name(whole, &dead.digest, &dead.executable) ||
+          sweep->is_live(sweep->ctx, &dead.digest, PACK_BLOB))
         continue;
       MEM_RESERVE(*ret, cap, *ret_count + 1);
       (*ret)[(*ret_count)++] = dead;

@@ -93,6 +93,8 @@ static int run_command(const Command *command, int argc, char **argv) {
   else if (option_has(&session.options, OPT_help)) code = help_command_show(&session, command);
   else if (option_has(&session.options, OPT_version)) code = help_command_version(&session);
   else code = command->run(&session);
+  // A command that says nothing reports by its exit code.
+  if (code == 0 && session.store && !store_sync(session.store, &err)) code = session_fail(&session, &err);
   session_done(&session);
   return code;
 }

@@ -196,6 +196,7 @@ bool session_store(Session *session, Store **ret, Err *err) {
     if (strcmp(url, "daemon") == 0 || strcmp(url, "local") == 0) url = "auto";
     StoreOptions options = {.url = span_cstr(url), .logical_dir = session_store_dir(session)};
     if (!store_open(&options, &session->store, err)) return err_wrap(err, "opening the store");
+    store_defer_sync(session->store, true); // session_print keeps the promise
   }
   *ret = session->store;
   return true;
@@ -504,7 +505,9 @@ void session_print(Session *session, Span text) {
   eval_cache_print(session, TRACE_CACHE_OUT, text);
   progress_pause(&session->progress);
   Err err = ERR_INIT;
-  if (fs_write_all(STDOUT_FILENO, text, &err)) return;
+  // Nobody is told of a path that could still be lost.
+  bool safe = !session->store || store_sync(session->store, &err);
+  if (safe && fs_write_all(STDOUT_FILENO, text, &err)) return;
   if (err.sys_errno == EPIPE) _exit(1);
   session_fail(session, &err);
   _exit(1);

@@ -21,6 +21,10 @@ static const char path_db_schema[] =
     "CREATE INDEX refs_by_reference ON refs(reference, referrer);"
     "CREATE TABLE nars(node BLOB PRIMARY KEY, nar_sha256 BLOB NOT NULL, nar_size INTEGER NOT NULL) WITHOUT ROWID;"
     "PRAGMA user_version = 1;";
+// Made wherever it is missing, also in databases of versions that did not know it.
+static const char path_db_fresh_schema[] =
+    "CREATE TABLE IF NOT EXISTS fresh(id INTEGER PRIMARY KEY, waits INTEGER NOT NULL);"
+    "CREATE TABLE IF NOT EXISTS boot(id TEXT NOT NULL);";
 
 // Column order of every query that reads whole rows.
 #define PATH_DB_COLUMNS "id, hash, name, node, nar_sha256, nar_size, deriver, ca, sigs, registered, ultimate"
@@ -28,12 +32,13 @@ static const char path_db_schema[] =
 struct PathDb {
   sqlite3 *db;
   pthread_mutex_t mutex;
+  bool no_sync;
   bool in_transaction; // between path_db_begin and path_db_commit
   Map ids;             // digest -> id of valid rows, as of `data_version`
   int64_t data_version;
   sqlite3_stmt *get, *refs_of, *is_valid, *find_id, *insert, *validate, *insert_ref, *set_tree, *get_sigs, *set_sigs,
       *list, *all, *referrers, *newer, *newer_refs, *delete_path, *delete_refs, *has_referrers, *demote, *find_nar,
-      *put_nar, *data_version_stmt, *begin, *commit, *rollback;
+      *put_nar, *data_version_stmt, *begin, *commit, *rollback, *mark_fresh, *any_fresh;
 };
 
 // ---- opening
@@ -57,8 +62,19 @@ static bool path_db_user_version(sqlite3 *db, int *ret, Err *err) {
   return ok;
 }
 
+// Creates nothing when it is there: that would be a write by everybody who opens the store.
+static bool path_db_has_table(sqlite3 *db, const char *name, bool *ret, Err *err) {
+  sqlite3_stmt *stmt = NULL;
+  bool ok = sql_use(db, &stmt, "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", err);
+  if (ok) sql_bind_span(stmt, 1, span_cstr(name));
+  ok = ok && sql_step(db, stmt, ret, err);
+  sqlite3_finalize(stmt);
+  return ok;
+}
+
 static bool path_db_create(PathDb *self, Err *err) {
   int version;
+  bool has_boot;
   if (!path_db_user_version(self->db, &version, err)) return false;
   if (version == 0) {
     // Another process may do the same at the same time: whoever comes second finds the version set.
@@ -69,9 +85,11 @@ static bool path_db_create(PathDb *self, Err *err) {
     if (!ok) return false;
     version = version ? version : PATH_DB_VERSION;
   }
-  return version == PATH_DB_VERSION ||
-         err_set(err, ERR_OTHER, "the database has schema version %d, this program knows version %d", version,
-                 PATH_DB_VERSION);
+  if (version != PATH_DB_VERSION)
+    return err_set(err, ERR_OTHER, "the database has schema version %d, this program knows version %d", version,
+                   PATH_DB_VERSION);
+  return path_db_has_table(self->db, "boot", &has_boot, err) &&
+         (has_boot || sql_exec(self->db, path_db_fresh_schema, err));
 }
 
 static bool path_db_open_file(PathDb *self, const char *path, bool read_only, Err *err) {
@@ -85,10 +103,11 @@ static bool path_db_open_file(PathDb *self, const char *path, bool read_only, Er
 bool path_db_open(const char *path, const PathDbOptions *options, PathDb **ret, Err *err) {
   bool read_only = options && options->read_only, no_sync = options && options->no_sync;
   PathDb *self = mem_alloc_zero(sizeof(*self));
+  self->no_sync = no_sync;
   pthread_mutex_init(&self->mutex, NULL);
   bool ok = path_db_open_file(self, path, read_only, err) &&
             (read_only || (sql_exec(self->db, "PRAGMA journal_mode = WAL", err) && path_db_create(self, err))) &&
-            sql_exec(self->db, no_sync ? "PRAGMA synchronous = OFF" : "PRAGMA synchronous = FULL", err) &&
+            sql_exec(self->db, no_sync ? "PRAGMA synchronous = OFF" : "PRAGMA synchronous = NORMAL", err) &&
             sql_exec(self->db, "PRAGMA temp_store = MEMORY; PRAGMA cache_size = -16000", err);
   if (!ok) {
     path_db_close(self);
@@ -101,11 +120,11 @@ bool path_db_open(const char *path, const PathDbOptions *options, PathDb **ret, 
 void path_db_close(PathDb *db) {
   if (!db) return;
   sqlite3_stmt **const stmts[] = {
-      &db->get,        &db->refs_of,  &db->is_valid,   &db->find_id,           &db->insert,      &db->validate,
-      &db->insert_ref, &db->set_tree, &db->get_sigs,   &db->set_sigs,          &db->list,        &db->all,
-      &db->referrers,  &db->newer,    &db->newer_refs, &db->delete_path,       &db->delete_refs, &db->has_referrers,
-      &db->demote,     &db->find_nar, &db->put_nar,    &db->data_version_stmt, &db->begin,       &db->commit,
-      &db->rollback};
+      &db->get,        &db->refs_of,    &db->is_valid,   &db->find_id,           &db->insert,      &db->validate,
+      &db->insert_ref, &db->set_tree,   &db->get_sigs,   &db->set_sigs,          &db->list,        &db->all,
+      &db->referrers,  &db->newer,      &db->newer_refs, &db->delete_path,       &db->delete_refs, &db->has_referrers,
+      &db->demote,     &db->find_nar,   &db->put_nar,    &db->data_version_stmt, &db->begin,       &db->commit,
+      &db->rollback,   &db->mark_fresh, &db->any_fresh};
   for (size_t i = 0; i < ARRAY_LEN(stmts); i++) sqlite3_finalize(*stmts[i]);
   sqlite3_close(db->db);
   map_done(&db->ids);
@@ -131,7 +150,7 @@ static bool path_db_end_locked(PathDb *db, bool ok, Err *err) {
 
 bool path_db_begin(PathDb *db, Err *err) {
   pthread_mutex_lock(&db->mutex);
-  if (path_db_begin_locked(db, err)) {
+  if ((db->no_sync || sql_exec(db->db, "PRAGMA synchronous = FULL", err)) && path_db_begin_locked(db, err)) {
     db->in_transaction = true; // the mutex stays locked until the end
     return true;
   }
@@ -139,16 +158,22 @@ bool path_db_begin(PathDb *db, Err *err) {
   return false;
 }
 
-bool path_db_commit(PathDb *db, Err *err) {
-  bool ok = path_db_end_locked(db, true, err);
+// The transaction that waited for the disk is over.
+static bool path_db_end_full(PathDb *db, bool ok, Err *err) {
+  ok = path_db_end_locked(db, ok, err);
+  bool reset = db->no_sync || sql_exec(db->db, "PRAGMA synchronous = NORMAL", ok ? err : NULL);
   db->in_transaction = false;
+  return ok && reset;
+}
+
+bool path_db_commit(PathDb *db, Err *err) {
+  bool ok = path_db_end_full(db, true, err);
   pthread_mutex_unlock(&db->mutex);
   return ok;
 }
 
 void path_db_rollback(PathDb *db) {
-  (void)path_db_end_locked(db, false, NULL);
-  db->in_transaction = false;
+  (void)path_db_end_full(db, false, NULL);
   pthread_mutex_unlock(&db->mutex);
 }
 
@@ -356,6 +381,38 @@ static void path_db_bind_info(sqlite3_stmt *stmt, const PathDbItem *item, Buf *t
   sqlite3_bind_int(stmt, 9, item->has_tree);
 }
 
+static bool path_db_mark_fresh(PathDb *db, int64_t id, Err *err) {
+  if (db->no_sync) return true;
+  if (!sql_use(db->db, &db->mark_fresh, "INSERT OR REPLACE INTO fresh(id, waits) VALUES(?, 0)", err)) return false;
+  sqlite3_bind_int64(db->mark_fresh, 1, id);
+  return sql_run(db->db, db->mark_fresh, err);
+}
+
+// A row that was only a name gets a new number, so that "newer than" finds it; its referrers follow it.
+static bool path_db_renumber(PathDb *db, int64_t *id, Err *err) {
+  sqlite3_stmt *stmt = NULL;
+  bool row;
+  int64_t old = *id;
+  if (!sql_exec(db->db, "UPDATE sqlite_sequence SET seq = seq + 1 WHERE name = 'paths'", err)) return false;
+  bool ok = sql_use(db->db, &stmt, "SELECT seq FROM sqlite_sequence WHERE name = 'paths'", err) &&
+            sql_step(db->db, stmt, &row, err) && (row || err_set(err, ERR_CORRUPT, "the database has no sequence"));
+  if (ok) *id = sqlite3_column_int64(stmt, 0);
+  sqlite3_finalize(stmt);
+  static const char *const updates[] = {"UPDATE paths SET id = ?2 WHERE id = ?1",
+                                        "UPDATE refs SET reference = ?2 WHERE reference = ?1"};
+  for (size_t i = 0; ok && i < ARRAY_LEN(updates); i++) {
+    stmt = NULL;
+    ok = sql_use(db->db, &stmt, updates[i], err);
+    if (ok) {
+      sqlite3_bind_int64(stmt, 1, old);
+      sqlite3_bind_int64(stmt, 2, *id);
+      ok = sql_run(db->db, stmt, err);
+    }
+    sqlite3_finalize(stmt);
+  }
+  return ok;
+}
+
 // *ret_new: its references must be written.
 static bool path_db_put_row(PathDb *db, const PathDbItem *item, int64_t *ret_id, bool *ret_new, Err *err) {
   const PathInfo *info = &item->record->info;
@@ -366,6 +423,7 @@ static bool path_db_put_row(PathDb *db, const PathDbItem *item, int64_t *ret_id,
   CLEANUP(buf_done) Buf text = BUF_INIT;
   size_t cuts[4];
   bool is_name = *ret_id != 0; // so far only a name that was referred to
+  if (is_name && !path_db_renumber(db, ret_id, err)) return false;
   sqlite3_stmt **stmt = is_name ? &db->validate : &db->insert;
   if (!sql_use(db->db, stmt,
                is_name ? "UPDATE paths SET node = ?1, nar_sha256 = ?2, nar_size = ?3, deriver = ?4, ca = ?5, sigs = "
@@ -385,7 +443,7 @@ static bool path_db_put_row(PathDb *db, const PathDbItem *item, int64_t *ret_id,
   if (!sql_run(db->db, *stmt, err)) return false;
   if (!is_name) *ret_id = sqlite3_last_insert_rowid(db->db);
   map_set(&db->ids, span_make(info->path.digest, STORE_PATH_DIGEST_BYTES), (void *)(intptr_t)*ret_id);
-  return true;
+  return path_db_mark_fresh(db, *ret_id, err);
 }
 
 static bool path_db_insert_name(PathDb *db, const StorePath *path, int64_t *ret_id, Err *err) {
@@ -435,7 +493,10 @@ static bool path_db_set_tree_locked(PathDb *db, const uint8_t digest[20], bool h
   if (!sql_use(db->db, &db->set_tree, "UPDATE paths SET tree = ? WHERE hash = ? AND tree <> ?1", err)) return false;
   sqlite3_bind_int(db->set_tree, 1, has_tree);
   sql_bind_blob(db->set_tree, 2, digest, STORE_PATH_DIGEST_BYTES);
-  return sql_run(db->db, db->set_tree, err);
+  if (!sql_run(db->db, db->set_tree, err)) return false;
+  int64_t id;
+  bool valid;
+  return !has_tree || (path_db_find_id(db, digest, &id, &valid, err) && (!valid || path_db_mark_fresh(db, id, err)));
 }
 
 bool path_db_put(PathDb *db, const PathDbItem *items, size_t count, PathDbIsLower is_lower, void *ctx, Err *err) {
@@ -464,12 +525,12 @@ bool path_db_put(PathDb *db, const PathDbItem *items, size_t count, PathDbIsLowe
 
 bool path_db_set_tree(PathDb *db, const StorePath *paths, size_t count, bool has_tree, Err *err) {
   pthread_mutex_lock(&db->mutex);
-  bool ok = sql_exec(db->db, "PRAGMA synchronous = NORMAL", err) && path_db_begin_locked(db, err);
+  bool ok = path_db_begin_locked(db, err);
   if (ok) {
+    ok = path_db_check_cache(db, err);
     for (size_t i = 0; ok && i < count; i++) ok = path_db_set_tree_locked(db, paths[i].digest, has_tree, err);
     ok = path_db_end_locked(db, ok, err);
   }
-  ok = sql_exec(db->db, "PRAGMA synchronous = FULL", ok ? err : NULL) && ok;
   pthread_mutex_unlock(&db->mutex);
   return ok;
 }
@@ -726,6 +787,10 @@ bool path_db_delete(PathDb *db, const int64_t *ids, size_t count, Err *err) {
     ok = sql_run(db->db, db->delete_refs, err);
   }
   for (size_t i = 0; ok && i < count; i++) ok = path_db_delete_one(db, ids[i], err);
+  ok = ok && (count == 0 || sql_exec(db->db,
+                                     "DELETE FROM fresh WHERE NOT EXISTS"
+                                     " (SELECT 1 FROM paths p WHERE p.id = fresh.id AND p.valid = 1)",
+                                     err));
   map_done(&db->ids);
   db->ids = (Map)MAP_INIT;
   return ok;
@@ -781,6 +846,84 @@ bool path_db_drop_names(PathDb *db, StorePathList *ret, Err *err) {
   if (ok) return path_db_commit(db, err);
   path_db_rollback(db);
   return false;
+}
+
+// ---- what has not reached the disk yet
+
+bool path_db_has_fresh(PathDb *db, bool *ret, Err *err) {
+  pthread_mutex_lock(&db->mutex);
+  bool ok =
+      sql_use(db->db, &db->any_fresh, "SELECT 1 FROM fresh LIMIT 1", err) && sql_step(db->db, db->any_fresh, ret, err);
+  if (ok && *ret) sqlite3_reset(db->any_fresh);
+  pthread_mutex_unlock(&db->mutex);
+  return ok;
+}
+
+static bool path_db_exec_in_turn(PathDb *db, const char *sql, Err *err) {
+  pthread_mutex_lock(&db->mutex);
+  bool ok = path_db_begin_locked(db, err);
+  if (ok) ok = path_db_end_locked(db, sql_exec(db->db, sql, err), err);
+  pthread_mutex_unlock(&db->mutex);
+  return ok;
+}
+
+bool path_db_fresh_waits(PathDb *db, Err *err) {
+  return path_db_exec_in_turn(db, "UPDATE fresh SET waits = 1", err);
+}
+
+bool path_db_fresh_done(PathDb *db, Err *err) {
+  return path_db_exec_in_turn(db, "DELETE FROM fresh WHERE waits = 1", err);
+}
+
+bool path_db_check_boot(PathDb *db, Span boot, bool *ret_same, Err *err) {
+  sqlite3_stmt *stmt = NULL;
+  bool row;
+  pthread_mutex_lock(&db->mutex);
+  bool ok = sql_use(db->db, &stmt, "SELECT id FROM boot", err) && sql_step(db->db, stmt, &row, err);
+  *ret_same = ok && row && span_eq(sql_column(stmt, 0), boot);
+  sqlite3_finalize(stmt);
+  pthread_mutex_unlock(&db->mutex);
+  return ok;
+}
+
+bool path_db_set_boot(PathDb *db, Span boot, Err *err) {
+  sqlite3_stmt *stmt = NULL;
+  pthread_mutex_lock(&db->mutex);
+  bool ok = path_db_begin_locked(db, err);
+  if (ok) {
+    ok = sql_exec(db->db, "DELETE FROM boot", err) && sql_use(db->db, &stmt, "INSERT INTO boot VALUES(?)", err);
+    if (ok) sql_bind_span(stmt, 1, boot);
+    ok = ok && sql_run(db->db, stmt, err);
+    sqlite3_finalize(stmt);
+    ok = path_db_end_locked(db, ok, err);
+  }
+  pthread_mutex_unlock(&db->mutex);
+  return ok;
+}
+
+bool path_db_list_fresh(PathDb *db, PathDbFresh **ret, size_t *ret_count, Arena *arena, Err *err) {
+  sqlite3_stmt *stmt = NULL;
+  size_t cap = 0;
+  bool row;
+  *ret = NULL;
+  *ret_count = 0;
+  pthread_mutex_lock(&db->mutex);
+  bool ok = sql_use(db->db, &stmt,
+                    "SELECT p.id, p.hash, p.name, p.node, p.tree FROM fresh f JOIN paths p ON p.id = f.id"
+                    " WHERE p.valid = 1 ORDER BY p.id",
+                    err);
+  while (ok && (ok = sql_step(db->db, stmt, &row, err)) && row) {
+    MEM_RESERVE(*ret, cap, *ret_count + 1);
+    PathDbFresh *item = &(*ret)[(*ret_count)++];
+    Span node = sql_column(stmt, 3);
+    *item = (PathDbFresh){
+        .id = sqlite3_column_int64(stmt, 0), .has_root = node.len > 0, .has_tree = sqlite3_column_int(stmt, 4) != 0};
+    ok = path_db_path(sql_column(stmt, 1), sql_column(stmt, 2), &item->path, err) &&
+         (node.len == 0 || castore_node_decode(arena_dup(arena, node), &item->root, err));
+  }
+  sqlite3_finalize(stmt);
+  pthread_mutex_unlock(&db->mutex);
+  return ok;
 }
 
 // ---- NAR hash cache, checking

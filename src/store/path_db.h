@@ -1,11 +1,16 @@
-// path_db.h: path infos in SQLite: WAL, synchronous FULL, short transactions, any number of processes.
+// path_db.h: path infos in SQLite: WAL, short transactions, any number of processes.
 //
 //   paths(id, hash, name, valid, node, nar_sha256, nar_size, deriver, ca, sigs, registered, ultimate, tree)
 //        hash: the 20 bytes of the hash part, unique. id: never used again, so "newer than" is "id >". valid 0: only a name that references of
 //        others point to, because the path is valid in the lower store. node: Entry message of the root. tree 1: a tree was put in place.
 //   refs(referrer, reference)               ids
 //   nars(node, nar_sha256, nar_size)        NAR hash cache by root node
+//   fresh(id, waits)                        rows that were written, or whose tree was put in place, since somebody last waited for the disk. waits 1: somebody does
+//   boot(id)                                one row: the boot of the machine in which fresh rows were last known to be good (store_recover.h)
 //   PRAGMA user_version = PATH_DB_VERSION
+//
+// Writing rows does not wait for the disk (synchronous NORMAL): a crash of the machine takes the newest transactions back, always a suffix of them.
+// Who deletes rows waits (path_db_begin, path_db_commit), because what they named is deleted next.
 //
 // One connection, under a mutex. Waiting for other writers is bounded by PATH_DB_BUSY_MS, with jittered sleeps.
 #pragma once
@@ -38,7 +43,7 @@ typedef bool (*PathDbIsLower)(void *ctx, const StorePath *path, bool *ret, Err *
 // One transaction. References must be valid, among `items`, or lower (`is_lower` NULL: none is). Existing paths gain signatures and the tree flag.
 MUST_CHECK bool path_db_put(PathDb *db, const PathDbItem *items, size_t count, PathDbIsLower is_lower, void *ctx,
                             Err *err);
-// Does not wait for the disk: losing the flag costs work, not data.
+// Losing the flag costs work, not data.
 MUST_CHECK bool path_db_set_tree(PathDb *db, const StorePath *paths, size_t count, bool has_tree, Err *err);
 MUST_CHECK bool path_db_add_sigs(PathDb *db, const uint8_t digest[20], const Signature *sigs, size_t count, Err *err);
 
@@ -83,6 +88,23 @@ MUST_CHECK bool path_db_newer(PathDb *db, int64_t id, PathDbNew **ret, size_t *r
 MUST_CHECK bool path_db_newer_refs(PathDb *db, int64_t id, StorePathList *ret, Err *err);
 // Deletes names (valid 0) that nothing refers to any more, and lists them.
 MUST_CHECK bool path_db_drop_names(PathDb *db, StorePathList *ret, Err *err);
+
+// Syncing: what is fresh now is marked, then somebody waits for the disk, then the marked rows are no longer fresh, unless they were written again.
+MUST_CHECK bool path_db_has_fresh(PathDb *db, bool *ret, Err *err);
+MUST_CHECK bool path_db_fresh_waits(PathDb *db, Err *err);
+MUST_CHECK bool path_db_fresh_done(PathDb *db, Err *err);
+
+// After a crash of the machine. `boot` names the present one; *ret_same: it is the one that was set last.
+MUST_CHECK bool path_db_check_boot(PathDb *db, Span boot, bool *ret_same, Err *err);
+MUST_CHECK bool path_db_set_boot(PathDb *db, Span boot, Err *err);
+typedef struct PathDbFresh {
+  int64_t id;
+  StorePath path;
+  CastoreNode root; // text in `arena`
+  bool has_root, has_tree;
+} PathDbFresh;
+// Fresh rows that are valid. The array is owned by the caller.
+MUST_CHECK bool path_db_list_fresh(PathDb *db, PathDbFresh **ret, size_t *ret_count, Arena *arena, Err *err);
 
 // NAR hash cache. *ret_found false when unknown.
 MUST_CHECK bool path_db_find_nar(PathDb *db, const CastoreNode *node, bool *ret_found, uint8_t ret_sha256[32],

@@ -14,6 +14,7 @@
 #include "castore/directory_local.h"
 #include "formats/derivation_parse.h"
 #include "formats/nixbase32.h"
+#include "store/store_recover.h"
 #include "store/store_resolve.h"
 #include "store/store_state.h"
 
@@ -155,6 +156,8 @@ static bool store_open_parts(Store *store, Err *err) {
   if (!store->read_only) {
     store_state_format(store, "firn/gc.lock", &path);
     if (!shared_lock_open(&store->gc_lock, buf_cstr(&path), err)) return false;
+    if (!store->no_sync && !store_recover_run(store, err)) return false;
+    store->synced_ms = store_state_now_ms();
   }
   buf_clear(&path);
   store_state_format(store, "nix/temproots", &path);
@@ -199,7 +202,8 @@ bool store_open(const StoreOptions *options, Store **ret, Err *err) {
 void store_free(Store *store) {
   if (!store) return;
   Err err = ERR_INIT;
-  if (!store_flush(store, &err)) log_warn("%s", err_message(&err));
+  if (!(store->unsynced > 0 || store->registered ? store_sync(store, &err) : store_flush(store, &err)))
+    log_warn("%s", err_message(&err));
   err_done(&err);
   mem_free(store->pending);
   map_done(&store->pending_index);
@@ -417,6 +421,8 @@ bool store_root_node(Store *store, const StorePath *path, Arena *arena, CastoreN
   return true;
 }
 
+static bool store_commit_pending(Store *store, Err *err);
+
 // ---- registration: the order of its steps is what makes the store crash-safe
 
 // Puts one tree in place. *ret_placed false when it is not needed, because the path has its tree already; then it was removed.
@@ -449,11 +455,6 @@ static bool store_register_commit(Store *store, const StoreRegistration *items, 
     rows[i].record = records[i];
     if (items[i].tree) ok = store_register_tree(store, &items[i], &rows[i].has_tree, err);
   }
-  if (ok && any_tree && !store->no_sync) {
-    CLEANUP(buf_done) Buf dir = BUF_INIT;
-    buf_printf(&dir, "%s/store", store->root);
-    ok = fs_fsync_dir(buf_cstr(&dir), err);
-  }
   ok = ok && path_db_put(store->db, rows, count, store_state_use_lower, store, err);
   if (ok) {
     pthread_mutex_lock(&store->mutex);
@@ -469,16 +470,16 @@ static bool store_register_commit(Store *store, const StoreRegistration *items, 
 }
 
 bool store_register(Store *store, const StoreRegistration *items, size_t count, Err *err) {
-  if (!store_state_writable(store, err) || !store_flush(store, err)) return false;
+  if (!store_state_writable(store, err) || !store_commit_pending(store, err)) return false;
   if (!object_store_begin(store->objects, err)) return false;
   bool ok = shared_lock_take(&store->gc_lock, err);
   if (ok) {
     for (size_t i = 0; ok && i < count; i++) ok = temp_roots_add(store->temp_roots, &items[i].info->path, err);
-    ok = ok && object_store_flush(store->objects, err) && store_register_commit(store, items, count, err);
+    ok = ok && store_state_publish(store, err) && store_register_commit(store, items, count, err);
     shared_lock_release(&store->gc_lock);
   }
   object_store_end(store->objects);
-  return ok;
+  return ok && store_state_written(store, true, err);
 }
 
 // The mutex is held.
@@ -486,8 +487,7 @@ static bool store_register_flush_pending(Store *store, Err *err) {
   size_t count = store->pending_count;
   PathDbItem *rows = mem_alloc_zero(count * sizeof(*rows));
   for (size_t i = 0; i < count; i++) rows[i].record = store->pending[i];
-  bool ok =
-      object_store_flush(store->objects, err) && path_db_put(store->db, rows, count, store_state_use_lower, store, err);
+  bool ok = store_state_publish(store, err) && path_db_put(store->db, rows, count, store_state_use_lower, store, err);
   mem_free(rows);
   // What could not be written is dropped: the caller was told, and a second attempt would fail in the same way.
   for (size_t i = 0; i < count; i++) path_info_service_record_free(store->pending[i]);
@@ -498,11 +498,59 @@ static bool store_register_flush_pending(Store *store, Err *err) {
   return ok;
 }
 
-bool store_flush(Store *store, Err *err) {
+static bool store_commit_pending_some(Store *store, bool *ret_some, Err *err) {
   pthread_mutex_lock(&store->mutex);
-  bool ok = store->pending_count == 0 || store_register_flush_pending(store, err);
+  *ret_some = store->pending_count > 0;
+  bool ok = !*ret_some || store_register_flush_pending(store, err);
   pthread_mutex_unlock(&store->mutex);
   return ok;
+}
+
+static bool store_commit_pending(Store *store, Err *err) {
+  bool some;
+  return store_commit_pending_some(store, &some, err);
+}
+
+bool store_flush(Store *store, Err *err) {
+  bool some;
+  return store_commit_pending_some(store, &some, err) && (!some || store_state_written(store, true, err));
+}
+
+void store_defer_sync(Store *store, bool defer) {
+  store->defer_sync = defer && store->can_defer;
+}
+
+// Trees may lie on another file system than everything else.
+static bool store_sync_trees(const Store *store, Err *err) {
+  CLEANUP(buf_done) Buf path = BUF_INIT;
+  CLEANUP(fs_close_fd) int fd = -1;
+  struct stat trees, state;
+  buf_printf(&path, "%s/store", store->root);
+  if (stat(buf_cstr(&path), &trees) != 0 || stat(store->state_dir, &state) != 0)
+    return err_set_errno(err, errno, "reading '%s'", buf_cstr(&path));
+  if (trees.st_dev == state.st_dev) return true;
+  return fs_open(buf_cstr(&path), O_RDONLY | O_DIRECTORY, 0, &fd, err) &&
+         (syncfs(fd) == 0 || err_set_errno(err, errno, "syncing the file system of '%s'", buf_cstr(&path)));
+}
+
+bool store_sync(Store *store, Err *err) {
+  CLEANUP(shared_lock_drop) int lock = -1;
+  bool fresh = false;
+  if (!store_commit_pending(store, err)) return false;
+  if (store->no_sync || store->read_only) return true;
+  unsigned unsynced = __atomic_load_n(&store->unsynced, __ATOMIC_ACQUIRE);
+  __atomic_store_n(&store->registered, false, __ATOMIC_RELEASE);
+  if (unsynced == 0 && (!path_db_has_fresh(store->db, &fresh, err) || !fresh)) return !err || !err_is_set(err);
+  // Whoever waited for the lock may find that the owner has waited for the disk on behalf of all; unless something was written that no row tells of.
+  if (!object_store_lock_sync(store->objects, &lock, err) || !path_db_has_fresh(store->db, &fresh, err)) return false;
+  if (fresh || unsynced > 0) {
+    if (!path_db_fresh_waits(store->db, err) || !store_sync_trees(store, err) ||
+        !object_store_sync(store->objects, err) || !path_db_fresh_done(store->db, err))
+      return err_wrap(err, "making the store at '%s' durable", store->root);
+  }
+  __atomic_sub_fetch(&store->unsynced, unsynced, __ATOMIC_ACQ_REL);
+  store->synced_ms = store_state_now_ms();
+  return true;
 }
 
 bool store_add_signatures(Store *store, const StorePath *path, const Signature *sigs, size_t count, Err *err) {
@@ -510,7 +558,8 @@ bool store_add_signatures(Store *store, const StorePath *path, const Signature *
   if (!store_state_writable(store, err) || !store_flush(store, err) ||
       !path_db_is_valid(store->db, path->digest, &valid, NULL, err))
     return false;
-  return valid ? path_db_add_sigs(store->db, path->digest, sigs, count, err) : store_state_invalid(store, path, err);
+  if (!valid) return store_state_invalid(store, path, err);
+  return path_db_add_sigs(store->db, path->digest, sigs, count, err) && store_state_written(store, false, err);
 }
 
 // ---- as a service

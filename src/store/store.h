@@ -10,7 +10,7 @@
 //   <root>/var/nix/temproots        what running processes use, in C++ Nix's format
 //   <root>/var/log/nix/drvs         build logs
 //
-// A path is *valid* when its row is committed; that happens after its content was synced. Valid paths need no tree: trees are made on first need
+// A path is *valid* when its row is committed; that happens after its content was written. Valid paths need no tree: trees are made on first need
 // (store_materialise). A path is in use, and safe from garbage collection, while some process has pinned it or a root reaches it.
 //
 // **Next to C++ Nix.** Where <root>/var/nix/db/db.sqlite exists, that store is a lower, read-only layer: its valid paths are valid here, are read from
@@ -18,6 +18,10 @@
 // Its collector may delete those trees: they are made again from our objects when next needed. Before we depend on a lower path, it gets a
 // root of C++ Nix's (<root>/var/nix/gcroots/firn/<hash>), and pinned paths are in its temproots folder. Where both databases know a path, ours
 // answers queries, and the tree on disk is left to the lower layer.
+//
+// **Durability.** What was registered is safe from a failing process at once, and from failing power when store_sync has returned. Registering waits for
+// that, unless the caller has said (store_defer_sync) that it will call store_sync before it tells anybody what it did. The first opener after a crash of
+// the machine looks at what was registered and not yet synced, and forgets what is not whole (store_recover.h).
 //
 // All functions may be called from several threads. Every fallible one names the path or file concerned in its error.
 #pragma once
@@ -130,10 +134,16 @@ typedef struct StoreRegistration {
   bool ultimate;
 } StoreRegistration;
 
-// All or none, crash-safe: objects are flushed, trees renamed into place, rows committed, in this order. References must be valid or registered together.
+// All or none, crash-safe: objects are published, trees renamed into place, rows committed, in this order. References must be valid or registered together.
 // Paths that are valid already keep their record (signatures are added), and their `tree` is removed.
 MUST_CHECK bool store_register(Store *store, const StoreRegistration *items, size_t count, Err *err);
 // Commits deferred additions (store_add.h). Nothing to do is cheap.
 MUST_CHECK bool store_flush(Store *store, Err *err);
+// Registering no longer waits for the disk, except once every STORE_SYNC_MS; whoever asks for this calls store_sync before reporting a path.
+#define STORE_SYNC_MS 5000
+void store_defer_sync(Store *store, bool defer);
+// Everything that is valid when this is called, roots and profiles too, stays so whatever happens. One wait for the disk; none where nothing is new, or where
+// another process has just waited for the same.
+MUST_CHECK bool store_sync(Store *store, Err *err);
 MUST_CHECK bool store_add_signatures(Store *store, const StorePath *path, const Signature *sigs, size_t count,
                                      Err *err);

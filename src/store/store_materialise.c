@@ -101,7 +101,7 @@ static bool store_materialise_missing(Store *store, const StorePath *paths, size
   StoreMaterialiseItem *items = mem_alloc_zero(count * sizeof(*items));
   bool ok = object_store_begin(store->objects, err), began = ok;
   for (size_t i = 0; ok && i < count; i++) ok = store_materialise_make(store, &paths[i], &items[i], err);
-  ok = ok && object_store_flush(store->objects, err) && store_materialise_place_all(store, items, count, err);
+  ok = ok && store_state_publish(store, err) && store_materialise_place_all(store, items, count, err);
   for (size_t i = 0; i < count; i++) {
     Err remove_err = ERR_INIT;
     if (!ok && !items[i].is_placed && items[i].scratch.len > 0 &&

@@ -60,7 +60,7 @@ bool store_roots_add(Store *store, const StorePath *path, const char *link, Err 
   bool is_here = span_eq(buf_span(&target), buf_span(&store_logical));
   return (store_materialise(store, path, 1, err) &&
           store_roots_link(is_here ? buf_cstr(&store_logical) : buf_cstr(&target), link, err) &&
-          store_roots_add_indirect(store, link, err)) ||
+          store_roots_add_indirect(store, link, err) && store_state_written(store, false, err)) ||
          err_wrap(err, "creating the garbage collection root '%s'", link);
 }
 

@@ -24,6 +24,17 @@ bool store_state_writable(const Store *store, Err *err) {
   return !store->read_only || err_set(err, ERR_OTHER, "the store at '%s' is read-only", store->root);
 }
 
+bool store_state_publish(Store *store, Err *err) {
+  // Where a crash of the machine cannot be noticed, nobody will look at objects again: they are synced before they are named.
+  return store->can_defer ? object_store_publish(store->objects, err) : object_store_flush(store->objects, err);
+}
+
+bool store_state_written(Store *store, bool rows, Err *err) {
+  if (rows) __atomic_store_n(&store->registered, true, __ATOMIC_RELEASE);
+  else __atomic_add_fetch(&store->unsynced, 1, __ATOMIC_ACQ_REL);
+  return (store->defer_sync && store_state_now_ms() - store->synced_ms < STORE_SYNC_MS) || store_sync(store, err);
+}
+
 bool store_state_lower(Store *store, LocalNix **ret, Err *err) {
   bool ok = true;
   pthread_mutex_lock(&store->lower_mutex);

@@ -21,6 +21,11 @@ struct Store {
   char *logical_dir, *root, *state_dir; // owned
   bool read_only, no_sync, no_lower;
   bool is_temporary; // "memory:": the root is removed at the end
+  bool defer_sync;   // see store_defer_sync
+  bool can_defer;    // a crash of the machine will be noticed
+  int64_t synced_ms; // when this process last waited for the disk
+  unsigned unsynced; // atomic; writes since then that rows do not tell of: roots, signatures
+  bool registered;   // atomic; rows were written since then
 
   ObjectStore *objects;  // owned
   Castore castore;       // owned services over `objects`
@@ -56,6 +61,11 @@ MUST_CHECK bool store_state_is_lower(Store *store, const StorePath *path, bool *
 MUST_CHECK bool store_state_use_lower(void *store, const StorePath *path, bool *ret, Err *err);
 // Appends "<root>/var/<rest>".
 void store_state_format(const Store *store, const char *rest, Buf *ret);
+// Publishes objects that rows are about to name.
+MUST_CHECK bool store_state_publish(Store *store, Err *err);
+// Rows (which are fresh, and tell so to everybody), or something else, were written and must outlast a crash of the machine: syncs at once, or when
+// it is time, or leaves it to the caller of store_sync.
+MUST_CHECK bool store_state_written(Store *store, bool rows, Err *err);
 // "path '/nix/store/...' is not valid". Always false.
 MUST_CHECK bool store_state_invalid(const Store *store, const StorePath *path, Err *err);
 // Exclusive lock under which trees come and go at their final places; the caller closes the descriptor.
