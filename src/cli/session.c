@@ -457,6 +457,7 @@ bool session_vm(Session *session, Err *err) {
   glue_attach(&session->glue, vm);
   open_unit_cache(session, vm);
   session->vm = vm;
+  eval_stats_start(session);
   return profiling_start(session, err);
 }
 

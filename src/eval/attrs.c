@@ -6,6 +6,7 @@
 #include "eval/attrs.h"
 
 #include "base/mem.h"
+#include "eval/eval_count.h"
 #include "eval/str.h"
 #include "eval/thunk.h"
 
@@ -104,6 +105,10 @@ Attrs *attrs_new(Vm *vm, Shape *shape) {
   set->shape = shape;
   set->env = NULL;
   for (uint32_t i = 0; i < shape->count; i++) set->slots[i] = VALUE_ABSENT;
+  if (UNLIKELY(vm->counts)) {
+    vm->counts->sets++;
+    vm->counts->slots += shape->count;
+  }
   return set;
 }
 
@@ -111,6 +116,7 @@ static Value attrs_merge_flat(Vm *vm, Value left, Value right) {
   Attrs *l = attrs_flat(left), *r = attrs_flat(right);
   const ShapeMerge *merge = shape_merge(vm->shapes, l->shape, r->shape);
   Attrs *set = attrs_new(vm, merge->result);
+  if (UNLIKELY(vm->counts)) vm->counts->update_copies += merge->result->count;
   for (uint32_t i = 0; i < merge->result->count; i++) {
     uint32_t from = merge->from[i];
     set->slots[i] = from >> 31 ? attrs_slot_of(vm, r, from & INT32_MAX) : attrs_slot_of(vm, l, from);

@@ -177,20 +177,6 @@ void eval_profile_report_summary(const EvalProfileResult *result, unsigned rows,
 
 // ---- Speedscope ----
 
-// Text here may hold bytes that are no UTF-8: those become '?'.
-static void put_string(JsonWrite *json, Span text) {
-  Err err = ERR_INIT;
-  Buf quoted CLEANUP(buf_done) = BUF_INIT;
-  if (!json_write_string(&quoted, text, &err)) {
-    Buf ascii CLEANUP(buf_done) = BUF_INIT;
-    for (size_t i = 0; i < text.len; i++) buf_put_char(&ascii, text.data[i] & 0x80 ? '?' : text.data[i]);
-    err_done(&err);
-    buf_clear(&quoted);
-    if (!json_write_string(&quoted, buf_span(&ascii), &err)) err_done(&err);
-  }
-  json_write_raw(json, buf_span(&quoted));
-}
-
 static void put_key(JsonWrite *json, const char *name) {
   Err err = ERR_INIT;
   if (!json_write_key(json, span_cstr(name), &err)) err_done(&err);
@@ -199,10 +185,10 @@ static void put_key(JsonWrite *json, const char *name) {
 static void put_frame(JsonWrite *json, Span name, const EvalProfileFrame *place) {
   json_write_object_begin(json);
   put_key(json, "name");
-  put_string(json, name);
+  json_write_text(json, name);
   if (place && place->file.len) {
     put_key(json, "file");
-    put_string(json, place->file);
+    json_write_text(json, place->file);
   }
   if (place && place->line) {
     put_key(json, "line");
@@ -227,11 +213,11 @@ static void put_profile(Speedscope *s, const char *name, const Entities *entitie
   uint64_t end_us = 0;
   json_write_object_begin(json);
   put_key(json, "type");
-  put_string(json, SPAN("sampled"));
+  json_write_text(json, SPAN("sampled"));
   put_key(json, "name");
-  put_string(json, span_cstr(name));
+  json_write_text(json, span_cstr(name));
   put_key(json, "unit");
-  put_string(json, SPAN("microseconds"));
+  json_write_text(json, SPAN("microseconds"));
   put_key(json, "startValue");
   json_write_uint(json, 0);
   put_key(json, "weights");
@@ -290,11 +276,11 @@ void eval_profile_report_speedscope(const EvalProfileResult *result, Span name, 
   json_write_init(json, ret, 0);
   json_write_object_begin(json);
   put_key(json, "$schema");
-  put_string(json, SPAN("https://www.speedscope.app/file-format-schema.json"));
+  json_write_text(json, SPAN("https://www.speedscope.app/file-format-schema.json"));
   put_key(json, "exporter");
-  put_string(json, SPAN("firn"));
+  json_write_text(json, SPAN("firn"));
   put_key(json, "name");
-  put_string(json, name);
+  json_write_text(json, name);
   put_key(json, "activeProfileIndex");
   json_write_uint(json, 0);
   put_key(json, "shared");

@@ -6,6 +6,7 @@
 #include "eval/list.h"
 
 #include "base/mem.h"
+#include "eval/eval_count.h"
 
 #define LIST_BUFFER_MIN 32 // shorter concatenations are plain copies
 #define LIST_BUFFER_HEADER 2
@@ -13,6 +14,7 @@
 List *list_new(Vm *vm, size_t count) {
   List *list = heap_alloc(&vm->heap, sizeof(List) + count * sizeof(Value));
   list->head = HEAD(T_LIST, 0, count);
+  if (UNLIKELY(vm->counts)) vm->counts->list_items += count;
   return list;
 }
 

@@ -1,6 +1,8 @@
 // thunk.c: see thunk.h.
 #include "eval/thunk.h"
 
+#include "eval/eval_count.h"
+
 #include <string.h>
 
 Value thunk_from_lazy(Vm *vm, Value lazy, Env *env) {
@@ -8,7 +10,9 @@ Value thunk_from_lazy(Vm *vm, Value lazy, Env *env) {
   switch (value_lazy_kind(lazy)) {
   case LAZY_CLOSURE: return thunk_new_closure(vm, (const void *)(uintptr_t)payload, env);
   case LAZY_ENV_SLOT: return thunk_env_slot(vm, env, payload);
-  default: return thunk_new(vm, (const void *)(uintptr_t)payload, env);
+  default:
+    if (UNLIKELY(vm->counts)) vm->counts->late_thunks++;
+    return thunk_new(vm, (const void *)(uintptr_t)payload, env);
   }
 }
 

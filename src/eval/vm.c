@@ -5,6 +5,7 @@
 #include "eval/assert_diff.h"
 #include "eval/attrs.h"
 #include "eval/code.h"
+#include "eval/eval_count.h"
 #include "eval/eval_profile.h"
 #include "eval/list.h"
 #include "eval/print.h"
@@ -234,12 +235,19 @@ static void vm_scan(void *ctx, Heap *heap, bool major) {
 }
 
 void vm_collect(Vm *vm, bool force_major) {
-  uint64_t majors = vm->heap.stats.major_count, start_ns = vm->profile ? eval_profile_clock() : 0;
+  uint64_t majors = vm->heap.stats.major_count, start_ns = vm->profile || vm->counts ? eval_profile_clock() : 0;
   heap_collect(&vm->heap, vm_scan, vm, force_major);
   if (vm->profile) eval_profile_collected(vm->profile, eval_profile_clock() - start_ns);
+  if (vm->counts) vm->counts->collect_ns += eval_profile_clock() - start_ns;
   if (vm->heap.stats.major_count == majors) return;
   for (Unit *u = vm->state->units; u; u = u->next) unit_clear_caches(u);
   shape_table_sweep(vm->shapes);
+}
+
+// Where the bump pointer makes the next frame look in at the safepoint.
+static char *vm_soft_end(const Vm *vm) {
+  bool always = vm->heap.config.stress || vm->counts;
+  return vm->heap.nursery + (always ? 0 : vm->heap.config.nursery_bytes);
 }
 
 // Work of a safepoint when the nursery is full or something wants attention. VALUE_ERROR: an error is pending. VALUE_PARK: yield.
@@ -247,15 +255,18 @@ static Value vm_safepoint(Vm *vm, Task *task) {
   VmState *state = vm->state;
   if (vm->profile && eval_profile_is_due(vm->profile)) {
     eval_profile_sample(vm, task);
-    vm->heap.soft_end = vm->heap.config.stress ? vm->heap.nursery : vm->heap.nursery + vm->heap.config.nursery_bytes;
-    if (!heap_wants_collection(&vm->heap) && !vm->interrupted) return VALUE_NULL;
+    vm->heap.soft_end = vm_soft_end(vm);
   }
+  if (vm->counts) eval_count_frame(vm, task);
+  if ((vm->profile || vm->counts) && !vm->interrupted && !vm->heap.config.stress &&
+      vm->heap.next < vm->heap.nursery + vm->heap.config.nursery_bytes)
+    return VALUE_NULL; // nothing else to do
   vm_collect(vm, false);
   if (vm->interrupted) {
     vm->heap.soft_end = vm->heap.nursery + vm->heap.config.nursery_bytes;
     return eval_error(vm, EVAL_ERROR_INTERRUPTED, 0, "interrupted by the user");
   }
-  vm->heap.soft_end = vm->heap.config.stress ? vm->heap.nursery : vm->heap.nursery + vm->heap.config.nursery_bytes;
+  vm->heap.soft_end = vm_soft_end(vm);
   if (heap_over_limit(&vm->heap))
     return eval_error(vm, EVAL_ERROR_STACK, 0,
                       "evaluation needs more than the %zu MiB of memory that --max-heap allows",
@@ -579,8 +590,12 @@ op_SELECT : {
       if (UNLIKELY(flat->shape != cache->shape)) {
         slot = shape_find(flat->shape, UNIT()->names[ip[0]]);
         if (slot == SHAPE_NOT_FOUND) goto select_missing;
-        cache->shape = flat->shape;
-        cache->slot = slot;
+        if (UNLIKELY(vm->counts)) {
+          eval_count_lookup(vm, vm_pos_at(code, ip + 1));
+        } else {
+          cache->shape = flat->shape;
+          cache->slot = slot;
+        }
       }
       acc = flat->slots[slot];
       if (LIKELY(value_is_whnf(acc))) {
@@ -592,6 +607,7 @@ op_SELECT : {
     } else {
       acc = attrs_get(vm, set, UNIT()->names[ip[0]]);
       if (acc == VALUE_ABSENT) goto select_missing;
+      if (UNLIKELY(vm->counts)) eval_count_lookup(vm, vm_pos_at(code, ip + 1));
     }
     ip++;
     sp--;

@@ -74,6 +74,7 @@ struct Vm {
   struct RegexCache *regexes;  // of builtins_regex.c, owned; made on first use
   volatile int interrupted;    // set from a signal handler
   struct EvalProfile *profile; // eval_profile.h; NULL: none is taken
+  struct EvalCounts *counts;   // eval_count.h; NULL: nobody wants to know
 };
 
 // ---- for builtins ----

@@ -5,6 +5,7 @@
 #include "eval/attrs.h"
 #include "eval/builtins/registry.h"
 #include "eval/compile.h"
+#include "eval/eval_count.h"
 #include "eval/regex.h"
 #include "eval/str.h"
 #include "eval/thunk.h"
@@ -195,6 +196,7 @@ void vm_free(Vm *vm) {
     unit_free(u);
   }
   eval_error_clear(vm);
+  eval_count_free(vm);
   heap_done(&vm->heap);
   pos_table_free(vm->positions);
   context_table_free(vm->contexts);

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "eval/attrs.h"
 #include "eval/builtins/registry.h"
+#include "eval/eval_count.h"
 #include "eval/list.h"
 #include "eval/str.h"
 #include "eval/thunk.h"
@@ -83,6 +84,10 @@ Env *vm_ops_enter(Vm *vm, Unit *unit, const uint32_t *descriptor, Env *env) {
   e->parent = env;
   for (uint32_t i = 0; i < count; i++) e->slots[i] = vm_ops_slot(vm, unit, descriptor[2 + i], e);
   vm->state->stats.envs++;
+  if (UNLIKELY(vm->counts)) {
+    vm->counts->env_slots += count;
+    vm->counts->lazy_places += count;
+  }
   return e;
 }
 
@@ -90,6 +95,7 @@ void vm_ops_let(Vm *vm, Unit *unit, const uint32_t *descriptor, Env *env) {
   uint32_t count = descriptor[0], base = descriptor[1];
   for (uint32_t i = 0; i < count; i++)
     heap_store(&vm->heap, env, &env->slots[base + i], vm_ops_slot(vm, unit, descriptor[2 + i], env));
+  if (UNLIKELY(vm->counts)) vm->counts->lazy_places += count;
 }
 
 // ---- formals ----

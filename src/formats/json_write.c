@@ -163,6 +163,16 @@ bool json_write_str(JsonWrite *json, Span value, Err *err) {
   return json_write_string(json->out, value, err);
 }
 
+void json_write_text(JsonWrite *json, Span value) {
+  Err err = ERR_INIT;
+  begin_element(json);
+  if (json_write_string(json->out, value, &err)) return;
+  Buf ascii CLEANUP(buf_done) = BUF_INIT;
+  err_done(&err);
+  for (size_t i = 0; i < value.len; i++) buf_put_char(&ascii, value.data[i] & 0x80 ? '?' : value.data[i]);
+  if (!json_write_string(json->out, buf_span(&ascii), &err)) err_done(&err);
+}
+
 void json_write_int(JsonWrite *json, int64_t value) {
   begin_element(json);
   buf_put_i64(json->out, value);

@@ -63,6 +63,25 @@ test_counters() {
   expect_equal "$err" ''
 }
 
+test_counters_by_place() {
+  cli_setup
+  cat > counted.nix <<'EOF'
+let
+  f = x: x.a + 1;
+  s = { a = builtins.length [ 1 2 ]; };
+in
+f s + f s + builtins.foldl' (a: b: a + b) 0 [ 1 2 3 ] + builtins.stringLength (toString 12)
+EOF
+  run firn eval -f counted.nix
+  expected=$out
+  NIX_COUNT_CALLS=1 NIX_SHOW_STATS=1 NIX_SHOW_STATS_PATH=stats run firn eval -f counted.nix
+  expect_out "$expected"
+  run firn eval --json -E '
+    let s = builtins.fromJSON (builtins.readFile ./stats); f = builtins.head (builtins.filter (x: x.name == "f") s.functions);
+    in { inherit (s) primops nrLookups nrFunctionCalls; f = [ f.count f.line f.column ]; a = map (x: [ x.count x.line ]) s.attributes; }'
+  expect_out '{"a":[[2,2],[1,3],[1,5],[1,5]],"f":[2,2,7],"nrFunctionCalls":5,"nrLookups":5,"primops":{"foldl'"'"'":1,"length":1,"stringLength":1,"toString":1}}'
+}
+
 test_trace_of_io() {
   cli_setup
   write_tree

@@ -1,6 +1,7 @@
 // builtins_attrs.c: builtins on attribute sets.
 #include "base/mem.h"
 #include "eval/builtins/builtins_util.h"
+#include "eval/eval_count.h"
 #include "eval/builtins/registry.h"
 #include "eval/print.h"
 
@@ -62,8 +63,9 @@ static Value pos_column_fn(Vm *vm, Value *args) {
 }
 
 static Value delay_leaf(Vm *vm, BuiltinFn fn, Value arg) {
+  const Builtin **rows = vm->counts ? vm->counts->originals : vm->builtins;
   uint32_t i = 0;
-  while (vm->builtins[i]->fn != fn) i++;
+  while (rows[i]->fn != fn) i++;
   return native_delay_call(vm, value_builtin(i), &arg, 1);
 }
 
