@@ -124,8 +124,8 @@ static Step diff_step(Native *n) {
     if (list_count(n->slot[A]) != list_count(n->slot[B])) return differ_in_size(n);
     native_set(n, PART, PART_ITEM);
     for (native_set(n, I, 0); (size_t)native_get(n, I) < list_count(n->slot[A]); native_add(n, I, 1)) {
-      n->args[0] = value_follow(list_get(n->vm, n->slot[A], (size_t)native_get(n, I)));
-      n->args[1] = value_follow(list_get(n->vm, n->slot[B], (size_t)native_get(n, I)));
+      n->args[0] = value_ask(list_get(n->vm, n->slot[A], (size_t)native_get(n, I)));
+      n->args[1] = value_ask(list_get(n->vm, n->slot[B], (size_t)native_get(n, I)));
       if (n->args[0] == n->args[1] && value_is_whnf(n->args[0])) continue;
       NATIVE_PUSH(n, &diff_native);
     }
@@ -153,8 +153,8 @@ static Step diff_step(Native *n) {
   for (native_set(n, I, 0); (size_t)native_get(n, I) < attr_count(n->slot[A]); native_add(n, I, 1)) {
     if (name_at(n->slot[A], (size_t)native_get(n, I)) != name_at(n->slot[B], (size_t)native_get(n, I)))
       return differ_in_names(n, (size_t)native_get(n, I));
-    n->args[0] = value_follow(attrs_slot(n->vm, n->slot[A], (uint32_t)native_get(n, I)));
-    n->args[1] = value_follow(attrs_slot(n->vm, n->slot[B], (uint32_t)native_get(n, I)));
+    n->args[0] = value_ask(attrs_slot(n->vm, n->slot[A], (uint32_t)native_get(n, I)));
+    n->args[1] = value_ask(attrs_slot(n->vm, n->slot[B], (uint32_t)native_get(n, I)));
     if (n->args[0] == n->args[1] && value_is_whnf(n->args[0])) continue;
     native_set(n, PART, PART_ATTR);
     NATIVE_PUSH(n, &diff_native);

@@ -524,6 +524,8 @@ static uint32_t compile_inherit_from_slot(Compiler *c, const AstAttr *attr, uint
 
 static uint32_t compile_attr_slot(Compiler *c, const AstAttr *attr, uint32_t from_base) {
   if (attr->kind == AST_ATTR_INHERIT_FROM) return compile_inherit_from_slot(c, attr, from_base + attr->from);
+  if (attr->value->kind == EXPR_ATTRS) // also { }: see compile_is_thunk_in_nix
+    return compile_slot_word(c, SLOT_THUNK, compile_thunk_block(c, attr->value, attr->name, attr->pos));
   return compile_named_slot(c, attr->value, attr->name, attr->pos);
 }
 
@@ -887,6 +889,14 @@ static bool compile_redefined(const Compiler *c, AstName name) {
   return name != AST_NO_NAME && c->bindings[name];
 }
 
+// An operand of what is a call of a builtin in Nix: variables in it are evaluated by that, which knows no place.
+static void compile_number_operand(Compiler *c, const Expr *e, bool is_first) {
+  const Binding *b = e->kind == EXPR_VAR ? c->bindings[((const ExprVar *)e)->name] : NULL;
+  if (b) compile_lexical(c, b, false, AST_NO_POS);
+  else if (is_first) compile_strict(c, e);
+  else compile_part(c, e);
+}
+
 // a < b is __lessThan a b, a > b is __lessThan b a, a <= b and a >= b are the negations of the opposite.
 static void compile_comparison(Compiler *c, const ExprPair *pair) {
   bool swap = pair->head.kind == EXPR_GT || pair->head.kind == EXPR_LEQ;
@@ -898,8 +908,8 @@ static void compile_comparison(Compiler *c, const ExprPair *pair) {
     compile_named_call(c, c->less_than, args, 2, pos);
   } else {
     OperandStart start = compile_operand_start(c);
-    compile_strict(c, args[0]);
-    compile_part(c, args[1]);
+    compile_number_operand(c, args[0], true);
+    compile_number_operand(c, args[1], false);
     compile_operand(c, start, OPERAND_LESS_THAN, pos);
     compile_op_at(c, OP_LT, 0, -1, pos);
   }
@@ -914,8 +924,8 @@ static void compile_arithmetic(Compiler *c, const ExprPair *pair, Op op, AstName
     return;
   }
   OperandStart start = compile_operand_start(c);
-  compile_strict(c, pair->first);
-  compile_part(c, pair->second);
+  compile_number_operand(c, pair->first, true);
+  compile_number_operand(c, pair->second, false);
   compile_op_at(c, op, 0, -1, pair->head.pos);
   compile_operand(c, start, kind, pair->head.pos);
 }
@@ -942,7 +952,7 @@ static void compile_negate(Compiler *c, const ExprUnary *e) {
     compile_named_call(c, c->sub, (const Expr *[]){&zero.head, e->operand}, 2, e->head.pos);
   } else {
     OperandStart start = compile_operand_start(c);
-    compile_strict(c, e->operand);
+    compile_number_operand(c, e->operand, true);
     compile_op_at(c, OP_NEG, 0, 0, e->head.pos);
     compile_operand(c, start, OPERAND_SUB, e->head.pos);
   }
@@ -1068,6 +1078,16 @@ static void compile_assert(Compiler *c, const ExprPair *e) {
   compile_strict(c, e->second);
 }
 
+// Literals that compile_lazy makes at once. Nix delays them, which can be seen in lists that are printed.
+static bool compile_is_thunk_in_nix(const Expr *e) {
+  switch ((int)e->kind) {
+  case EXPR_LAMBDA: return true;
+  case EXPR_LIST: return ((const ExprList *)e)->count && ((const ExprList *)e)->count <= COMPILE_EAGER_ITEMS;
+  case EXPR_ATTRS: return compile_is_trivial_set((const ExprAttrs *)e);
+  default: return false;
+  }
+}
+
 static void compile_expr(Compiler *c, const Expr *e) {
   switch ((ExprKind)e->kind) {
   case EXPR_INT: compile_int(c, ((const ExprInt *)e)->value); return;
@@ -1095,7 +1115,10 @@ static void compile_expr(Compiler *c, const Expr *e) {
       compile_op(c, OP_IMM, (uint32_t)(VALUE_EMPTY_LIST >> 3), 1);
       return;
     }
-    for (uint32_t i = 0; i < list->count; i++) compile_lazy(c, list->items[i]);
+    for (uint32_t i = 0; i < list->count; i++) {
+      compile_lazy(c, list->items[i]);
+      if (compile_is_thunk_in_nix(list->items[i])) compile_op(c, OP_UNASKED, 0, 0);
+    }
     compile_op(c, OP_LIST, list->count, 1 - (int)list->count);
     return;
   }
@@ -1121,8 +1144,12 @@ static void compile_expr(Compiler *c, const Expr *e) {
   case EXPR_ADD: {
     const ExprPair *pair = (const ExprPair *)e;
     compile_strict(c, pair->first);
+    OperandStart start = compile_operand_start(c);
     compile_part(c, pair->second);
+    compile_operand(c, start, OPERAND_ADD_RIGHT, pair->first_pos);
+    start = compile_operand_start(c);
     compile_op_at(c, OP_ADD, 0, -1, pair->second_pos);
+    compile_operand(c, start, OPERAND_ADD, pair->first_pos);
     return;
   }
   case EXPR_SUB: compile_arithmetic(c, (const ExprPair *)e, OP_SUB, c->sub, OPERAND_SUB); return;

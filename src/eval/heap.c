@@ -230,7 +230,8 @@ static bool heap_keeps_thunk(Value v) {
 static Value heap_shortcut(Value v) {
   if (value_tag(v) == TAG_THUNK) {
     Value followed = v;
-    while (value_tag(followed) == TAG_THUNK && head_type(value_head(followed)) == T_IND)
+    while (value_tag(followed) == TAG_THUNK && head_type(value_head(followed)) == T_IND &&
+           !(head_flags(value_head(followed)) & IND_UNASKED))
       followed = ((Thunk *)value_ptr(followed))->value;
     if (heap_keeps_thunk(followed)) return v;
     v = followed;

@@ -104,7 +104,7 @@ static Value native_child(Vm *vm, Value v, size_t i) {
 }
 
 static bool native_is_scalar(Value v) {
-  v = value_follow(v);
+  v = value_ask(v);
   return value_is_whnf(v) && value_tag(v) != TAG_LIST && value_tag(v) != TAG_ATTRS;
 }
 
@@ -268,8 +268,8 @@ children:
     n->args[0] = native_child(n->vm, n->slot[EQUAL_A], (size_t)native_get(n, EQUAL_I));
     n->args[1] = native_child(n->vm, n->slot[EQUAL_B], (size_t)native_get(n, EQUAL_I));
     if (n->args[0] == n->args[1]) continue; // the very same function, see value_keeps_thunk
-    n->args[0] = value_follow(n->args[0]);
-    n->args[1] = value_follow(n->args[1]);
+    n->args[0] = value_ask(n->args[0]);
+    n->args[1] = value_ask(n->args[1]);
     // The very same set, even one whose values fail.
     if (n->args[0] == n->args[1] && !value_is_function(n->args[0])) continue;
     if (native_is_scalar(n->args[0]) && native_is_scalar(n->args[1])) {
@@ -340,7 +340,7 @@ static Step native_compare_step(Native *n) {
     if (i == list_count(n->slot[EQUAL_A])) NATIVE_RETURN(n, value_int(-1));
     NATIVE_FORCE(n, list_get(n->vm, n->slot[EQUAL_A], (size_t)native_get(n, EQUAL_I)));
     NATIVE_FORCE(n, list_get(n->vm, n->slot[EQUAL_B], (size_t)native_get(n, EQUAL_I)));
-    n->args[0] = value_follow(list_get(n->vm, n->slot[EQUAL_A], (size_t)native_get(n, EQUAL_I)));
+    n->args[0] = value_ask(list_get(n->vm, n->slot[EQUAL_A], (size_t)native_get(n, EQUAL_I)));
     n->args[1] = n->result;
     if (n->args[0] == n->args[1]) continue; // as in native_equal
     NATIVE_PUSH(n, &native_equal);
@@ -457,7 +457,7 @@ static Step native_coerce_step(Native *n) {
   n->slot[COERCE_RESULT] = str_plain(n->vm, SPAN(""));
   for (native_set(n, COERCE_I, 0); native_get(n, COERCE_I) < (int64_t)list_count(n->slot[COERCE_VALUE]);
        native_add(n, COERCE_I, 1)) {
-    n->args[0] = value_follow(list_get(n->vm, n->slot[COERCE_VALUE], (size_t)native_get(n, COERCE_I)));
+    n->args[0] = value_ask(list_get(n->vm, n->slot[COERCE_VALUE], (size_t)native_get(n, COERCE_I)));
     n->args[1] = n->slot[COERCE_FLAGS];
     if (value_is_string(n->args[0])) n->result = n->args[0];
     else NATIVE_PUSH(n, &native_coerce_string);
@@ -536,10 +536,4 @@ static Step native_plus_step(Native *n) {
   NATIVE_END;
 }
 
-static void native_plus_trace(Native *n) {
-  if (native_is_number(n->slot[PLUS_A])) return;
-  eval_error_trace(n->vm, vm_call_pos(n->vm), "while evaluating a path segment");
-}
-
-const NativeDef native_plus = {
-    .name = "+", .step = native_plus_step, .arg_count = 2, .slot_count = 2, .trace = native_plus_trace};
+const NativeDef native_plus = {.name = "+", .step = native_plus_step, .arg_count = 2, .slot_count = 2};

@@ -107,7 +107,7 @@ static inline void native_add(Native *n, unsigned slot, int64_t i) {
 // n->result = `value` in WHNF. Evaluates its argument once; no suspension when it is evaluated already.
 #define NATIVE_FORCE(n, value_)                  \
   do {                                           \
-    (n)->result = value_follow(value_);          \
+    (n)->result = value_ask(value_);             \
     if (UNLIKELY(!value_is_whnf((n)->result))) { \
       (n)->args[0] = (n)->result;                \
       NATIVE_AWAIT_(n, STEP_FORCE)               \
@@ -148,6 +148,15 @@ static inline void native_add(Native *n, unsigned slot, int64_t i) {
 // Follows an evaluated thunk to its value; other values stay.
 static inline Value value_follow(Value v) {
   while (value_tag(v) == TAG_THUNK && head_type(value_head(v)) == T_IND) v = ((Thunk *)value_ptr(v))->value;
+  return v;
+}
+// The same for one whose value is asked for: literals that are not evaluated lose their mark.
+static inline Value value_ask(Value v) {
+  while (value_tag(v) == TAG_THUNK && head_type(value_head(v)) == T_IND) {
+    Thunk *thunk = (Thunk *)value_ptr(v);
+    thunk->head = HEAD(T_IND, 0, 0);
+    v = thunk->value;
+  }
   return v;
 }
 // A delayed call of `fn` with `count` arguments.

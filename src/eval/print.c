@@ -193,13 +193,26 @@ static Span frame_name(const Printer *p, const Frame *f, size_t index) {
   return symbol_text(p->vm->symbols, attrs_flat_shape(f->container)->names[frame_slot(f, index)]);
 }
 
+// Code, or a literal, that nobody has asked for yet.
+static bool is_unasked(Value raw) {
+  if (value_tag(raw) == TAG_LAZY) return value_lazy_kind(raw) != LAZY_ENV_SLOT;
+  return value_tag(raw) == TAG_THUNK && head_type(value_head(raw)) == T_IND &&
+         head_flags(value_head(raw)) & IND_UNASKED;
+}
+
 // The item, its evaluated thunks followed. Code that nobody has asked for yet is VALUE_ABSENT: printing is no reason to ask, and a
 // function in a literal set has to look like any other unevaluated attribute.
 static Value frame_item(Printer *p, const Frame *f, size_t index) {
-  if (!f->is_attrs) return value_follow(list_get(p->vm, f->container, index));
+  if (!f->is_attrs) {
+    Value item = list_get(p->vm, f->container, index);
+    return is_unasked(item) ? VALUE_ABSENT : value_follow(item);
+  }
   uint32_t slot = frame_slot(f, index);
-  Value raw = attrs_flat(f->container)->slots[slot];
-  if (value_tag(raw) == TAG_LAZY && value_lazy_kind(raw) != LAZY_ENV_SLOT) return VALUE_ABSENT;
+  const Attrs *set = attrs_flat(f->container);
+  Value raw = set->slots[slot];
+  if (value_tag(raw) == TAG_LAZY && value_lazy_kind(raw) == LAZY_ENV_SLOT)
+    raw = set->env->slots[value_lazy_payload(raw)];
+  if (is_unasked(raw)) return VALUE_ABSENT;
   return value_follow(attrs_slot(p->vm, f->container, slot));
 }
 

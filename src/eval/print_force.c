@@ -146,7 +146,7 @@ static Step force_step(Native *n) {
   if ((size_t)native_get(n, DEPTH) >= force_options(n)->max_depth) NATIVE_RETURN(n, VALUE_NULL);
   if (value_is_attrs(n->slot[VALUE])) n->slot[VALUE] = attrs_flatten(n->vm, n->slot[VALUE]);
   for (native_set(n, I, 0); (size_t)native_get(n, I) < force_count(n); native_add(n, I, 1)) {
-    n->args[0] = value_follow(force_item(n, (size_t)native_get(n, I)));
+    n->args[0] = value_ask(force_item(n, (size_t)native_get(n, I)));
     if (value_is_whnf(n->args[0]) && !is_container(n->args[0])) continue;
     n->args[1] = n->slot[OPTIONS];
     n->args[2] = n->slot[BOX];

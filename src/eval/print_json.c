@@ -58,7 +58,7 @@ static size_t json_count(const Native *n) {
 
 static Value json_item(Native *n, size_t i) {
   Value v = n->slot[VALUE];
-  return value_follow(value_is_attrs(v) ? attrs_slot(n->vm, v, (uint32_t)i) : list_get(n->vm, v, i));
+  return value_ask(value_is_attrs(v) ? attrs_slot(n->vm, v, (uint32_t)i) : list_get(n->vm, v, i));
 }
 
 static Span json_key(const Native *n, size_t i) {

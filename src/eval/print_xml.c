@@ -222,7 +222,7 @@ static Step xml_step(Native *n) {
   NATIVE_BEGIN(n);
   native_set(n, I, -1);
   if (xml_is_strict(n)) NATIVE_FORCE(n, n->slot[VALUE]);
-  n->slot[VALUE] = value_follow(n->slot[VALUE]);
+  n->slot[VALUE] = value_ask(n->slot[VALUE]);
   if (value_is_list(n->slot[VALUE])) {
     xml_append_line(n, native_get(n, DEPTH), "<list>");
     for (native_set(n, I, 0); (size_t)native_get(n, I) < list_count(n->slot[VALUE]); native_add(n, I, 1)) {

@@ -268,6 +268,7 @@ static void spark_scan_code(SparkSink *sink, size_t fp, const uint32_t *code, co
     case OP_LAZY_ADDK:
     case OP_LIST:
     case OP_ATTRS:
+    case OP_UNASKED:
     case OP_SELECT:
     case OP_SELECT_DYN:
     case OP_HAS:

@@ -15,6 +15,13 @@ static inline Value thunk_new_closure(Vm *vm, const void *code, Env *env) {
   c->env = env;
   return value_from_ptr(c, TAG_OBJ);
 }
+// `v`, a literal in WHNF, as something that nobody has asked for.
+static inline Value thunk_new_unasked(Vm *vm, Value v) {
+  Thunk *thunk = heap_alloc(&vm->heap, sizeof *thunk);
+  thunk->head = HEAD(T_IND, IND_UNASKED, 0);
+  thunk->value = v;
+  return value_from_ptr(thunk, TAG_THUNK);
+}
 // The value of slot `index`, never TAG_LAZY; stored back.
 Value thunk_env_slot_slow(Vm *vm, Env *env, uint64_t index);
 static inline Value thunk_env_slot(Vm *vm, Env *env, uint64_t index) {

@@ -36,6 +36,7 @@
 //   T_APP       head, function, args...                     payload number of args; a delayed call
 //   T_BLACKHOLE as T_THUNK/T_APP but under evaluation       payload owning task (32 bits) | number of args (16 bits)
 //   T_IND       head, value                                 evaluated: never copied by a collection, only followed
+//               flag IND_UNASKED: a literal that nobody has asked for, printed as a thunk; copied
 #pragma once
 
 #include <assert.h>
@@ -86,6 +87,7 @@ enum {
   THUNK_WAITED = 1,  // some task waits for this blackhole
   THUNK_IS_APP = 2,  // a blackhole that was a T_APP
   THUNK_SPARKED = 4, // a spark has been made for it
+  IND_UNASKED = 1,
   LIST_BUFFER = 1,
   LAYERED_DEPTH = 15, // mask: how many layers are below
   ATTRS_LAZY = 1,     // some slot may hold TAG_LAZY

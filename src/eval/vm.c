@@ -42,11 +42,23 @@ typedef struct ApplyCode {
 #define VM_MAX_CALL_ARGS 32u
 static const ApplyCode vm_apply_codes[VM_MAX_CALL_ARGS] = CODES(APPLY_CODE);
 static const ApplyCode vm_rest_codes[VM_MAX_CALL_ARGS] = CODES(REST_CODE);
+// The same as vm_apply_codes, for a set that is called: below the function in it lies the set itself.
+static const ApplyCode vm_functor_codes[VM_MAX_CALL_ARGS] = CODES(APPLY_CODE);
+
+static bool vm_is_functor_snippet(const uint32_t *code) {
+  const char *p = (const char *)code;
+  return p >= (const char *)vm_functor_codes && p < (const char *)(vm_functor_codes + VM_MAX_CALL_ARGS);
+}
+
+static bool vm_is_rest_snippet(const uint32_t *code) {
+  const char *p = (const char *)code;
+  return p >= (const char *)vm_rest_codes && p < (const char *)(vm_rest_codes + VM_MAX_CALL_ARGS);
+}
 
 static bool vm_is_snippet(const uint32_t *code) {
   const char *p = (const char *)code;
   return (p >= (const char *)vm_apply_codes && p < (const char *)(vm_apply_codes + VM_MAX_CALL_ARGS)) ||
-         (p >= (const char *)vm_rest_codes && p < (const char *)(vm_rest_codes + VM_MAX_CALL_ARGS));
+         vm_is_rest_snippet(code) || vm_is_functor_snippet(code);
 }
 
 static Unit *vm_code_unit(const uint32_t *code) {
@@ -56,6 +68,25 @@ static Unit *vm_code_unit(const uint32_t *code) {
 static PosId vm_pos_at(const uint32_t *code, const uint32_t *ip) {
   Unit *unit = vm_code_unit(code);
   return unit ? unit_position(unit, ip) : 0;
+}
+
+// Where the call is that the frame at `fp` makes before `ip`. A delayed call (an element of `map`) is where it is forced, or where its
+// function is when everything is forced; a call through __functor is where that attribute is defined.
+static PosId vm_call_site(Vm *vm, const Task *task, const Value *fp, const uint32_t *ip) {
+  const uint32_t *code = value_get_raw_ptr(fp[-2]);
+  if (!ip || !code) return 0;
+  if (!vm_is_snippet(code)) return vm_pos_at(code, ip);
+  if (vm_is_functor_snippet(code)) return attrs_position(fp[0], SYM_functor);
+  uint64_t meta = value_get_raw(fp[-1]);
+  if ((meta & 15) == FRAME_BASE) return 0;
+  const Value *below = task->stack + (meta >> 4);
+  const uint32_t *below_ip = value_get_raw_ptr(fp[-4]), *below_code = value_get_raw_ptr(below[-2]);
+  if (vm_is_rest_snippet(code)) return vm_call_site(vm, task, below, below_ip); // one for each argument at most
+  if ((meta & 15) != FRAME_FORCE && (meta & 15) != FRAME_FORCE_DROP) return 0;
+  if (below_ip) return vm_pos_at(below_code, below_ip);
+  if (value_get_raw_ptr(below[0]) != &native_deep_force) return 0;
+  const AppThunk *app = value_ptr(fp[-FRAME_HEADER - FRAME_FORCE_WORDS]);
+  return vm_function_pos(vm, value_follow(app->fn));
 }
 
 // ---- traces: what unwinding adds to the pending error for one frame ----
@@ -81,7 +112,9 @@ static void vm_trace_call(Vm *vm, const uint32_t *callee, PosId call_pos, bool b
 static const CodePosition *vm_first_step(const Unit *unit, const uint32_t *instruction) {
   const CodePosition *table = (const CodePosition *)(unit->image + unit_header(unit)->position_off);
   const CodePosition *at = unit_find_position(unit, instruction + 1);
-  while (at > table && at[-1].code + 2 == at->code && (unit->image[at[-1].code] & 0xff) == (*instruction & 0xff)) at--;
+  while (at > table && at[-1].code + 2 == at->code && at[-1].pos == at->pos &&
+         (unit->image[at[-1].code] & 0xff) == (*instruction & 0xff))
+    at--;
   return at;
 }
 
@@ -90,8 +123,9 @@ static void vm_trace_attr_path(Vm *vm, const Unit *unit, const uint32_t *instruc
   const CodeImage *header = unit_header(unit);
   const CodePosition *at = vm_first_step(unit, instruction);
   const CodePosition *end = (const CodePosition *)(unit->image + header->position_off) + header->position_count;
+  const uint32_t pos = at->pos;
   for (uint32_t step = at->code; at < end && at->code == step; at++, step += 2) {
-    if ((unit->image[step] & 0xff) != (*instruction & 0xff)) break;
+    if ((unit->image[step] & 0xff) != (*instruction & 0xff) || at->pos != pos) break;
     if (ret->len) buf_put_char(ret, '.');
     buf_put_span(ret, symbol_text(vm->symbols, unit->names[unit->image[step + 1]]));
   }
@@ -152,12 +186,25 @@ static void vm_trace_builtin(Vm *vm, const Value *fp, const char *name, PosId ca
   eval_error_trace(vm, call_pos, "while calling the '%s' builtin", name);
 }
 
-// What Nix says about an operand that could not be coerced, for the instruction before `ip`.
-static void vm_trace_operand(Vm *vm, const uint32_t *code, const uint32_t *ip) {
+// What Nix says about an operand that could not be coerced, for the instruction before `ip`; `fp`: the frame of the native that failed.
+static void vm_trace_operand(Vm *vm, const uint32_t *code, const uint32_t *ip, const Value *fp) {
   Unit *unit = ip && eval_error_is_refusal(vm) ? vm_code_unit(code) : NULL;
   const CodePosition *found = unit ? unit_find_position(unit, ip) : NULL;
-  if (found && (unit->image[found->code] & 0xff) == OP_PIECE)
-    eval_error_trace(vm, vm_pos_at(code, ip), "while evaluating a path segment");
+  if (!found) return;
+  PosId pos = vm_pos_at(code, ip);
+  Op op = (Op)(unit->image[found->code] & 0xff);
+  if (op == OP_ADD && value_get_raw_ptr(fp[0]) == &native_plus) { // its first operand, as long as that is no string
+    if (!value_is_string(fp[2]) && !value_is_path(fp[2])) pos = unit_pos(unit, unit_find_operand(unit, ip)->pos);
+  } else if (op != OP_PIECE) {
+    return;
+  }
+  eval_error_trace(vm, pos, "while evaluating a path segment");
+}
+
+// Nix makes a string of the left operand of `+` before it evaluates the right one.
+static bool vm_refuses_string(Value v) {
+  if (value_is_attrs(v)) return !attrs_has(v, SYM_to_string) && !attrs_has(v, SYM_out_path);
+  return !value_is_string(v) && !value_is_path(v) && !value_is_int(v) && !value_is_float(v);
 }
 
 // Frames of the operands that the failed instruction before `ip` is in; `fp`: of its frame. Sets *ret_binding when it is the argument of a
@@ -177,8 +224,15 @@ static void vm_trace_operands(Vm *vm, const uint32_t *code, const uint32_t *ip, 
       *ret_binding = true;
       continue;
     }
+    if (kind == OPERAND_ADD) continue;
+    Value left = kind == OPERAND_ADD_RIGHT || kind == OPERAND_UPDATE_RIGHT ? fp[(o->kind_depth >> 8) - 1] : VALUE_NULL;
+    if (kind == OPERAND_ADD_RIGHT) {
+      if (vm->error->kind == EVAL_ERROR_INTERRUPTED || !vm_refuses_string(left)) continue;
+      eval_error_coerce(vm, 0, left);
+      eval_error_trace(vm, pos, "while evaluating a path segment");
+      continue;
+    }
     if (kind == OPERAND_UPDATE_RIGHT) { // Nix looks at the left operand before it evaluates the right one
-      Value left = fp[(o->kind_depth >> 8) - 1];
       if (!value_is_attrs(left) && vm->error->kind != EVAL_ERROR_INTERRUPTED) {
         eval_error_type(vm, 0, "a set", left);
         kind = OPERAND_UPDATE_LEFT;
@@ -200,6 +254,32 @@ static void vm_trace_select(Vm *vm, const uint32_t *caller, const uint32_t *call
   eval_error_trace(vm, unit_pos(definition, code_head(callee)->pos), "while evaluating the attribute '%s'",
                    buf_cstr(&path));
   buf_done(&path);
+}
+
+// The code of the thunk that `task` is evaluating, or NULL.
+static const uint32_t *vm_thunk_code(const Task *task, const Value *fp, Value thunk) {
+  for (;;) {
+    uint64_t meta = value_get_raw(fp[-1]);
+    FrameKind kind = (FrameKind)(meta & 15);
+    if (kind == FRAME_BASE) return NULL;
+    if ((kind == FRAME_FORCE || kind == FRAME_FORCE_DROP) && fp[-FRAME_HEADER - FRAME_FORCE_WORDS] == thunk)
+      return value_get_raw_ptr(fp[-2]);
+    fp = task->stack + (meta >> 4);
+  }
+}
+
+// `thunk` is needed by its own evaluation, before `ip` (NULL: by a native). An attribute that is selected is blamed where it is defined.
+static void vm_infinite_recursion(Vm *vm, const Task *task, const Value *fp, const uint32_t *code, const uint32_t *ip,
+                                  Value thunk) {
+  PosId pos = ip ? vm_pos_at(code, ip) : 0;
+  const uint32_t *callee = ip ? vm_thunk_code(task, fp, thunk) : NULL;
+  const Unit *unit = callee ? vm_code_unit(code) : NULL;
+  const CodePosition *found = unit ? unit_find_position(unit, ip) : NULL;
+  Op op = found ? (Op)(unit->image[found->code] & 0xff) : OP_RET;
+  bool selects = (op == OP_SELECT || op == OP_SELECT_OR) && vm_code_unit(callee);
+  if (selects) pos = unit_pos(vm_code_unit(callee), code_head(callee)->pos);
+  eval_error(vm, EVAL_ERROR_RECURSION, pos, "infinite recursion encountered");
+  if (selects) vm_trace_select(vm, code, ip, callee);
 }
 
 PosId vm_call_pos(Vm *vm) {
@@ -293,7 +373,7 @@ static Value vm_not_a_function(Vm *vm, Value f, PosId pos) {
 static bool vm_strict_args_ready(const Builtin *b, Value *args) {
   for (unsigned i = 0, mask = b->strict; mask; i++, mask >>= 1) {
     if (!(mask & 1)) continue;
-    args[i] = value_follow(args[i]);
+    args[i] = value_ask(args[i]);
     if (!value_is_whnf(args[i])) return false;
   }
   return true;
@@ -447,7 +527,7 @@ op_VAR0:
   var_slow:
     acc = thunk_env_slot(vm, e, slot);
     if (value_tag(acc) == TAG_THUNK && head_type(value_head(acc)) == T_IND) {
-      acc = value_follow(acc);
+      acc = value_ask(acc);
       if (!value_keeps_thunk(acc)) heap_store(heap, e, &e->slots[slot], acc);
     }
     goto force;
@@ -538,6 +618,9 @@ op_LIST : {
 }
 op_ATTRS:
   *sp++ = vm_ops_make_set(vm, UNIT(), image + A, env);
+  NEXT;
+op_UNASKED:
+  sp[-1] = thunk_new_unasked(vm, sp[-1]);
   NEXT;
 op_DYNATTRS : {
   uint32_t count = A;
@@ -903,7 +986,7 @@ op_SPARK_END:
   // ---- calls ----
 op_FORCE_AT : {
   Value *place = sp - A - 1;
-  acc = *place = value_follow(*place);
+  acc = *place = value_ask(*place);
   if (LIKELY(value_is_whnf(acc))) {
     ip++;
     NEXT;
@@ -990,7 +1073,7 @@ call_again:
     acc = b->fn(vm, sp - count);
     state->call_ip = NULL;
     if (UNLIKELY(acc == VALUE_ERROR)) {
-      vm_trace_builtin(vm, NULL, b->name, POS());
+      vm_trace_builtin(vm, NULL, b->name, vm_call_site(vm, task, fp, ip));
       goto unwind;
     }
     if (UNLIKELY(acc == VALUE_PARK)) goto call_strict; // repeated by a native that can park
@@ -1024,16 +1107,18 @@ call_again:
       Value moved[VM_MAX_CALL_ARGS + 1];
       memcpy(moved, sp - count - 2, (count + 2) * sizeof(Value));
       sp -= count + 2;
-      PUSH_HEADER(FRAME_CALL, vm_apply_codes[count + 1].code);
+      const uint32_t *snippet = vm_functor_codes[count + 1].code;
+      PUSH_HEADER(FRAME_CALL, snippet);
+      *sp++ = f;
       memcpy(sp, moved, (count + 2) * sizeof(Value));
       sp += count + 2;
       env = NULL;
-      ip = code = vm_apply_codes[count + 1].code;
+      ip = code = snippet;
       image = code_image(code);
       goto entered;
     }
   }
-  vm_not_a_function(vm, f, POS());
+  vm_not_a_function(vm, f, vm_call_site(vm, task, fp, ip));
   goto unwind;
 too_many_args:
   eval_error(vm, EVAL_ERROR_EVAL, POS(), "too many arguments in one call");
@@ -1108,7 +1193,7 @@ force:
     Thunk *thunk = value_ptr(acc);
     Head h = thunk->head;
     switch (head_type(h)) {
-    case T_IND: acc = thunk->value; goto force;
+    case T_IND: acc = value_ask(acc); goto force;
     case T_THUNK:
       sp[0] = acc;
       sp[1] = h;
@@ -1146,9 +1231,7 @@ force:
     switch (task_wait_thunk(vm, task, acc, owner)) {
     case TASK_MUST_WAIT: break;
     case TASK_RETRY: goto force;
-    case TASK_CYCLE:
-      eval_error(vm, EVAL_ERROR_RECURSION, ip ? POS() : vm_call_pos(vm), "infinite recursion encountered");
-      goto unwind;
+    case TASK_CYCLE: vm_infinite_recursion(vm, task, fp, code, ip, acc); goto unwind;
     }
     task->resume = TASK_RESUME_FORCE;
     task->resume_value = acc;
@@ -1184,9 +1267,7 @@ force_thunk_drop_wait : {
   switch (task_wait_thunk(vm, task, acc, owner)) {
   case TASK_MUST_WAIT: break;
   case TASK_RETRY: goto force_drop;
-  case TASK_CYCLE:
-    eval_error(vm, EVAL_ERROR_RECURSION, vm_pos_at(code, ip + 1), "infinite recursion encountered");
-    goto unwind;
+  case TASK_CYCLE: vm_infinite_recursion(vm, task, fp, code, ip + 1, acc); goto unwind;
   }
   task->resume = TASK_RESUME_CODE;
   return;
@@ -1366,8 +1447,8 @@ run_native : {
     fp = task->stack + (meta >> 4);
     depth--;
     LOAD_CODE();
-    if ((meta & 15) == FRAME_BUILTIN) vm_trace_builtin(vm, failed, def->name, ip ? POS() : 0);
-    else vm_trace_operand(vm, code, ip);
+    if ((meta & 15) == FRAME_BUILTIN) vm_trace_builtin(vm, failed, def->name, vm_call_site(vm, task, fp, ip));
+    else vm_trace_operand(vm, code, ip, failed);
     goto unwind;
   }
   }
@@ -1406,13 +1487,16 @@ unwind:
       if (waited) task_wake_thunk(vm, thunk);
       if (caller_ip) vm_trace_select(vm, caller, caller_ip, callee);
     } else if (kind == FRAME_CALL) {
-      vm_trace_call(vm, callee, caller_ip ? vm_pos_at(caller, caller_ip) : 0, binding);
+      PosId site = vm_call_site(vm, task, below, caller_ip);
+      if (vm_is_functor_snippet(callee))
+        eval_error_trace(vm, site, "while calling a functor (an attribute set with a '__functor' attribute)");
+      else vm_trace_call(vm, callee, site, binding);
       binding = false;
     } else if (kind == FRAME_BUILTIN) {
       const NativeDef *def = value_get_raw_ptr(fp[0]);
-      vm_trace_builtin(vm, fp, def->name, caller_ip ? vm_pos_at(caller, caller_ip) : 0);
+      vm_trace_builtin(vm, fp, def->name, vm_call_site(vm, task, below, caller_ip));
     } else if (kind == FRAME_NATIVE) {
-      vm_trace_operand(vm, caller, caller_ip);
+      vm_trace_operand(vm, caller, caller_ip, fp);
     }
     if (caller_ip) vm_trace_operands(vm, caller, caller_ip, below, &binding);
     fp = below;

@@ -137,7 +137,7 @@ static const NativeDef native_fetch_tarball = {
 
 // ---- fetchGit
 
-enum { GIT_ARG, GIT_VALUES, GIT_I, GIT_SLOTS };
+enum { GIT_ARG, GIT_VALUES, GIT_I, GIT_FRAME, GIT_SLOTS };
 
 static bool git_bool(Native *n, const char *name, bool otherwise, bool *ret) {
   Sym sym = symbol_intern(n->vm->symbols, span_cstr(name));
@@ -285,7 +285,9 @@ static Step fetch_git_step(Native *n) {
   if (!value_is_attrs(n->result)) {
     n->args[0] = n->slot[GIT_ARG];
     n->args[1] = value_raw(0);
+    n->slot[GIT_FRAME] = value_raw(1);
     NATIVE_PUSH(n, &native_coerce_string);
+    n->slot[GIT_FRAME] = value_raw(0);
     AttrsBuilder builder = ATTRS_BUILDER_INIT;
     attrs_builder_add(&builder, SYM_url, n->result, 0);
     n->slot[GIT_ARG] = attrs_builder_finish(vm, &builder, false);
@@ -313,8 +315,13 @@ static Step fetch_git_step(Native *n) {
   NATIVE_END;
 }
 
+static void fetch_git_trace(Native *n) {
+  if (n->slot[GIT_FRAME] == value_raw(1) && eval_error_is_refusal(n->vm))
+    eval_error_trace(n->vm, 0, "while evaluating the first argument passed to the fetcher");
+}
+
 static const NativeDef native_fetch_git = {
-    .name = "fetchGit", .step = fetch_git_step, .arg_count = 1, .slot_count = GIT_SLOTS};
+    .name = "fetchGit", .step = fetch_git_step, .arg_count = 1, .slot_count = GIT_SLOTS, .trace = fetch_git_trace};
 
 const Builtin fetch_builtin_rows[FETCH_BUILTIN_COUNT] = {
     {.name = "fetchurl",

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "eval/attrs.h"
+#include "eval/builtins/builtins_util.h"
 #include "eval/list.h"
 #include "eval/path_coerce.h"
 #include "eval/str.h"
@@ -359,7 +360,8 @@ static const NativeDef native_path = {.name = "path", .step = path_step, .arg_co
 
 // ---- builtins.filterSource
 
-enum { FILTER_FN, FILTER_PATH, FILTER_SLOTS };
+enum { FILTER_FN, FILTER_PATH, FILTER_FRAME, FILTER_SLOTS };
+#define FILTER_FUNCTION "while evaluating the first argument passed to builtins.filterSource"
 
 static Step filter_source_step(Native *n) {
   Vm *vm = n->vm;
@@ -370,17 +372,23 @@ static Step filter_source_step(Native *n) {
   n->args[2] = value_raw(PATH_COERCE_NO_BUILD);
   NATIVE_PUSH(n, &path_coerce_native);
   n->slot[FILTER_PATH] = n->result;
-  NATIVE_FORCE(n, n->slot[FILTER_FN]);
-  if (!vm_expect_function(vm, n->result, "while evaluating the first argument passed to builtins.filterSource"))
-    return STEP_ERROR;
+  NATIVE_FORCE_FOR(n, n->slot[FILTER_FN], FILTER_FRAME, FILTER_FUNCTION);
+  if (!vm_expect_function(vm, n->result, FILTER_FUNCTION)) return STEP_ERROR;
   push_add(n, n->slot[FILTER_PATH], name_of_path(vm, n->slot[FILTER_PATH]), n->result, value_raw(CA_NAR), VALUE_NULL);
   NATIVE_PUSH(n, &native_add_path);
   return STEP_RETURN;
   NATIVE_END;
 }
 
-static const NativeDef native_filter_source = {
-    .name = "filterSource", .step = filter_source_step, .arg_count = 2, .slot_count = FILTER_SLOTS};
+static void filter_source_trace(Native *n) {
+  trace_slot(n, FILTER_FRAME);
+}
+
+static const NativeDef native_filter_source = {.name = "filterSource",
+                                               .step = filter_source_step,
+                                               .arg_count = 2,
+                                               .slot_count = FILTER_SLOTS,
+                                               .trace = filter_source_trace};
 
 // ---- builtins.toFile
 
@@ -427,7 +435,12 @@ static bool store_path_ask(Native *n, Step *ret_step, Value *ret) {
   EvalIoStatus status = EVAL_IO_OK;
   if (!store_path_is_below(path, dir)) {
     status = store_io_locate(glue->io, path, true, &physical, &logical, &wait, &err);
-    path = buf_span(&logical);
+    if (status == EVAL_IO_OK) {
+      path = buf_span(&logical);
+    } else if (status == EVAL_IO_ERROR && err.kind == ERR_NOT_FOUND) { // what is not there is not in the store
+      err_done(&err);
+      status = EVAL_IO_OK;
+    }
   }
   if (status == EVAL_IO_OK && !store_path_is_below(path, dir)) {
     eval_error(vm, EVAL_ERROR_EVAL, 0, "path '%.*s' is not in the Nix store", SPAN_ARG(path));
@@ -495,6 +508,8 @@ const Builtin source_builtin_rows[SOURCE_BUILTIN_COUNT] = {
      .arity = 2,
      .strict = 3,
      .fn = to_file,
+     .types = "sS",
+     .contexts = {ARG1 "toFile", ARG2 "toFile"},
      .args = "name text",
      .doc = "Write *text* to a file in the store and return its path. The text may refer to store objects, but not to "
             "outputs of derivations."},

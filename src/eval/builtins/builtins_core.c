@@ -258,8 +258,8 @@ static Step scoped_import_step(Native *n) {
   if (is_drv) return STEP_TAIL_CALL;
   n->args[0] = n->slot[1];
   n->args[1] = n->slot[0];
-  n->push_def = &builtins_core_import_file;
-  return STEP_TAIL_PUSH;
+  NATIVE_PUSH(n, &builtins_core_import_file);
+  return STEP_RETURN;
   NATIVE_END;
 }
 
@@ -336,7 +336,8 @@ static Step deep_seq_step(Native *n) {
   NATIVE_BEGIN(n);
   n->args[0] = n->slot[0];
   NATIVE_PUSH(n, &native_deep_force);
-  NATIVE_RETURN(n, n->slot[1]);
+  NATIVE_FORCE(n, n->slot[1]); // not in our place: a failure is one of this call
+  NATIVE_RETURN(n, n->result);
   NATIVE_END;
 }
 

@@ -37,9 +37,10 @@ static Value elem_at_fn(Vm *vm, Value *args) {
 static Value gen_list_fn(Vm *vm, Value *args) {
   if (!expect_int(vm, args[1], ARG2 "genList")) return VALUE_ERROR;
   int64_t count = value_get_int(args[1]);
-  if (count < 0 || count > GEN_LIST_MAX_COUNT)
-    return eval_error(vm, EVAL_ERROR_EVAL, 0, "cannot create list of size %lld", (long long)count);
+  if (count < 0) return eval_error(vm, EVAL_ERROR_EVAL, 0, "cannot create list of size %lld", (long long)count);
   if (!expect_function(vm, args[0], ARG1 "genList")) return VALUE_ERROR;
+  if (count > GEN_LIST_MAX_COUNT)
+    return eval_error(vm, EVAL_ERROR_EVAL, 0, "cannot create list of size %lld", (long long)count);
   if (!count) return VALUE_EMPTY_LIST;
   List *list = list_new(vm, (size_t)count);
   for (int64_t i = 0; i < count; i++) {
@@ -198,7 +199,7 @@ static Step concat_map_step(Native *n) {
     NATIVE_CALL1(n, n->slot[FN], list_get(n->vm, n->slot[LIST], (size_t)native_get(n, I)));
     if (!value_is_list(n->result)) {
       eval_error_type(n->vm, 0, "a list", n->result);
-      eval_error_trace(n->vm, vm_function_pos(n->vm, n->slot[FN]),
+      eval_error_trace(n->vm, vm_function_pos(n->vm, value_is_function(n->result) ? n->result : n->slot[FN]),
                        "while evaluating the return value of the function passed to builtins.concatMap");
       return STEP_ERROR;
     }

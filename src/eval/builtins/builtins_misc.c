@@ -69,10 +69,12 @@ static Value trace_fn(Vm *vm, Value *args) {
 static Step trace_verbose_step(Native *n) {
   enum { E1, E2 };
   NATIVE_BEGIN(n);
-  if (!n->vm->settings.trace_verbose) NATIVE_RETURN(n, n->slot[E2]);
-  NATIVE_FORCE(n, n->slot[E1]);
-  emit_trace(n->vm, n->result);
-  NATIVE_RETURN(n, n->slot[E2]);
+  if (n->vm->settings.trace_verbose) {
+    NATIVE_FORCE(n, n->slot[E1]);
+    emit_trace(n->vm, n->result);
+  }
+  NATIVE_FORCE(n, n->slot[E2]);
+  return STEP_RETURN;
   NATIVE_END;
 }
 
@@ -92,9 +94,15 @@ static Value warn_fn(Vm *vm, Value *args) {
   return args[1];
 }
 
-static Value break_fn(Vm *vm, Value *args) {
-  return args[0];
+static Step break_step(Native *n) {
+  NATIVE_BEGIN(n);
+  NATIVE_FORCE(n, n->slot[0]);
+  return STEP_RETURN;
+  NATIVE_END;
 }
+
+static const NativeDef break_native = {
+    .name = "break", .step = break_step, .arg_count = 1, .slot_count = 1, .untraced = true};
 
 // ---- constants ----
 
@@ -214,10 +222,10 @@ static const Builtin rows[] = {
      {WARN_MESSAGE}},
     {"break",
      1,
-     1,
+     0,
      BUILTIN_GLOBAL,
-     break_fn,
      NULL,
+     &break_native,
      "v",
      "Return *v*. The place for a breakpoint when a debugger is attached.",
      NULL,
