@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "store/store_realisation.h"
 
 void build_plan_done(BuildPlan *plan) {
   mem_free(plan->drvs);
@@ -16,12 +17,26 @@ typedef struct Frame {
   size_t next; // input
 } Frame;
 
-static bool is_needed(Session *session, const Derivation *drv, const Span *outputs, size_t count, bool *ret, Err *err) {
+// Of a content-addressed derivation: is there a realisation, and is it valid?
+static bool is_realised(Session *session, KnownDrv *entry, Span output, bool *ret, Err *err) {
+  Store *store;
+  StorePath path;
+  if (!known_paths_fill_modulo(store_io_known(session->io), entry->path, err) || !session_store(session, &store, err) ||
+      !store_realisation_find(store, entry->modulo.sha256, output, &path, ret, err))
+    return false;
+  return !*ret || store_is_valid(store, &path, ret, err);
+}
+
+static bool is_needed(Session *session, KnownDrv *entry, const Derivation *drv, const Span *outputs, size_t count,
+                      bool *ret, Err *err) {
   *ret = false;
   for (size_t i = 0; i < count && !*ret; i++) {
     const DerivationOutput *output = derivation_find_output(drv, outputs[i]);
     bool valid = false;
     if (output && output->path.len && !store_io_is_valid(session->io, output->path, &valid, err)) return false;
+    if (output && !output->path.len && output->kind != DERIVATION_IMPURE &&
+        !is_realised(session, entry, outputs[i], &valid, err))
+      return false;
     *ret = !valid;
   }
   return true;
@@ -34,7 +49,7 @@ static bool enter(Session *session, Span path, const Span *outputs, size_t count
   KnownDrv *entry = known_paths_load(known, path, err);
   const Derivation *drv = entry ? known_paths_parse(known, entry, err) : NULL;
   bool needed;
-  if (!drv || !is_needed(session, drv, outputs, count, &needed, err)) return false;
+  if (!drv || !is_needed(session, entry, drv, outputs, count, &needed, err)) return false;
   if (!needed) return true;
   map_set(seen, path, NULL);
   MEM_RESERVE(*stack, *cap, *depth + 1);

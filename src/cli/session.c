@@ -274,6 +274,8 @@ bool session_scheduler(Session *session, Scheduler **ret, Err *err) {
   config.debug_shell = option_has(&session->options, OPT_debug_shell);
   config.fallback = setting_bool(settings, SETTING_ID_fallback);
   // Debian's nix.conf switches C++ Nix's sandbox off. Isolation is never dropped because of a file: it takes --no-sandbox.
+  config.ca_derivations = session_has_feature(session, "ca-derivations");
+  config.impure_derivations = session_has_feature(session, "impure-derivations");
   config.no_sandbox = strcmp(sandbox, "false") == 0 && settings[SETTING_ID_sandbox].source == SETTING_COMMAND_LINE;
   config.relaxed_sandbox = strcmp(sandbox, "relaxed") == 0;
   config.timeout_ns = (uint64_t)setting_int(settings, SETTING_ID_timeout) * 1000000000u;

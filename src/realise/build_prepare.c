@@ -63,8 +63,10 @@ static bool get_inputs(const BuildPrepareInput *input, StorePathList *ret, Err *
 
 static bool get_output_paths(const BuildPrepareInput *input, Arena *arena, StorePath **ret, Err *err) {
   *ret = ARENA_ARRAY(arena, StorePath, input->drv->output_count);
-  for (size_t i = 0; i < input->drv->output_count; i++)
-    if (!store_parse_path(input->store, input->drv->outputs[i].path, &(*ret)[i], err)) return false;
+  for (size_t i = 0; i < input->drv->output_count; i++) {
+    if (input->scratch_paths) (*ret)[i] = input->scratch_paths[i];
+    else if (!store_parse_path(input->store, input->drv->outputs[i].path, &(*ret)[i], err)) return false;
+  }
   return true;
 }
 

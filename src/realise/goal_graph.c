@@ -11,11 +11,15 @@
 #include "build/build_log.h"
 #include "realise/build_prepare.h"
 #include "realise/builtin_builder.h"
+#include "realise/drv_hashes.h"
 #include "realise/drv_load.h"
+#include "realise/drv_resolve.h"
 #include "realise/failure_text.h"
 #include "realise/goal_check.h"
 #include "realise/output_register.h"
+#include "store/store_add.h"
 #include "store/store_lock.h"
+#include "store/store_realisation.h"
 
 // How long to wait before looking again whether another process has released its lock: from the first to the last, doubling.
 enum { LOCK_RETRY_FIRST_MS = 10, LOCK_RETRY_LAST_MS = 500 };
@@ -23,6 +27,7 @@ enum { LOCK_RETRY_FIRST_MS = 10, LOCK_RETRY_LAST_MS = 500 };
 typedef enum GoalStage {
   GOAL_EXAMINE,
   GOAL_INPUTS,
+  GOAL_RESOLVE,
   GOAL_READY,
   GOAL_PREPARE,
   GOAL_LOCKED,
@@ -79,7 +84,14 @@ struct Goal {
   Derivation drv;
   DrvOptions options;
   DerivationType type;
+  StorePath *output_paths; // positional to drv.outputs, where output_known; of dynamic ones found out on the way
+  bool *output_known;
+  uint8_t drv_hash[32]; // of a floating or deferred derivation: its realisations are filed under it
   bool no_sandbox;
+  DrvResolveInput *resolve_inputs; // for resolve
+  size_t resolve_input_count;
+  StorePath resolved_path;
+  Goal *resolved; // whose outputs are this goal's
 
   // build
   bool counted; // in builds_expected
@@ -108,6 +120,7 @@ struct GoalGraph {
   Loop *loop;
   Pool *pool;
   BuildService *service;
+  DrvHashes *hashes;
   Map goals; // key -> Goal, owned
   Goal *ready_first, **ready_last;
   Goal *ended_first, **ended_last; // ended, but those who wait have not been told
@@ -300,6 +313,56 @@ static bool substitute(Goal *goal, const StorePath *path, bool *ret_found) {
   return true;
 }
 
+// Its output paths follow from what is built, or from what its inputs turn out to be.
+static bool is_dynamic(const Goal *goal) {
+  return goal->type != DERIVATION_TYPE_INPUT_ADDRESSED && goal->type != DERIVATION_TYPE_FIXED;
+}
+
+static bool check_feature(Goal *goal) {
+  const SchedulerConfig *config = goal->graph->config;
+  const char *missing = !is_dynamic(goal)                                                     ? NULL
+                        : !config->ca_derivations                                             ? "ca-derivations"
+                        : goal->type == DERIVATION_TYPE_IMPURE && !config->impure_derivations ? "impure-derivations"
+                                                                                              : NULL;
+  return !missing || err_set(&goal->err, ERR_OTHER,
+                             "experimental Nix feature '%s' is disabled; add '--extra-experimental-features %s' to "
+                             "enable it",
+                             missing, missing);
+}
+
+// The paths that are known before anything is built.
+static bool prepare_outputs(Goal *goal) {
+  goal->output_paths = ARENA_ARRAY(&goal->arena, StorePath, goal->drv.output_count);
+  goal->output_known = ARENA_ARRAY(&goal->arena, bool, goal->drv.output_count);
+  for (size_t i = 0; i < goal->drv.output_count; i++) {
+    goal->output_known[i] = goal->drv.outputs[i].path.len > 0;
+    if (goal->output_known[i] &&
+        !store_parse_path(goal->graph->store, goal->drv.outputs[i].path, &goal->output_paths[i], &goal->err))
+      return false;
+  }
+  return goal->type == DERIVATION_TYPE_IMPURE || !is_dynamic(goal) ||
+         drv_hashes_get(goal->graph->hashes, &goal->drv, goal->drv_hash, &goal->err);
+}
+
+// Looks for realisations. An impure derivation has none that lasts.
+static bool find_realisations(Goal *goal) {
+  if (!is_dynamic(goal) || goal->type == DERIVATION_TYPE_IMPURE) return true;
+  for (size_t i = 0; i < goal->drv.output_count; i++)
+    if (!store_realisation_find(goal->graph->store, goal->drv_hash, goal->drv.outputs[i].name, &goal->output_paths[i],
+                                &goal->output_known[i], &goal->err))
+      return false;
+  return true;
+}
+
+static bool put_realisations(Goal *goal) {
+  if (!is_dynamic(goal) || goal->type == DERIVATION_TYPE_IMPURE) return true;
+  for (size_t i = 0; i < goal->drv.output_count; i++)
+    if (goal->output_known[i] && !store_realisation_put(goal->graph->store, goal->drv_hash, goal->drv.outputs[i].name,
+                                                        &goal->output_paths[i], &goal->err))
+      return false;
+  return true;
+}
+
 static bool load(Goal *goal) {
   const SchedulerConfig *config = goal->graph->config;
   if (goal->loaded) return true;
@@ -308,13 +371,8 @@ static bool load(Goal *goal) {
   Buf path = BUF_INIT;
   put_path(goal, &path);
   ok = ok && derivation_type(&goal->drv, &goal->type, &goal->err) &&
-       drv_options_read(&goal->drv, buf_span(&path), &goal->arena, &goal->options, &goal->err);
-  if (ok && goal->type != DERIVATION_TYPE_INPUT_ADDRESSED && goal->type != DERIVATION_TYPE_FIXED)
-    ok = err_set(&goal->err, ERR_OTHER,
-                 "derivation '%s' has outputs whose paths are known only after the build: experimental Nix feature "
-                 "'ca-derivations' is "
-                 "not supported",
-                 buf_cstr(&path));
+       drv_options_read(&goal->drv, buf_span(&path), &goal->arena, &goal->options, &goal->err) && check_feature(goal) &&
+       prepare_outputs(goal);
   buf_done(&path);
   return goal->loaded = ok;
 }
@@ -336,14 +394,14 @@ static bool check_wanted(Goal *goal) {
 static bool count_missing(Goal *goal, size_t *ret) {
   Store *store = goal->graph->store;
   *ret = 0;
+  if (!find_realisations(goal)) return false;
   for (size_t i = 0; i < goal->drv.output_count; i++) {
-    StorePath path;
-    bool valid;
+    const StorePath *path = &goal->output_paths[i];
+    bool valid = false;
     if (!is_wanted(goal, goal->drv.outputs[i].name)) continue;
-    if (!store_parse_path(store, goal->drv.outputs[i].path, &path, &goal->err) ||
-        !store_pin(store, &path, &valid, &goal->err))
-      return false;
-    if (!valid && goal->mode == SCHEDULER_NORMAL && goal->options.allow_substitutes && !substitute(goal, &path, &valid))
+    if (goal->output_known[i] && !store_pin(store, path, &valid, &goal->err)) return false;
+    if (!valid && goal->output_known[i] && goal->mode == SCHEDULER_NORMAL && goal->options.allow_substitutes &&
+        !substitute(goal, path, &valid))
       return false;
     if (!valid) ++*ret;
   }
@@ -369,6 +427,20 @@ static bool check_sources(Goal *goal) {
   return true;
 }
 
+static bool check_purity(Goal *goal) {
+  if (goal->type == DERIVATION_TYPE_IMPURE || goal->type == DERIVATION_TYPE_FIXED || !is_dynamic(goal)) return true;
+  for (size_t i = 0; i < goal->drv.input_drv_count; i++) {
+    if (!drv_hashes_is_impure(goal->graph->hashes, goal->drv.input_drvs[i].key)) continue;
+    Buf path = BUF_INIT;
+    put_path(goal, &path);
+    err_set(&goal->err, ERR_OTHER, "pure derivation '%s' depends on impure derivation '%.*s'", buf_cstr(&path),
+            SPAN_ARG(goal->drv.input_drvs[i].key));
+    buf_done(&path);
+    return false;
+  }
+  return true;
+}
+
 static JobResult examine_derivation(Goal *goal) {
   size_t missing;
   Buf drv = BUF_INIT;
@@ -382,7 +454,7 @@ static JobResult examine_derivation(Goal *goal) {
   ok = ok &&
        goal_check_can_build(goal->graph->config, &goal->drv, goal->type, buf_span(&drv), &goal->options,
                             &goal->no_sandbox, &goal->err) &&
-       check_sources(goal);
+       check_purity(goal) && check_sources(goal);
   buf_done(&drv);
   return ok ? JOB_BUILD : JOB_FAILED;
 }
@@ -442,9 +514,121 @@ static void become_ready(Goal *goal) {
   start_ready(graph);
 }
 
+// --- resolve: a derivation whose inputs' paths were not known becomes, once they are, another one, which is built in its place
+
+static bool needs_resolving(const Goal *goal) {
+  if (!goal->input_count) return false;
+  if (goal->type != DERIVATION_TYPE_FIXED) return is_dynamic(goal);
+  for (size_t i = 0; i < goal->input_count; i++)
+    if (is_dynamic(goal->inputs[i])) return true;
+  return false;
+}
+
+// Writes the resolved derivation.
+static void resolve_work(Goal *goal) {
+  Store *store = goal->graph->store;
+  Derivation resolved;
+  DerivationSealed sealed;
+  goal->result = JOB_FAILED;
+  if (!drv_resolve_make(&goal->drv, goal->resolve_inputs, goal->resolve_input_count, store_dir(store), &goal->arena,
+                        &resolved, &sealed, &goal->err))
+    return;
+  StorePath *refs = ARENA_ARRAY(&goal->arena, StorePath, resolved.input_src_count);
+  for (size_t i = 0; i < resolved.input_src_count; i++)
+    if (!store_parse_path(store, resolved.input_srcs[i], &refs[i], &goal->err)) return;
+  if (store_add_text(store, store_path_name(&sealed.drv_path), sealed.text, refs, resolved.input_src_count,
+                     &goal->resolved_path, &goal->err))
+    goal->result = JOB_VALID;
+}
+
+static void adopt_work(Goal *goal) {
+  goal->result = put_realisations(goal) ? JOB_VALID : JOB_FAILED;
+}
+
+static void adopted(Goal *goal) {
+  if (goal->result == JOB_FAILED) fail_goal(goal);
+  else end_goal(goal);
+}
+
+static void want_resolved(Goal *goal) {
+  Span *outputs = ARENA_ARRAY(&goal->arena, Span, goal->wanted_count);
+  for (size_t i = 0; i < goal->wanted_count; i++) outputs[i] = span_cstr(goal->wanted[i]);
+  goal->stage = GOAL_INPUTS;
+  goal->resolved =
+      get_goal(goal->graph, &goal->resolved_path, outputs, goal->wants_all ? 0 : goal->wanted_count, goal->mode, false);
+  goal->inputs[0] = goal->resolved;
+  goal->input_count = 1;
+  goal->pending_count = 1;
+  if (goal->resolved->stage == GOAL_ENDED) input_ended(goal, goal->resolved);
+  else add_edge(goal->resolved, goal);
+}
+
+// The derivation that this one resolved to has been built: its outputs are this one's.
+static void adopt_outputs(Goal *goal) {
+  bool complete = true;
+  for (size_t i = 0; i < goal->drv.output_count; i++) {
+    goal->output_known[i] = goal_graph_output(goal->resolved, goal->drv.outputs[i].name, &goal->output_paths[i]);
+    complete &= goal->output_known[i] || !is_wanted(goal, goal->drv.outputs[i].name);
+  }
+  if (!complete) { // more has been wanted meanwhile
+    want_resolved(goal);
+    return;
+  }
+  goal->stage = GOAL_RESOLVE;
+  submit(goal, adopt_work, adopted);
+}
+
+static void resolved(Goal *goal) {
+  if (is_stopped(goal)) return;
+  if (goal->result == JOB_FAILED) {
+    fail_goal(goal);
+    return;
+  }
+  Buf from = BUF_INIT, to = BUF_INIT;
+  put_path(goal, &from);
+  store_format_path(goal->graph->store, &goal->resolved_path, &to);
+  log_msg(LOG_TALKATIVE, "resolved derivation: '%s' -> '%s'", buf_cstr(&from), buf_cstr(&to));
+  buf_done(&from);
+  buf_done(&to);
+  if (goal->counted) { // the build is the other's
+    goal->graph->counts.builds_expected--;
+    goal->counted = false;
+  }
+  want_resolved(goal);
+}
+
+static void start_resolving(Goal *goal) {
+  size_t count = 0;
+  for (size_t i = 0; i < goal->input_count; i++) count += goal->drv.input_drvs[i].output_count;
+  goal->resolve_inputs = ARENA_ARRAY(&goal->arena, DrvResolveInput, count);
+  for (size_t i = 0; i < goal->input_count; i++) {
+    for (size_t j = 0; j < goal->drv.input_drvs[i].output_count; j++) {
+      DrvResolveInput *input = &goal->resolve_inputs[goal->resolve_input_count];
+      *input = (DrvResolveInput){.drv_path = goal->inputs[i]->path, .output = goal->drv.input_drvs[i].outputs[j]};
+      if (goal_graph_output(goal->inputs[i], input->output, &input->path)) goal->resolve_input_count++;
+    }
+  }
+  goal->stage = GOAL_RESOLVE;
+  submit(goal, resolve_work, resolved);
+}
+
+// Fails as the derivation did that this one resolved to.
+static void fail_as_resolved(Goal *goal) {
+  const Goal *from = goal->resolved;
+  err_set(&goal->err, from->err.kind, "%s", err_message(&from->err));
+  if (err_is_set(&from->cause)) err_set(&goal->cause, from->cause.kind, "%s", err_message(&from->cause));
+  fail_goal(goal);
+}
+
 static void inputs_done(Goal *goal) {
   if (!goal->failed_count) {
-    become_ready(goal);
+    if (goal->resolved) adopt_outputs(goal);
+    else if (needs_resolving(goal)) start_resolving(goal);
+    else become_ready(goal);
+    return;
+  }
+  if (goal->resolved) {
+    fail_as_resolved(goal);
     return;
   }
   Buf path = BUF_INIT;
@@ -518,21 +702,32 @@ static void examine(Goal *goal) {
 
 static bool all_outputs_valid(Goal *goal, bool *ret) {
   *ret = true;
+  if (!find_realisations(goal)) return false;
   for (size_t i = 0; i < goal->drv.output_count && *ret; i++) {
-    StorePath path;
-    if (!store_parse_path(goal->graph->store, goal->drv.outputs[i].path, &path, &goal->err) ||
-        !store_pin(goal->graph->store, &path, ret, &goal->err))
-      return false;
+    *ret = goal->output_known[i];
+    if (*ret && !store_pin(goal->graph->store, &goal->output_paths[i], ret, &goal->err)) return false;
   }
   return true;
 }
 
+// Outputs whose paths are not known cannot be locked: the derivation is, as in C++ Nix.
 static bool take_lock(Goal *goal, bool *ret_taken) {
-  StorePath *paths = ARENA_ARRAY(&goal->arena, StorePath, goal->drv.output_count);
-  for (size_t i = 0; i < goal->drv.output_count; i++)
-    if (!store_parse_path(goal->graph->store, goal->drv.outputs[i].path, &paths[i], &goal->err)) return false;
-  if (!store_lock_take(goal->graph->store, paths, goal->drv.output_count, false, &goal->lock, &goal->err)) return false;
+  bool dynamic = is_dynamic(goal);
+  if (!store_lock_take(goal->graph->store, dynamic ? &goal->path : goal->output_paths,
+                       dynamic ? 1 : goal->drv.output_count, false, &goal->lock, &goal->err))
+    return false;
   *ret_taken = goal->lock != NULL;
+  return true;
+}
+
+static bool make_scratch_paths(Goal *goal, StorePath **ret) {
+  *ret = NULL;
+  if (!is_dynamic(goal)) return true;
+  *ret = ARENA_ARRAY(&goal->arena, StorePath, goal->drv.output_count);
+  for (size_t i = 0; i < goal->drv.output_count; i++)
+    if (!drv_resolve_scratch_path(&goal->path, goal->drv.name, goal->drv.outputs[i].name, store_dir(goal->graph->store),
+                                  &(*ret)[i], &goal->err))
+      return false;
   return true;
 }
 
@@ -558,6 +753,8 @@ static JobResult prepare(Goal *goal) {
   if (!taken) return JOB_LOCKED;
   if (goal->mode == SCHEDULER_NORMAL && !all_outputs_valid(goal, &valid)) return JOB_FAILED;
   if (valid) return JOB_VALID;
+  StorePath *scratch_paths;
+  if (!make_scratch_paths(goal, &scratch_paths)) return JOB_FAILED;
   BuildPrepareInput input = {.store = goal->graph->store,
                              .drv = &goal->drv,
                              .drv_path = &goal->path,
@@ -566,7 +763,8 @@ static JobResult prepare(Goal *goal) {
                              .build_dir = span_cstr(goal->graph->config->builder.build_dir),
                              .cores = goal->graph->config->cores,
                              .input_outputs = goal->input_outputs,
-                             .input_output_count = goal->input_output_count};
+                             .input_output_count = goal->input_output_count,
+                             .scratch_paths = scratch_paths};
   if (!build_prepare_run(&input, &goal->arena, &goal->prepared, &goal->err)) return JOB_FAILED;
   goal->is_prepared = true;
   return remove_leftovers(goal) ? JOB_BUILD : JOB_FAILED;
@@ -700,9 +898,10 @@ static void build_ended(Goal *goal) {
     buf_put_char(&outputs, '*');
   }
   FailureTextInput input = {buf_span(&path), buf_span(&outputs), &goal->build_options, &goal->built, false};
-  // Fixed outputs are not sandboxed: their failure may be the network's, and counts as passing (exit status 1).
+  // Builders of fixed and impure outputs have the network: their failure may be the network's, and counts as passing (exit status 1).
   bool permanent = goal->built.outcome == BUILD_EXITED || goal->built.outcome == BUILD_SIGNALLED;
-  if (permanent && goal->type == DERIVATION_TYPE_INPUT_ADDRESSED) goal->graph->failure_bits |= 4;
+  if (permanent && goal->type != DERIVATION_TYPE_FIXED && goal->type != DERIVATION_TYPE_IMPURE)
+    goal->graph->failure_bits |= 4;
   if (goal->built.outcome == BUILD_TIMED_OUT || goal->built.outcome == BUILD_SILENT) goal->graph->failure_bits |= 4 | 1;
   failure_text_set(&input, &goal->err);
   goal->failed = true;
@@ -777,7 +976,6 @@ static void start_build(Goal *goal) {
 // --- finish
 
 static void finish_work(Goal *goal) {
-  StorePath *paths = ARENA_ARRAY(&goal->arena, StorePath, goal->drv.output_count);
   OutputRegisterInput input = {
       .store = goal->graph->store,
       .drv = &goal->drv,
@@ -792,7 +990,13 @@ static void finish_work(Goal *goal) {
       .check = goal->mode == SCHEDULER_CHECK,
       .keep_failed = goal->graph->config->keep_failed,
   };
-  goal->result = output_register_run(&input, paths, &goal->err) ? JOB_VALID : JOB_FAILED;
+  StorePath *paths = ARENA_ARRAY(&goal->arena, StorePath, goal->drv.output_count);
+  bool ok = output_register_run(&input, paths, &goal->err);
+  for (size_t i = 0; ok && is_dynamic(goal) && i < goal->drv.output_count; i++) {
+    goal->output_paths[i] = paths[i];
+    goal->output_known[i] = true;
+  }
+  goal->result = ok && (goal->mode == SCHEDULER_CHECK || put_realisations(goal)) ? JOB_VALID : JOB_FAILED;
   store_lock_release(STEAL(goal->lock));
 }
 
@@ -810,14 +1014,10 @@ static void finished(Goal *goal) {
 
 static void keep_outputs(Goal *goal) {
   if (goal->is_path || goal->failed) return;
-  goal->output_count = goal->drv.output_count;
-  goal->outputs = mem_alloc_array(goal->output_count, sizeof *goal->outputs);
-  for (size_t i = 0; i < goal->output_count; i++) {
-    goal->outputs[i].name = span_dup(goal->drv.outputs[i].name);
-    // Parsed before: the goal could not have succeeded otherwise.
-    if (!store_parse_path(goal->graph->store, goal->drv.outputs[i].path, &goal->outputs[i].path, NULL))
-      goal->outputs[i].name[0] = 0;
-  }
+  goal->outputs = mem_alloc_array(goal->drv.output_count, sizeof *goal->outputs);
+  for (size_t i = 0; i < goal->drv.output_count; i++)
+    if (goal->output_known[i])
+      goal->outputs[goal->output_count++] = (GoalOutput){span_dup(goal->drv.outputs[i].name), goal->output_paths[i]};
 }
 
 static void count_end(Goal *goal) {
@@ -914,6 +1114,7 @@ static void give_up(Goal *goal) {
     if (goal->handle) service_cancel(goal->handle);
     return;
   case GOAL_EXAMINE:
+  case GOAL_RESOLVE:
   case GOAL_PREPARE:
   case GOAL_FINISH:
   case GOAL_ENDED: return;
@@ -977,6 +1178,7 @@ void goal_graph_cancel(GoalGraph *graph) {
       if (goal->handle) service_cancel(goal->handle);
       break;
     case GOAL_EXAMINE:
+    case GOAL_RESOLVE:
     case GOAL_PREPARE:
     case GOAL_FINISH:
     case GOAL_ENDED: break; // the job's end looks
@@ -1046,7 +1248,9 @@ bool goal_graph_new(Store *store, const SchedulerConfig *config, Loop *loop, Goa
   graph->loop = loop;
   graph->ready_last = &graph->ready_first;
   graph->ended_last = &graph->ended_first;
+  graph->hashes = drv_hashes_new(store);
   if (!local_builder_new(&config->builder, loop, &graph->service, err)) {
+    drv_hashes_free(graph->hashes);
     mem_free(graph);
     return false;
   }
@@ -1065,5 +1269,6 @@ void goal_graph_free(GoalGraph *graph) {
   map_done(&graph->goals);
   mem_free(graph->retired);
   service_free(graph->service);
+  drv_hashes_free(graph->hashes);
   mem_free(graph);
 }

@@ -4,7 +4,8 @@
 // A goal is a derivation of which some outputs are wanted, or a plain store path. It passes through
 //
 //   examine    worker: load the derivation; are the wanted outputs valid, or can they be fetched?
-//   inputs     waits for the goals of its inputs
+//   inputs     waits for the goals of its inputs; or, resolved, for the one that it stands for
+//   resolve    worker: with paths of inputs that are known only now it is another derivation, or (the second time) that one's outputs are its own
 //   ready      waits for a build slot
 //   prepare    worker: lock the outputs, look again, materialise the closure, make the request
 //   locked     another process builds it: waits, then ready again
@@ -12,7 +13,7 @@
 //   finish     worker: check and register the outputs, unlock
 //   ended      done or failed; kept so that the answer stays the same
 //
-// Invariant: a goal is in exactly one stage; a job of its is running exactly in examine, prepare, finish and (builtin) build, and
+// Invariant: a goal is in exactly one stage; a job of its is running exactly in examine, resolve, prepare, finish and (builtin) build, and
 // while it runs only the job touches the fields under "job" and "build".
 #pragma once
 

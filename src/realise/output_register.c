@@ -11,6 +11,7 @@
 #include "castore/castore_nar.h"
 #include "realise/output_checks.h"
 #include "realise/output_diff.h"
+#include "realise/output_place.h"
 #include "store/store_add.h"
 
 // One output on its way.
@@ -20,7 +21,9 @@ typedef struct Output {
   StorePath path;   // where it goes
   CastoreImport import;
   PathInfo info;
+  bool scanned;    // `import` is held
   bool wanted;     // is to be registered or compared
+  bool placed;     // content-addressed: `path` is the final one
   bool mismatched; // its hash is not the declared one
 } Output;
 
@@ -56,7 +59,8 @@ static bool check_builder_left_it(Registrar *registrar, Output *output, Err *err
     return err_set(err, ERR_OTHER,
                    "suspicious ownership or permission on '%s' for output '%.*s'; rejecting this build output",
                    path_text(registrar, &output->path), SPAN_ARG(name));
-  bool flat = output->drv_output->kind == DERIVATION_FIXED && output->drv_output->method != CA_NAR;
+  DerivationOutputKind kind = output->drv_output->kind;
+  bool flat = kind != DERIVATION_INPUT_ADDRESSED && output->drv_output->method != CA_NAR;
   if (flat && (!S_ISREG(st.st_mode) || (st.st_mode & S_IXUSR)))
     return err_set(
         err, ERR_OTHER,
@@ -82,17 +86,28 @@ static void set_references(Registrar *registrar, Output *output) {
   store_path_list_done(&refs);
 }
 
-static bool scan_output(Registrar *registrar, Output *output, Err *err) {
-  if (!check_builder_left_it(registrar, output, err)) return false;
+static void release_scan(Registrar *registrar, Output *output) {
+  if (!output->scanned) return;
+  store_add_scan_done(registrar->input->store, &output->import);
+  output->import = (CastoreImport)CASTORE_IMPORT_INIT;
+  output->scanned = false;
+}
+
+static bool scan_tree(Registrar *registrar, Output *output, Err *err) {
+  release_scan(registrar, output);
   if (!store_add_scan(registrar->input->store, output->tree, registrar->needles, &output->import, err))
     return err_wrap(err, "output '%.*s' of '%s'", SPAN_ARG(output->drv_output->name), registrar->drv_text);
-  PathInfo *info = &output->info;
-  *info = (PathInfo){.path = output->path,
-                     .root = output->import.root,
-                     .nar_size_bytes = output->import.nar_size_bytes,
-                     .has_deriver = true,
-                     .deriver = *registrar->input->drv_path};
-  memcpy(info->nar_sha256, output->import.nar_sha256, sizeof info->nar_sha256);
+  output->scanned = true;
+  output->info.root = output->import.root;
+  output->info.nar_size_bytes = output->import.nar_size_bytes;
+  memcpy(output->info.nar_sha256, output->import.nar_sha256, sizeof output->info.nar_sha256);
+  return true;
+}
+
+static bool scan_output(Registrar *registrar, Output *output, Err *err) {
+  if (!check_builder_left_it(registrar, output, err)) return false;
+  output->info = (PathInfo){.path = output->path, .has_deriver = true, .deriver = *registrar->input->drv_path};
+  if (!scan_tree(registrar, output, err)) return false;
   set_references(registrar, output);
   return true;
 }
@@ -140,14 +155,17 @@ static void set_mismatch(Registrar *registrar, const Hash *wanted, const Hash *g
   buf_done(&text);
 }
 
+static bool refuse_git(const Registrar *registrar, Err *err) {
+  return err_set(err, ERR_OTHER, "'%s': outputHashMode 'git' needs the experimental feature 'git-hashing'",
+                 registrar->drv_text);
+}
+
 // Gives the output the path of the content that it has. C++ Nix registers it under that path even when it is not the declared one, so
 // that correcting the hash needs no second download.
 static bool check_fixed(Registrar *registrar, Output *output, Err *err) {
   const DerivationOutput *declared = output->drv_output;
   ContentAddress got = {.method = declared->method};
-  if (declared->method == CA_GIT)
-    return err_set(err, ERR_OTHER, "'%s': outputHashMode 'git' needs the experimental feature 'git-hashing'",
-                   registrar->drv_text);
+  if (declared->method == CA_GIT) return refuse_git(registrar, err);
   bool ok = declared->method == CA_NAR ? hash_nar(registrar, output, declared->hash.algo, &got.hash, err)
                                        : hash_file(output->tree, declared->hash.algo, &got.hash, err);
   if (!ok) return false;
@@ -224,6 +242,92 @@ static bool check_cycles(Registrar *registrar, Err *err) {
   return true;
 }
 
+// --- content-addressed outputs: those first that no other one waits for
+
+static bool waits_for_others(const Registrar *registrar, const Output *output) {
+  for (size_t i = 0; i < output->info.ref_count; i++) {
+    size_t other = find_output(registrar, &output->info.refs[i]);
+    if (other != SIZE_MAX && &registrar->outputs[other] != output && !registrar->outputs[other].placed) return true;
+  }
+  return false;
+}
+
+// Sorts what the output refers to: itself, other outputs (with the rule that renames them), and the rest. Provisional paths of placed outputs
+// are in the input's output_paths.
+static void sort_references(Registrar *registrar, const Output *output, OutputPlaceInput *place) {
+  const StorePath *scratch = registrar->input->output_paths;
+  StorePath *refs = ARENA_ARRAY(&registrar->arena, StorePath, output->info.ref_count);
+  OutputRewriteRule *rules = ARENA_ARRAY(&registrar->arena, OutputRewriteRule, registrar->count);
+  for (size_t i = 0; i < output->info.ref_count; i++) {
+    const StorePath *ref = &output->info.refs[i];
+    size_t other = 0;
+    while (other < registrar->count && !store_path_eq(&scratch[other], ref)) other++;
+    if (other == registrar->count) {
+      refs[place->ref_count++] = *ref;
+    } else if (&registrar->outputs[other] == output) {
+      place->self = true;
+    } else {
+      refs[place->ref_count++] = registrar->outputs[other].path;
+      store_path_format_hash(ref, rules[place->rule_count].from);
+      store_path_format_hash(&registrar->outputs[other].path, rules[place->rule_count++].to);
+    }
+  }
+  place->refs = refs;
+  place->rules = rules;
+}
+
+static void take_place(Registrar *registrar, Output *output, const OutputPlaceInput *place,
+                       const OutputPlaced *placed) {
+  StorePathList refs = STORE_PATH_LIST_INIT;
+  for (size_t i = 0; i < place->ref_count; i++) store_path_list_add(&refs, &place->refs[i]);
+  if (place->self) store_path_list_add(&refs, &placed->path);
+  store_path_list_sort(&refs);
+  output->info.refs = ARENA_ARRAY(&registrar->arena, StorePath, refs.count);
+  if (refs.count) memcpy(output->info.refs, refs.paths, refs.count * sizeof *refs.paths);
+  output->info.ref_count = refs.count;
+  store_path_list_done(&refs);
+  output->path = output->info.path = placed->path;
+  output->info.has_ca = true;
+  output->info.ca = placed->ca;
+  output->placed = true;
+}
+
+static bool place_output(Registrar *registrar, Output *output, Err *err) {
+  Buf name CLEANUP(buf_done) = BUF_INIT;
+  OutputPlaced placed;
+  if (output->drv_output->method == CA_GIT) return refuse_git(registrar, err);
+  store_path_put_output_name(registrar->input->drv->name, output->drv_output->name, &name);
+  OutputPlaceInput place = {.store = registrar->input->store,
+                            .name = buf_span(&name),
+                            .method = output->drv_output->method,
+                            .algo = output->drv_output->hash.algo,
+                            .tree = output->tree,
+                            .root = &output->info.root,
+                            .nar_sha256 = output->info.nar_sha256,
+                            .scratch = &output->path};
+  sort_references(registrar, output, &place);
+  if (!output_place_run(&place, &placed, err)) return false;
+  take_place(registrar, output, &place, &placed);
+  return !placed.changed || scan_tree(registrar, output, err);
+}
+
+// There is no cycle (check_cycles), so each round places at least one.
+static bool place_outputs(Registrar *registrar, Err *err) {
+  DerivationOutputKind kind = registrar->input->drv->outputs[0].kind;
+  if (kind != DERIVATION_FLOATING && kind != DERIVATION_IMPURE) return true;
+  for (size_t left = registrar->count; left;) {
+    for (size_t i = 0; i < registrar->count; i++) {
+      Output *output = &registrar->outputs[i];
+      if (output->placed || waits_for_others(registrar, output)) continue;
+      if (!place_output(registrar, output, err)) return false;
+      left--;
+    }
+  }
+  return true;
+}
+
+// --- demands
+
 static bool check_demands(Registrar *registrar, Err *err) {
   OutputChecksItem *items = ARENA_ARRAY(&registrar->arena, OutputChecksItem, registrar->count);
   size_t count = 0;
@@ -279,6 +383,11 @@ static void put_diff(Registrar *registrar, const Output *output, Buf *text) {
 static bool compare_one(Registrar *registrar, const Output *output, Buf *text, Err *err) {
   PathInfoRecord *record = NULL;
   if (!store_find(registrar->input->store, &output->info.path, &record, err)) return false;
+  if (!record && output->placed) {
+    buf_printf(text, "%sderivation '%s' may not be deterministic: output '%.*s' is now '%s'", text->len ? "\n" : "",
+               registrar->drv_text, SPAN_ARG(output->drv_output->name), path_text(registrar, &output->path));
+    return true;
+  }
   bool same = !record || memcmp(record->info.nar_sha256, output->info.nar_sha256, sizeof output->info.nar_sha256) == 0;
   path_info_service_record_free(record);
   if (same) return true;
@@ -324,7 +433,7 @@ static bool process_outputs(Registrar *registrar, Err *err) {
     if (!scan_output(registrar, output, err)) return false;
     if (output->drv_output->kind == DERIVATION_FIXED && !check_fixed(registrar, output, err)) return false;
   }
-  return check_cycles(registrar, err);
+  return check_cycles(registrar, err) && place_outputs(registrar, err);
 }
 
 static bool run(Registrar *registrar, Err *err) {
@@ -350,7 +459,7 @@ bool output_register_run(const OutputRegisterInput *input, StorePath *ret_paths,
   bool ok = run(&registrar, err);
   for (size_t i = 0; i < registrar.count; i++) {
     ret_paths[i] = registrar.outputs[i].mismatched ? registrar.outputs[i].info.path : registrar.outputs[i].path;
-    castore_import_done(&registrar.outputs[i].import);
+    release_scan(&registrar, &registrar.outputs[i]);
   }
   refscan_needles_free(registrar.needles);
   err_done(&registrar.delayed);

@@ -26,5 +26,5 @@ typedef struct OutputRegisterInput {
 } OutputRegisterInput;
 
 // *ret_paths[i] (caller's array of drv->output_count) is where output i now is; equal to output_paths but for fixed outputs whose
-// hash was not the declared one. Errors: ERR_HASH_MISMATCH, ERR_NOT_DETERMINISTIC, ERR_OTHER (refused), and I/O.
+// hash was not the declared one, and for floating and impure ones, of which output_paths are only provisional. Errors: ERR_HASH_MISMATCH, ERR_NOT_DETERMINISTIC, ERR_OTHER (refused), and I/O.
 MUST_CHECK bool output_register_run(const OutputRegisterInput *input, StorePath *ret_paths, Err *err);

@@ -76,9 +76,10 @@ typedef struct SchedulerConfig {
   unsigned max_jobs; // build slots; 0 builds nothing (only substitution)
   unsigned cores;    // NIX_BUILD_CORES as it is; 0 tells builders to use what they find
   bool keep_going, keep_failed, fallback;
-  bool debug_shell;     // a shell in the sandbox of each build that fails, on the user's terminal
-  bool no_sandbox;      // said by the user
-  bool relaxed_sandbox; // "sandbox = relaxed": __noChroot derivations run without one
+  bool debug_shell;                        // a shell in the sandbox of each build that fails, on the user's terminal
+  bool no_sandbox;                         // said by the user
+  bool relaxed_sandbox;                    // "sandbox = relaxed": __noChroot derivations run without one
+  bool ca_derivations, impure_derivations; // experimental features
   uint64_t timeout_ns, max_silent_ns, max_log_bytes;
   unsigned log_tail_lines;                                     // 0: 25, as Nix
   const char *system;                                          // "x86_64-linux"

@@ -14,6 +14,7 @@
 #include "castore/directory_local.h"
 #include "formats/derivation_parse.h"
 #include "formats/nixbase32.h"
+#include "store/store_realisation.h"
 #include "store/store_recover.h"
 #include "store/store_resolve.h"
 #include "store/store_state.h"
@@ -190,6 +191,7 @@ bool store_open(const StoreOptions *options, Store **ret, Err *err) {
   pthread_mutex_init(&store->mutex, NULL);
   pthread_mutex_init(&store->lower_mutex, NULL);
   pthread_mutex_init(&store->cache_mutex, NULL);
+  pthread_mutex_init(&store->realisation_mutex, NULL);
   if (!store_open_parts(store, err)) {
     err_wrap(err, "opening the store at '%s'", store->root);
     store_free(store);
@@ -212,6 +214,7 @@ void store_free(Store *store) {
   temp_roots_free(store->temp_roots);
   path_db_close(store->db);
   local_nix_close(store->lower);
+  store_realisation_close(store);
   blob_service_free(store->castore.blobs);
   directory_service_free(store->castore.directories);
   object_store_free(store->objects);
@@ -221,6 +224,7 @@ void store_free(Store *store) {
   pthread_mutex_destroy(&store->mutex);
   pthread_mutex_destroy(&store->lower_mutex);
   pthread_mutex_destroy(&store->cache_mutex);
+  pthread_mutex_destroy(&store->realisation_mutex);
   mem_free(store->logical_dir);
   mem_free(store->root);
   mem_free(store->state_dir);

@@ -17,6 +17,8 @@ typedef struct StoreStateDirectory {
   Arena arena;
 } StoreStateDirectory;
 
+typedef struct StoreRealisations StoreRealisations; // store_realisation.c
+
 struct Store {
   char *logical_dir, *root, *state_dir; // owned
   bool read_only, no_sync, no_lower;
@@ -43,6 +45,9 @@ struct Store {
   Map pending_index;        // digest -> record
   int64_t pending_since_ms; // of the oldest
   Map trees;                // digests of paths whose tree is known to be there
+
+  pthread_mutex_t realisation_mutex;
+  StoreRealisations *realisations; // owned; opened when first needed
 
   pthread_mutex_t cache_mutex; // the three below
   Map directories;             // digest -> StoreStateDirectory *, owned
