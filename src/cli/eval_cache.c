@@ -11,10 +11,22 @@
 #include "cli/profiling.h"
 #include "cli/version.h"
 
+#define SUSPECTS_MAX 64 // for a change of very many files no order is looked for
+
 struct EvalCacheRecording {
   Observed *observed;
   Buf question, answer;
+  // Of an answer that consists of jobs, some of which are still good:
+  TraceCacheFound found; // owns the text of `jobs`
+  Map jobs;              // name -> KnownJob, owned
 };
+
+typedef struct KnownJob {
+  Span output;
+  uint32_t row_count;
+  uint32_t rank; // 0: not suspect; else suspect jobs are evaluated in this order
+  bool is_good;
+} KnownJob;
 
 void eval_cache_dir(Buf *ret) {
   session_cache_dir("traces", ret);
@@ -212,7 +224,8 @@ static void replay(Session *session, Span answer) {
     case TRACE_CACHE_OUT: session_print(session, text); break;
     case TRACE_CACHE_ERR: progress_write(&session->progress, text); break;
     case TRACE_CACHE_WARN: log_warn("%.*s", SPAN_ARG(text)); break;
-    case TRACE_CACHE_TARGET: break;
+    case TRACE_CACHE_TARGET:
+    case TRACE_CACHE_JOB: break;
     }
   }
 }
@@ -222,9 +235,9 @@ static void warned(void *ctx, LogLevel level, Span message) {
   if (level == LOG_ERROR) eval_cache_spoil(ctx, "an error was logged");
 }
 
-static void begin(Session *session, Buf *question) {
+static void begin(Session *session, Buf *question, Observed *kept) {
   EvalCacheRecording *recording = mem_alloc_zero(sizeof *recording);
-  recording->observed = observed_new();
+  recording->observed = kept ? kept : observed_new();
   recording->question = *question;
   *question = (Buf)BUF_INIT;
   session->recording = recording;
@@ -232,8 +245,78 @@ static void begin(Session *session, Buf *question) {
   progress_tee(&session->progress, warned, session);
 }
 
-bool eval_cache_find(Session *session, const TargetRoot *roots, size_t root_count, Span detail, TargetDrvList *ret_drvs,
-                     int *ret_code) {
+// ---- jobs
+//
+// Values are shared between jobs, so what one looks at may be what another depends on as well, but only if that one came later. So a job
+// depends at most on the rows that were there when it had ended: jobs that ended before the first row that has changed was observed are still
+// good. The job that observed that row first is evaluated last from then on. So a file that is edited again and again soon costs only the jobs
+// that read it: after as many changes as there are such jobs.
+
+static bool read_job(Span text, Span *ret_name, KnownJob *ret) {
+  uint32_t head[2];
+  if (text.len < sizeof head) return false;
+  memcpy(head, text.data, sizeof head);
+  *ret = (KnownJob){.row_count = head[0], .rank = head[1]};
+  *ret_name = span_from(text, sizeof head);
+  return true;
+}
+
+// Of an answer with messages nothing is kept: who would repeat them is not known.
+static bool is_plain(Span answer) {
+  TraceCacheKind kind;
+  Span text;
+  while (trace_cache_answer_next(&answer, &kind, &text))
+    if (kind != TRACE_CACHE_OUT && kind != TRACE_CACHE_JOB) return false;
+  return answer.len == 0;
+}
+
+static void read_jobs(EvalCacheRecording *recording) {
+  TraceCacheKind kind;
+  Span text, name, rest = recording->found.answer;
+  KnownJob *job = NULL, next;
+  while (trace_cache_answer_next(&rest, &kind, &text)) {
+    if (kind == TRACE_CACHE_OUT && job) job->output = text; // a job prints at most one line
+    if (kind != TRACE_CACHE_JOB) continue;
+    job = NULL;
+    if (!read_job(text, &name, &next) || map_has(&recording->jobs, name)) continue;
+    next.is_good = next.row_count <= recording->found.row_count;
+    job = mem_alloc(sizeof *job);
+    *job = next;
+    map_set(&recording->jobs, name, job);
+  }
+}
+
+// The job that ended first of those that had observed the row becomes suspect, or the last of the suspect ones.
+static void suspect_first_observer(Map *jobs, uint32_t row) {
+  KnownJob *first = NULL;
+  uint32_t last_rank = 0;
+  for (MapEntry *e = map_first(jobs); e; e = map_next(jobs, e)) {
+    KnownJob *job = e->value;
+    if (job->rank > last_rank) last_rank = job->rank;
+    if (job->row_count > row && (!first || job->row_count < first->row_count)) first = job;
+  }
+  if (first) first->rank = last_rank + 1;
+}
+
+static void keep_jobs(Session *session, TraceCacheFound *found) {
+  EvalCacheRecording *recording = session->recording;
+  recording->found = *found;
+  *found = (TraceCacheFound)TRACE_CACHE_FOUND_INIT;
+  const ObservedPartial *partial = &recording->found.partial;
+  if (!is_plain(recording->found.answer)) return;
+  read_jobs(recording);
+  for (size_t i = 0; i < partial->changed_count && i < SUSPECTS_MAX; i++)
+    suspect_first_observer(&recording->jobs, partial->changed[i]);
+  size_t good = 0;
+  for (MapEntry *e = map_first(&recording->jobs); e; e = map_next(&recording->jobs, e))
+    good += ((const KnownJob *)e->value)->is_good;
+  Buf line CLEANUP(buf_done) = BUF_INIT;
+  buf_printf(&line, "%zu of %zu jobs", good, recording->jobs.live_count);
+  explain(session, "still good: ", buf_cstr(&line));
+}
+
+static bool find(Session *session, const TargetRoot *roots, size_t root_count, Span detail, bool has_jobs,
+                 TargetDrvList *ret_drvs, int *ret_code) {
   Buf question CLEANUP(buf_done) = BUF_INIT, dir CLEANUP(buf_done) = BUF_INIT, why CLEANUP(buf_done) = BUF_INIT;
   TraceCacheFound found CLEANUP(trace_cache_found_done) = TRACE_CACHE_FOUND_INIT;
   const char *excluded;
@@ -244,14 +327,15 @@ bool eval_cache_find(Session *session, const TargetRoot *roots, size_t root_coun
   put_question(session, roots, root_count, detail, &question);
   eval_cache_dir(&dir);
   ObservedCheck check = {check_object, session};
-  bool hit = trace_cache_find(buf_span(&dir), buf_span(&question), &check, &found, &why);
+  bool hit = trace_cache_find(buf_span(&dir), buf_span(&question), &check, has_jobs, &found, &why);
   if (hit && !read_targets(session, found.answer, ret_drvs)) {
     hit = false;
     buf_put_cstr(&why, "a derivation is not in the store any more");
   }
   if (!hit) {
     explain(session, "miss: ", buf_cstr(&why));
-    begin(session, &question);
+    begin(session, &question, STEAL(found.partial.kept));
+    if (has_jobs && found.answer.len) keep_jobs(session, &found);
     return false;
   }
   buf_printf(&why, "%zu observations are as they were", found.row_count);
@@ -259,6 +343,40 @@ bool eval_cache_find(Session *session, const TargetRoot *roots, size_t root_coun
   replay(session, found.answer);
   *ret_code = found.exit_code;
   return true;
+}
+
+bool eval_cache_find(Session *session, const TargetRoot *roots, size_t root_count, Span detail, TargetDrvList *ret_drvs,
+                     int *ret_code) {
+  return find(session, roots, root_count, detail, false, ret_drvs, ret_code);
+}
+
+bool eval_cache_find_jobs(Session *session, const TargetRoot *roots, size_t root_count, Span detail, int *ret_code) {
+  return find(session, roots, root_count, detail, true, NULL, ret_code);
+}
+
+bool eval_cache_job_known(Session *session, Span name, Span *ret_output, uint32_t *ret_row_count) {
+  const KnownJob *job = session->recording ? map_get(&session->recording->jobs, name) : NULL;
+  if (!job || !job->is_good) return false;
+  *ret_output = job->output;
+  *ret_row_count = job->row_count;
+  return true;
+}
+
+uint32_t eval_cache_job_rank(Session *session, Span name) {
+  const KnownJob *job = session->recording ? map_get(&session->recording->jobs, name) : NULL;
+  return job ? job->rank : 0;
+}
+
+uint32_t eval_cache_row_count(Session *session) {
+  return session->recording ? (uint32_t)observed_count(session->recording->observed) : 0;
+}
+
+void eval_cache_put_job(Session *session, Span name, uint32_t row_count) {
+  Buf text CLEANUP(buf_done) = BUF_INIT;
+  uint32_t head[2] = {row_count, eval_cache_job_rank(session, name)};
+  buf_put(&text, head, sizeof head);
+  buf_put_span(&text, name);
+  eval_cache_print(session, TRACE_CACHE_JOB, buf_span(&text));
 }
 
 // ---- recording
@@ -315,6 +433,9 @@ void eval_cache_end(Session *session, const TargetDrvList *drvs, int code) {
                        buf_span(&recording->answer), code, TRACE_CACHE_MAX_BYTES, &why))
     explain(session, "not recorded: ", buf_cstr(&why));
   observed_free(recording->observed);
+  for (MapEntry *e = map_first(&recording->jobs); e; e = map_next(&recording->jobs, e)) mem_free(e->value);
+  map_done(&recording->jobs);
+  trace_cache_found_done(&recording->found);
   buf_done(&recording->question);
   buf_done(&recording->answer);
   mem_free(recording);

@@ -10,6 +10,15 @@
 // printed, and *ret_code is its exit code; its derivations are in *ret_drvs (NULL: the command wants none). False: evaluate.
 bool eval_cache_find(Session *session, const TargetRoot *roots, size_t root_count, Span detail, TargetDrvList *ret_drvs,
                      int *ret_code);
+// The same for a command that evaluates independent jobs, each of which prints at most one text. Where it is false, some of them may be known all
+// the same; those print what they printed then. Jobs that are suspect are best evaluated last.
+bool eval_cache_find_jobs(Session *session, const TargetRoot *roots, size_t root_count, Span detail, int *ret_code);
+bool eval_cache_job_known(Session *session, Span name, Span *ret_output, uint32_t *ret_row_count);
+uint32_t eval_cache_job_rank(Session *session, Span name); // 0: not suspect; else their order
+// How much has been observed: all that a job depends on that has just ended.
+uint32_t eval_cache_row_count(Session *session);
+// What is printed from here on belongs to this job.
+void eval_cache_put_job(Session *session, Span name, uint32_t row_count);
 // The evaluation that eval_cache_find asked for has ended; `drvs` may be NULL.
 void eval_cache_end(Session *session, const TargetDrvList *drvs, int code);
 // An evaluation error is part of the answer, if asking again would give it again.

@@ -2,10 +2,12 @@
 // options of nix-eval-jobs. All attributes are tasks of one evaluator: they share what they have in common, and none waits for another's
 // builds.
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/fs.h"
 #include "base/mem.h"
 #include "cli/command_list.h"
+#include "cli/eval_cache.h"
 #include "cli/target.h"
 #include "eval/attrs.h"
 #include "eval/list.h"
@@ -129,21 +131,67 @@ static Step job_step(Native *n) {
 static const NativeDef native_job = {.name = "evalJob", .step = job_step, .arg_count = 4, .slot_count = JOB_SLOTS};
 
 // ---- the tree
+//
+// Sets are gone through breadth first, and what their attributes print is printed in this order, in whatever order it becomes known: jobs of
+// which an earlier answer is still good are known at once, those that are suspect (eval_cache.h) come last of all.
 
-typedef struct JobsRun {
+typedef struct JobsRun JobsRun;
+
+// What one VmJob is about.
+typedef struct JobItem {
+  JobsRun *run;
+  char **path; // attribute names, owned; NULL when the queue has them
+  size_t depth;
+  bool is_ended, is_set;
+  Buf line;           // what it prints; owned
+  uint32_t row_count; // what it depends on (eval_cache.h)
+  uint32_t rank;      // of a suspect one
+} JobItem;
+
+typedef struct JobsSet {
+  HeapRoot set;
+  char **path; // owned
+  size_t depth;
+  JobItem *items; // of its attributes, in their order; owned; NULL: not begun
+  uint32_t count, printed;
+} JobsSet;
+
+struct JobsRun {
   Session *session;
   Store *store; // for --check-cache-status and --gc-roots-dir; NULL
   bool meta, recurse, check;
   const char *roots_dir;
   int code;
-} JobsRun;
+  JobsSet **sets; // owned
+  size_t set_count, set_cap;
+  size_t printing; // the first set that is not printed completely
+};
 
-// What one VmJob is about.
-typedef struct JobItem {
-  JobsRun *run;
-  char **path; // attribute names, owned
-  size_t depth;
-} JobItem;
+// The name of a job for the cache.
+static void put_name(const JobItem *item, Buf *ret) {
+  for (size_t i = 0; i < item->depth; i++) buf_put(ret, item->path[i], strlen(item->path[i]) + 1);
+}
+
+static void print_item(JobsRun *run, JobItem *item) {
+  Buf name CLEANUP(buf_done) = BUF_INIT;
+  if (!item->is_set) {
+    put_name(item, &name);
+    eval_cache_put_job(run->session, buf_span(&name), item->row_count);
+  }
+  if (item->line.len) session_print(run->session, buf_span(&item->line));
+  buf_done(&item->line);
+}
+
+static void print_ended(JobsRun *run) {
+  for (; run->printing < run->set_count; run->printing++) {
+    JobsSet *set = run->sets[run->printing];
+    if (!set->items) return;
+    for (; set->printed < set->count; set->printed++) {
+      if (!set->items[set->printed].is_ended) return;
+      print_item(run, &set->items[set->printed]);
+    }
+  }
+}
 
 static bool put_path(JsonWrite *json, const JobItem *item, Err *err) {
   Buf joined CLEANUP(buf_done) = BUF_INIT;
@@ -247,37 +295,35 @@ static bool make_root(JobsRun *run, Value record, Err *err) {
   return fs_mkdir_all(run->roots_dir, 0777, err) && store_roots_add(run->store, &drv, buf_cstr(&link), err);
 }
 
-// In the order of the attributes.
-static void finished(VmJob *job, void *ctx) {
-  JobItem *item = ctx;
+static void put_line(VmJob *job, JobItem *item, bool is_drv) {
   JobsRun *run = item->run;
-  Vm *vm = run->session->vm;
   Err err = ERR_INIT;
-  Buf line CLEANUP(buf_done) = BUF_INIT;
   JsonWrite json;
-  bool is_drv = !job->error && span_eq_cstr(str_span(list_get(vm, job->result.value, 0)), "drv");
-  if (!job->error && !is_drv) return;
-  json_write_init(&json, &line, 0);
+  json_write_init(&json, &item->line, 0);
   json_write_object_begin(&json);
   bool ok = put_path(&json, item, &err) &&
             (is_drv ? put_drv(item, job->result.value, &json, &err) && make_root(run, job->result.value, &err)
                     : put_error(item, job->error, &json, &err));
   json_write_object_end(&json);
-  buf_put_char(&line, '\n');
-  if (ok) session_print(run->session, buf_span(&line));
-  else run->code = session_fail(run->session, &err);
-  if (job->error && job->error->kind == EVAL_ERROR_INTERRUPTED) run->code = err_exit_code(ERR_INTERRUPTED);
+  buf_put_char(&item->line, '\n');
+  if (ok) return;
+  buf_clear(&item->line);
+  run->code = session_fail(run->session, &err);
 }
 
-// Sets to go into next: a HeapRoot each, with the path that leads there.
-typedef struct JobsQueue {
-  struct JobsSet {
-    HeapRoot set;
-    char **path;
-    size_t depth;
-  } * *items;
-  size_t count, cap;
-} JobsQueue;
+static void finished(VmJob *job, void *ctx) {
+  JobItem *item = ctx;
+  JobsRun *run = item->run;
+  Vm *vm = run->session->vm;
+  Span kind = job->error ? SPAN("error") : str_span(list_get(vm, job->result.value, 0));
+  item->is_set = span_eq_cstr(kind, "set");
+  if (job->error || span_eq_cstr(kind, "drv")) put_line(job, item, !job->error);
+  if (job->error) eval_cache_failed(run->session, job->error);
+  if (job->error && job->error->kind == EVAL_ERROR_INTERRUPTED) run->code = err_exit_code(ERR_INTERRUPTED);
+  item->row_count = eval_cache_row_count(run->session);
+  item->is_ended = true;
+  print_ended(run);
+}
 
 static char **copy_path(char **path, size_t depth, Span last) {
   char **copy = mem_alloc_array(depth + 1, sizeof(char *));
@@ -286,59 +332,126 @@ static char **copy_path(char **path, size_t depth, Span last) {
   return copy;
 }
 static void free_path(char **path, size_t depth) {
-  for (size_t i = 0; i < depth; i++) mem_free(path[i]);
+  for (size_t i = 0; i < depth && path; i++) mem_free(path[i]);
   mem_free(path);
 }
 
-static void enqueue(Vm *vm, JobsQueue *queue, Value set, char **path, size_t depth) {
-  struct JobsSet *item = mem_alloc_zero(sizeof(*item));
-  heap_add_root(&vm->heap, &item->set, set);
-  item->path = path;
-  item->depth = depth;
-  MEM_RESERVE(queue->items, queue->cap, queue->count + 1);
-  queue->items[queue->count++] = item;
+static void enqueue(JobsRun *run, Value value, char **path, size_t depth) {
+  JobsSet *set = mem_alloc_zero(sizeof(*set));
+  heap_add_root(&run->session->vm->heap, &set->set, value);
+  set->path = path;
+  set->depth = depth;
+  MEM_RESERVE(run->sets, run->set_cap, run->set_count + 1);
+  run->sets[run->set_count++] = set;
 }
 
-// One set: its attributes as jobs; the sets among their results are queued.
-static void run_set(JobsRun *run, JobsQueue *queue, struct JobsSet *set, const HeapRoot *args) {
+// What an earlier evaluation found out about it is still good.
+static bool is_known(JobItem *item) {
+  Buf name CLEANUP(buf_done) = BUF_INIT;
+  Span output;
+  put_name(item, &name);
+  if (!eval_cache_job_known(item->run->session, buf_span(&name), &output, &item->row_count)) return false;
+  buf_put_span(&item->line, output);
+  return true;
+}
+
+static uint32_t rank_of(const JobItem *item) {
+  Buf name CLEANUP(buf_done) = BUF_INIT;
+  put_name(item, &name);
+  return eval_cache_job_rank(item->run->session, buf_span(&name));
+}
+
+static int compare_ranks(const void *a, const void *b) {
+  uint32_t left = ((const JobItem *)((const VmJob *)a)->ctx)->rank,
+           right = ((const JobItem *)((const VmJob *)b)->ctx)->rank;
+  return (left > right) - (left < right);
+}
+
+static void fill_set(JobsRun *run, JobsSet *set) {
   Vm *vm = run->session->vm;
   uint32_t count = attrs_count(set->set.value);
-  VmJob *jobs = mem_alloc_array(count + 1, sizeof(VmJob));
-  JobItem *items = mem_alloc_array(count + 1, sizeof(JobItem));
-  uint32_t job_count = 0;
+  set->items = mem_alloc_zero((count + 1) * sizeof(JobItem));
   for (uint32_t i = 0; i < count; i++) {
     Sym name = attrs_flat_shape(set->set.value)->names[i];
     if (name == SYM_recurse_for_derivations) continue;
-    items[job_count] = (JobItem){run, copy_path(set->path, set->depth, symbol_text(vm->symbols, name)), set->depth + 1};
-    VmJob *job = &jobs[job_count];
-    *job = (VmJob){.def = &native_job, .arg_count = 4, .finished = finished, .ctx = &items[job_count]};
-    job->args[0].value = attrs_slot(vm, set->set.value, i);
+    JobItem *item = &set->items[set->count++];
+    *item = (JobItem){.run = run,
+                      .path = copy_path(set->path, set->depth, symbol_text(vm->symbols, name)),
+                      .depth = set->depth + 1,
+                      .line = BUF_INIT};
+    item->is_ended = is_known(item);
+    item->rank = rank_of(item);
+  }
+}
+
+// Jobs that are to run together.
+typedef struct JobList {
+  VmJob *jobs; // owned
+  size_t count, cap;
+} JobList;
+
+// Adds those of the set's attributes that are not known yet; `suspects`: also the suspect ones.
+static void add_jobs(JobsRun *run, JobsSet *set, const HeapRoot *args, bool suspects, JobList *ret) {
+  Vm *vm = run->session->vm;
+  for (uint32_t i = 0; i < set->count; i++) {
+    JobItem *item = &set->items[i];
+    if (item->is_ended || (!suspects && item->rank)) continue;
+    MEM_RESERVE(ret->jobs, ret->cap, ret->count + 1);
+    VmJob *job = &ret->jobs[ret->count++];
+    *job = (VmJob){.def = &native_job, .arg_count = 4, .finished = finished, .ctx = item};
+    job->args[0].value = attrs_get(vm, set->set.value, symbol_intern(vm->symbols, span_cstr(item->path[set->depth])));
     job->args[1].value = args->value;
     job->args[2].value = value_bool(run->recurse);
     job->args[3].value = value_bool(run->meta);
-    job_count++;
   }
-  vm_run_jobs(vm, jobs, job_count);
-  for (uint32_t i = 0; i < job_count; i++) {
-    bool is_set = !jobs[i].error && span_eq_cstr(str_span(list_get(vm, jobs[i].result.value, 0)), "set");
-    if (is_set) enqueue(vm, queue, list_get(vm, jobs[i].result.value, 1), items[i].path, items[i].depth);
-    else free_path(items[i].path, items[i].depth);
-    vm_job_done(vm, &jobs[i]);
-  }
-  mem_free(items);
-  mem_free(jobs);
 }
 
-static void run_queue(JobsRun *run, JobsQueue *queue, const HeapRoot *args) {
+// The sets among their results are queued.
+static void run_jobs(JobsRun *run, JobList *list) {
   Vm *vm = run->session->vm;
-  for (size_t i = 0; i < queue->count; i++) {
-    struct JobsSet *set = queue->items[i];
-    if (run->code == 0) run_set(run, queue, set, args);
-    heap_remove_root(&vm->heap, &set->set);
+  print_ended(run);
+  vm_run_jobs(vm, list->jobs, list->count);
+  for (size_t i = 0; i < list->count; i++) {
+    JobItem *item = list->jobs[i].ctx;
+    if (item->is_set) {
+      enqueue(run, list_get(vm, list->jobs[i].result.value, 1), item->path, item->depth);
+      item->path = NULL;
+    }
+    vm_job_done(vm, &list->jobs[i]);
+  }
+  mem_free(list->jobs);
+}
+
+static void run_all(JobsRun *run, const HeapRoot *args) {
+  for (size_t next = 0; run->code == 0;) {
+    for (; next < run->set_count && run->code == 0; next++) {
+      JobList list = {0};
+      fill_set(run, run->sets[next]);
+      add_jobs(run, run->sets[next], args, false, &list);
+      run_jobs(run, &list);
+    }
+    JobList list = {0};
+    for (size_t i = 0; i < next; i++) add_jobs(run, run->sets[i], args, true, &list);
+    bool any = list.count > 0;
+    if (any) qsort(list.jobs, list.count, sizeof(VmJob), compare_ranks); // HeapRoots are not registered yet
+    run_jobs(run, &list);
+    if (!any) return;
+  }
+}
+
+static void free_sets(JobsRun *run) {
+  for (size_t i = 0; i < run->set_count; i++) {
+    JobsSet *set = run->sets[i];
+    for (uint32_t k = 0; k < set->count; k++) {
+      free_path(set->items[k].path, set->items[k].depth);
+      buf_done(&set->items[k].line);
+    }
+    heap_remove_root(&run->session->vm->heap, &set->set);
     free_path(set->path, set->depth);
+    mem_free(set->items);
     mem_free(set);
   }
-  mem_free(queue->items);
+  mem_free(run->sets);
 }
 
 // The root of the tree: called with --arg, changed by --select; a derivation alone is a job without a name.
@@ -375,10 +488,20 @@ int eval_jobs_command_run(Session *session) {
                  .recurse = option_has(list, OPT_force_recurse),
                  .check = option_has(list, OPT_check_cache_status),
                  .roots_dir = option_get(list, OPT_gc_roots_dir)};
-  if (!session_vm(session, &err)) return session_fail(session, &err);
-  if (run.roots_dir && !session_store(session, &run.store, &err)) return session_fail(session, &err);
+  Buf detail CLEANUP(buf_done) = BUF_INIT;
+  const TargetRoot *roots;
+  size_t root_count;
+  bool used, keeps = !run.check && !run.roots_dir; // those two look at the store, or change it
+  const char *select = option_get(list, OPT_select);
+  buf_printf(&detail, "jobs %d %d %s", run.meta, run.recurse, select ? select : "");
+  target_roots(session, false, &roots, &root_count, &used);
+  if (keeps && eval_cache_find_jobs(session, roots, root_count, buf_span(&detail), &run.code)) return run.code;
+  if (!session_vm(session, &err) || (run.roots_dir && !session_store(session, &run.store, &err))) {
+    run.code = session_fail(session, &err);
+    eval_cache_end(session, NULL, run.code);
+    return run.code;
+  }
   Vm *vm = session->vm;
-  JobsQueue queue = {0};
   HeapRoot root = {0}, args = {0};
   heap_add_root(&vm->heap, &root, VALUE_NULL);
   heap_add_root(&vm->heap, &args, VALUE_EMPTY_ATTRS);
@@ -395,11 +518,13 @@ int eval_jobs_command_run(Session *session) {
         top = attrs_builder_finish(vm, &builder, false);
         attrs_builder_done(&builder);
       }
-      enqueue(vm, &queue, attrs_flatten(vm, top), NULL, 0);
-      run_queue(&run, &queue, &args);
+      enqueue(&run, attrs_flatten(vm, top), NULL, 0);
+      run_all(&run, &args);
+      free_sets(&run);
     }
   }
   heap_remove_root(&vm->heap, &args);
   heap_remove_root(&vm->heap, &root);
+  eval_cache_end(session, NULL, run.code);
   return run.code;
 }

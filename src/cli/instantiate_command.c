@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "cli/command_list.h"
+#include "cli/eval_cache.h"
 #include "cli/eval_command.h"
 #include "eval/ast_print.h"
 #include "eval/parser.h"
@@ -128,11 +129,19 @@ static int instantiate(Session *session, const TargetRoot *roots, size_t root_co
   Buf text CLEANUP(buf_done) = BUF_INIT;
   Err err = ERR_INIT;
   int code = 0;
-  if (!target_find_drvs(session, roots, root_count, &drvs, &code)) return code;
+  if (eval_cache_find(session, roots, root_count, SPAN("instantiate"), &drvs, &code)) {
+    if (code && !setting_bool(session->settings, SETTING_ID_keep_going)) return code;
+  } else {
+    bool ok = target_find_drvs(session, roots, root_count, &drvs, &code);
+    // What is remembered is in the store: it is not said of derivations that were not written.
+    if (option_has(&session->options, OPT_dry_run)) eval_cache_spoil(session, "--dry-run writes no derivations");
+    eval_cache_end(session, ok ? &drvs : NULL, code);
+    if (!ok) return code;
+  }
   Store *store = NULL;
   bool dry = option_has(&session->options, OPT_dry_run);
-  if (!dry &&
-      (!store_io_flush(session->io, &err) || !session_store(session, &store, &err) || !make_trees(store, &drvs, &err)))
+  if (!dry && ((session->io && !store_io_flush(session->io, &err)) || !session_store(session, &store, &err) ||
+               !make_trees(store, &drvs, &err)))
     return session_fail(session, &err);
   if (!dry && !option_get(&session->options, OPT_add_root) && drvs.count &&
       !option_has(&session->options, OPT_no_gc_warning) && !session->command->quiet_start)

@@ -357,7 +357,17 @@ bool observed_encode(Observed *observed, Buf *ret) {
 
 // ---- checking
 
-static bool check_file(const Row *row, const char *path) {
+// What was found by its digest gets the identity by which it is found faster the next time.
+static void refresh(Row *row, const Row *now, const struct stat *st) {
+  row->dev = now->dev;
+  row->ino = now->ino;
+  row->size = now->size;
+  row->mtime_ns = now->mtime_ns;
+  row->ctime_ns = now->ctime_ns;
+  row->flags = (uint8_t)((row->flags & ~ROW_RACY) | (is_racy(st) ? ROW_RACY : 0));
+}
+
+static bool check_file(Row *row, const char *path) {
   struct stat st;
   bool found = (row->kind == ROW_STAT ? stat(path, &st) : lstat(path, &st)) == 0;
   if (!found) return row->type == EVAL_FILE_ABSENT && (errno == ENOENT || errno == ENOTDIR);
@@ -367,14 +377,16 @@ static bool check_file(const Row *row, const char *path) {
   if (!(row->flags & ROW_RACY) && same_identity(row, &now)) return true;
   if (!(row->flags & ROW_HAS_DIGEST)) return false;
   uint8_t digest[OBSERVED_DIGEST_BYTES];
-  if (row->type == EVAL_FILE_SYMLINK)
-    return link_digest(path, digest) && memcmp(digest, row->digest, sizeof digest) == 0;
-  return row->type == EVAL_FILE_REGULAR && (row->flags & ROW_EXECUTABLE) == (now.flags & ROW_EXECUTABLE) &&
-         row->size == now.size && file_digest(row, path, digest, false) &&
-         memcmp(digest, row->digest, sizeof digest) == 0;
+  bool same = row->type == EVAL_FILE_SYMLINK
+                  ? link_digest(path, digest)
+                  : row->type == EVAL_FILE_REGULAR && (row->flags & ROW_EXECUTABLE) == (now.flags & ROW_EXECUTABLE) &&
+                        row->size == now.size && file_digest(row, path, digest, false);
+  if (!same || memcmp(digest, row->digest, sizeof digest) != 0) return false;
+  refresh(row, &now, &st);
+  return true;
 }
 
-static bool check_list(const Row *row, const char *path) {
+static bool check_list(Row *row, const char *path) {
   struct stat st;
   if (stat(path, &st) != 0 || !S_ISDIR(st.st_mode)) return false;
   Row now = {.kind = ROW_LIST, .type = EVAL_FILE_DIRECTORY};
@@ -386,7 +398,9 @@ static bool check_list(const Row *row, const char *path) {
   if (!read_list(path, &names, &list)) return false;
   list_digest(&list, digest);
   mem_free(list.entries);
-  return memcmp(digest, row->digest, sizeof digest) == 0;
+  if (memcmp(digest, row->digest, sizeof digest) != 0) return false;
+  refresh(row, &now, &st);
+  return true;
 }
 
 static bool check_env(const Row *row, const char *name) {
@@ -397,7 +411,7 @@ static bool check_env(const Row *row, const char *name) {
   return memcmp(digest, row->digest, sizeof digest) == 0;
 }
 
-static bool check_row(const Row *row, const char *text, const ObservedCheck *check, Buf *ret_why) {
+static bool check_row(Row *row, const char *text, const ObservedCheck *check, Buf *ret_why) {
   switch ((RowKind)row->kind) {
   case ROW_LSTAT:
   case ROW_STAT:
@@ -421,10 +435,22 @@ static bool check_row(const Row *row, const char *text, const ObservedCheck *che
   return false;
 }
 
-bool observed_check(Span rows, const ObservedCheck *check, size_t *ret_count, Buf *ret_why) {
-  Buf text CLEANUP(buf_done) = BUF_INIT;
+void observed_partial_done(ObservedPartial *partial) {
+  observed_free(partial->kept);
+  mem_free(partial->changed);
+}
+
+static void keep_row(ObservedPartial *partial, const Row *row, Span text) {
+  if (!partial->kept) partial->kept = observed_new();
+  memcpy(add_item(partial->kept, row, text)->row.digest, row->digest, sizeof row->digest);
+}
+
+bool observed_check(Span rows, const ObservedCheck *check, ObservedPartial *partial, size_t *ret_count, Buf *ret_why) {
+  Buf text CLEANUP(buf_done) = BUF_INIT, later CLEANUP(buf_done) = BUF_INIT;
+  bool same = true;
+  uint32_t number = 0;
   *ret_count = 0;
-  while (rows.len) {
+  for (; rows.len; number++) {
     Row row;
     if (rows.len < sizeof row) return buf_put_cstr(ret_why, "the record is damaged"), false;
     memcpy(&row, rows.data, sizeof row);
@@ -433,8 +459,16 @@ bool observed_check(Span rows, const ObservedCheck *check, size_t *ret_count, Bu
     buf_clear(&text);
     buf_put(&text, rows.data, row.text_len);
     rows = span_from(rows, row.text_len);
-    if (!check_row(&row, buf_cstr(&text), check, ret_why)) return false;
-    ++*ret_count;
+    bool row_same = check_row(&row, buf_cstr(&text), check, same ? ret_why : &later);
+    if (row_same) {
+      if (same && partial) keep_row(partial, &row, buf_span(&text));
+      if (same) ++*ret_count;
+      continue;
+    }
+    same = false;
+    if (!partial) return false;
+    MEM_RESERVE(partial->changed, partial->changed_cap, partial->changed_count + 1);
+    partial->changed[partial->changed_count++] = number;
   }
-  return true;
+  return same;
 }

@@ -57,5 +57,13 @@ typedef struct ObservedCheck {
   void *ctx;
 } ObservedCheck;
 void observed_digest(Span data, uint8_t ret[OBSERVED_DIGEST_BYTES]);
-// Would an evaluation see the same? False: appends what differs ("/x/a.nix has changed"). Malformed rows are false, too.
-bool observed_check(Span rows, const ObservedCheck *check, size_t *ret_count, Buf *ret_why);
+// What of a record is still good: the rows up to the first that differs.
+typedef struct ObservedPartial {
+  Observed *kept;    // these rows; owned
+  uint32_t *changed; // numbers of all rows that differ, ascending; owned
+  size_t changed_count, changed_cap;
+} ObservedPartial;
+void observed_partial_done(ObservedPartial *partial);
+// Would an evaluation see the same? False: appends what differs ("/x/a.nix has changed"). Malformed rows are false, too. With `partial` (empty)
+// all rows are looked at.
+bool observed_check(Span rows, const ObservedCheck *check, ObservedPartial *partial, size_t *ret_count, Buf *ret_why);

@@ -38,7 +38,7 @@ bool trace_cache_answer_next(Span *answer, TraceCacheKind *ret_kind, Span *ret_t
   if (answer->len < sizeof head) return false;
   memcpy(head, answer->data, sizeof head);
   *answer = span_from(*answer, sizeof head);
-  if (head[0] > TRACE_CACHE_TARGET || answer->len < head[1]) return false;
+  if (head[0] > TRACE_CACHE_JOB || answer->len < head[1]) return false;
   *ret_kind = (TraceCacheKind)head[0];
   *ret_text = span_sub(*answer, 0, head[1]);
   *answer = span_from(*answer, head[1]);
@@ -47,6 +47,7 @@ bool trace_cache_answer_next(Span *answer, TraceCacheKind *ret_kind, Span *ret_t
 
 void trace_cache_found_done(TraceCacheFound *found) {
   buf_done(&found->file);
+  observed_partial_done(&found->partial);
 }
 
 // ---- files
@@ -75,7 +76,8 @@ static bool read_record(const char *path, const uint8_t question[32], Buf *ret, 
          ret_header->answer_len <= ret->len - sizeof *ret_header;
 }
 
-bool trace_cache_find(Span dir, Span question, const ObservedCheck *check, TraceCacheFound *ret, Buf *ret_why) {
+bool trace_cache_find(Span dir, Span question, const ObservedCheck *check, bool partial, TraceCacheFound *ret,
+                      Buf *ret_why) {
   Buf path CLEANUP(buf_done) = BUF_INIT;
   uint8_t digest[32];
   Header header;
@@ -86,7 +88,8 @@ bool trace_cache_find(Span dir, Span question, const ObservedCheck *check, Trace
   Span rest = span_from(buf_span(&ret->file), sizeof header);
   ret->answer = span_sub(rest, 0, header.answer_len);
   ret->exit_code = (int)header.exit_code;
-  return observed_check(span_from(rest, header.answer_len), check, &ret->row_count, ret_why);
+  return observed_check(span_from(rest, header.answer_len), check, partial ? &ret->partial : NULL, &ret->row_count,
+                        ret_why);
 }
 
 // ---- all files of the folder

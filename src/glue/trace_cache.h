@@ -17,6 +17,7 @@ typedef enum TraceCacheKind {
   TRACE_CACHE_ERR,    // text on standard error
   TRACE_CACHE_WARN,   // a message of the logger
   TRACE_CACHE_TARGET, // to build: "<drv path>\0<output>\0<name>"
+  TRACE_CACHE_JOB,    // what follows belongs to a job: number of the rows it may depend on (u32), rank (u32), its name
 } TraceCacheKind;
 
 void trace_cache_answer_put(Buf *answer, TraceCacheKind kind, Span text);
@@ -27,15 +28,19 @@ typedef struct TraceCacheFound {
   Buf file; // owned
   Span answer;
   int exit_code;
-  size_t row_count; // that were checked
+  size_t row_count; // that are as they were
+  ObservedPartial partial;
 } TraceCacheFound;
-#define TRACE_CACHE_FOUND_INIT \
-  { .file = BUF_INIT }
+#define TRACE_CACHE_FOUND_INIT                        \
+  {                                                   \
+    .file = BUF_INIT, .partial = { NULL, NULL, 0, 0 } \
+  }
 void trace_cache_found_done(TraceCacheFound *found);
 
 // The answer to `question` (any text that says everything the answer depends on besides what is observed). False: `ret_why` says why
-// there is none.
-bool trace_cache_find(Span dir, Span question, const ObservedCheck *check, TraceCacheFound *ret, Buf *ret_why);
+// there is none. With `partial`, an answer of which some rows have changed is in *ret all the same, with what has changed.
+bool trace_cache_find(Span dir, Span question, const ObservedCheck *check, bool partial, TraceCacheFound *ret,
+                      Buf *ret_why);
 // Remembers one. False: `ret_why` says why it may not be, or could not be written.
 bool trace_cache_put(Span dir, Span question, Observed *observed, Span answer, int exit_code, uint64_t max_bytes,
                      Buf *ret_why);

@@ -298,6 +298,161 @@ test_read_write_mode() {
   done
 }
 
+write_jobs() {
+  cat > jobs.nix <<'EOF'
+let drv = name: text: derivation { inherit name text; system = "x86_64-linux"; builder = "/bin/sh"; };
+in {
+  a = drv "a" (import ./a.nix);
+  b = drv "b" (import ./b.nix);
+  c = drv "c" (import ./common.nix + import ./c.nix);
+  d = drv "d" (import ./common.nix);
+  e = drv "e" (throw "no");
+  s = { recurseForDerivations = true; x = drv "x" (import ./x.nix); y = drv "y" (import ./a.nix); };
+  z = 3;
+}
+EOF
+  for name in a b c common x; do echo "\"$name\"" > $name.nix; done
+}
+
+jobs() { # GOOD: how many of the 8 jobs are still good after a change; '' for a complete answer
+  run firn eval-jobs -f jobs.nix --explain-cache
+  expect_status 0
+  if [ -n "$1" ]; then expect_err_has "still good: $1 of 8 jobs"; else expect_err_has ': hit: '; fi
+  with=$out
+  run firn eval-jobs -f jobs.nix --no-eval-cache
+  expect_equal "$with" "$out"
+}
+
+# A changed file costs, from its second change on, only the jobs that read it.
+test_jobs_by_themselves() {
+  cli_setup
+  write_jobs
+  age
+  run firn eval-jobs -f jobs.nix --explain-cache
+  expect_err_has 'no earlier'
+  jobs ''
+  echo '"b2"' > b.nix
+  jobs 1
+  jobs ''
+  echo '"b3"' > b.nix
+  jobs 7
+  echo '"x2"' > x.nix
+  jobs 5
+  echo '"x3"' > x.nix
+  jobs 7
+  rm c.nix
+  jobs 1
+  echo '"c2"' > c.nix
+  jobs 7
+  for i in 1 2 3; do echo "\"common$i\"" > common.nix; run firn eval-jobs -f jobs.nix; done
+  echo '"common4"' > common.nix
+  jobs 6
+  sed -i 's/z = 3/z = drv "z" (import .\/x.nix)/' jobs.nix
+  jobs 0
+  age
+  jobs ''
+  touch a.nix b.nix
+  echo '"c3"' > c.nix
+  run firn eval-jobs -f jobs.nix
+  with=$out
+  run firn eval-jobs -f jobs.nix --no-eval-cache
+  expect_equal "$with" "$out"
+  run firn eval-jobs -f jobs.nix --explain-cache --check-cache-status
+  expect_out_has '"cacheStatus":"notBuilt"'
+  expect_equal "$err" ''
+}
+
+# What is shared is evaluated by whoever comes first; the others depend on it all the same.
+test_jobs_share_values() {
+  cli_setup
+  write_jobs
+  cat > jobs.nix <<'EOF'
+let
+  drv = name: text: derivation { inherit name text; system = "x86_64-linux"; builder = "/bin/sh"; };
+  shared = import ./common.nix;
+in {
+  a = drv "a" (import ./a.nix);
+  b = drv "b" shared;
+  c = drv "c" (shared + import ./c.nix);
+  d = drv "d" (import ./b.nix);
+  e = drv "e" shared;
+  f = drv "f" (import ./x.nix);
+  g = drv "g" "g";
+  h = drv "h" (import ./x.nix + import ./a.nix);
+}
+EOF
+  age
+  run firn eval-jobs -f jobs.nix
+  for i in 1 2 3 4 5 6; do
+    for name in common x c a common; do
+      echo "\"$name$i\"" > $name.nix
+      run firn eval-jobs -f jobs.nix
+      with=$out
+      run firn eval-jobs -f jobs.nix --no-eval-cache
+      expect_equal "$with" "$out"
+    done
+  done
+  for i in 1 2 3; do echo "\"again$i\"" > common.nix; run firn eval-jobs -f jobs.nix; done
+  echo '"again4"' > common.nix
+  jobs 5
+}
+
+test_instantiate() {
+  cli_setup
+  echo "let $sh_nix in { a = sh \"thing\" (import ./b.nix); }" > a.nix
+  echo '"true"' > b.nix
+  age
+  for command in 'firn instantiate -f' 'nix-instantiate'; do
+    run $command a.nix -A a
+    expect_status 0
+    first=$out
+    run $command a.nix -A a --explain-cache
+    expect_err_has ': hit: '
+    expect_out "$first"
+    [ -e "$HOME/store/nix/store/${first##*/}" ] || [ -e "$HOME/store/store/${first##*/}" ] || fail "no $first on disk"
+    run firn store gc
+    run $command a.nix -A a --explain-cache
+    expect_err_has ': miss: a derivation is not in the store any more'
+    expect_out "$first"
+    run $command a.nix -A a --add-root root
+    expect_status 0
+    [ -L root ] || fail 'no root was made from a kept answer'
+    rm root
+    run firn store gc
+  done
+  echo '"false"' > b.nix
+  run nix-instantiate a.nix -A a --explain-cache
+  expect_err_has "b.nix' has changed"
+  [ "$out" != "$first" ] || fail 'an old answer'
+}
+
+# Two attributes of one file have records of their own.
+test_attributes_by_themselves() {
+  cli_setup
+  echo '{ a = import ./b.nix; c = import ./d.nix; }' > a.nix
+  echo 1 > b.nix
+  echo 2 > d.nix
+  age
+  expect_miss 1 'no earlier' -f a.nix -A a
+  expect_miss 2 'no earlier' -f a.nix -A c
+  echo 3 > d.nix
+  expect_hit 1 -f a.nix -A a
+  expect_miss 3 "d.nix' has changed" -f a.nix -A c
+  expect_hit 3 -f a.nix -A c
+}
+
+test_clock_set_back() {
+  cli_setup
+  # A file from the future proves nothing by its time.
+  echo 1 > a.nix
+  touch -d '+1 hour' a.nix
+  expect_miss 1 'no earlier' -f a.nix
+  cp -p a.nix stamp
+  printf '2\n' 1<> a.nix
+  touch -r stamp a.nix
+  expect_miss 2 'has changed' -f a.nix
+}
+
 test_several_at_once() {
   cli_setup
   echo '[ (import ./b.nix) ]' > a.nix

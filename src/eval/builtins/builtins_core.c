@@ -42,6 +42,7 @@ static ImportStep import_resolve(Native *n) {
   if (step != IMPORT_STEP_DONE) return step;
   if (st.type == EVAL_FILE_ABSENT) {
     eval_error(n->vm, EVAL_ERROR_IO, 0, "path '%.*s' does not exist", SPAN_ARG(path));
+    n->vm->error->cause = ERR_NOT_FOUND;
     return IMPORT_STEP_FAILED;
   }
   if (st.type == EVAL_FILE_SYMLINK) {
