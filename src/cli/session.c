@@ -440,6 +440,7 @@ bool session_vm(Session *session, Err *err) {
       .pure_eval = setting_bool(settings, SETTING_ID_pure_eval),
       .restrict_eval = setting_bool(settings, SETTING_ID_restrict_eval),
       .pipe_operators = session_has_feature(session, "pipe-operators"),
+      .dynamic_derivations = session_has_feature(session, "dynamic-derivations"),
       .parse_toml_timestamps = session_has_feature(session, "parse-toml-timestamps"),
       .no_url_literals = session_has_feature(session, "no-url-literals"),
       .trace_verbose = setting_bool(settings, SETTING_ID_trace_verbose),

@@ -43,14 +43,14 @@ static Step differ_in_size(Native *n) {
   return step;
 }
 
-static Sym name_at(Value set, size_t i) {
-  return attrs_flat_shape(set)->names[i];
+static Sym name_at(Vm *vm, Value set, size_t i) {
+  return attrs_flat_shape(set)->names[attrs_nth(vm, set, i)];
 }
 
 static Step differ_in_names(Native *n, size_t i) {
-  bool left = attrs_has(n->slot[B], name_at(n->slot[A], i)); // then B has a name that A lacks
+  bool left = attrs_has(n->slot[B], name_at(n->vm, n->slot[A], i)); // then B has a name that A lacks
   Buf before = BUF_INIT, name = BUF_INIT;
-  print_attr_name(symbol_text(n->vm->symbols, name_at(n->slot[left ? B : A], i)), &name);
+  print_attr_name(symbol_text(n->vm->symbols, name_at(n->vm, n->slot[left ? B : A], i)), &name);
   buf_printf(&before, left ? "attribute name '%s' is missing in '" : "attribute name '%s' is contained in '",
              buf_cstr(&name));
   Step step = differ(n, buf_cstr(&before), left ? "', but is contained in '" : "', but not in '", "'");
@@ -151,10 +151,10 @@ static Step diff_step(Native *n) {
   if (attr_count(n->slot[A]) != attr_count(n->slot[B]))
     return differ(n, "attribute names of attribute set '", "' differs from attribute set '", "'");
   for (native_set(n, I, 0); (size_t)native_get(n, I) < attr_count(n->slot[A]); native_add(n, I, 1)) {
-    if (name_at(n->slot[A], (size_t)native_get(n, I)) != name_at(n->slot[B], (size_t)native_get(n, I)))
+    if (name_at(n->vm, n->slot[A], (size_t)native_get(n, I)) != name_at(n->vm, n->slot[B], (size_t)native_get(n, I)))
       return differ_in_names(n, (size_t)native_get(n, I));
-    n->args[0] = value_ask(attrs_slot(n->vm, n->slot[A], (uint32_t)native_get(n, I)));
-    n->args[1] = value_ask(attrs_slot(n->vm, n->slot[B], (uint32_t)native_get(n, I)));
+    n->args[0] = value_ask(attrs_slot(n->vm, n->slot[A], attrs_nth(n->vm, n->slot[A], (size_t)native_get(n, I))));
+    n->args[1] = value_ask(attrs_slot(n->vm, n->slot[B], attrs_nth(n->vm, n->slot[B], (size_t)native_get(n, I))));
     if (n->args[0] == n->args[1] && value_is_whnf(n->args[0])) continue;
     native_set(n, PART, PART_ATTR);
     NATIVE_PUSH(n, &diff_native);
@@ -166,8 +166,9 @@ static Step diff_step(Native *n) {
 
 static void trace_attr(Native *n) {
   const Shape *a = attrs_flat_shape(n->slot[A]), *b = attrs_flat_shape(n->slot[B]);
-  uint32_t i = (uint32_t)native_get(n, I);
-  if (shape_position(b, i)) eval_error_trace(n->vm, shape_position(b, i), "where right hand side is");
+  size_t item = (size_t)native_get(n, I);
+  uint32_t i = attrs_nth(n->vm, n->slot[A], item), j = attrs_nth(n->vm, n->slot[B], item);
+  if (shape_position(b, j)) eval_error_trace(n->vm, shape_position(b, j), "where right hand side is");
   if (shape_position(a, i)) eval_error_trace(n->vm, shape_position(a, i), "where left hand side is");
   Buf name = BUF_INIT;
   print_attr_name(symbol_text(n->vm->symbols, a->names[i]), &name);

@@ -194,6 +194,8 @@ typedef struct ExprUnary {
 typedef struct AstNameEntry {
   Span text;
   uint32_t hash;
+  uint32_t
+      order; // of the names of a file, in which C++ Nix interns them: not the order of appearance, see name_table_retract
 } AstNameEntry; // text lives in the source or the arena; hash: name_table_hash
 
 // A `/** ... */` comment and the lambda that it documents (at ExprLambda.head.pos). Sorted by lambda_pos.

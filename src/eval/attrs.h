@@ -23,6 +23,10 @@ static inline Shape *attrs_flat_shape(Value flat_set) {
   return attrs_flat(flat_set)->shape;
 }
 Value attrs_slot(Vm *vm, Value flat_set, uint32_t slot);
+// Where attribute number `i` is, in the order in which Nix walks through a set (shape_order): for whatever stops at a failure.
+static inline uint32_t attrs_nth(Vm *vm, Value flat_set, size_t i) {
+  return shape_order(vm->shapes, attrs_flat_shape(flat_set))[i];
+}
 
 // New flat set with the given shape (count >= 1); slots are VALUE_ABSENT and must all be set before the next safepoint.
 Attrs *attrs_new(Vm *vm, Shape *shape);

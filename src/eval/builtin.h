@@ -18,6 +18,7 @@ enum {
   BUILTIN_IMPURE = 8,   // absent in pure evaluation (currentTime, currentSystem)
   // A constant that the set `builtins` holds as a delayed call of the hidden builtin <name>Late: asking has a consequence.
   BUILTIN_LATE = 32,
+  BUILTIN_DYNAMIC = 64, // only with the experimental feature dynamic-derivations
 };
 
 typedef struct Builtin {

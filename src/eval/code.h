@@ -23,7 +23,7 @@ typedef enum Op {
 } Op;
 
 #define CODE_MAGIC 0x4e524946u // "FIRN"
-#define CODE_VERSION 6u
+#define CODE_VERSION 7u
 
 typedef struct CodeImage {
   uint64_t unit; // written by unit.c when the image is loaded: the Unit *; 0 in files
@@ -40,8 +40,9 @@ typedef struct CodeImage {
 } CodeImage;
 
 typedef struct CodeName {
-  uint32_t text, len, hash;
-} CodeName; // text: word offset of a string object
+  uint32_t text, len;
+  uint32_t ordered; // of the k-th entry: the number of the name that comes k-th in the order of symbol_order
+} CodeName;         // text: word offset of a string object
 typedef struct CodePosition {
   uint32_t code, pos;
 } CodePosition; // an instruction and its byte offset in the source

@@ -1246,11 +1246,25 @@ static uint32_t compile_table(Compiler *c, const void *data, size_t bytes) {
   return at;
 }
 
+static int compile_compare_order(const void *a, const void *b) {
+  uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+  return (x > y) - (x < y);
+}
+
+static void compile_order_names(const Ast *ast, CodeName *names) {
+  uint64_t *keys = mem_alloc_array((size_t)ast->name_count + 1, sizeof *keys);
+  for (uint32_t i = 0; i < ast->name_count; i++) keys[i] = (uint64_t)ast->names[i].order << 32 | i;
+  qsort(keys, ast->name_count, sizeof *keys, compile_compare_order);
+  for (uint32_t i = 0; i < ast->name_count; i++) names[i].ordered = (uint32_t)keys[i];
+  mem_free(keys);
+}
+
 static void compile_tables(Compiler *c, uint32_t root) {
   const Ast *ast = c->ast;
   CodeName *names = mem_alloc_array((size_t)ast->name_count + 1, sizeof *names);
   for (uint32_t i = 0; i < ast->name_count; i++)
     names[i] = (CodeName){compile_name_string(c, i), (uint32_t)ast->names[i].text.len, 0};
+  compile_order_names(ast, names);
   CodeImage header = {
       .magic = CODE_MAGIC,
       .version = CODE_VERSION,

@@ -275,8 +275,9 @@ static inline void lex_identifier(Lexer *lexer, const char *p) {
       return;
     }
   }
-  if (lexer->names)
-    lexer->name = name_table_intern(lexer->names, span_make(p, len), name_table_hash(span_make(p, len)));
+  if (!lexer->names) return;
+  lexer->name = name_table_intern(lexer->names, span_make(p, len), name_table_hash(span_make(p, len)));
+  name_table_mention(lexer->names, lexer->name);
 }
 
 // ---- numbers ----

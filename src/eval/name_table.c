@@ -29,7 +29,7 @@ static void alloc_slots(NameTable *table, uint32_t slot_count) {
 }
 
 void name_table_init(NameTable *table, uint32_t expected) {
-  *table = (NameTable){0};
+  *table = (NameTable){.last_mentioned = AST_NO_NAME};
   uint32_t slot_count = 64;
   while (slot_count / 2 < expected) slot_count *= 2;
   alloc_slots(table, slot_count);
@@ -61,7 +61,7 @@ AstName name_table_intern(NameTable *table, Span text, uint32_t hash) {
   }
   if (UNLIKELY(table->count == table->cap)) MEM_RESERVE(table->entries, table->cap, table->count + 32);
   AstName name = table->count++;
-  table->entries[name] = (AstNameEntry){text, hash};
+  table->entries[name] = (AstNameEntry){text, hash, 0};
   table->slots[i] = (NameSlot){hash, name + 1};
   if (UNLIKELY(table->count > table->slot_mask / 2)) grow(table);
   return name;

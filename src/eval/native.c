@@ -100,7 +100,7 @@ static size_t native_child_count(Value v) {
 }
 
 static Value native_child(Vm *vm, Value v, size_t i) {
-  return value_tag(v) == TAG_LIST ? list_get(vm, v, i) : attrs_slot(vm, v, (uint32_t)i);
+  return value_tag(v) == TAG_LIST ? list_get(vm, v, i) : attrs_slot(vm, v, attrs_nth(vm, v, i));
 }
 
 static bool native_is_scalar(Value v) {
@@ -145,7 +145,7 @@ static void native_deep_trace(Native *n) {
   if (!value_is_whnf(v) || native_is_scalar(v)) return;
   ((Object *)value_ptr(v))->head &= ~HEAD(0, OBJ_DEEP, 0);
   if (value_tag(v) != TAG_ATTRS || n->slot[DEEP_I] == VALUE_NULL) return;
-  uint32_t i = (uint32_t)native_get(n, DEEP_I);
+  uint32_t i = attrs_nth(n->vm, v, (size_t)native_get(n, DEEP_I));
   Buf name = BUF_INIT;
   print_attr_name(symbol_text(n->vm->symbols, attrs_flat_shape(v)->names[i]), &name);
   eval_error_trace(n->vm, shape_position(attrs_flat_shape(v), i), "while evaluating the attribute '%s'",

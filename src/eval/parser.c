@@ -236,7 +236,9 @@ static Expr *new_text(Parser *p, ExprKind kind, uint32_t pos, Span text) {
 }
 
 static AstName intern_text(Parser *p, Span text) {
-  return name_table_intern(&p->names, text, name_table_hash(text));
+  AstName name = name_table_intern(&p->names, text, name_table_hash(text));
+  name_table_mention(&p->names, name);
+  return name;
 }
 
 static Expr **copy_exprs(Parser *p, uint32_t base, uint32_t *ret_count) {
@@ -317,6 +319,7 @@ static Step expr_from_name(Parser *p) {
   uint32_t pos = p->lexer.pos, len = (uint32_t)(p->lexer.at - p->lexer.src) - pos;
   AstName name = p->lexer.name;
   advance(p);
+  if (p->lexer.kind == TOKEN_COLON || p->lexer.kind == TOKEN_AT) name_table_retract(&p->names, name);
   if (p->lexer.kind == TOKEN_COLON) return begin_lambda(p, pos, name);
   if (p->lexer.kind == TOKEN_AT) {
     advance(p);
@@ -856,8 +859,9 @@ static Step formal_next(Parser *p) {
 }
 
 static Step formal_after_name(Parser *p) {
-  if (p->lexer.kind == TOKEN_QUESTION) return next_step(p, STEP_EXPR);
-  return formal_next(p);
+  if (p->lexer.kind != TOKEN_QUESTION) return formal_next(p);
+  name_table_retract(&p->names, p->formals[p->formal_count - 1].name);
+  return next_step(p, STEP_EXPR);
 }
 
 // After the closing brace: `:` or `@name:`.
@@ -869,6 +873,7 @@ static Step end_formals(Parser *p, bool ellipsis) {
     if (p->lexer.kind != TOKEN_ID) return fail_token(p);
     arg = p->lexer.name;
     advance(p);
+    name_table_retract(&p->names, arg);
   }
   if (p->lexer.kind != TOKEN_COLON) return fail_token(p);
   size_t count = p->formal_count - frame.base;
@@ -1040,6 +1045,7 @@ static Step end_body(Parser *p) {
   case FRAME_LAMBDA: {
     ExprLambda *lambda = (ExprLambda *)frame.expr;
     lambda->body = body;
+    if (lambda->arg != AST_NO_NAME) name_table_mention(&p->names, lambda->arg);
     if (UNLIKELY(p->token_doc_count)) document_lambda(p, frame.start, &lambda->head);
     return lambda->formal_count ? check_formals(p, lambda) : STEP_DONE;
   }
@@ -1096,7 +1102,10 @@ static Step step_done(Parser *p) {
     p->frame_count--;
     return name_from_value(p, pos);
   }
-  case FRAME_FORMALS: p->formals[p->formal_count - 1].fallback = p->value; return formal_next(p);
+  case FRAME_FORMALS:
+    p->formals[p->formal_count - 1].fallback = p->value;
+    name_table_mention(&p->names, p->formals[p->formal_count - 1].name);
+    return formal_next(p);
   case FRAME_INHERIT_FROM:
     if (p->lexer.kind != TOKEN_RPAREN) return fail_token(p);
     top->kind = FRAME_INHERIT;

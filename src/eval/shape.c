@@ -1,19 +1,21 @@
 // shape.c: interning of shapes, their indices, and the cache of merged shapes.
 #include "eval/shape.h"
 
+#include <stdlib.h>
+
 #include "base/mem.h"
 
 #define SHAPE_LINEAR_MAX 6 // more names than this get an index
 
 struct ShapeTable {
-  const SymbolTable *symbols;
+  SymbolTable *symbols;
   Shape **buckets;
   uint32_t bucket_mask, count;
   ShapeMerge **merges; // open addressing by the pair
   uint32_t merge_mask, merge_count;
 };
 
-ShapeTable *shape_table_new(const SymbolTable *symbols) {
+ShapeTable *shape_table_new(SymbolTable *symbols) {
   ShapeTable *t = mem_alloc_zero(sizeof *t);
   t->symbols = symbols;
   t->bucket_mask = 4095;
@@ -25,6 +27,7 @@ ShapeTable *shape_table_new(const SymbolTable *symbols) {
 
 static void shape_free(Shape *s) {
   mem_free(s->index);
+  mem_free(s->order);
   mem_free(s->positions);
   mem_free(s);
 }
@@ -129,6 +132,22 @@ Shape *shape_intern(ShapeTable *t, const Sym *names, const PosId *positions, uin
 Shape *shape_bare(ShapeTable *t, Shape *s) {
   if (!s->bare) s->bare = shape_intern(t, s->names, NULL, s->count);
   return s->bare;
+}
+
+static int shape_compare_order(const void *a, const void *b) {
+  uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+  return (x > y) - (x < y);
+}
+
+const uint32_t *shape_order(ShapeTable *t, Shape *s) {
+  if (s->order) return s->order;
+  uint64_t *keys = mem_alloc_array(s->count, sizeof *keys); // order << 32 | slot
+  for (uint32_t i = 0; i < s->count; i++) keys[i] = (uint64_t)symbol_order(t->symbols, s->names[i]) << 32 | i;
+  qsort(keys, s->count, sizeof *keys, shape_compare_order);
+  s->order = mem_alloc_array(s->count, sizeof *s->order);
+  for (uint32_t i = 0; i < s->count; i++) s->order[i] = (uint32_t)keys[i];
+  mem_free(keys);
+  return s->order;
 }
 
 uint32_t shape_find(const Shape *s, Sym name) {

@@ -14,6 +14,7 @@ struct Shape {
   uint8_t has_positions;
   uint32_t *index;  // 2^index_log2 entries of slot + 1, by symbol
   PosId *positions; // `count`, or NULL
+  uint32_t *order;  // see shape_order; made on demand
   Shape *bare;      // the same names without positions; itself when it has none; made on demand
   Shape *next_in_table;
   Sym names[]; // `count`, in bytewise order of the texts
@@ -23,7 +24,7 @@ typedef struct ShapeTable ShapeTable;
 
 #define SHAPE_NOT_FOUND UINT32_MAX
 
-ShapeTable *shape_table_new(const SymbolTable *symbols);
+ShapeTable *shape_table_new(SymbolTable *symbols);
 void shape_table_free(ShapeTable *table);
 // `names` sorted, unique, count >= 1. `positions` may be NULL. Equal input gives the same pointer.
 Shape *shape_intern(ShapeTable *table, const Sym *names, const PosId *positions, uint32_t count);
@@ -34,6 +35,8 @@ uint32_t shape_find(const Shape *shape, Sym name);
 static inline PosId shape_position(const Shape *shape, uint32_t slot) {
   return shape->positions ? shape->positions[slot] : 0;
 }
+// The slots in the order of symbol_order, in which Nix walks through a set where that can be seen. Borrowed from the shape.
+const uint32_t *shape_order(ShapeTable *table, Shape *shape);
 // The names of `left // right`, and for each result slot where it comes from: bit 31 set: right, low bits the slot there.
 // Borrowed until the next major collection.
 typedef struct ShapeMerge {

@@ -107,5 +107,7 @@ Value str_symbol(Vm *vm, Sym name) {
 }
 
 Sym str_intern(Vm *vm, Value s) {
-  return symbol_intern(vm->symbols, str_span(s));
+  Sym sym = symbol_intern(vm->symbols, str_span(s));
+  (void)symbol_order(vm->symbols, sym); // it is named now
+  return sym;
 }

@@ -8,6 +8,7 @@ struct SymbolTable {
   Arena arena;
   Symbol *symbols;
   uint32_t count, cap;
+  uint32_t order_count;
   Sym *index; // 0: empty
   uint32_t index_mask;
 };
@@ -106,6 +107,12 @@ int symbol_compare(const SymbolTable *t, Sym a, Sym b) {
   const Symbol *x = &t->symbols[a], *y = &t->symbols[b];
   if (x->prefix != y->prefix) return x->prefix < y->prefix ? -1 : 1;
   return span_cmp(span_make(x->text, x->len), span_make(y->text, y->len));
+}
+
+uint32_t symbol_order(SymbolTable *t, Sym sym) {
+  Symbol *s = &t->symbols[sym];
+  if (!s->order) s->order = ++t->order_count;
+  return s->order;
 }
 
 uint32_t symbol_count(const SymbolTable *t) {

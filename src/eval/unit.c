@@ -50,6 +50,7 @@ Unit *unit_load(Vm *vm, uint32_t *image, bool owned, const PosSource *source, Sp
   u->names = mem_alloc_array((size_t)header->name_count + 1, sizeof *u->names);
   for (uint32_t i = 0; i < header->name_count; i++)
     u->names[i] = symbol_intern(vm->symbols, unit_image_string(image, names[i].text));
+  for (uint32_t i = 0; i < header->name_count; i++) symbol_order(vm->symbols, u->names[names[i].ordered]);
   u->globals = mem_alloc_array((size_t)header->global_count + 1, sizeof *u->globals);
   for (uint32_t i = 0; i < header->global_count; i++)
     u->globals[i] = vm_global_find(vm, u->names[image[header->global_off + i]]);

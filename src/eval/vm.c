@@ -11,294 +11,13 @@
 #include "eval/print.h"
 #include "eval/str.h"
 #include "eval/thunk.h"
+#include "eval/snippet.h"
 #include "eval/vm_state.h"
+#include "eval/vm_trace.h"
 
 #include "base/mem.h"
 
 #define VM_POLL_SAFEPOINTS 64 // collections between two looks at what has completed
-
-// Snippets for calls from natives and delayed calls: fn args... on the stack -> value. APPLY_CODE(k) calls with k arguments.
-typedef struct ApplyCode {
-  CodeHead head;
-  uint32_t code[5];
-} ApplyCode;
-#define APPLY_CODE(k)                                                                          \
-  {                                                                                            \
-    {sizeof(CodeHead) / 4, 64, CODE_THUNK, 0}, {                                               \
-      OP_WORD(OP_FORCE_AT, k), OP_WORD(OP_POKE, k), OP_WORD(OP_CALL, k), OP_WORD(OP_RET, 0), 0 \
-    }                                                                                          \
-  }
-#define REST_CODE(k)                                                     \
-  {                                                                      \
-    {sizeof(CodeHead) / 4, 64, CODE_THUNK, 0}, {                         \
-      OP_WORD(OP_REST, k), OP_WORD(OP_CALL, k), OP_WORD(OP_RET, 0), 0, 0 \
-    }                                                                    \
-  }
-#define CODES(X)                                                                                                 \
-  {                                                                                                              \
-    X(0), X(1), X(2), X(3), X(4), X(5), X(6), X(7), X(8), X(9), X(10), X(11), X(12), X(13), X(14), X(15), X(16), \
-        X(17), X(18), X(19), X(20), X(21), X(22), X(23), X(24), X(25), X(26), X(27), X(28), X(29), X(30), X(31)  \
-  }
-#define VM_MAX_CALL_ARGS 32u
-static const ApplyCode vm_apply_codes[VM_MAX_CALL_ARGS] = CODES(APPLY_CODE);
-static const ApplyCode vm_rest_codes[VM_MAX_CALL_ARGS] = CODES(REST_CODE);
-// The same as vm_apply_codes, for a set that is called: below the function in it lies the set itself.
-static const ApplyCode vm_functor_codes[VM_MAX_CALL_ARGS] = CODES(APPLY_CODE);
-
-static bool vm_is_functor_snippet(const uint32_t *code) {
-  const char *p = (const char *)code;
-  return p >= (const char *)vm_functor_codes && p < (const char *)(vm_functor_codes + VM_MAX_CALL_ARGS);
-}
-
-static bool vm_is_rest_snippet(const uint32_t *code) {
-  const char *p = (const char *)code;
-  return p >= (const char *)vm_rest_codes && p < (const char *)(vm_rest_codes + VM_MAX_CALL_ARGS);
-}
-
-static bool vm_is_snippet(const uint32_t *code) {
-  const char *p = (const char *)code;
-  return (p >= (const char *)vm_apply_codes && p < (const char *)(vm_apply_codes + VM_MAX_CALL_ARGS)) ||
-         vm_is_rest_snippet(code) || vm_is_functor_snippet(code);
-}
-
-static Unit *vm_code_unit(const uint32_t *code) {
-  return code && !vm_is_snippet(code) ? unit_of(code_image(code)) : NULL;
-}
-
-static PosId vm_pos_at(const uint32_t *code, const uint32_t *ip) {
-  Unit *unit = vm_code_unit(code);
-  return unit ? unit_position(unit, ip) : 0;
-}
-
-// Where the call is that the frame at `fp` makes before `ip`. A delayed call (an element of `map`) is where it is forced, or where its
-// function is when everything is forced; a call through __functor is where that attribute is defined.
-static PosId vm_call_site(Vm *vm, const Task *task, const Value *fp, const uint32_t *ip) {
-  const uint32_t *code = value_get_raw_ptr(fp[-2]);
-  if (!ip || !code) return 0;
-  if (!vm_is_snippet(code)) return vm_pos_at(code, ip);
-  if (vm_is_functor_snippet(code)) return attrs_position(fp[0], SYM_functor);
-  uint64_t meta = value_get_raw(fp[-1]);
-  if ((meta & 15) == FRAME_BASE) return 0;
-  const Value *below = task->stack + (meta >> 4);
-  const uint32_t *below_ip = value_get_raw_ptr(fp[-4]), *below_code = value_get_raw_ptr(below[-2]);
-  if (vm_is_rest_snippet(code)) return vm_call_site(vm, task, below, below_ip); // one for each argument at most
-  if ((meta & 15) != FRAME_FORCE && (meta & 15) != FRAME_FORCE_DROP) return 0;
-  if (below_ip) return vm_pos_at(below_code, below_ip);
-  if (value_get_raw_ptr(below[0]) != &native_deep_force) return 0;
-  const AppThunk *app = value_ptr(fp[-FRAME_HEADER - FRAME_FORCE_WORDS]);
-  return vm_function_pos(vm, value_follow(app->fn));
-}
-
-// ---- traces: what unwinding adds to the pending error for one frame ----
-
-// `binding`: the arguments did not fit; the function was not entered yet.
-static void vm_trace_call(Vm *vm, const uint32_t *callee, PosId call_pos, bool binding) {
-  Unit *unit = vm_code_unit(callee);
-  if (!unit || (code_head(callee)->kind_name & 0xff) != CODE_LAMBDA) return;
-  uint32_t name = code_head(callee)->kind_name >> 8;
-  const LambdaHead *lambda = code_lambda(callee);
-  PosId pos = unit_pos(unit, unit->image[lambda->args + 2 * lambda->arity - 1]); // of the innermost lambda
-  if (binding) {
-    if (call_pos) eval_error_trace(vm, call_pos, "from call site");
-    return;
-  }
-  if (name)
-    eval_error_trace_call(vm, pos, "while calling '%.*s'", SPAN_ARG(symbol_text(vm->symbols, unit->names[name - 1])));
-  else eval_error_trace_call(vm, pos, "while calling anonymous lambda");
-  if (call_pos) eval_error_trace_call(vm, call_pos, "from call site");
-}
-
-// The first step of the selection that the instruction at `instruction` is a step of, all of static names.
-static const CodePosition *vm_first_step(const Unit *unit, const uint32_t *instruction) {
-  const CodePosition *table = (const CodePosition *)(unit->image + unit_header(unit)->position_off);
-  const CodePosition *at = unit_find_position(unit, instruction + 1);
-  while (at > table && at[-1].code + 2 == at->code && at[-1].pos == at->pos &&
-         (unit->image[at[-1].code] & 0xff) == (*instruction & 0xff))
-    at--;
-  return at;
-}
-
-// The attribute path that the select instruction at `instruction` is a step of.
-static void vm_trace_attr_path(Vm *vm, const Unit *unit, const uint32_t *instruction, Buf *ret) {
-  const CodeImage *header = unit_header(unit);
-  const CodePosition *at = vm_first_step(unit, instruction);
-  const CodePosition *end = (const CodePosition *)(unit->image + header->position_off) + header->position_count;
-  const uint32_t pos = at->pos;
-  for (uint32_t step = at->code; at < end && at->code == step; at++, step += 2) {
-    if ((unit->image[step] & 0xff) != (*instruction & 0xff) || at->pos != pos) break;
-    if (ret->len) buf_put_char(ret, '.');
-    buf_put_span(ret, symbol_text(vm->symbols, unit->names[unit->image[step + 1]]));
-  }
-}
-
-// The value of a variable that has been evaluated, by the instruction that loads it; VALUE_ABSENT for others.
-static Value vm_loaded_variable(Vm *vm, const Unit *unit, const uint32_t *at, const Env *env) {
-  uint32_t level = (*at & 0xff) - OP_VAR0;
-  switch (*at & 0xff) {
-  case OP_VAR0:
-  case OP_VAR1:
-  case OP_VAR2: break;
-  case OP_VARN: level = at[1]; break;
-  case OP_GLOBAL:
-    return (*at >> 8) < OP_A_MAX - 1 ? value_follow(vm_global(vm, unit->globals[*at >> 8])) : VALUE_ABSENT;
-  default: return VALUE_ABSENT;
-  }
-  while (level--) env = env->parent;
-  return value_follow(env->slots[*at >> 8]);
-}
-
-// A selection a.b.c failed at one of its steps, before `ip`: Nix names the attribute of the step before it. Its set is not at hand any more,
-// but when `a` is a variable the steps can be repeated.
-static void vm_trace_steps(Vm *vm, const uint32_t *code, const uint32_t *ip, const Env *env) {
-  const Unit *unit = vm_code_unit(code);
-  const CodePosition *failed = unit ? unit_find_position(unit, ip) : NULL;
-  if (!failed) return;
-  const uint32_t *last = unit->image + failed->code;
-  const CodePosition *table = (const CodePosition *)(unit->image + unit_header(unit)->position_off);
-  const CodePosition *step = vm_first_step(unit, last);
-  if (step == table || unit->image + step->code == last) return;
-  const uint32_t *variable = unit->image + step[-1].code;
-  uint32_t words = (*variable & 0xff) == OP_VARN ? 2 : 1;
-  if (step[-1].code + words != step->code) return;
-  Value set = vm_loaded_variable(vm, unit, variable, env);
-  PosId pos = 0;
-  for (; step != failed; step++) {
-    if (!value_is_attrs(set)) return;
-    Sym name = unit->names[unit->image[step->code + 1]];
-    pos = attrs_position(set, name);
-    set = attrs_get(vm, set, name);
-    if (set == VALUE_ABSENT) return;
-    set = value_follow(set);
-  }
-  if (!pos) return;
-  Buf path = BUF_INIT;
-  vm_trace_attr_path(vm, unit, last, &path);
-  eval_error_trace(vm, pos, "while evaluating the attribute '%s'", buf_cstr(&path));
-  buf_done(&path);
-}
-
-// `fp`: the frame of its native, or NULL for a leaf.
-static void vm_trace_builtin(Vm *vm, const Value *fp, const char *name, PosId call_pos) {
-  const NativeDef *def = fp ? value_get_raw_ptr(fp[0]) : NULL;
-  if (def == &native_strict_call) name = vm->builtins[value_get_raw(fp[2])]->name;
-  if (def == &native_leaf_result) name = vm->builtins[value_get_raw(fp[3])]->name;
-  if (def && def->untraced) return;
-  eval_error_trace(vm, call_pos, "while calling the '%s' builtin", name);
-}
-
-// What Nix says about an operand that could not be coerced, for the instruction before `ip`; `fp`: the frame of the native that failed.
-static void vm_trace_operand(Vm *vm, const uint32_t *code, const uint32_t *ip, const Value *fp) {
-  Unit *unit = ip && eval_error_is_refusal(vm) ? vm_code_unit(code) : NULL;
-  const CodePosition *found = unit ? unit_find_position(unit, ip) : NULL;
-  if (!found) return;
-  PosId pos = vm_pos_at(code, ip);
-  Op op = (Op)(unit->image[found->code] & 0xff);
-  if (op == OP_ADD && value_get_raw_ptr(fp[0]) == &native_plus) { // its first operand, as long as that is no string
-    if (!value_is_string(fp[2]) && !value_is_path(fp[2])) pos = unit_pos(unit, unit_find_operand(unit, ip)->pos);
-  } else if (op != OP_PIECE) {
-    return;
-  }
-  eval_error_trace(vm, pos, "while evaluating a path segment");
-}
-
-// Nix makes a string of the left operand of `+` before it evaluates the right one.
-static bool vm_refuses_string(Value v) {
-  if (value_is_attrs(v)) return !attrs_has(v, SYM_to_string) && !attrs_has(v, SYM_out_path);
-  return !value_is_string(v) && !value_is_path(v) && !value_is_int(v) && !value_is_float(v);
-}
-
-// Frames of the operands that the failed instruction before `ip` is in; `fp`: of its frame. Sets *ret_binding when it is the argument of a
-// pattern.
-static void vm_trace_operands(Vm *vm, const uint32_t *code, const uint32_t *ip, const Value *fp, bool *ret_binding) {
-  static const char *const texts[] = {
-#define OPERAND(name, text) text,
-#include "eval/operand.def"
-#undef OPERAND
-  };
-  Unit *unit = vm_code_unit(code);
-  if (!unit) return;
-  for (const CodeOperand *o = unit_find_operand(unit, ip); o; o = unit_outer_operand(unit, o, ip)) {
-    OperandKind kind = (OperandKind)(o->kind_depth & 0xff);
-    PosId pos = unit_pos(unit, o->pos);
-    if (kind == OPERAND_ARGUMENT) {
-      *ret_binding = true;
-      continue;
-    }
-    if (kind == OPERAND_ADD) continue;
-    Value left = kind == OPERAND_ADD_RIGHT || kind == OPERAND_UPDATE_RIGHT ? fp[(o->kind_depth >> 8) - 1] : VALUE_NULL;
-    if (kind == OPERAND_ADD_RIGHT) {
-      if (vm->error->kind == EVAL_ERROR_INTERRUPTED || !vm_refuses_string(left)) continue;
-      eval_error_coerce(vm, 0, left);
-      eval_error_trace(vm, pos, "while evaluating a path segment");
-      continue;
-    }
-    if (kind == OPERAND_UPDATE_RIGHT) { // Nix looks at the left operand before it evaluates the right one
-      if (!value_is_attrs(left) && vm->error->kind != EVAL_ERROR_INTERRUPTED) {
-        eval_error_type(vm, 0, "a set", left);
-        kind = OPERAND_UPDATE_LEFT;
-      }
-    }
-    eval_error_trace(vm, pos, "%s", texts[kind]);
-  }
-}
-
-static void vm_trace_select(Vm *vm, const uint32_t *caller, const uint32_t *caller_ip, const uint32_t *callee) {
-  Unit *unit = vm_code_unit(caller), *definition = vm_code_unit(callee);
-  if (!unit || !definition || definition->source->origin[0] == '<') return; // Nix does not name those of its own files
-  const CodePosition *found = unit_find_position(unit, caller_ip);
-  if (!found) return;
-  const uint32_t *instruction = unit->image + found->code;
-  if ((*instruction & 0xff) != OP_SELECT && (*instruction & 0xff) != OP_SELECT_OR) return;
-  Buf path = BUF_INIT;
-  vm_trace_attr_path(vm, unit, instruction, &path);
-  eval_error_trace(vm, unit_pos(definition, code_head(callee)->pos), "while evaluating the attribute '%s'",
-                   buf_cstr(&path));
-  buf_done(&path);
-}
-
-// The code of the thunk that `task` is evaluating, or NULL.
-static const uint32_t *vm_thunk_code(const Task *task, const Value *fp, Value thunk) {
-  for (;;) {
-    uint64_t meta = value_get_raw(fp[-1]);
-    FrameKind kind = (FrameKind)(meta & 15);
-    if (kind == FRAME_BASE) return NULL;
-    if ((kind == FRAME_FORCE || kind == FRAME_FORCE_DROP) && fp[-FRAME_HEADER - FRAME_FORCE_WORDS] == thunk)
-      return value_get_raw_ptr(fp[-2]);
-    fp = task->stack + (meta >> 4);
-  }
-}
-
-// `thunk` is needed by its own evaluation, before `ip` (NULL: by a native). An attribute that is selected is blamed where it is defined.
-static void vm_infinite_recursion(Vm *vm, const Task *task, const Value *fp, const uint32_t *code, const uint32_t *ip,
-                                  Value thunk) {
-  PosId pos = ip ? vm_pos_at(code, ip) : 0;
-  const uint32_t *callee = ip ? vm_thunk_code(task, fp, thunk) : NULL;
-  const Unit *unit = callee ? vm_code_unit(code) : NULL;
-  const CodePosition *found = unit ? unit_find_position(unit, ip) : NULL;
-  Op op = found ? (Op)(unit->image[found->code] & 0xff) : OP_RET;
-  bool selects = (op == OP_SELECT || op == OP_SELECT_OR) && vm_code_unit(callee);
-  if (selects) pos = unit_pos(vm_code_unit(callee), code_head(callee)->pos);
-  eval_error(vm, EVAL_ERROR_RECURSION, pos, "infinite recursion encountered");
-  if (selects) vm_trace_select(vm, code, ip, callee);
-}
-
-PosId vm_call_pos(Vm *vm) {
-  VmState *state = vm->state;
-  if (state->call_ip) return vm_pos_at(state->call_code, state->call_ip);
-  const Task *task = state->tasks.current;
-  if (!task) return 0;
-  // The nearest code frame below the native on top.
-  for (const Value *fp = task->stack + task->fp;;) {
-    const uint32_t *ip = value_get_raw_ptr(fp[-4]);
-    uint64_t meta = value_get_raw(fp[-1]);
-    if ((meta & 15) == FRAME_BASE) return 0;
-    fp = task->stack + (meta >> 4);
-    if (ip) {
-      PosId pos = vm_pos_at(value_get_raw_ptr(fp[-2]), ip);
-      if (pos) return pos;
-    }
-  }
-}
 
 Value vm_wait(Vm *vm, EvalIoWait wait) {
   vm->state->native.wait = wait;
@@ -356,8 +75,8 @@ static Value vm_safepoint(Vm *vm, Task *task) {
 }
 
 static Value vm_stack_overflow(Vm *vm, const uint32_t *code) {
-  Unit *unit = vm_code_unit(code);
-  return eval_error(vm, EVAL_ERROR_STACK, unit ? unit_pos(unit, code_head(code)->pos) : 0,
+  Unit *unit = vm_trace_unit(code);
+  return eval_error(vm, EVAL_ERROR_STACK, code && unit ? unit_pos(unit, code_head(code)->pos) : 0,
                     "stack overflow; max-call-depth exceeded");
 }
 
@@ -436,7 +155,7 @@ static Sym vm_dynamic_name(Vm *vm, Value name, PosId pos) {
     fp = sp;                                                       \
     depth++;                                                       \
   } while (0)
-#define POS() vm_pos_at(code, ip)
+#define POS() vm_trace_pos_at(code, ip)
 #define UNIT() unit_of(image)
 // Loads `code` and `image` of the code frame at fp.
 #define LOAD_CODE()                         \
@@ -674,7 +393,7 @@ op_SELECT : {
         slot = shape_find(flat->shape, UNIT()->names[ip[0]]);
         if (slot == SHAPE_NOT_FOUND) goto select_missing;
         if (UNLIKELY(vm->counts)) {
-          eval_count_lookup(vm, vm_pos_at(code, ip + 1));
+          eval_count_lookup(vm, vm_trace_pos_at(code, ip + 1));
         } else {
           cache->shape = flat->shape;
           cache->slot = slot;
@@ -690,7 +409,7 @@ op_SELECT : {
     } else {
       acc = attrs_get(vm, set, UNIT()->names[ip[0]]);
       if (acc == VALUE_ABSENT) goto select_missing;
-      if (UNLIKELY(vm->counts)) eval_count_lookup(vm, vm_pos_at(code, ip + 1));
+      if (UNLIKELY(vm->counts)) eval_count_lookup(vm, vm_trace_pos_at(code, ip + 1));
     }
     ip++;
     sp--;
@@ -1073,7 +792,7 @@ call_again:
     acc = b->fn(vm, sp - count);
     state->call_ip = NULL;
     if (UNLIKELY(acc == VALUE_ERROR)) {
-      vm_trace_builtin(vm, NULL, b->name, vm_call_site(vm, task, fp, ip));
+      vm_trace_builtin(vm, NULL, b->name, vm_trace_call_site(vm, task, fp, ip));
       goto unwind;
     }
     if (UNLIKELY(acc == VALUE_PARK)) goto call_strict; // repeated by a native that can park
@@ -1100,14 +819,14 @@ call_again:
   } else if (value_tag(f) == TAG_ATTRS) {
     Value functor = attrs_get(vm, f, SYM_functor);
     if (functor != VALUE_ABSENT) { // functor self args...
-      if (count + 1 >= VM_MAX_CALL_ARGS) goto too_many_args;
+      if (count + 1 >= SNIPPET_MAX_ARGS) goto too_many_args;
       memmove(sp - count, sp - count - 1, (count + 1) * sizeof(Value));
       sp[-(ptrdiff_t)count - 1] = functor;
       sp++;
-      Value moved[VM_MAX_CALL_ARGS + 1];
+      Value moved[SNIPPET_MAX_ARGS + 1];
       memcpy(moved, sp - count - 2, (count + 2) * sizeof(Value));
       sp -= count + 2;
-      const uint32_t *snippet = vm_functor_codes[count + 1].code;
+      const uint32_t *snippet = snippet_functor[count + 1].code;
       PUSH_HEADER(FRAME_CALL, snippet);
       *sp++ = f;
       memcpy(sp, moved, (count + 2) * sizeof(Value));
@@ -1118,7 +837,7 @@ call_again:
       goto entered;
     }
   }
-  vm_not_a_function(vm, f, vm_call_site(vm, task, fp, ip));
+  vm_not_a_function(vm, f, vm_trace_call_site(vm, task, fp, ip));
   goto unwind;
 too_many_args:
   eval_error(vm, EVAL_ERROR_EVAL, POS(), "too many arguments in one call");
@@ -1133,12 +852,12 @@ call_arity : {
   }
   // More arguments than it takes: a frame keeps the rest and applies the result to them.
   uint32_t rest = count - arity;
-  if (rest >= VM_MAX_CALL_ARGS || arity >= VM_MAX_CALL_ARGS) goto too_many_args;
-  Value first[VM_MAX_CALL_ARGS + 1], others[VM_MAX_CALL_ARGS];
+  if (rest >= SNIPPET_MAX_ARGS || arity >= SNIPPET_MAX_ARGS) goto too_many_args;
+  Value first[SNIPPET_MAX_ARGS + 1], others[SNIPPET_MAX_ARGS];
   memcpy(first, sp - count - 1, (arity + 1) * sizeof(Value));
   memcpy(others, sp - rest, rest * sizeof(Value));
   sp -= count + 1;
-  const uint32_t *snippet = vm_rest_codes[rest].code;
+  const uint32_t *snippet = snippet_rest[rest].code;
   PUSH_HEADER(FRAME_CALL, snippet);
   memcpy(sp, others, rest * sizeof(Value));
   sp += rest;
@@ -1212,7 +931,7 @@ force:
       sp[0] = acc;
       sp[1] = h;
       sp += FRAME_FORCE_WORDS;
-      code = vm_apply_codes[count].code;
+      code = snippet_apply[count].code;
       PUSH_HEADER(FRAME_FORCE, code);
       app->head = HEAD(T_BLACKHOLE, THUNK_IS_APP, (uint64_t)task->number << 16 | count);
       state->stats.thunks_forced++;
@@ -1231,7 +950,7 @@ force:
     switch (task_wait_thunk(vm, task, acc, owner)) {
     case TASK_MUST_WAIT: break;
     case TASK_RETRY: goto force;
-    case TASK_CYCLE: vm_infinite_recursion(vm, task, fp, code, ip, acc); goto unwind;
+    case TASK_CYCLE: vm_trace_recursion(vm, task, fp, code, ip, acc); goto unwind;
     }
     task->resume = TASK_RESUME_FORCE;
     task->resume_value = acc;
@@ -1247,7 +966,7 @@ force_drop: // as force_thunk, from code only; the instruction at ip is repeated
     sp += FRAME_FORCE_WORDS;
     bool app = head_type(h) == T_APP;
     uint32_t count = app ? (uint32_t)head_payload(h) : 0;
-    code = app ? vm_apply_codes[count].code : (const uint32_t *)(uintptr_t)head_payload(h);
+    code = app ? snippet_apply[count].code : (const uint32_t *)(uintptr_t)head_payload(h);
     PUSH_HEADER(FRAME_FORCE_DROP, code);
     thunk->head = HEAD(T_BLACKHOLE, app ? THUNK_IS_APP : 0, (uint64_t)task->number << 16 | count);
     state->stats.thunks_forced++;
@@ -1267,7 +986,7 @@ force_thunk_drop_wait : {
   switch (task_wait_thunk(vm, task, acc, owner)) {
   case TASK_MUST_WAIT: break;
   case TASK_RETRY: goto force_drop;
-  case TASK_CYCLE: vm_infinite_recursion(vm, task, fp, code, ip + 1, acc); goto unwind;
+  case TASK_CYCLE: vm_trace_recursion(vm, task, fp, code, ip + 1, acc); goto unwind;
   }
   task->resume = TASK_RESUME_CODE;
   return;
@@ -1391,7 +1110,7 @@ run_native : {
   case STEP_PUSH: goto push_native;
   case STEP_CALL: {
     uint32_t count = n->arg_count;
-    const uint32_t *snippet = vm_apply_codes[count].code;
+    const uint32_t *snippet = snippet_apply[count].code;
     PUSH_HEADER(FRAME_CALL, snippet);
     *sp++ = n->fn;
     for (uint32_t i = 0; i < count; i++) *sp++ = n->args[i];
@@ -1421,7 +1140,7 @@ run_native : {
       push_kind = (meta & 15) == FRAME_BUILTIN ? FRAME_BUILTIN : FRAME_NATIVE;
       goto push_native;
     }
-    const uint32_t *snippet = vm_apply_codes[n->arg_count].code;
+    const uint32_t *snippet = snippet_apply[n->arg_count].code;
     PUSH_HEADER(FRAME_CALL, snippet);
     *sp++ = n->fn;
     for (uint32_t i = 0; i < n->arg_count; i++) *sp++ = n->args[i];
@@ -1447,7 +1166,7 @@ run_native : {
     fp = task->stack + (meta >> 4);
     depth--;
     LOAD_CODE();
-    if ((meta & 15) == FRAME_BUILTIN) vm_trace_builtin(vm, failed, def->name, vm_call_site(vm, task, fp, ip));
+    if ((meta & 15) == FRAME_BUILTIN) vm_trace_builtin(vm, failed, def->name, vm_trace_call_site(vm, task, fp, ip));
     else vm_trace_operand(vm, code, ip, failed);
     goto unwind;
   }
@@ -1487,14 +1206,14 @@ unwind:
       if (waited) task_wake_thunk(vm, thunk);
       if (caller_ip) vm_trace_select(vm, caller, caller_ip, callee);
     } else if (kind == FRAME_CALL) {
-      PosId site = vm_call_site(vm, task, below, caller_ip);
-      if (vm_is_functor_snippet(callee))
+      PosId site = vm_trace_call_site(vm, task, below, caller_ip);
+      if (snippet_is_functor(callee))
         eval_error_trace(vm, site, "while calling a functor (an attribute set with a '__functor' attribute)");
       else vm_trace_call(vm, callee, site, binding);
       binding = false;
     } else if (kind == FRAME_BUILTIN) {
       const NativeDef *def = value_get_raw_ptr(fp[0]);
-      vm_trace_builtin(vm, fp, def->name, vm_call_site(vm, task, below, caller_ip));
+      vm_trace_builtin(vm, fp, def->name, vm_trace_call_site(vm, task, below, caller_ip));
     } else if (kind == FRAME_NATIVE) {
       vm_trace_operand(vm, caller, caller_ip, fp);
     }

@@ -18,8 +18,10 @@
 enum { // numbers of the names in symbols.def
   SYM_NONE_,
 #define SYMBOL(id, text) SYM_##id,
+#define SYMBOLS_KNOWN SYM_KNOWN_END_, SYM_KNOWN_LAST_ = SYM_KNOWN_END_ - 1,
 #include "eval/symbols.def"
 #undef SYMBOL
+#undef SYMBOLS_KNOWN
   SYM_COUNT_
 };
 
@@ -33,6 +35,7 @@ typedef struct VmSettings {
   bool pure_eval, restrict_eval;
   bool pipe_operators, no_url_literals;
   bool trace_verbose, abort_on_warn;
+  bool dynamic_derivations;          // experimental feature: builtins.outputOf is there
   bool parse_toml_timestamps;        // experimental feature: fromTOML makes sets of dates and times
   bool allow_import_from_derivation; // default true
   uint32_t max_call_depth;           // 0: VM_DEFAULT_MAX_CALL_DEPTH

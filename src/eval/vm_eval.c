@@ -116,6 +116,7 @@ static void vm_add_global(Vm *vm, const char *name, const Builtin *row, Value va
 }
 
 static void vm_add_builtin(Vm *vm, const Builtin *row) {
+  if (row->flags & BUILTIN_DYNAMIC && !vm->settings.dynamic_derivations) return;
   Value value = VALUE_NULL; // a constant: computed on first use
   if (row->arity) {
     value = value_builtin(vm->builtin_count);
@@ -161,8 +162,10 @@ static bool vm_read_source(void *ctx, Span path, Buf *ret) {
 Vm *vm_new(EvalIo *io, const VmSettings *settings, const BuiltinTable *extra, size_t extra_count) {
   static const char *const names[] = {
 #define SYMBOL(id, text) text,
+#define SYMBOLS_KNOWN
 #include "eval/symbols.def"
 #undef SYMBOL
+#undef SYMBOLS_KNOWN
   };
   Vm *vm = mem_alloc_zero(sizeof *vm);
   vm->io = io;
@@ -177,6 +180,7 @@ Vm *vm_new(EvalIo *io, const VmSettings *settings, const BuiltinTable *extra, si
   pos_table_set_reader(vm->positions, vm_read_source, vm);
   vm->state = mem_alloc_zero(sizeof *vm->state);
   for (size_t i = 0; i < ARRAY_LEN(names); i++) symbol_intern(vm->symbols, span_cstr(names[i]));
+  for (Sym sym = 1; sym < SYM_KNOWN_END_; sym++) symbol_order(vm->symbols, sym);
   vm_init_globals(vm, extra, extra_count);
   return vm;
 }

@@ -102,6 +102,12 @@ void vm_ops_let(Vm *vm, Unit *unit, const uint32_t *descriptor, Env *env) {
 
 enum { FORMAL_WORDS = 4, FORMALS_HEADER = 5 };
 
+// Of the lambda that has the formals: the innermost.
+static PosId vm_ops_pattern_pos(const Unit *unit, const uint32_t *code) {
+  const LambdaHead *lambda = code_lambda(code);
+  return unit_pos(unit, unit->image[lambda->args + 2 * lambda->arity - 1]);
+}
+
 static void vm_ops_lambda_name(Vm *vm, const Unit *unit, const uint32_t *code, Buf *ret) {
   uint32_t name = code_head(code)->kind_name >> 8;
   if (name) buf_printf(ret, "function '%.*s'", SPAN_ARG(symbol_text(vm->symbols, unit->names[name - 1])));
@@ -117,12 +123,13 @@ static bool vm_ops_is_formal(const Unit *unit, const uint32_t *descriptor, Sym n
 static void vm_ops_unexpected(Vm *vm, const Unit *unit, const uint32_t *descriptor, const uint32_t *code, Value arg) {
   Value flat = attrs_flatten(vm, arg);
   const Shape *shape = attrs_flat_shape(flat);
-  PosId pos = unit_pos(unit, code_head(code)->pos);
+  PosId pos = vm_ops_pattern_pos(unit, code);
   Buf function = BUF_INIT;
   vm_ops_lambda_name(vm, unit, code, &function);
   Sym first = SYMBOL_NONE; // of several, Nix names the one whose name it saw first
   for (uint32_t i = 0; i < shape->count; i++)
-    if (!vm_ops_is_formal(unit, descriptor, shape->names[i]) && (!first || shape->names[i] < first))
+    if (!vm_ops_is_formal(unit, descriptor, shape->names[i]) &&
+        (!first || symbol_order(vm->symbols, shape->names[i]) < symbol_order(vm->symbols, first)))
       first = shape->names[i];
   Span name = symbol_text(vm->symbols, first);
   eval_error(vm, EVAL_ERROR_TYPE, pos, "%s called with unexpected argument '%.*s'", buf_cstr(&function),
@@ -135,13 +142,21 @@ static void vm_ops_unexpected(Vm *vm, const Unit *unit, const uint32_t *descript
   buf_done(&function);
 }
 
-static Value vm_ops_missing_argument(Vm *vm, const Unit *unit, const uint32_t *code, Sym name) {
+static bool vm_ops_missing_argument(Vm *vm, const Unit *unit, const uint32_t *descriptor, const uint32_t *code,
+                                    Value arg) {
+  Sym name = SYMBOL_NONE;
+  for (uint32_t i = 0; i < descriptor[0]; i++) {
+    const uint32_t *formal = descriptor + FORMALS_HEADER + FORMAL_WORDS * i;
+    Sym other = unit->names[formal[0]];
+    if (formal[1] || attrs_has(arg, other)) continue;
+    if (!name || symbol_order(vm->symbols, other) < symbol_order(vm->symbols, name)) name = other;
+  }
   Buf function = BUF_INIT;
   vm_ops_lambda_name(vm, unit, code, &function);
-  eval_error(vm, EVAL_ERROR_TYPE, unit_pos(unit, code_head(code)->pos), "%s called without required argument '%.*s'",
+  eval_error(vm, EVAL_ERROR_TYPE, vm_ops_pattern_pos(unit, code), "%s called without required argument '%.*s'",
              buf_cstr(&function), SPAN_ARG(symbol_text(vm->symbols, name)));
   buf_done(&function);
-  return VALUE_ERROR;
+  return false;
 }
 
 // Where the formals are in a set of that shape (NULL: empty); false with an error pending.
@@ -153,7 +168,7 @@ static bool vm_ops_find_formals(Vm *vm, const Unit *unit, const uint32_t *descri
     Sym name = unit->names[formal[0]];
     slots[i] = shape ? shape_find(shape, name) : SHAPE_NOT_FOUND;
     if (slots[i] != SHAPE_NOT_FOUND) matched++;
-    else if (!formal[1]) return vm_ops_missing_argument(vm, unit, code, name) != VALUE_ERROR;
+    else if (!formal[1]) return vm_ops_missing_argument(vm, unit, descriptor, code, arg);
   }
   if (descriptor[1] & FORMALS_ELLIPSIS || !shape || matched == shape->count) return true;
   vm_ops_unexpected(vm, unit, descriptor, code, arg);
@@ -170,7 +185,7 @@ static bool vm_ops_bind_layered(Vm *vm, const Unit *unit, const uint32_t *descri
     Value v = attrs_get(vm, arg, name);
     if (v != VALUE_ABSENT) matched++;
     else if (formal[1]) v = vm_ops_slot(vm, unit, formal[2], env);
-    else return vm_ops_missing_argument(vm, unit, code, name) != VALUE_ERROR;
+    else return vm_ops_missing_argument(vm, unit, descriptor, code, arg);
     heap_store(&vm->heap, env, &env->slots[base + i], v);
   }
   if (descriptor[1] & FORMALS_ELLIPSIS || matched == attrs_count(arg)) return true;
@@ -181,8 +196,7 @@ static bool vm_ops_bind_layered(Vm *vm, const Unit *unit, const uint32_t *descri
 bool vm_ops_formals(Vm *vm, Unit *unit, const uint32_t *descriptor, const uint32_t *code, Value arg, Env *env) {
   if (UNLIKELY(!value_is_attrs(arg))) {
     eval_error_type(vm, 0, "a set", arg);
-    eval_error_trace(vm, unit_pos(unit, code_head(code)->pos),
-                     "while evaluating the value passed for the lambda argument");
+    eval_error_trace(vm, vm_ops_pattern_pos(unit, code), "while evaluating the value passed for the lambda argument");
     return false;
   }
   uint32_t count = descriptor[0], base = descriptor[4];

@@ -671,8 +671,58 @@ static Value derivation_constant(Vm *vm, Value *args) {
 
 // ---- outputOf ----
 
+#define OUTPUT_OF_DRV "while evaluating the first argument to builtins.outputOf"
+#define OUTPUT_OF_NAME "while evaluating the second argument to builtins.outputOf"
+
+static Value output_of_failed(Vm *vm) {
+  eval_error_trace(vm, 0, OUTPUT_OF_DRV);
+  return VALUE_ERROR;
+}
+
+// The derivation must be a plain path: outputs that are derivations themselves cannot be built by us.
 static Value output_of(Vm *vm, Value *args) {
-  return glue_require_feature(vm, "dynamic-derivations");
+  if (!vm_expect_string(vm, args[0], OUTPUT_OF_DRV)) return VALUE_ERROR;
+  Span text = str_span(args[0]);
+  const Context *context = str_context(args[0]);
+  size_t count = context ? context->count : 0;
+  if (count != 1) {
+    eval_error(vm, EVAL_ERROR_EVAL, 0,
+               "string '%.*s' has %zu entries in its context. It should only have exactly one entry", SPAN_ARG(text),
+               count);
+    return output_of_failed(vm);
+  }
+  Span element = context_element_text(vm->contexts, context->elements[0]);
+  if (element.data[0] == '=') {
+    eval_error(
+        vm, EVAL_ERROR_EVAL, 0,
+        "string '%.*s' has a context which refers to a complete source and binary closure. This is not supported "
+        "at this time",
+        SPAN_ARG(text));
+    return output_of_failed(vm);
+  }
+  if (element.data[0] == '!') {
+    eval_error(vm, EVAL_ERROR_EVAL, 0,
+               "outputs of '%.*s', which is itself the output of a derivation, are not supported", SPAN_ARG(text));
+    return output_of_failed(vm);
+  }
+  if (!span_eq(text, element)) {
+    eval_error(vm, EVAL_ERROR_EVAL, 0, "path string '%.*s' has context with the different path '%.*s'", SPAN_ARG(text),
+               SPAN_ARG(element));
+    return output_of_failed(vm);
+  }
+  if (!vm_expect_string_no_context(vm, args[1], OUTPUT_OF_NAME)) return VALUE_ERROR;
+  Glue *glue = glue_of(vm);
+  Err err = ERR_INIT;
+  StorePath path;
+  KnownDrv *known = known_paths_load(glue->known, text, &err);
+  const Derivation *drv = known ? known_paths_parse(glue->known, known, &err) : NULL;
+  if (!drv || !store_path_parse(text, span_cstr(vm->settings.store_dir), &path, &err))
+    return eval_error_from_err(vm, EVAL_ERROR_EVAL, 0, &err);
+  const DerivationOutput *output = derivation_find_output(drv, str_span(args[1]));
+  if (!output)
+    return eval_error(vm, EVAL_ERROR_EVAL, 0, "derivation '%.*s' does not have output '%.*s'", SPAN_ARG(text),
+                      SPAN_ARG(str_span(args[1])));
+  return output_string(vm, text, &path, output);
 }
 
 const Builtin derivation_builtin_rows[DERIVATION_BUILTIN_COUNT] = {
@@ -693,7 +743,7 @@ const Builtin derivation_builtin_rows[DERIVATION_BUILTIN_COUNT] = {
     {"derivationStrict", 1, 1, BUILTIN_GLOBAL, NULL, &native_derivation_strict, "attrs",
      "Evaluate all attributes of a derivation and give the set of its `drvPath` and output paths. Use `derivation` "
      "instead."},
-    {"outputOf", 2, 3, 0, output_of, NULL, "derivation-reference output-name",
+    {"outputOf", 2, 3, BUILTIN_DYNAMIC, output_of, NULL, "derivation-reference output-name",
      "Return the output path of a derivation, literally or as a placeholder. Needs the experimental feature "
      "`dynamic-derivations`."},
 };

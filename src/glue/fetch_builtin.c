@@ -15,11 +15,15 @@
 
 enum { FETCH_ARG, FETCH_URL, FETCH_SHA256, FETCH_NAME, FETCH_I, FETCH_SLOTS };
 
+static uint32_t fetch_slot(const Native *n) {
+  return attrs_nth(n->vm, n->slot[FETCH_ARG], (size_t)native_get(n, FETCH_I));
+}
+
 static Sym fetch_attr(Native *n) {
-  return attrs_flat_shape(n->slot[FETCH_ARG])->names[native_get(n, FETCH_I)];
+  return attrs_flat_shape(n->slot[FETCH_ARG])->names[fetch_slot(n)];
 }
 static Value fetch_value(Native *n) {
-  return attrs_slot(n->vm, n->slot[FETCH_ARG], (uint32_t)native_get(n, FETCH_I));
+  return attrs_slot(n->vm, n->slot[FETCH_ARG], fetch_slot(n));
 }
 
 static bool check_uri(void *ctx, Span uri, Err *err) {
@@ -138,6 +142,10 @@ static const NativeDef native_fetch_tarball = {
 // ---- fetchGit
 
 enum { GIT_ARG, GIT_VALUES, GIT_I, GIT_FRAME, GIT_SLOTS };
+
+static uint32_t git_slot(const Native *n) {
+  return attrs_nth(n->vm, n->slot[GIT_ARG], (size_t)native_get(n, GIT_I));
+}
 
 static bool git_bool(Native *n, const char *name, bool otherwise, bool *ret) {
   Sym sym = symbol_intern(n->vm->symbols, span_cstr(name));
@@ -260,7 +268,7 @@ static Value git_finish(Native *n) {
 }
 
 static Value git_attr(Native *n) {
-  return attrs_slot(n->vm, n->slot[GIT_ARG], (uint32_t)native_get(n, GIT_I));
+  return attrs_slot(n->vm, n->slot[GIT_ARG], git_slot(n));
 }
 
 // Evaluated copies of all attributes, paths as strings.
@@ -268,7 +276,7 @@ static void keep_git_value(Native *n, Value v) {
   Vm *vm = n->vm;
   Attrs *values = value_ptr(n->slot[GIT_VALUES]);
   if (value_is_path(v)) v = str_plain(vm, str_span(v));
-  heap_store(&vm->heap, values, &values->slots[native_get(n, GIT_I)], v);
+  heap_store(&vm->heap, values, &values->slots[git_slot(n)], v);
 }
 
 static void start_git_values(Native *n) {
@@ -304,7 +312,7 @@ static Step fetch_git_step(Native *n) {
         !value_is_int(n->result)) {
       eval_error(vm, EVAL_ERROR_TYPE, 0,
                  "fetchTree argument '%.*s' is %s while a string, Boolean or integer is expected",
-                 SPAN_ARG(symbol_text(vm->symbols, attrs_flat_shape(n->slot[GIT_ARG])->names[native_get(n, GIT_I)])),
+                 SPAN_ARG(symbol_text(vm->symbols, attrs_flat_shape(n->slot[GIT_ARG])->names[git_slot(n)])),
                  eval_error_type_phrase(vm, n->result));
       return STEP_ERROR;
     }

@@ -278,14 +278,18 @@ static const NativeDef native_add_path = {
 
 enum { PATH_ARG, PATH_PATH, PATH_NAME, PATH_FILTER, PATH_METHOD, PATH_SHA256, PATH_I, PATH_SLOTS };
 
+static uint32_t path_slot(const Native *n) {
+  return attrs_nth(n->vm, n->slot[PATH_ARG], (size_t)native_get(n, PATH_I));
+}
+
 static Sym path_attr(Native *n) {
-  return attrs_flat_shape(n->slot[PATH_ARG])->names[native_get(n, PATH_I)];
+  return attrs_flat_shape(n->slot[PATH_ARG])->names[path_slot(n)];
 }
 static Value path_value(Native *n) {
-  return attrs_slot(n->vm, n->slot[PATH_ARG], (uint32_t)native_get(n, PATH_I));
+  return attrs_slot(n->vm, n->slot[PATH_ARG], path_slot(n));
 }
 static PosId path_pos(Native *n) {
-  return shape_position(attrs_flat_shape(n->slot[PATH_ARG]), (uint32_t)native_get(n, PATH_I));
+  return shape_position(attrs_flat_shape(n->slot[PATH_ARG]), path_slot(n));
 }
 
 static void push_add(Native *n, Value path, Value name, Value filter, Value method, Value sha256) {

@@ -184,12 +184,16 @@ static Value get_context_fn(Vm *vm, Value *args) {
 
 enum { STRING, SET, FRAME, CONTEXT, I, INFO, OUTPUTS, K, APPEND_SLOT_COUNT };
 
+static uint32_t append_slot(const Native *n) {
+  return attrs_nth(n->vm, n->slot[SET], (size_t)native_get(n, I));
+}
+
 static Span append_name(Native *n) {
-  return symbol_text(n->vm->symbols, attrs_flat_shape(n->slot[SET])->names[native_get(n, I)]);
+  return symbol_text(n->vm->symbols, attrs_flat_shape(n->slot[SET])->names[append_slot(n)]);
 }
 
 static PosId append_pos(Native *n) {
-  return shape_position(attrs_flat_shape(n->slot[SET]), (uint32_t)native_get(n, I));
+  return shape_position(attrs_flat_shape(n->slot[SET]), append_slot(n));
 }
 
 static void append(Native *n, const Context *context) {
@@ -254,7 +258,7 @@ static Step append_context_step(Native *n) {
   append(n, str_context(n->slot[STRING]));
   for (native_set(n, I, 0); native_get(n, I) < attrs_flat_shape(n->slot[SET])->count; native_add(n, I, 1)) {
     if (!append_check_path(n)) return STEP_ERROR;
-    NATIVE_FORCE(n, attrs_slot(n->vm, n->slot[SET], (uint32_t)native_get(n, I)));
+    NATIVE_FORCE(n, attrs_slot(n->vm, n->slot[SET], append_slot(n)));
     n->slot[INFO] = n->result;
     if (!value_is_attrs(n->slot[INFO])) {
       eval_error_type(n->vm, 0, "a set", n->slot[INFO]);

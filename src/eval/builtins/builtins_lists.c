@@ -113,20 +113,22 @@ static int equal_at_sight(Value a, Value b) {
 }
 
 static Step elem_step(Native *n) {
-  enum { X, LIST, I };
+  enum { X, LIST, I, X_VALUE };
   NATIVE_BEGIN(n);
   if (!expect_list(n->vm, n->slot[LIST], ARG2 "elem")) return STEP_ERROR;
   for (native_set(n, I, 0); (size_t)native_get(n, I) < list_count(n->slot[LIST]); native_add(n, I, 1)) {
     NATIVE_FORCE(n, n->slot[X]);
-    n->slot[X] = n->result;
+    n->slot[X_VALUE] = n->result;
     NATIVE_FORCE(n, list_get(n->vm, n->slot[LIST], (size_t)native_get(n, I)));
     {
-      Value item = n->result;
-      int equal =
-          n->slot[X] == item ? 1 : equal_at_sight(n->slot[X], item); // the very same value is equal, even a function
+      // The very same value is equal, even a function, but only when it is the same variable: see value_keeps_thunk.
+      Value x = n->slot[X_VALUE], item = n->result;
+      bool same =
+          value_is_function(item) ? n->slot[X] == list_get(n->vm, n->slot[LIST], (size_t)native_get(n, I)) : x == item;
+      int equal = same ? 1 : equal_at_sight(x, item);
       if (equal == 1) NATIVE_RETURN(n, VALUE_TRUE);
       if (equal == 0) continue;
-      n->args[0] = n->slot[X];
+      n->args[0] = x;
       n->args[1] = item;
     }
     NATIVE_PUSH(n, &native_equal);
@@ -136,7 +138,7 @@ static Step elem_step(Native *n) {
   NATIVE_END;
 }
 
-static const NativeDef elem_native = {.name = "elem", .step = elem_step, .arg_count = 2, .slot_count = 3};
+static const NativeDef elem_native = {.name = "elem", .step = elem_step, .arg_count = 2, .slot_count = 4};
 
 // The items of the lists in `lists`, all evaluated, one after the other.
 static Value concat_all(Vm *vm, Value lists) {

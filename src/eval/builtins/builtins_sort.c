@@ -160,7 +160,10 @@ static Value sort_copy_list(Vm *vm, Value list) {
   size_t count = list_count(list);
   List *copy = list_new(vm, count);
   const Value *items = list_items(vm, list);
-  for (size_t i = 0; i < count; i++) copy->items[i] = value_follow(items[i]);
+  for (size_t i = 0; i < count; i++) {
+    Value item = value_follow(items[i]);
+    copy->items[i] = value_keeps_thunk(item) ? items[i] : item;
+  }
   return list_value(copy);
 }
 

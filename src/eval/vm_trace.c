@@ -1,0 +1,234 @@
+// vm_trace.c: see vm_trace.h.
+#include "eval/vm_trace.h"
+
+#include "eval/assert_diff.h"
+#include "eval/attrs.h"
+#include "eval/snippet.h"
+#include "eval/vm_state.h"
+
+Unit *vm_trace_unit(const uint32_t *code) {
+  return code && !snippet_is_any(code) ? unit_of(code_image(code)) : NULL;
+}
+
+PosId vm_trace_pos_at(const uint32_t *code, const uint32_t *ip) {
+  Unit *unit = vm_trace_unit(code);
+  return unit ? unit_position(unit, ip) : 0;
+}
+
+PosId vm_trace_call_site(Vm *vm, const Task *task, const Value *fp, const uint32_t *ip) {
+  const uint32_t *code = value_get_raw_ptr(fp[-2]);
+  if (!ip || !code) return 0;
+  if (!snippet_is_any(code)) return vm_trace_pos_at(code, ip);
+  if (snippet_is_functor(code)) return attrs_position(fp[0], SYM_functor);
+  uint64_t meta = value_get_raw(fp[-1]);
+  if ((meta & 15) == FRAME_BASE) return 0;
+  const Value *below = task->stack + (meta >> 4);
+  const uint32_t *below_ip = value_get_raw_ptr(fp[-4]), *below_code = value_get_raw_ptr(below[-2]);
+  if (snippet_is_rest(code)) return vm_trace_call_site(vm, task, below, below_ip); // one for each argument at most
+  if ((meta & 15) != FRAME_FORCE && (meta & 15) != FRAME_FORCE_DROP) return 0;
+  if (below_ip) return vm_trace_pos_at(below_code, below_ip);
+  if (value_get_raw_ptr(below[0]) != &native_deep_force) return 0;
+  const AppThunk *app = value_ptr(fp[-FRAME_HEADER - FRAME_FORCE_WORDS]);
+  return vm_function_pos(vm, value_follow(app->fn));
+}
+
+void vm_trace_call(Vm *vm, const uint32_t *callee, PosId call_pos, bool binding) {
+  Unit *unit = vm_trace_unit(callee);
+  if (!unit || (code_head(callee)->kind_name & 0xff) != CODE_LAMBDA) return;
+  uint32_t name = code_head(callee)->kind_name >> 8;
+  const LambdaHead *lambda = code_lambda(callee);
+  PosId pos = unit_pos(unit, unit->image[lambda->args + 2 * lambda->arity - 1]); // of the innermost lambda
+  if (binding) {
+    if (call_pos) eval_error_trace(vm, call_pos, "from call site");
+    return;
+  }
+  if (name)
+    eval_error_trace_call(vm, pos, "while calling '%.*s'", SPAN_ARG(symbol_text(vm->symbols, unit->names[name - 1])));
+  else eval_error_trace_call(vm, pos, "while calling anonymous lambda");
+  if (call_pos) eval_error_trace_call(vm, call_pos, "from call site");
+}
+
+// The first step of the selection that the instruction at `instruction` is a step of, all of static names.
+static const CodePosition *first_step(const Unit *unit, const uint32_t *instruction) {
+  const CodePosition *table = (const CodePosition *)(unit->image + unit_header(unit)->position_off);
+  const CodePosition *at = unit_find_position(unit, instruction + 1);
+  while (at > table && at[-1].code + 2 == at->code && at[-1].pos == at->pos &&
+         (unit->image[at[-1].code] & 0xff) == (*instruction & 0xff))
+    at--;
+  return at;
+}
+
+// The attribute path that the select instruction at `instruction` is a step of.
+static void put_attr_path(Vm *vm, const Unit *unit, const uint32_t *instruction, Buf *ret) {
+  const CodeImage *header = unit_header(unit);
+  const CodePosition *at = first_step(unit, instruction);
+  const CodePosition *end = (const CodePosition *)(unit->image + header->position_off) + header->position_count;
+  const uint32_t pos = at->pos;
+  for (uint32_t step = at->code; at < end && at->code == step; at++, step += 2) {
+    if ((unit->image[step] & 0xff) != (*instruction & 0xff) || at->pos != pos) break;
+    if (ret->len) buf_put_char(ret, '.');
+    buf_put_span(ret, symbol_text(vm->symbols, unit->names[unit->image[step + 1]]));
+  }
+}
+
+// The value of a variable that has been evaluated, by the instruction that loads it; VALUE_ABSENT for others.
+static Value loaded_variable(Vm *vm, const Unit *unit, const uint32_t *at, const Env *env) {
+  uint32_t level = (*at & 0xff) - OP_VAR0;
+  switch (*at & 0xff) {
+  case OP_VAR0:
+  case OP_VAR1:
+  case OP_VAR2: break;
+  case OP_VARN: level = at[1]; break;
+  case OP_GLOBAL:
+    return (*at >> 8) < OP_A_MAX - 1 ? value_follow(vm_global(vm, unit->globals[*at >> 8])) : VALUE_ABSENT;
+  default: return VALUE_ABSENT;
+  }
+  while (level--) env = env->parent;
+  return value_follow(env->slots[*at >> 8]);
+}
+
+void vm_trace_steps(Vm *vm, const uint32_t *code, const uint32_t *ip, const Env *env) {
+  const Unit *unit = vm_trace_unit(code);
+  const CodePosition *failed = unit ? unit_find_position(unit, ip) : NULL;
+  if (!failed) return;
+  const uint32_t *last = unit->image + failed->code;
+  const CodePosition *table = (const CodePosition *)(unit->image + unit_header(unit)->position_off);
+  const CodePosition *step = first_step(unit, last);
+  if (step == table || unit->image + step->code == last) return;
+  const uint32_t *variable = unit->image + step[-1].code;
+  uint32_t words = (*variable & 0xff) == OP_VARN ? 2 : 1;
+  if (step[-1].code + words != step->code) return;
+  Value set = loaded_variable(vm, unit, variable, env);
+  PosId pos = 0;
+  for (; step != failed; step++) {
+    if (!value_is_attrs(set)) return;
+    Sym name = unit->names[unit->image[step->code + 1]];
+    pos = attrs_position(set, name);
+    set = attrs_get(vm, set, name);
+    if (set == VALUE_ABSENT) return;
+    set = value_follow(set);
+  }
+  if (!pos) return;
+  Buf path = BUF_INIT;
+  put_attr_path(vm, unit, last, &path);
+  eval_error_trace(vm, pos, "while evaluating the attribute '%s'", buf_cstr(&path));
+  buf_done(&path);
+}
+
+void vm_trace_builtin(Vm *vm, const Value *fp, const char *name, PosId call_pos) {
+  const NativeDef *def = fp ? value_get_raw_ptr(fp[0]) : NULL;
+  if (def == &native_strict_call) name = vm->builtins[value_get_raw(fp[2])]->name;
+  if (def == &native_leaf_result) name = vm->builtins[value_get_raw(fp[3])]->name;
+  if (def && def->untraced) return;
+  eval_error_trace(vm, call_pos, "while calling the '%s' builtin", name);
+}
+
+void vm_trace_operand(Vm *vm, const uint32_t *code, const uint32_t *ip, const Value *fp) {
+  Unit *unit = ip && eval_error_is_refusal(vm) ? vm_trace_unit(code) : NULL;
+  const CodePosition *found = unit ? unit_find_position(unit, ip) : NULL;
+  if (!found) return;
+  PosId pos = vm_trace_pos_at(code, ip);
+  Op op = (Op)(unit->image[found->code] & 0xff);
+  if (op == OP_ADD && value_get_raw_ptr(fp[0]) == &native_plus) { // its first operand, as long as that is no string
+    if (!value_is_string(fp[2]) && !value_is_path(fp[2])) pos = unit_pos(unit, unit_find_operand(unit, ip)->pos);
+  } else if (op != OP_PIECE) {
+    return;
+  }
+  eval_error_trace(vm, pos, "while evaluating a path segment");
+}
+
+// Nix makes a string of the left operand of `+` before it evaluates the right one.
+static bool refuses_string(Value v) {
+  if (value_is_attrs(v)) return !attrs_has(v, SYM_to_string) && !attrs_has(v, SYM_out_path);
+  return !value_is_string(v) && !value_is_path(v) && !value_is_int(v) && !value_is_float(v);
+}
+
+void vm_trace_operands(Vm *vm, const uint32_t *code, const uint32_t *ip, const Value *fp, bool *ret_binding) {
+  static const char *const texts[] = {
+#define OPERAND(name, text) text,
+#include "eval/operand.def"
+#undef OPERAND
+  };
+  Unit *unit = vm_trace_unit(code);
+  if (!unit) return;
+  for (const CodeOperand *o = unit_find_operand(unit, ip); o; o = unit_outer_operand(unit, o, ip)) {
+    OperandKind kind = (OperandKind)(o->kind_depth & 0xff);
+    PosId pos = unit_pos(unit, o->pos);
+    if (kind == OPERAND_ARGUMENT) {
+      *ret_binding = true;
+      continue;
+    }
+    if (kind == OPERAND_ADD) continue;
+    Value left = kind == OPERAND_ADD_RIGHT || kind == OPERAND_UPDATE_RIGHT ? fp[(o->kind_depth >> 8) - 1] : VALUE_NULL;
+    if (kind == OPERAND_ADD_RIGHT) {
+      if (vm->error->kind == EVAL_ERROR_INTERRUPTED || !refuses_string(left)) continue;
+      eval_error_coerce(vm, 0, left);
+      eval_error_trace(vm, pos, "while evaluating a path segment");
+      continue;
+    }
+    if (kind == OPERAND_UPDATE_RIGHT) { // Nix looks at the left operand before it evaluates the right one
+      if (!value_is_attrs(left) && vm->error->kind != EVAL_ERROR_INTERRUPTED) {
+        eval_error_type(vm, 0, "a set", left);
+        kind = OPERAND_UPDATE_LEFT;
+      }
+    }
+    eval_error_trace(vm, pos, "%s", texts[kind]);
+  }
+}
+
+void vm_trace_select(Vm *vm, const uint32_t *caller, const uint32_t *caller_ip, const uint32_t *callee) {
+  Unit *unit = vm_trace_unit(caller), *definition = vm_trace_unit(callee);
+  if (!unit || !definition || definition->source->origin[0] == '<') return; // Nix does not name those of its own files
+  const CodePosition *found = unit_find_position(unit, caller_ip);
+  if (!found) return;
+  const uint32_t *instruction = unit->image + found->code;
+  if ((*instruction & 0xff) != OP_SELECT && (*instruction & 0xff) != OP_SELECT_OR) return;
+  Buf path = BUF_INIT;
+  put_attr_path(vm, unit, instruction, &path);
+  eval_error_trace(vm, unit_pos(definition, code_head(callee)->pos), "while evaluating the attribute '%s'",
+                   buf_cstr(&path));
+  buf_done(&path);
+}
+
+// The code of the thunk that `task` is evaluating, or NULL.
+static const uint32_t *thunk_code(const Task *task, const Value *fp, Value thunk) {
+  for (;;) {
+    uint64_t meta = value_get_raw(fp[-1]);
+    FrameKind kind = (FrameKind)(meta & 15);
+    if (kind == FRAME_BASE) return NULL;
+    if ((kind == FRAME_FORCE || kind == FRAME_FORCE_DROP) && fp[-FRAME_HEADER - FRAME_FORCE_WORDS] == thunk)
+      return value_get_raw_ptr(fp[-2]);
+    fp = task->stack + (meta >> 4);
+  }
+}
+
+void vm_trace_recursion(Vm *vm, const Task *task, const Value *fp, const uint32_t *code, const uint32_t *ip,
+                        Value thunk) {
+  PosId pos = ip ? vm_trace_pos_at(code, ip) : 0;
+  const uint32_t *callee = ip ? thunk_code(task, fp, thunk) : NULL;
+  const Unit *unit = callee ? vm_trace_unit(code) : NULL;
+  const CodePosition *found = unit ? unit_find_position(unit, ip) : NULL;
+  Op op = found ? (Op)(unit->image[found->code] & 0xff) : OP_RET;
+  bool selects = (op == OP_SELECT || op == OP_SELECT_OR) && vm_trace_unit(callee);
+  if (selects) pos = unit_pos(vm_trace_unit(callee), code_head(callee)->pos);
+  eval_error(vm, EVAL_ERROR_RECURSION, pos, "infinite recursion encountered");
+  if (selects) vm_trace_select(vm, code, ip, callee);
+}
+
+PosId vm_call_pos(Vm *vm) {
+  VmState *state = vm->state;
+  if (state->call_ip) return vm_trace_pos_at(state->call_code, state->call_ip);
+  const Task *task = state->tasks.current;
+  if (!task) return 0;
+  // The nearest code frame below the native on top.
+  for (const Value *fp = task->stack + task->fp;;) {
+    const uint32_t *ip = value_get_raw_ptr(fp[-4]);
+    uint64_t meta = value_get_raw(fp[-1]);
+    if ((meta & 15) == FRAME_BASE) return 0;
+    fp = task->stack + (meta >> 4);
+    if (ip) {
+      PosId pos = vm_trace_pos_at(value_get_raw_ptr(fp[-2]), ip);
+      if (pos) return pos;
+    }
+  }
+}
