@@ -47,7 +47,7 @@ fmt: ## lay out all C files
 
 bench: all ## measure against the budgets in ARCHITECTURE.md
 	ninja -C $(BUILD) bench/measure
-	tools/bench $(BUILD)
+	bench/eval $(BUILD)
 
 fuzz: build-fuzz/build.ninja ## build the fuzz targets: build-fuzz/test/fuzz/*_fuzz
 	ninja -C build-fuzz

@@ -1,4 +1,4 @@
-# The derivation of a small NixOS system.
+# The derivation of a small NixOS system: openssh, nginx and postgresql.
 { nixpkgs }:
 (import (nixpkgs + "/nixos") {
   configuration = {
@@ -6,5 +6,6 @@
     fileSystems."/".device = "/dev/sda1";
     services.openssh.enable = true;
     services.nginx.enable = true;
+    services.postgresql.enable = true;
   };
 }).system.drvPath

@@ -1,4 +1,5 @@
 # A fixed point of many overlays, each changing some of many packages.
+{ scale ? 1 }:
 let
   overlay = k: final: prev: builtins.listToAttrs (builtins.genList (i: {
     name = "p${toString (k * 7 + i)}";
@@ -8,6 +9,6 @@ let
     final = builtins.foldl' (prev: o: prev // o final prev) (f final) overlays;
   in final;
   base = final: builtins.listToAttrs (builtins.genList (i: { name = "p${toString i}"; value = i; }) 2000);
-  all = extend base (builtins.genList overlay 200);
+  all = extend base (builtins.genList overlay (200 * scale));
 in
 builtins.foldl' (a: b: a + b) 0 (builtins.attrValues all)

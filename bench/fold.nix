@@ -1,2 +1,0 @@
-# A strict left fold over a generated list.
-builtins.foldl' (a: b: a + b) 0 (builtins.genList (x: x) 1000000)
