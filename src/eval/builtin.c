@@ -32,8 +32,9 @@ void builtin_blame(Vm *vm, const Builtin *builtin, const Value *args, unsigned f
   for (unsigned k = 0; k < builtin->arity; k++) {
     unsigned i = reverse ? builtin->arity - 1u - k : k;
     if (i == failed) break;
+    if (!(builtin->strict >> i & 1)) continue;
     Value arg = value_follow(args[i]);
-    if (!(builtin->strict >> i & 1) || !value_is_whnf(arg)) continue;
+    if (!value_is_whnf(arg)) continue;
     if (builtin_check_arg(vm, builtin, i, arg)) continue;
     eval_error_free(error); // the type error is pending now
     return;

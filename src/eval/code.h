@@ -23,7 +23,7 @@ typedef enum Op {
 } Op;
 
 #define CODE_MAGIC 0x4e524946u // "FIRN"
-#define CODE_VERSION 7u
+#define CODE_VERSION 8u
 
 typedef struct CodeImage {
   uint64_t unit; // written by unit.c when the image is loaded: the Unit *; 0 in files
@@ -70,7 +70,9 @@ typedef struct CodeHead { // immediately before the first instruction
   uint32_t pos;
 } CodeHead;
 typedef struct LambdaHead { // before the CodeHead of a lambda
-  uint32_t arity;
+  uint16_t arity;
+  uint16_t
+      early; // arguments that the body evaluates first, in order, before anything that may fail: bit i for argument i
   uint32_t env_slots;
   uint32_t formals; // descriptor, 0: none; they bind the last argument
   uint32_t args;    // argument names and positions
@@ -105,6 +107,10 @@ static inline const CodeHead *code_head(const uint32_t *code) {
 static inline const LambdaHead *code_lambda(const uint32_t *code) {
   return (const LambdaHead *)((const CodeHead *)code - 1) - 1;
 }
+// Words of each instruction without the variable part of WITHVAR and DYNATTRS.
+extern const uint8_t code_op_words[];
+// What the instruction `ip` does to the number of operands, when it does not jump.
+int code_op_delta(const uint32_t *ip);
 static inline const uint32_t *code_image(const uint32_t *code) {
   return code - code_head(code)->offset;
 }

@@ -383,46 +383,45 @@ static bool compile_lazy_arithmetic(Compiler *c, const Expr *e) {
   return true;
 }
 
-static void compile_lazy(Compiler *c, const Expr *e) {
+// Lazy code of expressions that need no thunk; false for all others.
+static bool compile_lazy_simple(Compiler *c, const Expr *e) {
   switch ((ExprKind)e->kind) {
   case EXPR_INT:
   case EXPR_FLOAT:
   case EXPR_STRING:
   case EXPR_PATH:
-  case EXPR_LAMBDA: compile_strict(c, e); return;
+  case EXPR_LAMBDA: compile_strict(c, e); return true;
   case EXPR_LIST:
     if (((const ExprList *)e)->count <= COMPILE_EAGER_ITEMS) {
       compile_strict(c, e);
-      return;
+      return true;
     }
     break;
   case EXPR_ATTRS:
     if (compile_is_trivial_set((const ExprAttrs *)e)) {
       compile_strict(c, e);
-      return;
+      return true;
     }
     break;
   case EXPR_VAR: {
     AstName name = ((const ExprVar *)e)->name;
     if (compile_constant_name(c, name)) {
       compile_strict(c, e);
-      return;
+      return true;
     }
     if (c->bindings[name]) {
       compile_lexical(c, c->bindings[name], true, e->pos);
-      return;
+      return true;
     }
     uint32_t global = compile_global(c, name);
     if (global != COMPILE_NO_GLOBAL) {
       compile_op(c, OP_LGLOBAL, global, 1);
-      return;
+      return true;
     }
     break;
   }
   case EXPR_ADD:
-  case EXPR_SUB:
-    if (compile_lazy_arithmetic(c, e)) return;
-    break;
+  case EXPR_SUB: return compile_lazy_arithmetic(c, e);
   case EXPR_SEARCH_PATH:
   case EXPR_INTERP:
   case EXPR_INTERP_PATH:
@@ -450,7 +449,11 @@ static void compile_lazy(Compiler *c, const Expr *e) {
   case EXPR_DIV:
   case EXPR_CUR_POS: break;
   }
-  compile_op(c, OP_THUNK, compile_thunk_block(c, e, AST_NO_NAME, e->pos), 1);
+  return false;
+}
+
+static void compile_lazy(Compiler *c, const Expr *e) {
+  if (!compile_lazy_simple(c, e)) compile_op(c, OP_THUNK, compile_thunk_block(c, e, AST_NO_NAME, e->pos), 1);
 }
 
 // ---- slots of sets and envs ----
@@ -725,6 +728,46 @@ static uint32_t compile_formals(Compiler *c, const ExprLambda *l, uint32_t arg_s
   return at;
 }
 
+// LambdaHead.early of the function with that code. Its arguments are evaluated from left to right by who calls, so one that comes
+// after a later one is not among them.
+static uint16_t compile_early_args(const Compiler *c, const Block *block, uint32_t arity) {
+  uint32_t early = 0, end = (uint32_t)c->code_count;
+  // Before these operands are evaluated Nix looks at the type of the other one.
+  for (size_t i = block->operand_start; i < c->pending_operand_count; i++) {
+    const CodeOperand *o = &c->pending_operands[i];
+    OperandKind kind = (OperandKind)(o->kind_depth & 0xff);
+    if ((kind == OPERAND_ADD_RIGHT || kind == OPERAND_UPDATE_RIGHT) && o->begin < end) end = o->begin;
+  }
+  for (const uint32_t *ip = c->code + block->code_start; ip < c->code + end; ip += code_op_words[*ip & 0xff]) {
+    uint32_t a = *ip >> 8;
+    switch ((int)(*ip & 0xff)) {
+    case OP_VAR0:
+      if (a >= arity || (early >> a) > 1) return (uint16_t)early;
+      early |= 1u << a;
+      break;
+    case OP_STR:
+    case OP_INT:
+    case OP_OBJ:
+    case OP_IMM:
+    case OP_PATH:
+    case OP_LVAR0:
+    case OP_LVAR1:
+    case OP_LVAR2:
+    case OP_LVARN:
+    case OP_THUNK:
+    case OP_CLOSURE:
+    case OP_LIST:
+    case OP_ATTRS:
+    case OP_UNASKED:
+    case OP_LET:
+    case OP_SPARK:
+    case OP_SPARK_END: break;
+    default: return (uint16_t)early;
+    }
+  }
+  return (uint16_t)early;
+}
+
 // Chains of one-argument lambdas (the last may take formals) become one of several arguments.
 static uint32_t compile_lambda(Compiler *c, const ExprLambda *lambda) {
   Block block, *outer = c->block;
@@ -738,7 +781,7 @@ static uint32_t compile_lambda(Compiler *c, const ExprLambda *lambda) {
     if (l->has_formals || l->body->kind != EXPR_LAMBDA || arity == COMPILE_MAX_ARITY) break;
     l = (const ExprLambda *)l->body;
   }
-  LambdaHead head = {.arity = arity, .args = compile_here(c)};
+  LambdaHead head = {.arity = (uint16_t)arity, .args = compile_here(c)};
   for (const ExprLambda *p = lambda;; p = (const ExprLambda *)p->body) {
     compile_put_word(c, p->arg == AST_NO_NAME ? 0 : p->arg + 1);
     compile_put_word(c, p->head.pos);
@@ -763,13 +806,26 @@ static uint32_t compile_lambda(Compiler *c, const ExprLambda *lambda) {
     if (p == l) break;
   }
   head.env_slots = block.env_slots;
+  head.early = compile_early_args(c, &block, arity);
   c->level--;
   return compile_end_block(c, outer, &head);
 }
 
 static void compile_call(Compiler *c, const ExprCall *call) {
   compile_strict(c, call->fn);
-  for (uint32_t i = 0; i < call->arg_count; i++) compile_lazy(c, call->args[i]);
+  size_t distances[COMPILE_MAX_ARITY] = {0}; // places of those of ARG instructions
+  for (uint32_t i = 0; i < call->arg_count; i++) {
+    const Expr *arg = call->args[i];
+    if (call->arg_count > COMPILE_MAX_ARITY) {
+      compile_lazy(c, arg);
+    } else if (!compile_lazy_simple(c, arg)) {
+      compile_op(c, OP_ARG, compile_thunk_block(c, arg, AST_NO_NAME, arg->pos), 1);
+      compile_emit(c, i | call->arg_count << 8);
+      distances[i] = compile_jump(c);
+    }
+  }
+  for (uint32_t i = 0; i < COMPILE_MAX_ARITY; i++)
+    if (distances[i]) compile_land(c, distances[i]);
   compile_op_at(c, OP_CALL, call->arg_count, -(int)call->arg_count, call->head.pos);
 }
 

@@ -165,12 +165,30 @@ TaskWait task_wait_thunk(Vm *vm, Task *task, Value thunk, uint32_t owner_number)
   return TASK_MUST_WAIT;
 }
 
-bool task_wait_part(Vm *vm, Task *task, Task *part) {
+// The running task wants the result of a part that another task does: true when it has to wait (task->state is set), false when the part
+// is done, or has not begun, or waits for us.
+static bool task_wait_part(Vm *vm, Task *task, Task *part) {
   if (part->state == TASK_DONE || !part->begun || task_waits_for(vm, part, task)) return false;
   if (!task->speculative) task_need(vm, part);
   task->state = TASK_WAIT_TASK;
   task->wait_task = part;
   return true;
+}
+
+TaskPartState task_take_part(Vm *vm, Task *task, size_t fp, const uint32_t *ip, Value *ret) {
+  for (size_t i = 0; i < task->part_count; i++) {
+    TaskPart *part = &task->parts[i];
+    if (part->fp != fp || part->ip != ip) continue;
+    Task *helper = part->task;
+    if (task_wait_part(vm, task, helper)) return TASK_PART_WAIT;
+    bool done = helper->state == TASK_DONE && !helper->error && !helper->cancelled;
+    *ret = helper->result;
+    *part = task->parts[--task->part_count];
+    task_free(vm, helper);
+    // Else the task does it itself: it was not begun, or it failed and fails again.
+    return done ? TASK_PART_DONE : TASK_PART_NONE;
+  }
+  return TASK_PART_NONE;
 }
 
 void task_scan(Vm *vm, Heap *heap, bool major) {
@@ -214,27 +232,131 @@ void spark_add_native(SparkSink *sink, const NativeDef *def, const Value *args, 
   task_start_native(sink->vm, task_new_spark(sink->vm, sink), def, args, arg_count);
 }
 
-static void spark_add_part(SparkSink *sink, size_t fp, const uint32_t *code, const uint32_t *ip, Env *env) {
+// `code`, `ip`: where the part begins in a frame of its own; `part_end`: its SPARK_END, or NULL when it ends with a return. It is known by
+// `key`, the place behind the instruction that asks for it.
+static void spark_add_part(SparkSink *sink, size_t fp, const uint32_t *key, const uint32_t *code, const uint32_t *ip,
+                           const uint32_t *part_end, Env *env) {
   Task *parent = sink->parent;
   for (size_t i = 0; i < parent->part_count; i++)
-    if (parent->parts[i].fp == fp && parent->parts[i].ip == ip + 2) return;
+    if (parent->parts[i].fp == fp && parent->parts[i].ip == key) return;
   Task *t = task_new_spark(sink->vm, sink);
-  task_start_code(sink->vm, t, code, ip + 2, env, ip + 2 + ip[1]);
+  task_start_code(sink->vm, t, code, ip, env, part_end);
   MEM_RESERVE(parent->parts, parent->part_cap, parent->part_count + 1);
-  parent->parts[parent->part_count++] = (TaskPart){fp, ip + 2, t};
+  parent->parts[parent->part_count++] = (TaskPart){fp, key, t};
 }
 
-// The parts that a code frame is sure to evaluate from `ip` on.
-static void spark_scan_code(SparkSink *sink, size_t fp, const uint32_t *code, const uint32_t *ip, Env *env) {
-  static const uint8_t words[] = {
-#define OP(name, count, text) count,
-#include "eval/op.def"
-#undef OP
-  };
-  while (!spark_full(sink)) {
-    Op op = (Op)(*ip & 0xff);
+typedef struct FrameRef {
+  size_t fp;
+  const uint32_t *ip; // where it goes on; NULL for a native
+  Env *env;
+  size_t sp;    // end of its operands
+  bool pending; // one more operand is being evaluated
+} FrameRef;
+
+// Does not the code at `ip` end or branch? Then the instruction after it is sure to run, too.
+static bool spark_goes_on(Op op) {
+  switch ((int)op) {
+  case OP_VAR0:
+  case OP_VAR1:
+  case OP_VAR2:
+  case OP_VARN:
+  case OP_SPARK:
+  case OP_JMP:
+  case OP_LEAVE:
+  case OP_WITHVAR:
+  case OP_DYNATTRS:
+  case OP_STR:
+  case OP_INT:
+  case OP_OBJ:
+  case OP_IMM:
+  case OP_PATH:
+  case OP_GLOBAL:
+  case OP_LGLOBAL:
+  case OP_LVAR0:
+  case OP_LVAR1:
+  case OP_LVAR2:
+  case OP_LVARN:
+  case OP_THUNK:
+  case OP_ARG:
+  case OP_CLOSURE:
+  case OP_LAZY_ADDK:
+  case OP_LIST:
+  case OP_ATTRS:
+  case OP_UNASKED:
+  case OP_SELECT:
+  case OP_SELECT_DYN:
+  case OP_HAS:
+  case OP_HAS_DYN:
+  case OP_CHECK_BOOL:
+  case OP_NOT:
+  case OP_NEG:
+  case OP_ADD:
+  case OP_SUB:
+  case OP_MUL:
+  case OP_DIV:
+  case OP_EQ:
+  case OP_LT:
+  case OP_UPDATE:
+  case OP_CONCAT:
+  case OP_PIECE:
+  case OP_INTERP:
+  case OP_INTERP_PATH:
+  case OP_SWAP:
+  case OP_CALL: return true;
+  default: return false; // a branch, a return, or a change of the env that has not happened yet
+  }
+}
+
+static const uint32_t *spark_next(const uint32_t *ip) {
+  Op op = (Op)(*ip & 0xff);
+  if (op == OP_SPARK || op == OP_JMP) return ip + 2 + ip[1];
+  uint32_t more = op == OP_WITHVAR ? ip[1] : op == OP_DYNATTRS ? *ip >> 8 : 0;
+  return ip + code_op_words[op] + more;
+}
+
+// Whether a call of the closure is sure to evaluate that argument.
+static bool spark_closure_needs(Value f, uint32_t index) {
+  const uint32_t *ip = (const uint32_t *)(uintptr_t)head_payload(value_head(f));
+  for (; spark_goes_on((Op)(*ip & 0xff)) && (*ip & 0xff) != OP_LEAVE; ip = spark_next(ip)) {
+    if (*ip == OP_WORD(OP_VAR0, index)) return true;
+    // The part is skipped by spark_next; a lone variable stands for itself.
+    if ((*ip & 0xff) == OP_SPARK && ip[2] == OP_WORD(OP_VAR0, index)) return true;
+  }
+  return false;
+}
+
+// Whether a call of `f` with `count` arguments is sure to evaluate argument `index`, early or later.
+static bool spark_call_needs(Vm *vm, Value f, uint32_t count, uint32_t index) {
+  if (value_is_builtin(f)) {
+    const Builtin *b = vm->builtins[value_builtin_index(f)];
+    return b->arity == count && b->strict >> index & 1;
+  }
+  if (value_is_obj(f, T_PAP)) {
+    const Pap *pap = value_ptr(f);
+    uint32_t given = (uint32_t)head_payload(pap->head);
+    return spark_call_needs(vm, pap->fn, count + given, index + given);
+  }
+  if (!value_is_closure(f)) return false;
+  const uint32_t *code = (const uint32_t *)(uintptr_t)head_payload(value_head(f));
+  return code_lambda(code)->arity == count && spark_closure_needs(f, index);
+}
+
+// The arguments of the call at f->ip, which is repeated when one of them has been evaluated.
+static void spark_scan_args(SparkSink *sink, const FrameRef *f) {
+  uint32_t count = *f->ip >> 8;
+  const Value *fn = sink->parent->stack + f->sp - count - 1;
+  for (uint32_t i = 0; i < count; i++)
+    if (spark_call_needs(sink->vm, *fn, count, i)) spark_add(sink, fn[1 + i]);
+}
+
+// The parts that a code frame is sure to evaluate from where it is on.
+static void spark_scan_code(SparkSink *sink, const FrameRef *f, const uint32_t *code) {
+  Env *env = f->env;
+  ptrdiff_t more = f->pending; // operands above f->sp
+  if ((*f->ip & 0xff) == OP_CALL && !f->pending) spark_scan_args(sink, f);
+  for (const uint32_t *ip = f->ip; !spark_full(sink) && spark_goes_on((Op)(*ip & 0xff)); ip = spark_next(ip)) {
     uint32_t a = *ip >> 8;
-    switch ((int)op) {
+    switch ((int)(*ip & 0xff)) {
     case OP_VAR0: spark_add(sink, thunk_env_slot(sink->vm, env, a)); break;
     case OP_VAR1: spark_add(sink, thunk_env_slot(sink->vm, env->parent, a)); break;
     case OP_VAR2: spark_add(sink, thunk_env_slot(sink->vm, env->parent->parent, a)); break;
@@ -245,75 +367,43 @@ static void spark_scan_code(SparkSink *sink, size_t fp, const uint32_t *code, co
       break;
     }
     case OP_SPARK:
-      spark_add_part(sink, fp, code, ip, env);
-      ip += 2 + ip[1];
-      continue;
-    case OP_JMP: ip += 2 + ip[1]; continue;
-    case OP_LEAVE: env = env->parent; break;
-    case OP_WITHVAR: ip += ip[1]; break;
-    case OP_DYNATTRS: ip += a; break;
-    case OP_STR:
-    case OP_INT:
-    case OP_OBJ:
-    case OP_IMM:
-    case OP_PATH:
-    case OP_GLOBAL:
-    case OP_LGLOBAL:
-    case OP_LVAR0:
-    case OP_LVAR1:
-    case OP_LVAR2:
-    case OP_LVARN:
-    case OP_THUNK:
-    case OP_CLOSURE:
-    case OP_LAZY_ADDK:
-    case OP_LIST:
-    case OP_ATTRS:
-    case OP_UNASKED:
-    case OP_SELECT:
-    case OP_SELECT_DYN:
-    case OP_HAS:
-    case OP_HAS_DYN:
-    case OP_CHECK_BOOL:
-    case OP_NOT:
-    case OP_NEG:
-    case OP_ADD:
-    case OP_SUB:
-    case OP_MUL:
-    case OP_DIV:
-    case OP_EQ:
-    case OP_LT:
-    case OP_UPDATE:
-    case OP_CONCAT:
-    case OP_PIECE:
-    case OP_INTERP:
-    case OP_INTERP_PATH:
-    case OP_SWAP:
-    case OP_CALL: break;
-    default: return; // a branch, a return, or a change of the env that has not happened yet
+      spark_add_part(sink, f->fp, ip + 2, code, ip + 2, ip + 2 + ip[1], env);
+      more++;
+      break;
+    case OP_ARG: {
+      uint32_t index = ip[1] & 0xff;
+      ptrdiff_t at = (ptrdiff_t)f->sp + more - index - 1; // of the function
+      if (at >= (ptrdiff_t)f->sp) break;
+      const uint32_t *block = code_image(code) + a;
+      if (spark_call_needs(sink->vm, sink->parent->stack[at], ip[1] >> 8, index))
+        spark_add_part(sink, f->fp, ip + 3, block, block, NULL, env);
+      break;
     }
-    ip += words[op];
+    case OP_LEAVE: env = env->parent; break;
+    default: break;
+    }
+    more += code_op_delta(ip);
   }
 }
-
-typedef struct FrameRef {
-  size_t fp;
-  const uint32_t *ip; // where it goes on; NULL for a native
-  Env *env;
-} FrameRef;
 
 static void spark_scan_task(SparkSink *sink, Task *t) {
   size_t count = 0, cap = 0;
   FrameRef *frames = NULL;
   const uint32_t *ip = t->resume == TASK_RESUME_NATIVE ? NULL : t->ip;
   Env *env = t->env;
+  size_t sp = t->sp;
+  bool pending = t->resume == TASK_RESUME_FORCE;
   for (size_t fp = t->fp; fp;) { // newest first
     MEM_RESERVE(frames, cap, count + 1);
-    frames[count++] = (FrameRef){fp, ip, env};
+    frames[count++] = (FrameRef){fp, ip, env, sp, pending};
     const Value *header = t->stack + fp;
     uint64_t meta = value_get_raw(header[-1]);
+    FrameKind kind = (FrameKind)(meta & 15);
+    sp = fp - FRAME_HEADER - (kind == FRAME_FORCE || kind == FRAME_FORCE_DROP ? FRAME_FORCE_WORDS : 0);
+    pending = kind != FRAME_FORCE_DROP;
     ip = value_get_raw_ptr(header[-4]);
     env = (Env *)(uintptr_t)header[-3];
-    if ((meta & 15) == FRAME_BASE) break;
+    if (kind == FRAME_BASE) break;
     fp = (size_t)(meta >> 4);
   }
   Native n = {.vm = sink->vm};
@@ -321,7 +411,7 @@ static void spark_scan_task(SparkSink *sink, Task *t) {
     FrameRef *f = &frames[--count];
     const uint32_t *code = value_get_raw_ptr(t->stack[f->fp - 2]);
     if (code) {
-      if (f->ip) spark_scan_code(sink, f->fp, code, f->ip, f->env);
+      if (f->ip) spark_scan_code(sink, f, code);
       continue;
     }
     const NativeDef *def = value_get_raw_ptr(t->stack[f->fp]);

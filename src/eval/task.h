@@ -26,7 +26,7 @@ typedef enum TaskResume {
 
 typedef struct TaskPart { // a strict part of a code frame that another task does
   size_t fp;              // of the frame, an offset in the stack
-  const uint32_t *ip;     // of the SPARK instruction's successor
+  const uint32_t *ip;     // behind the SPARK or ARG instruction
   Task *task;             // owned reference: freed with this record
 } TaskPart;
 
@@ -88,9 +88,13 @@ typedef enum TaskWait {
 } TaskWait;
 // The running task wants the blackhole `thunk`, which `owner` evaluates.
 TaskWait task_wait_thunk(Vm *vm, Task *task, Value thunk, uint32_t owner);
-// The running task wants the result of a part that another task does: true when it has to wait (task->state is set), false when the part
-// is done, or has not begun, or waits for us.
-bool task_wait_part(Vm *vm, Task *task, Task *part);
+typedef enum TaskPartState {
+  TASK_PART_NONE, // nobody else does it
+  TASK_PART_DONE,
+  TASK_PART_WAIT, // task->state is set: return to the scheduler, and ask again
+} TaskPartState;
+// Whether another task does or has done the part behind `ip` in the frame at `fp` of the running task; its value in *ret.
+TaskPartState task_take_part(Vm *vm, Task *task, size_t fp, const uint32_t *ip, Value *ret);
 // Whether `task` waits, directly or through others, for `other`.
 bool task_waits_for(Vm *vm, Task *task, const Task *other);
 void task_scan(Vm *vm, Heap *heap, bool major);

@@ -4,6 +4,7 @@
 
 #include "eval/assert_diff.h"
 #include "eval/attrs.h"
+#include "eval/call_args.h"
 #include "eval/code.h"
 #include "eval/eval_count.h"
 #include "eval/eval_profile.h"
@@ -87,15 +88,6 @@ static Value vm_not_a_function(Vm *vm, Value f, PosId pos) {
              eval_error_type_phrase(vm, f), buf_cstr(&text));
   buf_done(&text);
   return VALUE_ERROR;
-}
-
-static bool vm_strict_args_ready(const Builtin *b, Value *args) {
-  for (unsigned i = 0, mask = b->strict; mask; i++, mask >>= 1) {
-    if (!(mask & 1)) continue;
-    args[i] = value_ask(args[i]);
-    if (!value_is_whnf(args[i])) return false;
-  }
-  return true;
 }
 
 // Number of arguments `f` still takes; 0 when it is not a function.
@@ -316,6 +308,38 @@ op_THUNK:
   *sp++ = thunk_new(vm, image + A, env);
   state->stats.thunks++;
   NEXT;
+op_ARG : {
+  uint32_t index = ip[0] & 0xff, early = call_args_early(vm, sp[-(ptrdiff_t)index - 1], ip[0] >> 8);
+  if (!(early >> index & 1)) {
+    ip += 2;
+    *sp++ = thunk_new(vm, image + A, env);
+    state->stats.thunks++;
+    NEXT;
+  }
+  Value *before = call_args_unready(early & ((1u << index) - 1), sp - index);
+  if (UNLIKELY(before != NULL)) { // its turn first
+    acc = *before;
+    ip--;
+    goto force_drop;
+  }
+  ip += 2;
+  if (UNLIKELY(task->part_count)) goto arg_part;
+arg_run:
+  code = image + A;
+  PUSH_HEADER(FRAME_ARG, code);
+  ip = code;
+  goto entered;
+arg_part:
+  switch (task_take_part(vm, task, (size_t)(fp - task->stack), ip, &acc)) {
+  case TASK_PART_NONE: goto arg_run;
+  case TASK_PART_DONE: *sp++ = value_tag(acc) == TAG_OBJ ? thunk_own_function(vm, acc) : acc; NEXT;
+  case TASK_PART_WAIT:
+    ip -= 3;
+    SPILL();
+    task->resume = TASK_RESUME_CODE;
+    return;
+  }
+}
 op_CLOSURE:
   *sp++ = thunk_new_closure(vm, image + A, env);
   NEXT;
@@ -676,25 +700,17 @@ op_CUR_POS:
 op_SPARK:
   ip++;
   if (UNLIKELY(task->part_count)) {
-    size_t at = (size_t)(fp - task->stack);
-    for (size_t i = 0; i < task->part_count; i++) {
-      TaskPart *part = &task->parts[i];
-      if (part->fp != at || part->ip != ip) continue;
-      Task *helper = part->task;
-      if (task_wait_part(vm, task, helper)) {
-        ip -= 2; // ask again when it is done
-        SPILL();
-        task->resume = TASK_RESUME_CODE;
-        return;
-      }
-      bool done = helper->state == TASK_DONE && !helper->error && !helper->cancelled;
-      acc = helper->result;
-      *part = task->parts[--task->part_count];
-      task_free(vm, helper);
-      if (!done) break; // do it ourselves: not begun, or it failed and fails again here
+    switch (task_take_part(vm, task, (size_t)(fp - task->stack), ip, &acc)) {
+    case TASK_PART_NONE: break;
+    case TASK_PART_DONE:
       *sp++ = acc;
       ip += ip[-1];
       break;
+    case TASK_PART_WAIT:
+      ip -= 2; // ask again when it is done
+      SPILL();
+      task->resume = TASK_RESUME_CODE;
+      return;
     }
   }
   NEXT;
@@ -778,7 +794,15 @@ call_again:
       task->state = TASK_WAIT_NEEDED;
       return;
     }
-    if (UNLIKELY(!vm_strict_args_ready(b, sp - count))) goto call_strict;
+    {
+      Value *unready = call_args_unready(b->strict, sp - count);
+      if (UNLIKELY(unready != NULL)) {
+        if (count != A || b->flags & BUILTIN_REVERSE) goto call_strict;
+        acc = *unready;
+        ip--;
+        goto force_drop;
+      }
+    }
     if (b->native) {
       sp -= count;
       for (uint32_t i = 0; i < count; i++) n->args[i] = sp[i];
@@ -1007,6 +1031,8 @@ return_value : {
     thunk->head = HEAD(T_IND, 0, 0);
     heap_store(heap, thunk, &thunk->value, acc);
     if (UNLIKELY(waited)) task_wake_thunk(vm, thunk);
+  } else if (kind == FRAME_ARG) {
+    if (value_tag(acc) == TAG_OBJ) acc = thunk_own_function(vm, acc);
   } else if (UNLIKELY(kind == FRAME_BASE)) {
     task->result = acc;
     task->state = TASK_DONE;
@@ -1204,7 +1230,16 @@ unwind:
       bool waited = head_flags(thunk->head) & THUNK_WAITED;
       thunk->head = sp[1];
       if (waited) task_wake_thunk(vm, thunk);
-      if (caller_ip) vm_trace_select(vm, caller, caller_ip, callee);
+      if (!caller_ip) {
+      } else if (kind == FRAME_FORCE) {
+        vm_trace_select(vm, caller, caller_ip, callee);
+      } else {
+        if ((*caller_ip & 0xff) == OP_CALL || (*caller_ip & 0xff) == OP_ARG)
+          vm_trace_early(vm, task, below, caller_ip, sp, false);
+        caller_ip++; // is before the instruction
+      }
+    } else if (kind == FRAME_ARG) {
+      vm_trace_early(vm, task, below, caller_ip - 3, sp, true);
     } else if (kind == FRAME_CALL) {
       PosId site = vm_trace_call_site(vm, task, below, caller_ip);
       if (snippet_is_functor(callee))

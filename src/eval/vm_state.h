@@ -24,7 +24,8 @@ typedef enum FrameKind {
   FRAME_NATIVE,
   FRAME_BUILTIN,    // the native of a builtin: named in traces
   FRAME_FORCE,      // returning updates the thunk
-  FRAME_FORCE_DROP, // and does not push the value
+  FRAME_FORCE_DROP, // and does not push the value; the instruction of the frame below is repeated
+  FRAME_ARG,        // an argument that is evaluated before its call: no thunk, otherwise as FRAME_FORCE
   FRAME_KIND_COUNT_
 } FrameKind;
 

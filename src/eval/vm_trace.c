@@ -3,6 +3,7 @@
 
 #include "eval/assert_diff.h"
 #include "eval/attrs.h"
+#include "eval/call_args.h"
 #include "eval/snippet.h"
 #include "eval/vm_state.h"
 
@@ -231,4 +232,35 @@ PosId vm_call_pos(Vm *vm) {
       if (pos) return pos;
     }
   }
+}
+
+// Argument `index` of a call failed that a closure with that code would have evaluated: the frames it would have added.
+static void trace_early_closure(Vm *vm, const uint32_t *callee, uint32_t index, PosId site) {
+  const uint32_t *ip = callee;
+  while (*ip != OP_WORD(OP_VAR0, index)) ip += code_op_words[*ip & 0xff];
+  bool binding = false;
+  vm_trace_operands(vm, callee, ip + 1, NULL, &binding);
+  vm_trace_call(vm, callee, site, binding);
+}
+
+void vm_trace_early(Vm *vm, const Task *task, const Value *fp, const uint32_t *ip, Value *sp, bool last) {
+  bool is_call = (*ip & 0xff) == OP_CALL;
+  uint32_t there = is_call ? *ip >> 8 : ip[1] & 0xff, count = is_call ? there : ip[1] >> 8, failed = there, given = 0;
+  Value *f = sp - there - 1, fn = *f, args[BUILTIN_MAX_ARITY] = {0};
+  if (!last) failed = (uint32_t)(call_args_unready(call_args_early(vm, fn, count), f + 1) - f - 1);
+  PosId site = vm_trace_call_site(vm, task, fp, is_call ? ip + 1 : ip + 4 + ip[2]);
+  if (value_is_obj(fn, T_PAP)) {
+    const Pap *pap = value_ptr(fn);
+    given = (uint32_t)head_payload(pap->head);
+    if (given <= BUILTIN_MAX_ARITY) memcpy(args, pap->args, given * sizeof(Value));
+    fn = pap->fn;
+  }
+  if (!value_is_builtin(fn)) {
+    trace_early_closure(vm, (const uint32_t *)(uintptr_t)head_payload(value_head(fn)), given + failed, site);
+    return;
+  }
+  const Builtin *b = vm->builtins[value_builtin_index(fn)];
+  memcpy(args + given, f + 1, failed * sizeof(Value));
+  builtin_blame(vm, b, args, given + failed);
+  vm_trace_builtin(vm, NULL, b->name, site);
 }

@@ -31,3 +31,6 @@ void vm_trace_steps(Vm *vm, const uint32_t *code, const uint32_t *ip, const Env 
 // is defined.
 void vm_trace_recursion(Vm *vm, const Task *task, const Value *fp, const uint32_t *code, const uint32_t *ip,
                         Value thunk);
+// The frames of a call whose argument was evaluated before it and has failed. `ip`: the ARG or CALL; `sp`: the end of the frame's
+// operands. `last`: the argument is the one after those on the stack, else the first of these that is not evaluated.
+void vm_trace_early(Vm *vm, const Task *task, const Value *fp, const uint32_t *ip, Value *sp, bool last);
