@@ -7,6 +7,7 @@
 #include "base/fs.h"
 #include "cli/command_list.h"
 #include "cli/help_command.h"
+#include "cli/store_exec.h"
 
 #define COMMON OPTION_COMMON_GROUP
 #define EVAL OPTION_EVAL_GROUP
@@ -26,6 +27,11 @@
 #define ADD OPTION_ADD_GROUP
 #define GC OPTION_GC_GROUP
 #define CACHE OPTION_CACHE_GROUP
+#define ENVIRON OPTION_ENVIRON_GROUP
+#define COMMAND_REST OPTION_COMMAND_REST_GROUP
+#define NIX_SHELL OPTION_NIX_SHELL_GROUP
+#define DEVELOP OPTION_DEVELOP_GROUP
+#define DEV_ENV OPTION_DEV_ENV_GROUP
 
 const Command command_table[] = {
 #define COMMAND(program, verb, groups, operands, run, quiet, brief, summary) \
@@ -85,6 +91,12 @@ static int run_command(const Command *command, int argc, char **argv) {
   Session session;
   Err err = ERR_INIT;
   session_init(&session, command);
+  // argv[-1]: options are read without the program's name, which the lines of a script lack likewise.
+  if (strcmp(command->program, "nix-shell") == 0 &&
+      shebang_read(argc + 1, argv - 1, command->program, &session.shebang)) {
+    argc = session.shebang.argc - 1;
+    argv = session.shebang.argv + 1;
+  }
   int code;
   if (!setting_read_all(session.settings, &err) ||
       !option_parse(argc, argv, command->groups, session.settings, &session.options, &err) ||
@@ -96,12 +108,14 @@ static int run_command(const Command *command, int argc, char **argv) {
   // A command that says nothing reports by its exit code.
   if (code == 0 && session.store && !store_sync(session.store, &err)) code = session_fail(&session, &err);
   session_done(&session);
+  shebang_done(&session.shebang);
   return code;
 }
 
 int command_main(int argc, char **argv) {
   Err err = ERR_INIT;
   int used, code;
+  if (argc > 1 && strcmp(argv[1], STORE_EXEC_HELPER) == 0) return store_exec_helper(argc - 1, argv + 1);
   if (getenv("NIX_GET_COMPLETIONS") && help_command_complete(argc, argv, &code)) return code;
   const Command *command = command_find(argc, argv, &used, &err);
   if (command) return run_command(command, argc - used, argv + used);

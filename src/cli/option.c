@@ -24,6 +24,11 @@
 #define ADD OPTION_ADD_GROUP
 #define GC OPTION_GC_GROUP
 #define CACHE OPTION_CACHE_GROUP
+#define ENVIRON OPTION_ENVIRON_GROUP
+#define COMMAND_REST OPTION_COMMAND_REST_GROUP
+#define NIX_SHELL OPTION_NIX_SHELL_GROUP
+#define DEVELOP OPTION_DEVELOP_GROUP
+#define DEV_ENV OPTION_DEV_ENV_GROUP
 
 const Option option_table[OPTION_COUNT] = {
 #define OPTION(id, long_name, short_name, args, groups, setting, help) \
@@ -44,9 +49,14 @@ unsigned option_arg_count(const Option *option) {
   return count;
 }
 
+bool option_takes_rest(const Option *option) {
+  return span_has_suffix(span_cstr(option->args), SPAN("..."));
+}
+
 void option_list_done(OptionList *list) {
   mem_free(list->uses);
   mem_free(list->operands);
+  mem_free(list->rest);
   for (size_t i = 0; i < list->owned_count; i++) mem_free(list->owned[i]);
   mem_free(list->owned);
   *list = (OptionList){0};
@@ -83,6 +93,18 @@ static const char *next_word(Words *words) {
   return words->next < words->argc ? words->argv[words->next++] : NULL;
 }
 
+static bool use_rest(const char *given, const char *inline_arg, Words *words, OptionList *ret, Err *err) {
+  int count = words->argc - words->next;
+  size_t at = 0;
+  if (!inline_arg && count == 0) return err_set(err, ERR_USAGE, "'%s' requires at least one argument", given);
+  mem_free(ret->rest);
+  ret->rest = mem_alloc_array((size_t)count + 2, sizeof(*ret->rest));
+  if (inline_arg) ret->rest[at++] = inline_arg;
+  for (const char *word; (word = next_word(words));) ret->rest[at++] = word;
+  ret->rest[at] = NULL;
+  return true;
+}
+
 static bool apply_setting(const Option *option, const char *arg, Setting *settings, Err *err) {
   const char *equals = strchr(option->setting, '=');
   Span name = span_make(option->setting, (size_t)(equals - option->setting));
@@ -94,7 +116,11 @@ static bool apply_setting(const Option *option, const char *arg, Setting *settin
 static bool use_option(const Option *option, const char *given, const char *inline_arg, Words *words, Setting *settings,
                        OptionList *ret, Err *err) {
   OptionUse use = {.id = (OptionId)(option - option_table)};
-  unsigned count = option_arg_count(option);
+  unsigned count = option_takes_rest(option) ? 0 : option_arg_count(option);
+  if (option_takes_rest(option)) {
+    if (!use_rest(given, inline_arg, words, ret, err)) return false;
+    inline_arg = NULL;
+  }
   if (inline_arg && count != 1) return err_set(err, ERR_USAGE, "option '%s' does not take '=%s'", given, inline_arg);
   for (unsigned i = 0; i < count; i++) {
     use.args[i] = inline_arg ? inline_arg : next_word(words);
@@ -146,7 +172,7 @@ static bool read_short(const char *word, unsigned groups, Words *words, Setting 
     char name[3] = {'-', *p, 0};
     if (!option) return err_set(err, ERR_USAGE, "unrecognised flag '%s'", p == word + 1 ? word : name);
     // The rest of the word is the argument when it cannot be more options ("-j4", "-I/x"), or when there is no other reading.
-    bool rest_is_arg = p[1] && option_arg_count(option) == 1;
+    bool rest_is_arg = p[1] && (option_arg_count(option) == 1 || option_takes_rest(option));
     if (!use_option(option, name, rest_is_arg ? p + 1 : NULL, words, settings, ret, err)) return false;
     if (rest_is_arg) break;
   }

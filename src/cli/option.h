@@ -39,6 +39,8 @@ typedef struct Option {
 extern const Option option_table[OPTION_COUNT];
 extern const char *const option_group_headings[OPTION_GROUP_COUNT];
 unsigned option_arg_count(const Option *option);
+// "COMMAND [ARG]...": takes all words that follow, at least one.
+bool option_takes_rest(const Option *option);
 
 #define OPTION_MAX_ARGS 2
 
@@ -53,7 +55,8 @@ typedef struct OptionList {
   size_t use_count, use_cap;
   const char **operands; // what is no option
   size_t operand_count, operand_cap;
-  char **owned; // text that had to be cut out of argv
+  const char **rest; // what an option that takes everything behind it was given, NULL-terminated; NULL: none was
+  char **owned;      // text that had to be cut out of argv
   size_t owned_count, owned_cap;
 } OptionList;
 

@@ -105,7 +105,9 @@ static void write_reports(Session *session) {
   build_trace_free(STEAL(session->build_trace));
 }
 
-void session_done(Session *session) {
+void session_close(Session *session) {
+  if (session->is_closed) return;
+  session->is_closed = true;
   if (FREE_AT_EXIT) {
     session_drop_vm(session);
   } else {
@@ -122,6 +124,10 @@ void session_done(Session *session) {
   if (session->store) store_free(session->store);
   current = NULL;
   progress_done(&session->progress);
+}
+
+void session_done(Session *session) {
+  session_close(session);
   option_list_done(&session->options);
   setting_done(session->settings);
   mem_free(session->nix_path);

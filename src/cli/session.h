@@ -5,6 +5,7 @@
 #include "cli/option.h"
 #include "cli/progress.h"
 #include "cli/setting.h"
+#include "cli/shebang.h"
 #include "glue/glue.h"
 #include "glue/io_trace.h"
 #include "glue/trace_cache.h"
@@ -18,7 +19,8 @@ typedef struct Session {
   const Command *command;
   OptionList options;
   Setting settings[SETTING_COUNT];
-  Arena arena; // text that lives as long as the session
+  Arena arena;     // text that lives as long as the session
+  Shebang shebang; // of nix-shell: the script that is run
   Progress progress;
   Store *store;
   Scheduler *scheduler;
@@ -33,12 +35,15 @@ typedef struct Session {
   size_t nix_path_count, nix_path_cap;
   EvalCacheRecording *recording; // an evaluation whose answer will be remembered; NULL: none
   bool has_glue, has_nix_path;
+  bool is_closed;
   bool is_interactive; // the REPL: interrupts end what runs, never the program
 } Session;
 
 // The session must stay where it is. Installs the signal handlers.
 void session_init(Session *session, const Command *command);
 void session_done(Session *session);
+// The first part of session_done: ends what runs, closes the store, writes reports. For those who then become another program.
+void session_close(Session *session);
 // After the options have been read: log level, settings that need no store.
 MUST_CHECK bool session_start(Session *session, Err *err);
 

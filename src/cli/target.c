@@ -325,23 +325,58 @@ static const NativeDef native_find = {.name = "findDerivations",
                                       .sparks = find_sparks,
                                       .trace = find_trace};
 
-enum { DRVS_ROOT, DRVS_ARGS, DRVS_PATH, DRVS_SLOTS };
+enum { DRVS_ROOT, DRVS_ARGS, DRVS_PATH, DRVS_SHELL, DRVS_SLOTS };
+
+// What `fn` (evaluated) is called with.
+static Value drvs_args(Native *n, Value fn) {
+  bool ellipsis;
+  if (n->slot[DRVS_SHELL] == VALUE_NULL || !value_is_closure(fn) || !vm_function_formals(n->vm, fn, &ellipsis))
+    return n->slot[DRVS_ARGS];
+  Sym name = symbol_intern(n->vm->symbols, SPAN("inNixShell"));
+  return attrs_has(vm_function_args(n->vm, fn), name) ? n->slot[DRVS_SHELL] : n->slot[DRVS_ARGS];
+}
 
 static Step drvs_step(Native *n) {
   NATIVE_BEGIN(n);
-  n->args[0] = n->slot[DRVS_ROOT];
-  n->args[1] = n->slot[DRVS_ARGS];
+  NATIVE_FORCE(n, n->slot[DRVS_ROOT]);
+  n->args[0] = n->result;
+  n->args[1] = drvs_args(n, n->result);
   n->args[2] = n->slot[DRVS_PATH];
   NATIVE_PUSH(n, &native_path);
+  NATIVE_FORCE(n, n->result);
   n->args[0] = n->result;
-  n->args[1] = n->slot[DRVS_ARGS];
+  n->args[1] = drvs_args(n, n->result);
   NATIVE_PUSH(n, &native_find);
   return STEP_RETURN;
   NATIVE_END;
 }
 
 const NativeDef target_native_drvs = {
-    .name = "targetDerivations", .step = drvs_step, .arg_count = 3, .slot_count = DRVS_SLOTS};
+    .name = "targetDerivations", .step = drvs_step, .arg_count = 4, .slot_count = DRVS_SLOTS};
+
+enum { SELECT_ROOT, SELECT_ARGS, SELECT_PATH, SELECT_SLOTS };
+
+static Step select_step(Native *n) {
+  NATIVE_BEGIN(n);
+  n->args[0] = n->slot[SELECT_ROOT];
+  n->args[1] = n->slot[SELECT_ARGS];
+  n->args[2] = n->slot[SELECT_PATH];
+  NATIVE_PUSH(n, &native_path);
+  n->args[0] = n->result;
+  n->args[1] = n->slot[SELECT_ARGS];
+  NATIVE_PUSH(n, &target_native_call);
+  return STEP_RETURN;
+  NATIVE_END;
+}
+
+static const NativeDef native_select = {
+    .name = "targetSelect", .step = select_step, .arg_count = 3, .slot_count = SELECT_SLOTS};
+
+bool target_select(Session *session, const HeapRoot *root, const HeapRoot *args, const char *attr_path, HeapRoot *ret) {
+  HeapRoot path = {.value = value_raw_ptr(attr_path)}; // no heap value: needs no registration
+  HeapRoot *const given[3] = {(HeapRoot *)(uintptr_t)root, (HeapRoot *)(uintptr_t)args, &path};
+  return vm_run_native(session->vm, &native_select, given, 3, ret);
+}
 
 // ---- one derivation
 
@@ -541,8 +576,7 @@ static bool describe_drvs(Session *session, const HeapRoot *sets, TargetDrvList 
   return ok;
 }
 
-// The attribute paths of the command line; one empty one when there are none. In the session's arena.
-static const char **attr_paths(Session *session, size_t *ret_count) {
+const char *const *target_attr_paths(Session *session, size_t *ret_count) {
   size_t count = option_uses(&session->options, OPT_attr), filled = 0;
   const char **paths = ARENA_ARRAY(&session->arena, const char *, count + 1);
   for (size_t i = 0; i < session->options.use_count; i++)
@@ -552,16 +586,17 @@ static const char **attr_paths(Session *session, size_t *ret_count) {
   return paths;
 }
 
-static bool find_in_root(Session *session, const HeapRoot *root, const HeapRoot *args, HeapRoot *sets, int *ret_code) {
+static bool find_in_root(Session *session, const TargetQuery *query, const HeapRoot *root, const HeapRoot *args,
+                         const HeapRoot *shell_args, HeapRoot *sets, int *ret_code) {
   Vm *vm = session->vm;
-  size_t count;
-  const char **paths = attr_paths(session, &count);
+  size_t count = query->attr_path_count;
   VmJob *jobs = mem_alloc_array(count, sizeof(VmJob));
   for (size_t i = 0; i < count; i++) {
-    init_job(&jobs[i], &target_native_drvs, 3);
+    init_job(&jobs[i], &target_native_drvs, 4);
     jobs[i].args[0].value = root->value;
     jobs[i].args[1].value = args->value;
-    jobs[i].args[2].value = value_raw_ptr(paths[i]);
+    jobs[i].args[2].value = value_raw_ptr(query->attr_paths[i]);
+    jobs[i].args[3].value = shell_args->value;
   }
   vm_run_jobs(vm, jobs, count);
   bool ok = true, keep_going = setting_bool(session->settings, SETTING_ID_keep_going);
@@ -575,20 +610,37 @@ static bool find_in_root(Session *session, const HeapRoot *root, const HeapRoot 
   return ok;
 }
 
-bool target_find_drvs(Session *session, const TargetRoot *roots, size_t root_count, TargetDrvList *ret, int *ret_code) {
+// What is given explicitly (--arg inNixShell) counts.
+static Value with_in_nix_shell(Vm *vm, Value args) {
+  AttrsBuilder builder CLEANUP(attrs_builder_done) = ATTRS_BUILDER_INIT;
+  attrs_builder_add(&builder, symbol_intern(vm->symbols, SPAN("inNixShell")), VALUE_TRUE, 0);
+  return attrs_update(vm, attrs_builder_finish(vm, &builder, false), args);
+}
+
+bool target_query_drvs(Session *session, const TargetQuery *query, TargetDrvList *ret, int *ret_code) {
   Err err = ERR_INIT;
   if (!session_vm(session, &err)) return *ret_code = session_fail(session, &err), false;
   Vm *vm = session->vm;
-  HeapRoot root = {0}, args = {0}, sets = {0};
+  HeapRoot root = {0}, args = {0}, shell_args = {0}, sets = {0};
   heap_add_root(&vm->heap, &root, VALUE_NULL);
   heap_add_root(&vm->heap, &args, VALUE_EMPTY_ATTRS);
+  heap_add_root(&vm->heap, &shell_args, VALUE_NULL);
   heap_add_root(&vm->heap, &sets, VALUE_EMPTY_LIST);
   bool ok = target_auto_args(session, &args, ret_code);
-  for (size_t i = 0; ok && i < root_count; i++)
-    ok = target_eval_root(session, &roots[i], &root, ret_code) && find_in_root(session, &root, &args, &sets, ret_code);
+  if (ok && query->in_nix_shell) shell_args.value = with_in_nix_shell(vm, args.value);
+  for (size_t i = 0; ok && i < query->root_count; i++)
+    ok = target_eval_root(session, &query->roots[i], &root, ret_code) &&
+         find_in_root(session, query, &root, &args, &shell_args, &sets, ret_code);
   ok = ok && describe_drvs(session, &sets, ret, ret_code);
   heap_remove_root(&vm->heap, &sets);
+  heap_remove_root(&vm->heap, &shell_args);
   heap_remove_root(&vm->heap, &args);
   heap_remove_root(&vm->heap, &root);
   return ok;
+}
+
+bool target_find_drvs(Session *session, const TargetRoot *roots, size_t root_count, TargetDrvList *ret, int *ret_code) {
+  TargetQuery query = {.roots = roots, .root_count = root_count};
+  query.attr_paths = target_attr_paths(session, &query.attr_path_count);
+  return target_query_drvs(session, &query, ret, ret_code);
 }

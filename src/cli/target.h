@@ -22,6 +22,10 @@ MUST_CHECK bool target_eval_root(Session *session, const TargetRoot *target, Hea
 // The set of --arg, --argstr and --arg-from-file into `root`.
 MUST_CHECK bool target_auto_args(Session *session, HeapRoot *root, int *ret_code);
 
+// The value that `attr_path` selects in `root`, functions called with `args` on the way and at the end. False: the error is pending in the VM.
+MUST_CHECK bool target_select(Session *session, const HeapRoot *root, const HeapRoot *args, const char *attr_path,
+                              HeapRoot *ret);
+
 // How a value is to be returned by target_native_value.
 typedef enum TargetForm {
   TARGET_WHNF,   // as it is
@@ -34,7 +38,8 @@ typedef enum TargetForm {
 
 // (root, auto args, raw pointer to the attribute path, function to apply or null, form | xml flags << 8 as raw integer) -> value
 extern const NativeDef target_native_value;
-// (root, auto args, raw pointer to the attribute path) -> list of derivations, as nix-build finds them
+// (root, auto args, raw pointer to the attribute path, auto args of functions that take `inNixShell` or null) -> list of derivations, as
+// nix-build finds them
 extern const NativeDef target_native_drvs;
 // (derivation) -> list [drvPath outputName name]; outputName is "" when there is none
 extern const NativeDef target_native_drv;
@@ -58,6 +63,18 @@ void target_drv_list_done(TargetDrvList *list);
 // With keep_going, failed ones are printed and left out, and *ret_code is set at the end.
 MUST_CHECK bool target_find_drvs(Session *session, const TargetRoot *roots, size_t root_count, TargetDrvList *ret,
                                  int *ret_code);
+
+// The same for attribute paths that do not come from the options.
+typedef struct TargetQuery {
+  const TargetRoot *roots;
+  size_t root_count;
+  const char *const *attr_paths; // "": the root itself
+  size_t attr_path_count;
+  bool in_nix_shell; // functions that have an argument `inNixShell` get `true` for it
+} TargetQuery;
+// The attribute paths of the options (-A); one empty one when there are none. In the session's arena.
+const char *const *target_attr_paths(Session *session, size_t *ret_count);
+MUST_CHECK bool target_query_drvs(Session *session, const TargetQuery *query, TargetDrvList *ret, int *ret_code);
 
 // The roots that the options and operands mean, in the session's arena. `classic`: operands are files, or expressions with -E; none: ./default.nix.
 // Otherwise: -f and -E name the root, and operands are left to the caller (*ret_used_operands false) where one of them is given.

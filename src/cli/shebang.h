@@ -1,0 +1,28 @@
+// shebang.h: scripts whose second line says which program and packages they need:
+//
+//   #!/usr/bin/env nix-shell
+//   #!nix-shell -i python3 -p python3 "python3Packages.numpy"
+//
+// The kernel gives the name of the script as the first argument; options come from these lines, and what followed the name is for the script.
+#pragma once
+
+#include "base/arena.h"
+#include "base/buf.h"
+
+#define SHEBANG_BYTES_MAX ((size_t)16 << 20) // of a script
+
+typedef struct Shebang {
+  const char *script; // borrowed from argv; NULL: this is no script
+  char **script_args; // borrowed, NULL-terminated
+  char **argv;        // owned with its strings: argv[0] and the words of the script's lines
+  int argc;
+  Arena arena;
+} Shebang;
+
+// Whether argv[1] is such a script for the program `name` ("nix-shell"): then *ret has what to parse instead of argv.
+bool shebang_read(int argc, char **argv, const char *name, Shebang *ret);
+void shebang_done(Shebang *shebang);
+// What a shell is to do to have `interpreter` run the script. In `arena`.
+const char *shebang_command(const Shebang *shebang, const char *interpreter, Arena *arena);
+// The words of a command line: blanks, quotes and backslashes as in a shell. In `arena`; appended to argv of *ret.
+void shebang_split(Shebang *ret, Span line);
