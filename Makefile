@@ -4,7 +4,7 @@ BUILD ?= build
 PREFIX ?= /usr/local
 WERROR = $(if $(filter true,$(CI)),true,false)
 
-.PHONY: all setup check lint demo install fmt bench fuzz check-upstream clean help
+.PHONY: all setup check lint demo install fmt bench fuzz check-upstream torture clean help
 
 all: $(BUILD)/build.ninja ## build build/firn and the links in build/bin/
 	ninja -C $(BUILD) firn
@@ -54,6 +54,10 @@ fuzz: build-fuzz/build.ninja ## build the fuzz targets: build-fuzz/test/fuzz/*_f
 
 check-upstream: all ## run the functional tests of a C++ Nix checkout: DIR=.../tests/functional
 	tools/check-upstream $(BUILD) $(DIR)
+
+torture: all ## hours of bad luck for the store in a few minutes: power failures, killed processes, many at once
+	ninja -C $(BUILD)
+	for t in power_loss store_crash store_torture; do FIRN_TORTURE=1 $(BUILD)/test/$${t}_test || exit 1; done
 
 clean: ## remove the build folders
 	rm -rf $(BUILD) build-asan build-fuzz

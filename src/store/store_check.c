@@ -271,7 +271,7 @@ static bool store_check_remake_tree(StoreCheck *check, const StorePath *path, Er
   return store_materialise(store, path, 1, err);
 }
 
-static bool store_check_tree(StoreCheck *check, size_t number, Err *err) {
+static bool store_check_one_tree(StoreCheck *check, size_t number, Err *err) {
   const StorePath *path = &check->graph.paths[number];
   CLEANUP(buf_done) Buf physical = BUF_INIT;
   CLEANUP(buf_done) Buf why = BUF_INIT;
@@ -383,7 +383,7 @@ static bool store_check_paths(StoreCheck *check, Err *err) {
          (!graph->has_root[i] || store_check_path_objects(check, i, &is_complete, err));
     if (ok && is_complete) complete[complete_count++] = i;
   }
-  for (size_t i = 0; ok && i < complete_count; i++) ok = store_check_tree(check, complete[i], err);
+  for (size_t i = 0; ok && i < complete_count; i++) ok = store_check_one_tree(check, complete[i], err);
   if (ok && check->options->contents) ok = store_check_nars(check, complete, complete_count, err);
   mem_free(complete);
   return ok;
@@ -408,6 +408,17 @@ bool store_check_run(Store *store, const StoreCheckOptions *options, StoreCheckR
   digest_set_done(&check.bad);
   digest_set_done(&check.checked);
   return ok || err_wrap(err, "checking the store at '%s'", store->root);
+}
+
+bool store_check_tree(Store *store, const StorePath *path, const CastoreNode *root, bool *ret_ok, Buf *ret_why,
+                      Err *err) {
+  CLEANUP(buf_done) Buf physical = BUF_INIT;
+  size_t why_start = ret_why->len;
+  StoreCheck check = {.store = store, .options = &(StoreCheckOptions){.contents = true}};
+  store_format_physical(store, path, &physical);
+  if (!store_check_tree_at(&check, root, AT_FDCWD, buf_cstr(&physical), ret_why, err)) return false;
+  *ret_ok = ret_why->len == why_start;
+  return true;
 }
 
 bool store_check_path(Store *store, const StorePath *path, bool *ret_ok, Buf *ret_why, Err *err) {

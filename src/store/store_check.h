@@ -23,3 +23,6 @@ typedef struct StoreCheckResult {
 MUST_CHECK bool store_check_run(Store *store, const StoreCheckOptions *options, StoreCheckResult *ret, Err *err);
 // One path: its NAR against the recorded hash (nix-store --verify-path). *ret_ok false with the reason appended to *ret_why.
 MUST_CHECK bool store_check_path(Store *store, const StorePath *path, bool *ret_ok, Buf *ret_why, Err *err);
+// Is the tree on disk, with every byte, what `root` says? *ret_why (appended) tells what is not. The objects themselves are taken to be sound.
+MUST_CHECK bool store_check_tree(Store *store, const StorePath *path, const CastoreNode *root, bool *ret_ok,
+                                 Buf *ret_why, Err *err);

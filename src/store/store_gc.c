@@ -222,28 +222,32 @@ static void store_gc_forget_tree(Store *store, const StorePath *path) {
   pthread_mutex_unlock(&store->mutex);
 }
 
-// Everything here happens while nobody can pin or register.
+// Everything here happens while nobody can pin or register. Rows go first, and safely: a tree without a row is garbage that the next run finds,
+// but a row whose tree is half gone would be damage.
 static bool store_gc_slice_locked(StoreGc *gc, const uint32_t *order, size_t count, Err *err) {
   Store *store = gc->store;
   bool respects_roots = !gc->options->ignore_liveness;
   if (!path_db_begin(store->db, err)) return false;
   bool ok = !respects_roots || (store_gc_mark_roots(gc, false, err) && store_gc_mark_newer(gc, err));
   int64_t ids[STORE_GC_SLICE_PATHS];
+  uint32_t nodes[STORE_GC_SLICE_PATHS];
   size_t id_count = 0;
   for (size_t i = 0; ok && i < count; i++) {
-    uint32_t node = order[i];
-    if (respects_roots && gc->live[node]) continue;
-    ids[id_count++] = gc->graph.ids[node];
-    ok = store_gc_remove_tree(gc, &gc->graph.paths[node], err);
-    if (!ok) break;
-    store_gc_forget_tree(store, &gc->graph.paths[node]);
-    gc->result->freed_bytes += gc->options->max_freed_bytes ? gc->graph.nar_sizes[node] : 0;
-    store_path_list_add(&gc->result->paths, &gc->graph.paths[node]);
+    if (respects_roots && gc->live[order[i]]) continue;
+    nodes[id_count] = order[i];
+    ids[id_count++] = gc->graph.ids[order[i]];
   }
   ok = ok && path_db_delete(store->db, ids, id_count, err);
-  if (ok) return path_db_commit(store->db, err);
-  path_db_rollback(store->db);
-  return false;
+  if (!ok) path_db_rollback(store->db);
+  if (!ok || !path_db_commit(store->db, err)) return false;
+  for (size_t i = 0; ok && i < id_count; i++) {
+    const StorePath *path = &gc->graph.paths[nodes[i]];
+    store_gc_forget_tree(store, path);
+    gc->result->freed_bytes += gc->options->max_freed_bytes ? gc->graph.nar_sizes[nodes[i]] : 0;
+    store_path_list_add(&gc->result->paths, path);
+    ok = store_gc_remove_tree(gc, path, err);
+  }
+  return ok;
 }
 
 static bool store_gc_slice(StoreGc *gc, const uint32_t *order, size_t count, Err *err) {

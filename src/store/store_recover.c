@@ -6,6 +6,7 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "castore/object_recover.h"
+#include "store/store_check.h"
 #include "store/store_state.h"
 
 #define STORE_RECOVER_BOOT_PATH "/proc/sys/kernel/random/boot_id"
@@ -60,11 +61,17 @@ static bool store_recover_is_complete(Store *store, const PathDbFresh *row, bool
   return err_move(err, &missing);
 }
 
-static bool store_recover_drop_tree(Store *store, const StorePath *path, Err *err) {
+// A tree may have been safe although its row is fresh still: only what is not whole goes.
+static bool store_recover_tree(Store *store, const PathDbFresh *row, Err *err) {
+  const StorePath *path = &row->path;
   CLEANUP(buf_done) Buf scratch = BUF_INIT;
-  bool lower;
+  CLEANUP(buf_done) Buf why = BUF_INIT;
+  bool lower, whole = false;
+  Err missing = ERR_INIT;
   if (!store_state_is_lower(store, path, &lower, err)) return false;
   if (lower) return true;
+  if (row->has_root && store_check_tree(store, path, &row->root, &whole, &why, &missing) && whole) return true;
+  err_done(&missing);
   return store_state_move_away(store, path, &scratch, err) &&
          (scratch.len == 0 || fs_remove_tree(buf_cstr(&scratch), err)) &&
          path_db_set_tree(store->db, path, 1, false, err);
@@ -113,7 +120,7 @@ static bool store_recover_rows(Store *store, size_t *ret_broken, Err *err) {
   bool ok = path_db_list_fresh(store->db, &rows, &count, &arena, err) &&
             store_recover_find_broken(store, rows, count, &broken, err);
   for (size_t i = 0; ok && i < count; i++)
-    if (rows[i].has_tree) ok = store_recover_drop_tree(store, &rows[i].path, err);
+    if (rows[i].has_tree) ok = store_recover_tree(store, &rows[i], err);
   ok = ok && store_recover_forget(store, rows, count, &broken, err);
   *ret_broken = broken.count;
   store_path_list_done(&broken);

@@ -66,6 +66,35 @@ bool store_fixture_valid(Store *store, const StorePath *path) {
   return valid;
 }
 
+bool store_fixture_build(const char *store_name, const char *name, const char *script, const char *link, StorePath *ret,
+                         Buf *ret_errors) {
+  Err err = ERR_INIT;
+  int status;
+  CLEANUP(buf_done) Buf url = BUF_INIT;
+  CLEANUP(buf_done) Buf text = BUF_INIT;
+  CLEANUP(buf_done) Buf out = BUF_INIT;
+  CLEANUP(buf_done) Buf errors = BUF_INIT;
+  buf_printf(&url, "firn:%s", test_temp_path(store_name));
+  buf_printf(&text,
+             "derivation { name = \"%s\"; system = builtins.currentSystem; builder = \"/bin/sh\"; PATH = \"/bin\"; "
+             "args = [ \"-c\" \"%s\" ]; }",
+             name, script);
+  ProcessSpec spec = PROCESS_SPEC_INIT;
+  const char *argv[] = {test_build_path("bin/nix-build"),
+                        "--store",
+                        buf_cstr(&url),
+                        "-E",
+                        buf_cstr(&text),
+                        link ? "-o" : "--no-out-link",
+                        link,
+                        NULL};
+  spec.argv = argv;
+  CHECK_OK(process_run(&spec, &out, &errors, &status, &err), &err);
+  bool ok = status == 0 && store_path_parse(span_trim(buf_span(&out)), STORE_PATH_DIR, ret, NULL);
+  if (!ok && ret_errors) buf_put_span(ret_errors, buf_span(&errors));
+  return ok;
+}
+
 void store_fixture_nix(const char *const *argv, Buf *ret_stdout) {
   ProcessSpec spec = PROCESS_SPEC_INIT;
   CLEANUP(buf_done) Buf message = BUF_INIT;

@@ -14,3 +14,7 @@ StorePath store_fixture_output(Store *store, char hash_char, const char *name, c
 bool store_fixture_valid(Store *store, const StorePath *path);
 // Runs a command of C++ Nix on the store in <test folder>/<name> (root <name>/nix). Skips the test where it is not installed. Output is appended.
 void store_fixture_nix(const char *const *argv, Buf *ret_stdout);
+// Builds a derivation with the program, as another process: `script` is what its builder runs. The result is linked from `link` (NULL: no link).
+// False when the build failed; *ret_errors (may be NULL) then has the messages.
+bool store_fixture_build(const char *store_name, const char *name, const char *script, const char *link, StorePath *ret,
+                         Buf *ret_errors);
