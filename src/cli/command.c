@@ -32,6 +32,7 @@
 #define NIX_SHELL OPTION_NIX_SHELL_GROUP
 #define DEVELOP OPTION_DEVELOP_GROUP
 #define DEV_ENV OPTION_DEV_ENV_GROUP
+#define EXPLAIN OPTION_EXPLAIN_GROUP
 
 const Command command_table[] = {
 #define COMMAND(program, verb, groups, operands, run, quiet, brief, summary) \

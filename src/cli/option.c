@@ -29,6 +29,7 @@
 #define NIX_SHELL OPTION_NIX_SHELL_GROUP
 #define DEVELOP OPTION_DEVELOP_GROUP
 #define DEV_ENV OPTION_DEV_ENV_GROUP
+#define EXPLAIN OPTION_EXPLAIN_GROUP
 
 const Option option_table[OPTION_COUNT] = {
 #define OPTION(id, long_name, short_name, args, groups, setting, help) \

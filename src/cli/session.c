@@ -58,6 +58,7 @@ static void install_handlers(void) {
 void session_init(Session *session, const Command *command) {
   *session = (Session){.command = command};
   progress_init(&session->progress);
+  history_recorder_init(&session->history);
   session->start_ns = loop_now_ns();
   current = session;
   install_handlers();
@@ -121,6 +122,8 @@ void session_close(Session *session) {
   Scheduler *scheduler = STEAL(session->scheduler);
   if (scheduler) scheduler_free(scheduler);
   write_reports(session);
+  if (session->store) history_recorder_flush(&session->history, session->store);
+  history_recorder_done(&session->history);
   if (session->store) store_free(session->store);
   current = NULL;
   progress_done(&session->progress);
@@ -259,6 +262,7 @@ static bool open_scheduler(void *ctx, Store *store, Scheduler **ret, Err *err) {
 static void on_build_event(void *ctx, const SchedulerEvent *event) {
   Session *session = ctx;
   progress_event(&session->progress, event);
+  history_recorder_event(&session->history, event);
   if (session->build_trace) build_trace_event(session->build_trace, event);
 }
 

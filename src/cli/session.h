@@ -2,6 +2,7 @@
 // end everything is closed in order and nothing is left running.
 #pragma once
 
+#include "cli/history_recorder.h"
 #include "cli/option.h"
 #include "cli/progress.h"
 #include "cli/setting.h"
@@ -25,7 +26,8 @@ typedef struct Session {
   Store *store;
   Scheduler *scheduler;
   BuildTrace *build_trace; // --timings, --trace; NULL: not asked for
-  uint64_t start_ns;       // of the session
+  HistoryRecorder history;
+  uint64_t start_ns; // of the session
   StoreIo *io;
   IoTrace *io_trace; // in front of `io`; NULL: not asked for
   Glue glue;
