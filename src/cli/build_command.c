@@ -28,12 +28,13 @@ void build_command_list_add(BuildTargetList *list, const BuildTarget *target) {
 
 static bool plan(Session *session, const BuildTargetList *targets, Err *err) {
   BuildPlan plan CLEANUP(build_plan_done) = {0};
-  Map seen CLEANUP(map_done) = MAP_INIT;
   if (log_level() < LOG_INFO && !option_has(&session->options, OPT_dry_run)) return true;
-  for (size_t i = 0; i < targets->count; i++)
-    if (targets->items[i].is_drv &&
-        !build_plan_add(session, &plan, &seen, &targets->items[i].path, targets->items[i].output, err))
+  for (size_t i = 0; i < targets->count; i++) {
+    const BuildTarget *target = &targets->items[i];
+    if (target->is_drv ? !build_plan_add(session, &plan, &target->path, target->output, err)
+                       : !build_plan_add_path(session, &plan, &target->path, err))
       return false;
+  }
   build_plan_print(session, &plan);
   return true;
 }

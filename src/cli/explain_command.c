@@ -11,11 +11,10 @@ enum { DIFF_LINES = 4, NAMES_MAX = 6 };
 // ---- what
 
 static bool make_plan(Session *session, const BuildTargetList *targets, BuildPlan *ret, Err *err) {
-  Map seen CLEANUP(map_done) = MAP_INIT;
   if (!store_io_flush(session_io(session), err)) return false;
   for (size_t i = 0; i < targets->count; i++)
     if (targets->items[i].is_drv &&
-        !build_plan_add(session, ret, &seen, &targets->items[i].path, targets->items[i].output, err))
+        !build_plan_add(session, ret, &targets->items[i].path, targets->items[i].output, err))
       return false;
   return true;
 }

@@ -10,15 +10,12 @@
 #include "base/loop.h"
 #include "base/map.h"
 #include "base/mem.h"
-#include "formats/json_write.h"
 
 enum { DRAW_INTERVAL_NS = 100 * 1000 * 1000 };
 
-// Types of activities and results, as in Nix's logging.hh.
-enum { ACTIVITY_BUILD = 105, RESULT_BUILD_LOG_LINE = 101, RESULT_SET_PHASE = 104, RESULT_PROGRESS = 105 };
-
 void progress_init(Progress *progress) {
-  *progress = (Progress){.level = LOG_NOTICE, .next_activity = 1};
+  *progress = (Progress){.level = LOG_NOTICE};
+  json_log_init(&progress->json, &progress->json_text);
   pthread_mutex_init(&progress->lock, NULL);
 }
 
@@ -62,9 +59,11 @@ static void compose(const Progress *progress, Buf *line) {
     buf_printf(line, "[%zu/%zu built", counts->builds_done, counts->builds_expected);
     if (counts->builds_running) buf_printf(line, ", %zu running", counts->builds_running);
     if (counts->builds_failed) buf_printf(line, ", %zu failed", counts->builds_failed);
-    if (counts->fetches_expected) buf_printf(line, ", %zu/%zu fetched", counts->fetches_done, counts->fetches_expected);
     buf_put_char(line, ']');
   }
+  if (progress->fetches_running || progress->fetches_done)
+    buf_printf(line, "%s[%zu fetched, %zu running]", line->len ? " " : "", progress->fetches_done,
+               progress->fetches_running);
   bool first = true;
   for (MapEntry *e = map_first(&progress->running); e; e = map_next(&progress->running, e)) {
     buf_put_cstr(line, first ? (line->len ? " building " : "building ") : ", ");
@@ -103,93 +102,9 @@ static void put_line(Progress *progress, Span text) {
 
 // ---- JSON lines
 
-static void json_begin(Progress *progress, JsonWrite *json, const char *action) {
-  buf_clear(&progress->json);
-  buf_put_cstr(&progress->json, "@nix ");
-  json_write_init(json, &progress->json, 0);
-  json_write_object_begin(json);
-  Err ignored = ERR_INIT;
-  bool ok = json_write_key(json, SPAN("action"), &ignored) && json_write_str(json, span_cstr(action), &ignored);
-  (void)ok;
-  err_done(&ignored);
-}
-
-static void json_key(JsonWrite *json, const char *key) {
-  Err ignored = ERR_INIT;
-  if (!json_write_key(json, span_cstr(key), &ignored)) err_done(&ignored);
-}
-
-// Builders may print anything: what is not UTF-8 is replaced.
-static void json_text(JsonWrite *json, Span text) {
-  Err failed = ERR_INIT;
-  if (json_write_str(json, text, &failed)) return;
-  err_done(&failed);
-  Buf clean CLEANUP(buf_done) = BUF_INIT;
-  for (size_t i = 0; i < text.len; i++) buf_put_char(&clean, (unsigned char)text.data[i] < 0x80 ? text.data[i] : '?');
-  if (!json_write_str(json, buf_span(&clean), &failed)) err_done(&failed);
-}
-
-static void json_end(Progress *progress, JsonWrite *json) {
-  json_write_object_end(json);
-  buf_put_char(&progress->json, '\n');
-  put(buf_span(&progress->json));
-}
-
-static void json_message(Progress *progress, LogLevel level, Span text) {
-  JsonWrite json;
-  json_begin(progress, &json, "msg");
-  json_key(&json, "level");
-  json_write_uint(&json, level);
-  json_key(&json, "msg");
-  json_text(&json, text);
-  json_end(progress, &json);
-}
-
-static void json_result(Progress *progress, uint64_t id, unsigned type, Span text) {
-  JsonWrite json;
-  json_begin(progress, &json, "result");
-  json_key(&json, "id");
-  json_write_uint(&json, id);
-  json_key(&json, "type");
-  json_write_uint(&json, type);
-  json_key(&json, "fields");
-  json_write_array_begin(&json);
-  json_text(&json, text);
-  json_write_array_end(&json);
-  json_end(progress, &json);
-}
-
-static void json_build_start(Progress *progress, uint64_t id, Span drv_path) {
-  JsonWrite json;
-  Buf text CLEANUP(buf_done) = BUF_INIT;
-  buf_printf(&text, "building '%.*s'", SPAN_ARG(drv_path));
-  json_begin(progress, &json, "start");
-  json_key(&json, "id");
-  json_write_uint(&json, id);
-  json_key(&json, "level");
-  json_write_uint(&json, LOG_INFO);
-  json_key(&json, "type");
-  json_write_uint(&json, ACTIVITY_BUILD);
-  json_key(&json, "text");
-  json_text(&json, buf_span(&text));
-  json_key(&json, "parent");
-  json_write_uint(&json, 0);
-  json_key(&json, "fields");
-  json_write_array_begin(&json);
-  json_text(&json, drv_path);
-  json_text(&json, SPAN(""));
-  json_write_uint(&json, 1);
-  json_write_uint(&json, 1);
-  json_write_array_end(&json);
-  json_end(progress, &json);
-}
-
-static void json_build_stop(Progress *progress, uint64_t id) {
-  JsonWrite json;
-  json_begin(progress, &json, "stop");
-  json_key(&json, "id");
-  json_write_uint(&json, id);
-  json_end(progress, &json);
+static void put_json(Progress *progress) {
+  put(buf_span(&progress->json_text));
+  buf_clear(&progress->json_text);
 }
 
 // ---- messages
@@ -202,8 +117,13 @@ static void sink(void *ctx, LogLevel level, Span message) {
   if (level == LOG_WARN) buf_put_cstr(&line, progress->colour ? "\033[35;1mwarning:\033[0m " : "warning: ");
   if (level == LOG_ERROR) buf_put_cstr(&line, progress->colour ? "\033[31;1merror:\033[0m " : "error: ");
   buf_put_span(&line, message);
-  if (progress->format == PROGRESS_JSON) json_message(progress, level, buf_span(&line));
-  else put_line(progress, buf_span(&line));
+  if (progress->format == PROGRESS_JSON) {
+    if (level == LOG_ERROR) json_log_error(&progress->json, buf_span(&line));
+    else json_log_message(&progress->json, level, buf_span(&line));
+    put_json(progress);
+  } else {
+    put_line(progress, buf_span(&line));
+  }
   pthread_mutex_unlock(&progress->lock);
 }
 
@@ -231,14 +151,17 @@ void progress_done(Progress *progress) {
   erase(progress);
   free_names(&progress->running);
   mem_free(progress->evaluating);
-  buf_done(&progress->json);
+  json_log_done(&progress->json);
+  put_json(progress);
+  buf_done(&progress->json_text);
   pthread_mutex_destroy(&progress->lock);
 }
 
 void progress_write(Progress *progress, Span text) {
   pthread_mutex_lock(&progress->lock);
   if (progress->format == PROGRESS_JSON) {
-    json_message(progress, LOG_ERROR, span_has_suffix(text, SPAN("\n")) ? span_sub(text, 0, text.len - 1) : text);
+    json_log_error(&progress->json, span_has_suffix(text, SPAN("\n")) ? span_sub(text, 0, text.len - 1) : text);
+    put_json(progress);
   } else {
     erase(progress);
     put(text);
@@ -266,21 +189,16 @@ static Span running_key(const uint64_t *id) {
 }
 
 static void build_start(Progress *progress, const SchedulerEvent *event, Span path) {
-  if (progress->format == PROGRESS_JSON) {
-    json_build_start(progress, event->build_id, path);
-  } else {
-    // "hello-2.10" of "/nix/store/<hash>-hello-2.10.drv"
-    Span name = store_path_name(event->drv_path);
-    map_set(&progress->running, running_key(&event->build_id), span_dup(span_sub(name, 0, name.len - 4)));
-    Buf line CLEANUP(buf_done) = BUF_INIT;
-    buf_printf(&line, "building '%.*s'...", SPAN_ARG(path));
-    if (progress->level >= LOG_INFO && !has_bar(progress)) put_line(progress, buf_span(&line));
-  }
+  // "hello-2.10" of "/nix/store/<hash>-hello-2.10.drv"
+  Span name = store_path_name(event->drv_path);
+  map_set(&progress->running, running_key(&event->build_id), span_dup(span_sub(name, 0, name.len - 4)));
+  Buf line CLEANUP(buf_done) = BUF_INIT;
+  buf_printf(&line, "building '%.*s'...", SPAN_ARG(path));
+  if (progress->level >= LOG_INFO && !has_bar(progress)) put_line(progress, buf_span(&line));
 }
 
 static void build_line(Progress *progress, const SchedulerEvent *event) {
   bool shown = progress->format == PROGRESS_RAW_WITH_LOGS || progress->format == PROGRESS_BAR_WITH_LOGS;
-  if (progress->format == PROGRESS_JSON) json_result(progress, event->build_id, RESULT_BUILD_LOG_LINE, event->text);
   if (!shown) return;
   Buf line CLEANUP(buf_done) = BUF_INIT;
   const char *name = map_get(&progress->running, running_key(&event->build_id));
@@ -290,35 +208,61 @@ static void build_line(Progress *progress, const SchedulerEvent *event) {
 }
 
 static void build_stop(Progress *progress, const SchedulerEvent *event) {
-  if (progress->format == PROGRESS_JSON) json_build_stop(progress, event->build_id);
   mem_free(map_remove(&progress->running, running_key(&event->build_id)));
+}
+
+static void lock_wait(Progress *progress, Span path) {
+  Buf line CLEANUP(buf_done) = BUF_INIT;
+  buf_printf(&line, "waiting for another process that builds '%.*s'", SPAN_ARG(path));
+  if (progress->level >= LOG_INFO) put_line(progress, buf_span(&line));
+}
+
+static void show_event(Progress *progress, const SchedulerEvent *event, Span path) {
+  switch (event->kind) {
+  case SCHEDULER_EVENT_BUILD_START: build_start(progress, event, path); break;
+  case SCHEDULER_EVENT_BUILD_LINE: build_line(progress, event); break;
+  case SCHEDULER_EVENT_BUILD_STOP: build_stop(progress, event); break;
+  case SCHEDULER_EVENT_LOCK_WAIT: lock_wait(progress, path); break;
+  case SCHEDULER_EVENT_COUNTS: progress->counts = *event->counts; break;
+  case SCHEDULER_EVENT_BUILD_PHASE:
+  case SCHEDULER_EVENT_WARNING: break;
+  }
+  draw(progress, event->kind == SCHEDULER_EVENT_BUILD_START || event->kind == SCHEDULER_EVENT_BUILD_STOP);
 }
 
 void progress_event(void *ctx, const SchedulerEvent *event) {
   Progress *progress = ctx;
   Buf path CLEANUP(buf_done) = BUF_INIT;
+  if (event->kind == SCHEDULER_EVENT_WARNING) {
+    sink(progress, LOG_WARN, event->text);
+    return;
+  }
   if (event->drv_path) store_path_format(event->drv_path, STORE_PATH_DIR, &path);
   pthread_mutex_lock(&progress->lock);
-  switch (event->kind) {
-  case SCHEDULER_EVENT_BUILD_START: build_start(progress, event, buf_span(&path)); break;
-  case SCHEDULER_EVENT_BUILD_LINE: build_line(progress, event); break;
-  case SCHEDULER_EVENT_BUILD_STOP: build_stop(progress, event); break;
-  case SCHEDULER_EVENT_BUILD_PHASE:
-    if (progress->format == PROGRESS_JSON) json_result(progress, event->build_id, RESULT_SET_PHASE, event->text);
-    break;
-  case SCHEDULER_EVENT_LOCK_WAIT: {
-    Buf line CLEANUP(buf_done) = BUF_INIT;
-    buf_printf(&line, "waiting for another process that builds '%s'", buf_cstr(&path));
-    if (progress->level >= LOG_INFO && progress->format != PROGRESS_JSON) put_line(progress, buf_span(&line));
-    break;
+  if (progress->format == PROGRESS_JSON) {
+    json_log_event(&progress->json, event, buf_span(&path));
+    put_json(progress);
+  } else {
+    show_event(progress, event, buf_span(&path));
   }
-  case SCHEDULER_EVENT_COUNTS: progress->counts = *event->counts; break;
-  case SCHEDULER_EVENT_WARNING:
-    pthread_mutex_unlock(&progress->lock);
-    sink(progress, LOG_WARN, event->text);
-    pthread_mutex_lock(&progress->lock);
-    break;
+  pthread_mutex_unlock(&progress->lock);
+}
+
+void progress_substitution(Progress *progress, const SubstitutersEvent *event) {
+  Buf path CLEANUP(buf_done) = BUF_INIT, line CLEANUP(buf_done) = BUF_INIT;
+  bool start = event->kind == SUBSTITUTERS_EVENT_START;
+  store_path_format(event->path, STORE_PATH_DIR, &path);
+  if (start) buf_printf(&line, "copying path '%s' from '%s'...", buf_cstr(&path), event->url);
+  pthread_mutex_lock(&progress->lock);
+  if (start) progress->fetches_running++;
+  else progress->fetches_running--;
+  if (!start && !event->failed) progress->fetches_done++;
+  if (progress->format == PROGRESS_JSON) {
+    json_log_substitution(&progress->json, event, buf_span(&path));
+    put_json(progress);
+  } else {
+    if (start && progress->level >= LOG_INFO && !has_bar(progress)) put_line(progress, buf_span(&line));
+    draw(progress, start);
   }
-  draw(progress, event->kind == SCHEDULER_EVENT_BUILD_START || event->kind == SCHEDULER_EVENT_BUILD_STOP);
   pthread_mutex_unlock(&progress->lock);
 }

@@ -8,7 +8,7 @@
 
 #include "base/log.h"
 #include "base/map.h"
-#include "realise/scheduler.h"
+#include "cli/json_log.h"
 
 typedef enum ProgressFormat {
   PROGRESS_RAW,           // lines
@@ -26,12 +26,13 @@ typedef struct Progress {
   bool prefix_logs; // "hello> text"
   LogLevel level;
   SchedulerCounts counts;
+  size_t fetches_running, fetches_done;
   Map running; // build id -> name of the derivation (owned)
   uint64_t last_draw_ns;
-  Buf json;         // scratch
+  JsonLog json;     // PROGRESS_JSON
+  Buf json_text;    // what it has written
   char *evaluating; // owned; what evaluation does, or NULL
-  uint64_t next_activity;
-  LogSink tee; // gets the logger's messages too; NULL: nobody
+  LogSink tee;      // gets the logger's messages too; NULL: nobody
   void *tee_ctx;
 } Progress;
 
@@ -45,6 +46,8 @@ void progress_start(Progress *progress, ProgressFormat format, LogLevel level);
 void progress_tee(Progress *progress, LogSink tee, void *ctx);
 // For SchedulerConfig.event; ctx is the Progress.
 void progress_event(void *ctx, const SchedulerEvent *event);
+// A path that is fetched. Any thread.
+void progress_substitution(Progress *progress, const SubstitutersEvent *event);
 // Text that stands on standard error as it is (errors), with the status line out of the way.
 void progress_write(Progress *progress, Span text);
 // Before something else writes to the terminal.

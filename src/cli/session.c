@@ -16,6 +16,7 @@
 #include "cli/eval_stats.h"
 #include "cli/profiling.h"
 #include "cli/search_path.h"
+#include "cli/substitution.h"
 #include "glue/fetcher.h"
 
 // ---- signals
@@ -40,6 +41,7 @@ bool session_take_interrupt(Session *session) {
   // An interrupted scheduler starts nothing more: the next build gets a new one.
   if (was && session->scheduler) {
     scheduler_free(STEAL(session->scheduler));
+    substituters_free(STEAL(session->substituters));
     if (session->io) store_io_forget_scheduler(session->io);
   }
   return was;
@@ -121,6 +123,7 @@ void session_close(Session *session) {
   store_io_free(session->io);
   Scheduler *scheduler = STEAL(session->scheduler);
   if (scheduler) scheduler_free(scheduler);
+  substituters_free(STEAL(session->substituters));
   write_reports(session);
   if (session->store) history_recorder_flush(&session->history, session->store);
   history_recorder_done(&session->history);
@@ -281,6 +284,8 @@ bool session_scheduler(Session *session, Scheduler **ret, Err *err) {
   config.cores = cores_set ? (unsigned)setting_int(settings, SETTING_ID_cores) : cores > 0 ? (unsigned)cores : 1;
   config.keep_going = setting_bool(settings, SETTING_ID_keep_going);
   config.keep_failed = setting_bool(settings, SETTING_ID_keep_failed);
+  ProgressFormat format = session->progress.format;
+  config.logs_shown = format == PROGRESS_RAW_WITH_LOGS || format == PROGRESS_BAR_WITH_LOGS || format == PROGRESS_JSON;
   config.debug_shell = option_has(&session->options, OPT_debug_shell);
   config.fallback = setting_bool(settings, SETTING_ID_fallback);
   // Debian's nix.conf switches C++ Nix's sandbox off. Isolation is never dropped because of a file: it takes --no-sandbox.
@@ -306,7 +311,8 @@ bool session_scheduler(Session *session, Scheduler **ret, Err *err) {
     session->build_trace = build_trace_new();
   config.event = on_build_event;
   config.event_ctx = session;
-  if (!read_binds(session, &config.builder, err)) return false;
+  if (!read_binds(session, &config.builder, err) || !substitution_open(session, &config.substituters, err))
+    return false;
   Scheduler *scheduler;
   if (!scheduler_new(store, &config, &scheduler, err)) return false;
   session->scheduler = scheduler;
@@ -334,6 +340,7 @@ StoreIo *session_io(Session *session) {
       .impure_host_store = option_has(&session->options, OPT_impure_host_store),
       .pure_eval = setting_bool(settings, SETTING_ID_pure_eval),
       .restrict_eval = setting_bool(settings, SETTING_ID_restrict_eval),
+      .substitute = substitution_is_on(session),
       .waiting = waiting,
   };
   session->io = store_io_new(&config);

@@ -25,7 +25,8 @@ typedef struct Session {
   Progress progress;
   Store *store;
   Scheduler *scheduler;
-  BuildTrace *build_trace; // --timings, --trace; NULL: not asked for
+  Substituters *substituters; // substitution.h
+  BuildTrace *build_trace;    // --timings, --trace; NULL: not asked for
   HistoryRecorder history;
   uint64_t start_ns; // of the session
   StoreIo *io;

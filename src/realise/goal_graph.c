@@ -20,12 +20,14 @@
 #include "store/store_add.h"
 #include "store/store_lock.h"
 #include "store/store_realisation.h"
+#include "store/substituters.h"
 
 // How long to wait before looking again whether another process has released its lock: from the first to the last, doubling.
 enum { LOCK_RETRY_FIRST_MS = 10, LOCK_RETRY_LAST_MS = 500 };
 
 typedef enum GoalStage {
   GOAL_EXAMINE,
+  GOAL_FETCH,
   GOAL_INPUTS,
   GOAL_RESOLVE,
   GOAL_READY,
@@ -37,7 +39,7 @@ typedef enum GoalStage {
 } GoalStage;
 
 // What a job found out.
-typedef enum JobResult { JOB_FAILED, JOB_VALID, JOB_BUILD, JOB_LOCKED } JobResult;
+typedef enum JobResult { JOB_FAILED, JOB_VALID, JOB_FETCH, JOB_BUILD, JOB_LOCKED } JobResult;
 
 typedef struct GoalOutput {
   char *name;
@@ -48,6 +50,15 @@ typedef struct GoalEdge {
   Goal *waiter;
   struct GoalEdge *next;
 } GoalEdge;
+
+// A path that the substituters are asked for.
+typedef struct GoalFetch {
+  Goal *goal;
+  StorePath path;
+  SubstitutersResult result;
+  Err err;
+  bool asked;
+} GoalFetch;
 
 struct Goal {
   GoalGraph *graph;
@@ -88,6 +99,8 @@ struct Goal {
   bool *output_known;
   uint8_t drv_hash[32]; // of a floating or deferred derivation: its realisations are filed under it
   bool no_sandbox;
+  GoalFetch *fetches; // in the order of asking; not freed before the goal
+  size_t fetch_count, fetch_cap, fetch_pending;
   DrvResolveInput *resolve_inputs; // for resolve
   size_t resolve_input_count;
   StorePath resolved_path;
@@ -190,6 +203,8 @@ static void free_goal(Goal *goal) {
   }
   for (size_t i = 0; i < goal->wanted_count; i++) mem_free(goal->wanted[i]);
   for (size_t i = 0; i < goal->output_count; i++) mem_free(goal->outputs[i].name);
+  for (size_t i = 0; i < goal->fetch_count; i++) err_done(&goal->fetches[i].err);
+  mem_free(goal->fetches);
   mem_free(goal->wanted);
   mem_free(goal->outputs);
   mem_free(goal->inputs);
@@ -250,7 +265,7 @@ static Goal *get_goal(GoalGraph *graph, const StorePath *path, const Span *outpu
   buf_done(&key);
   bool more = add_wanted(goal, outputs, count);
   if (is_new) examine(goal);
-  else if (more && goal->stage == GOAL_EXAMINE) goal->examine_again = true;
+  else if (more && (goal->stage == GOAL_EXAMINE || goal->stage == GOAL_FETCH)) goal->examine_again = true;
   return goal;
 }
 
@@ -300,17 +315,25 @@ static bool is_stopped(Goal *goal) {
 
 // --- examine
 
-static bool substitute(Goal *goal, const StorePath *path, bool *ret_found) {
-  const SchedulerSubstituter *substituter = goal->graph->config->substituter;
-  *ret_found = false;
-  if (!substituter) return true;
-  Err err = ERR_INIT;
-  if (substituter->substitute(substituter->ctx, goal->graph->store, path, ret_found, &err)) return true;
-  if (!goal->graph->config->fallback) return err_move(&goal->err, &err);
-  log_warn("%s", err_message(&err));
-  err_done(&err);
-  *ret_found = false;
+// Examining found a path missing: notes that it is to be fetched. False when that cannot be, or has been tried.
+static bool want_fetch(Goal *goal, const StorePath *path) {
+  if (!goal->graph->config->substituters) return false;
+  for (size_t i = 0; i < goal->fetch_count; i++)
+    if (store_path_eq(&goal->fetches[i].path, path)) return !goal->fetches[i].asked;
+  MEM_RESERVE(goal->fetches, goal->fetch_cap, goal->fetch_count + 1);
+  goal->fetches[goal->fetch_count++] = (GoalFetch){.goal = goal, .path = *path};
   return true;
+}
+
+static bool has_fetches(const Goal *goal) {
+  return goal->fetch_count && !goal->fetches[goal->fetch_count - 1].asked;
+}
+
+// What failed to be fetched. NULL when nothing did.
+static const GoalFetch *failed_fetch(const Goal *goal) {
+  for (size_t i = 0; i < goal->fetch_count; i++)
+    if (goal->fetches[i].asked && goal->fetches[i].result == SUBSTITUTERS_FAILED) return &goal->fetches[i];
+  return NULL;
 }
 
 // Its output paths follow from what is built, or from what its inputs turn out to be.
@@ -400,10 +423,10 @@ static bool count_missing(Goal *goal, size_t *ret) {
     bool valid = false;
     if (!is_wanted(goal, goal->drv.outputs[i].name)) continue;
     if (goal->output_known[i] && !store_pin(store, path, &valid, &goal->err)) return false;
-    if (!valid && goal->output_known[i] && goal->mode == SCHEDULER_NORMAL && goal->options.allow_substitutes &&
-        !substitute(goal, path, &valid))
-      return false;
-    if (!valid) ++*ret;
+    if (valid) continue;
+    ++*ret;
+    if (goal->output_known[i] && goal->mode == SCHEDULER_NORMAL && goal->options.allow_substitutes)
+      want_fetch(goal, path);
   }
   return true;
 }
@@ -414,13 +437,14 @@ static bool check_sources(Goal *goal) {
     StorePath path;
     bool valid;
     if (!store_parse_path(store, goal->drv.input_srcs[i], &path, &goal->err) ||
-        !store_pin(store, &path, &valid, &goal->err) || (!valid && !substitute(goal, &path, &valid)))
+        !store_pin(store, &path, &valid, &goal->err))
       return false;
-    if (valid) continue;
+    if (valid || want_fetch(goal, &path)) continue;
     Buf drv = BUF_INIT;
     put_path(goal, &drv);
-    err_set(&goal->err, ERR_NOT_FOUND, "dependency '%.*s' of '%s' does not exist, and substitution is disabled",
-            SPAN_ARG(goal->drv.input_srcs[i]), buf_cstr(&drv));
+    err_set(&goal->err, ERR_NOT_FOUND, "dependency '%.*s' of '%s' does not exist, and %s",
+            SPAN_ARG(goal->drv.input_srcs[i]), buf_cstr(&drv),
+            goal->graph->config->substituters ? "no substituter has it" : "substitution is disabled");
     buf_done(&drv);
     return false;
   }
@@ -441,11 +465,44 @@ static bool check_purity(Goal *goal) {
   return true;
 }
 
+// A derivation that is not here may be in a cache.
+static bool wants_drv(Goal *goal, bool *ret) {
+  bool valid = true;
+  if (!goal->loaded && goal->graph->config->substituters && !goal->graph->config->load &&
+      !store_pin(goal->graph->store, &goal->path, &valid, &goal->err))
+    return false;
+  *ret = !valid && want_fetch(goal, &goal->path);
+  return true;
+}
+
+// Why what was asked of the substituters did not come.
+static bool check_fetches(Goal *goal) {
+  const GoalFetch *failed = failed_fetch(goal);
+  if (!failed) return true;
+  if (failed->err.kind == ERR_INTERRUPTED || goal->is_path)
+    return err_set(&goal->err, failed->err.kind, "%s", err_message(&failed->err));
+  log_msg(LOG_ERROR, "%s", err_message(&failed->err));
+  if (goal->graph->config->fallback) return true;
+  Buf drv = BUF_INIT;
+  put_path(goal, &drv);
+  err_set(&goal->err, failed->err.kind,
+          "some substitutes for the outputs of derivation '%s' failed (usually happens due to networking issues); try "
+          "'--fallback' to build derivation from source ",
+          buf_cstr(&drv));
+  buf_done(&drv);
+  return false;
+}
+
 static JobResult examine_derivation(Goal *goal) {
   size_t missing;
+  bool fetch_drv;
   Buf drv = BUF_INIT;
+  if (!wants_drv(goal, &fetch_drv)) return JOB_FAILED;
+  if (fetch_drv) return JOB_FETCH;
   if (!load(goal) || !check_wanted(goal) || !count_missing(goal, &missing)) return JOB_FAILED;
   if (!missing && goal->mode == SCHEDULER_NORMAL) return JOB_VALID;
+  if (has_fetches(goal)) return JOB_FETCH;
+  if (!check_fetches(goal)) return JOB_FAILED;
   put_path(goal, &drv);
   bool ok = true;
   if (missing && goal->mode == SCHEDULER_CHECK)
@@ -456,15 +513,15 @@ static JobResult examine_derivation(Goal *goal) {
                             &goal->no_sandbox, &goal->err) &&
        check_purity(goal) && check_sources(goal);
   buf_done(&drv);
-  return ok ? JOB_BUILD : JOB_FAILED;
+  return !ok ? JOB_FAILED : has_fetches(goal) ? JOB_FETCH : JOB_BUILD;
 }
 
 static JobResult examine_path(Goal *goal) {
   bool valid;
-  if (!store_pin(goal->graph->store, &goal->path, &valid, &goal->err) ||
-      (!valid && !substitute(goal, &goal->path, &valid)))
-    return JOB_FAILED;
+  if (!store_pin(goal->graph->store, &goal->path, &valid, &goal->err)) return JOB_FAILED;
   if (valid) return JOB_VALID;
+  if (want_fetch(goal, &goal->path)) return JOB_FETCH;
+  if (!check_fetches(goal)) return JOB_FAILED;
   Buf path = BUF_INIT;
   put_path(goal, &path);
   err_set(&goal->err, ERR_NOT_FOUND, "path '%s' does not exist and cannot be created", buf_cstr(&path));
@@ -682,9 +739,39 @@ static void expect_build(Goal *goal) {
   emit_counts(goal->graph);
 }
 
+// --- fetch
+
+static void fetched(void *ctx) {
+  Goal *goal = ctx;
+  goal->graph->job_count--;
+  if (--goal->fetch_pending == 0) examine(goal);
+}
+
+// Any thread.
+static void on_fetched(void *ctx, SubstitutersResult result, const Err *err) {
+  GoalFetch *fetch = ctx;
+  fetch->result = result;
+  if (result == SUBSTITUTERS_FAILED) err_set(&fetch->err, err->kind, "%s", err_message(err));
+  loop_post(fetch->goal->graph->loop, fetched, fetch->goal);
+}
+
+// While it runs, fetches are not added, so that their places are fixed.
+static void start_fetches(Goal *goal) {
+  goal->stage = GOAL_FETCH;
+  size_t first = 0;
+  while (goal->fetches[first].asked) first++;
+  goal->fetch_pending = goal->fetch_count - first;
+  goal->graph->job_count += goal->fetch_pending;
+  for (size_t i = first; i < goal->fetch_count; i++) {
+    goal->fetches[i].asked = true;
+    substituters_start(goal->graph->config->substituters, &goal->fetches[i].path, on_fetched, &goal->fetches[i]);
+  }
+}
+
 static void examined(Goal *goal) {
   if (is_stopped(goal)) return;
   if (goal->result == JOB_FAILED) fail_goal(goal);
+  else if (goal->result == JOB_FETCH) start_fetches(goal);
   else if (goal->result == JOB_BUILD) {
     expect_build(goal);
     start_inputs(goal);
@@ -810,7 +897,8 @@ static void prepared(Goal *goal) {
     if (goal->err.kind == ERR_BUILD_FAILED) goal->graph->failure_bits |= 4;
     fail_goal(goal);
     break;
-  case JOB_VALID: end_goal(goal); break;
+  case JOB_VALID:
+  case JOB_FETCH: end_goal(goal); break; // fetching is examining's
   case JOB_LOCKED: wait_for_lock(goal); break;
   case JOB_BUILD: start_build(goal); break;
   }
@@ -897,7 +985,8 @@ static void build_ended(Goal *goal) {
     buf_clear(&outputs);
     buf_put_char(&outputs, '*');
   }
-  FailureTextInput input = {buf_span(&path), buf_span(&outputs), &goal->build_options, &goal->built, false};
+  FailureTextInput input = {buf_span(&path), buf_span(&outputs), &goal->build_options, &goal->built,
+                            goal->graph->config->logs_shown};
   // Builders of fixed and impure outputs have the network: their failure may be the network's, and counts as passing (exit status 1).
   bool permanent = goal->built.outcome == BUILD_EXITED || goal->built.outcome == BUILD_SIGNALLED;
   if (permanent && goal->type != DERIVATION_TYPE_FIXED && goal->type != DERIVATION_TYPE_IMPURE)
@@ -1114,6 +1203,7 @@ static void give_up(Goal *goal) {
     if (goal->handle) service_cancel(goal->handle);
     return;
   case GOAL_EXAMINE:
+  case GOAL_FETCH:
   case GOAL_RESOLVE:
   case GOAL_PREPARE:
   case GOAL_FINISH:
@@ -1161,6 +1251,7 @@ void goal_graph_release(GoalGraph *graph UNUSED, GoalHolder *holder) {
 void goal_graph_cancel(GoalGraph *graph) {
   if (graph->cancelled) return;
   graph->cancelled = true;
+  if (graph->config->substituters) substituters_cancel(graph->config->substituters);
   // Ending a goal changes the map's goals but not the map.
   for (MapEntry *e = map_first(&graph->goals); e; e = map_next(&graph->goals, e)) {
     Goal *goal = e->value;
@@ -1178,6 +1269,7 @@ void goal_graph_cancel(GoalGraph *graph) {
       if (goal->handle) service_cancel(goal->handle);
       break;
     case GOAL_EXAMINE:
+    case GOAL_FETCH:
     case GOAL_RESOLVE:
     case GOAL_PREPARE:
     case GOAL_FINISH:

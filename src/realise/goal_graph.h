@@ -3,7 +3,8 @@
 //
 // A goal is a derivation of which some outputs are wanted, or a plain store path. It passes through
 //
-//   examine    worker: load the derivation; are the wanted outputs valid, or can they be fetched?
+//   examine    worker: load the derivation; are the wanted outputs valid?
+//   fetch      waits for the substituters, then is examined again
 //   inputs     waits for the goals of its inputs; or, resolved, for the one that it stands for
 //   resolve    worker: with paths of inputs that are known only now it is another derivation, or (the second time) that one's outputs are its own
 //   ready      waits for a build slot

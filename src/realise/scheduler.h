@@ -25,7 +25,8 @@
 #include "formats/path_info.h"
 
 typedef struct Scheduler Scheduler;
-typedef struct Store Store; // store/store.h
+typedef struct Store Store;               // store/store.h
+typedef struct Substituters Substituters; // store/substituters.h
 typedef uint64_t SchedulerTicket;
 
 typedef enum SchedulerState { SCHEDULER_PENDING, SCHEDULER_DONE, SCHEDULER_FAILED } SchedulerState;
@@ -50,7 +51,6 @@ typedef enum SchedulerEventKind {
 
 typedef struct SchedulerCounts {
   size_t builds_expected, builds_running, builds_done, builds_failed;
-  size_t fetches_expected, fetches_running, fetches_done, fetches_failed;
 } SchedulerCounts;
 
 typedef struct SchedulerEvent {
@@ -64,18 +64,11 @@ typedef struct SchedulerEvent {
   size_t input_count;
 } SchedulerEvent;
 
-// Optional: fetches outputs from elsewhere. Called on a worker thread, several at once.
-typedef struct SchedulerSubstituter {
-  void *ctx;
-  // Makes `path` and its references valid in the store. *ret_found false: nobody has it (not an
-  // error).
-  bool (*substitute)(void *ctx, Store *store, const StorePath *path, bool *ret_found, Err *err);
-} SchedulerSubstituter;
-
 typedef struct SchedulerConfig {
   unsigned max_jobs; // build slots; 0 builds nothing (only substitution)
   unsigned cores;    // NIX_BUILD_CORES as it is; 0 tells builders to use what they find
   bool keep_going, keep_failed, fallback;
+  bool logs_shown;                         // the user sees what builders print: errors do not repeat the end of it
   bool debug_shell;                        // a shell in the sandbox of each build that fails, on the user's terminal
   bool no_sandbox;                         // said by the user
   bool relaxed_sandbox;                    // "sandbox = relaxed": __noChroot derivations run without one
@@ -91,7 +84,7 @@ typedef struct SchedulerConfig {
   // first. NULL: from the store. Text of *ret is in `arena`.
   bool (*load)(void *ctx, const StorePath *drv_path, Arena *arena, Derivation *ret, Err *err);
   void *load_ctx;
-  const SchedulerSubstituter *substituter;               // NULL: none
+  Substituters *substituters;                            // NULL: none; cancelled with the scheduler
   void (*event)(void *ctx, const SchedulerEvent *event); // NULL: none
   void *event_ctx;
 } SchedulerConfig;

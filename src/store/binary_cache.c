@@ -1,4 +1,4 @@
-// binary_cache.c: narinfo, nar and listing files in a directory.
+// binary_cache.c: narinfo, nar and listing files, in a directory or behind a server.
 #include "store/binary_cache.h"
 
 #include <errno.h>
@@ -11,10 +11,15 @@
 #include "store/store_add.h"
 
 #define BINARY_CACHE_INFO_MAX ((size_t)64 << 10)
+enum { BINARY_CACHE_PRIORITY = 50 };
 
 struct BinaryCache {
-  char *directory; // owned
-  Span store_dir;  // owned
+  char *directory;       // owned; NULL when it is only read
+  CacheSource *source;   // owned
+  NarinfoCache *answers; // borrowed; NULL: asks each time
+  int priority;
+  bool trusted;   // by its URL
+  Span store_dir; // owned
   BinaryCacheOptions options;
 };
 
@@ -32,32 +37,60 @@ static Span binary_cache_info_value(Span text, const char *name) {
   return SPAN("");
 }
 
-static bool binary_cache_check_info(BinaryCache *cache, Err *err) {
+// A small file of the cache, or what is remembered of it.
+static bool binary_cache_read(BinaryCache *cache, Span name, size_t max_bytes, Buf *ret, bool *ret_found, Err *err) {
+  const char *url = cache_source_url(cache->source);
+  size_t start = ret->len;
+  NarinfoCacheAnswer answer = narinfo_cache_find(cache->answers, url, name, ret);
+  *ret_found = answer == NARINFO_CACHE_PRESENT;
+  if (answer != NARINFO_CACHE_UNKNOWN) return true;
+  if (!cache_source_read(cache->source, name, max_bytes, ret, ret_found, err)) return false;
+  Span text = span_from(buf_span(ret), start);
+  narinfo_cache_put(cache->answers, url, name, *ret_found ? &text : NULL);
+  return true;
+}
+
+static bool binary_cache_check_info(BinaryCache *cache, bool *ret_found, Err *err) {
+  CLEANUP(buf_done) Buf text = BUF_INIT;
+  if (!binary_cache_read(cache, SPAN("nix-cache-info"), BINARY_CACHE_INFO_MAX, &text, ret_found, err)) return false;
+  Span dir = binary_cache_info_value(buf_span(&text), "StoreDir");
+  Span priority = binary_cache_info_value(buf_span(&text), "Priority");
+  uint64_t number;
+  if (cache->priority < 0)
+    cache->priority = span_parse_u64(priority, &number) && number < INT32_MAX ? (int)number : BINARY_CACHE_PRIORITY;
+  if (dir.len == 0 || span_eq(dir, cache->store_dir)) return true;
+  return err_set(err, ERR_OTHER, "binary cache '%s' is for Nix stores with prefix '%.*s', not '%.*s'",
+                 cache_source_url(cache->source), SPAN_ARG(dir), SPAN_ARG(cache->store_dir));
+}
+
+static bool binary_cache_write_info(BinaryCache *cache, Err *err) {
   CLEANUP(buf_done) Buf path = BUF_INIT;
   CLEANUP(buf_done) Buf text = BUF_INIT;
-  buf_printf(&path, "%s/nix-cache-info", cache->directory);
-  if (fs_exists(buf_cstr(&path))) {
-    if (!fs_read_file(buf_cstr(&path), BINARY_CACHE_INFO_MAX, &text, err)) return false;
-    Span dir = binary_cache_info_value(buf_span(&text), "StoreDir");
-    if (dir.len == 0 || span_eq(dir, cache->store_dir)) return true;
-    return err_set(err, ERR_OTHER, "binary cache 'file://%s' is for Nix stores with prefix '%.*s', not '%.*s'",
-                   cache->directory, SPAN_ARG(dir), SPAN_ARG(cache->store_dir));
-  }
-  if (cache->options.read_only) return true; // Nix reads such caches too
   CLEANUP(buf_done) Buf nar_dir = BUF_INIT;
+  buf_printf(&path, "%s/nix-cache-info", cache->directory);
   buf_printf(&nar_dir, "%s/nar", cache->directory);
   buf_printf(&text, "StoreDir: %.*s\n", SPAN_ARG(cache->store_dir));
   return fs_mkdir_all(buf_cstr(&nar_dir), 0755, err) &&
          fs_write_file_atomic(buf_cstr(&path), buf_span(&text), 0644, true, err);
 }
 
+static BinaryCache *binary_cache_new(Span store_dir) {
+  BinaryCache *cache = mem_alloc_zero(sizeof(*cache));
+  *cache = (BinaryCache){.store_dir = {span_dup(store_dir), store_dir.len}, .priority = -1};
+  return cache;
+}
+
 bool binary_cache_open(const char *directory, Span store_dir, const BinaryCacheOptions *options, BinaryCache **ret,
                        Err *err) {
-  BinaryCache *cache = mem_alloc_zero(sizeof(*cache));
-  *cache = (BinaryCache){.directory = span_dup(span_cstr(directory)),
-                         .store_dir = {span_dup(store_dir), store_dir.len},
-                         .options = *options};
-  if (!binary_cache_check_info(cache, err)) {
+  CLEANUP(buf_done) Buf url = BUF_INIT;
+  BinaryCache *cache = binary_cache_new(store_dir);
+  bool found = false;
+  cache->directory = span_dup(span_cstr(directory));
+  cache->options = *options;
+  buf_printf(&url, "file://%s", directory);
+  // Nix reads caches without nix-cache-info, too.
+  if (!cache_source_new(buf_span(&url), NULL, &cache->source, err) || !binary_cache_check_info(cache, &found, err) ||
+      (!found && !options->read_only && !binary_cache_write_info(cache, err))) {
     binary_cache_free(cache);
     return err_wrap(err, "opening the binary cache 'file://%s'", directory);
   }
@@ -65,9 +98,47 @@ bool binary_cache_open(const char *directory, Span store_dir, const BinaryCacheO
   return true;
 }
 
+static void binary_cache_set_parameters(BinaryCache *cache, Span url) {
+  Span place, parameter, name;
+  if (!span_split(&url, '?', &place)) return;
+  while (span_split(&url, '&', &parameter) || parameter.len) {
+    uint64_t number;
+    bool has_value = span_split(&parameter, '=', &name);
+    if (has_value && span_eq_cstr(name, "priority") && span_parse_u64(parameter, &number) && number < INT32_MAX)
+      cache->priority = (int)number;
+    if (has_value && span_eq_cstr(name, "trusted"))
+      cache->trusted = span_eq_cstr(parameter, "1") || span_eq_cstr(parameter, "true");
+  }
+}
+
+bool binary_cache_open_url(Span url, HttpClient *client, NarinfoCache *answers, Span store_dir, BinaryCache **ret,
+                           Err *err) {
+  BinaryCache *cache = binary_cache_new(store_dir);
+  bool found;
+  cache->options.read_only = true;
+  binary_cache_set_parameters(cache, url);
+  bool ok = cache_source_new(url, client, &cache->source, err);
+  if (ok && cache_source_is_remote(cache->source)) cache->answers = answers;
+  if (!ok || !binary_cache_check_info(cache, &found, err)) {
+    binary_cache_free(cache);
+    return err_wrap(err, "opening the binary cache '%.*s'", SPAN_ARG(url));
+  }
+  *ret = cache;
+  return true;
+}
+
+const char *binary_cache_url(const BinaryCache *cache) {
+  return cache_source_url(cache->source);
+}
+
+int binary_cache_priority(const BinaryCache *cache) {
+  return cache->priority;
+}
+
 void binary_cache_free(BinaryCache *cache) {
   if (!cache) return;
   mem_free(cache->directory);
+  cache_source_free(cache->source);
   mem_free((char *)cache->store_dir.data);
   mem_free(cache);
 }
@@ -83,16 +154,21 @@ static void binary_cache_format(const BinaryCache *cache, const uint8_t digest[2
 
 bool binary_cache_find(BinaryCache *cache, const uint8_t digest[20], Arena *arena, NarInfo *ret, bool *ret_found,
                        Err *err) {
-  CLEANUP(buf_done) Buf path = BUF_INIT;
+  CLEANUP(buf_done) Buf name = BUF_INIT;
   CLEANUP(buf_done) Buf text = BUF_INIT;
-  binary_cache_format(cache, digest, ".narinfo", &path);
-  *ret_found = fs_exists(buf_cstr(&path));
+  CLEANUP(buf_done) Buf whence = BUF_INIT;
+  StorePath path = {.name_len = 0};
+  char hash[STORE_PATH_HASH_CHARS];
+  memcpy(path.digest, digest, sizeof(path.digest));
+  store_path_format_hash(&path, hash);
+  buf_printf(&name, "%.*s.narinfo", STORE_PATH_HASH_CHARS, hash);
+  if (!binary_cache_read(cache, buf_span(&name), NARINFO_SIZE_MAX, &text, ret_found, err)) return false;
   if (!*ret_found) return true;
-  if (!fs_read_file(buf_cstr(&path), NARINFO_SIZE_MAX, &text, err)) return false;
-  if (!narinfo_parse(arena_dup(arena, buf_span(&text)), cache->store_dir, buf_cstr(&path), arena, ret, err))
+  buf_printf(&whence, "%s/%s", cache_source_url(cache->source), buf_cstr(&name));
+  if (!narinfo_parse(arena_dup(arena, buf_span(&text)), cache->store_dir, buf_cstr(&whence), arena, ret, err))
     return false;
   if (memcmp(ret->path.digest, digest, STORE_PATH_DIGEST_BYTES) == 0) return true;
-  return err_set(err, ERR_CORRUPT, "NAR info file '%s' describes another path", buf_cstr(&path));
+  return err_set(err, ERR_CORRUPT, "NAR info file '%s' describes another path", buf_cstr(&whence));
 }
 
 // ---- writing
@@ -279,8 +355,8 @@ static bool binary_cache_is_self_evident(const BinaryCache *cache, const PathInf
          store_path_eq(&made, &info->path);
 }
 
-static bool binary_cache_is_trusted(const BinaryCache *cache, const PathInfo *info, const SignaturePublicKey *keys,
-                                    size_t key_count) {
+static bool binary_cache_is_signed(const BinaryCache *cache, const PathInfo *info, const SignaturePublicKey *keys,
+                                   size_t key_count) {
   CLEANUP(buf_done) Buf text = BUF_INIT;
   if (binary_cache_is_self_evident(cache, info)) return true;
   if (!path_info_fingerprint(info, cache->store_dir, &text, NULL)) return false;
@@ -290,29 +366,48 @@ static bool binary_cache_is_trusted(const BinaryCache *cache, const PathInfo *in
   return false;
 }
 
-static bool binary_cache_open_nar(const BinaryCache *cache, const NarInfo *narinfo, int *ret_fd, Err *err) {
-  CLEANUP(buf_done) Buf path = BUF_INIT;
+bool binary_cache_is_trusted(const BinaryCache *cache, const NarInfo *narinfo, const SignaturePublicKey *keys,
+                             size_t key_count) {
+  CLEANUP(arena_done) Arena arena = ARENA_INIT;
+  PathInfo info;
+  return cache->trusted ||
+         (binary_cache_to_info(narinfo, &arena, &info, NULL) && binary_cache_is_signed(cache, &info, keys, key_count));
+}
+
+static bool binary_cache_open_nar(const BinaryCache *cache, const NarInfo *narinfo, CacheStream **ret, Err *err) {
   // The description comes from outside: its URL must stay in the cache.
   if (narinfo->url.len == 0 || narinfo->url.data[0] == '/' || span_find(narinfo->url, SPAN("..")) != SIZE_MAX ||
       span_find(narinfo->url, SPAN("://")) != SIZE_MAX)
     return err_set(err, ERR_SYNTAX, "the URL '%.*s' leads out of the binary cache", SPAN_ARG(narinfo->url));
-  buf_printf(&path, "%s/%.*s", cache->directory, SPAN_ARG(narinfo->url));
-  return fs_open(buf_cstr(&path), O_RDONLY, 0, ret_fd, err);
+  if (!cache_source_open(cache->source, narinfo->url, ret, err)) return false;
+  return *ret || err_set(err, ERR_NOT_FOUND, "file '%.*s' does not exist in the binary cache", SPAN_ARG(narinfo->url));
 }
 
-static bool binary_cache_fetch_nar(BinaryCache *cache, Store *store, const NarInfo *narinfo, const PathInfo *info,
-                                   Err *err) {
-  CLEANUP(fs_close_fd) int fd = -1;
+static bool binary_cache_fetch_nar(BinaryCache *cache, Store *store, const NarInfo *narinfo, Err *err) {
+  CLEANUP(arena_done) Arena arena = ARENA_INIT;
+  PathInfo info;
   StreamCodec codec;
-  StreamDecoder *decoder;
-  if (!stream_codec_parse(narinfo->compression, &codec, err) || !binary_cache_open_nar(cache, narinfo, &fd, err))
+  StreamDecoder *decoder = NULL;
+  CacheStream *stream = NULL;
+  if (!binary_cache_to_info(narinfo, &arena, &info, err) || !stream_codec_parse(narinfo->compression, &codec, err) ||
+      !binary_cache_open_nar(cache, narinfo, &stream, err))
     return false;
-  ByteSource file = byte_stream_from_fd(&fd);
-  if (!stream_codec_decoder_new(codec, &file, info->nar_size_bytes, &decoder, err)) return false;
-  ByteSource source = stream_codec_decoder_source(decoder);
-  bool ok = store_add_nar(store, info, &source, false, err);
-  stream_codec_decoder_free(decoder);
+  ByteSource file = cache_source_bytes(stream);
+  bool ok = stream_codec_decoder_new(codec, &file, info.nar_size_bytes, &decoder, err);
+  if (ok) {
+    ByteSource source = stream_codec_decoder_source(decoder);
+    ok = store_add_nar(store, &info, &source, false, err);
+    stream_codec_decoder_free(decoder);
+  }
+  cache_source_close(stream);
   return ok;
+}
+
+bool binary_cache_fetch_found(BinaryCache *cache, Store *store, const NarInfo *narinfo, Err *err) {
+  CLEANUP(buf_done) Buf text = BUF_INIT;
+  store_path_format(&narinfo->path, cache->store_dir, &text);
+  return binary_cache_fetch_nar(cache, store, narinfo, err) ||
+         err_wrap(err, "fetching '%s' from the binary cache '%s'", buf_cstr(&text), cache_source_url(cache->source));
 }
 
 bool binary_cache_fetch(BinaryCache *cache, Store *store, const StorePath *path, const SignaturePublicKey *keys,
@@ -320,19 +415,16 @@ bool binary_cache_fetch(BinaryCache *cache, Store *store, const StorePath *path,
   CLEANUP(arena_done) Arena arena = ARENA_INIT;
   CLEANUP(buf_done) Buf text = BUF_INIT;
   NarInfo narinfo;
-  PathInfo info;
   bool found, valid;
   store_path_format(path, cache->store_dir, &text);
   if (!store_pin(store, path, &valid, err)) return false;
   if (valid) return true;
   if (!binary_cache_find(cache, path->digest, &arena, &narinfo, &found, err)) return false;
   if (!found || !store_path_eq(&narinfo.path, path))
-    return err_set(err, ERR_NOT_FOUND, "path '%s' is not in the binary cache 'file://%s'", buf_cstr(&text),
-                   cache->directory);
-  if (!binary_cache_to_info(&narinfo, &arena, &info, err)) return false;
-  if (require_sigs && !binary_cache_is_trusted(cache, &info, keys, key_count))
+    return err_set(err, ERR_NOT_FOUND, "path '%s' is not in the binary cache '%s'", buf_cstr(&text),
+                   cache_source_url(cache->source));
+  if (require_sigs && !binary_cache_is_trusted(cache, &narinfo, keys, key_count))
     return err_set(err, ERR_OTHER, "cannot add path '%s' because it lacks a signature by a trusted key",
                    buf_cstr(&text));
-  return binary_cache_fetch_nar(cache, store, &narinfo, &info, err) ||
-         err_wrap(err, "fetching '%s' from the binary cache 'file://%s'", buf_cstr(&text), cache->directory);
+  return binary_cache_fetch_found(cache, store, &narinfo, err);
 }

@@ -1,0 +1,112 @@
+// cache_source.c: see cache_source.h.
+#include "store/cache_source.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+
+struct CacheSource {
+  char *url;        // owned
+  const char *path; // in `url`; NULL for a server
+  HttpClient *client;
+};
+
+struct CacheStream {
+  int fd; // -1: a transfer
+  HttpTransfer *transfer;
+};
+
+bool cache_source_new(Span url, HttpClient *client, CacheSource **ret, Err *err) {
+  Span rest = url, place;
+  Buf text CLEANUP(buf_done) = BUF_INIT;
+  (void)span_split(&rest, '?', &place);
+  while (place.len > 1 && place.data[place.len - 1] == '/') place.len--;
+  bool is_server = span_has_prefix(place, SPAN("http://")) || span_has_prefix(place, SPAN("https://"));
+  bool is_path = place.len && place.data[0] == '/';
+  if (!is_server && !is_path && !span_has_prefix(place, SPAN("file:///")))
+    return err_set(err, ERR_OTHER, "don't know how to open the binary cache '%.*s' (file, http, https)", SPAN_ARG(url));
+  if (is_path) buf_put_cstr(&text, "file://");
+  buf_put_span(&text, place);
+  CacheSource *source = mem_alloc_zero(sizeof *source);
+  *source = (CacheSource){.url = buf_take(&text), .client = client};
+  if (!is_server) source->path = source->url + sizeof "file://" - 1;
+  *ret = source;
+  return true;
+}
+
+void cache_source_free(CacheSource *source) {
+  if (!source) return;
+  mem_free(source->url);
+  mem_free(source);
+}
+
+const char *cache_source_url(const CacheSource *source) {
+  return source->url;
+}
+
+bool cache_source_is_remote(const CacheSource *source) {
+  return !source->path;
+}
+
+static bool open_file(const char *path, int *ret_fd, Err *err) {
+  *ret_fd = open(path, O_RDONLY | O_CLOEXEC);
+  return *ret_fd >= 0 || errno == ENOENT || errno == ENOTDIR || err_set_errno(err, errno, "opening '%s'", path);
+}
+
+bool cache_source_open(CacheSource *source, Span name, CacheStream **ret, Err *err) {
+  Buf place CLEANUP(buf_done) = BUF_INIT;
+  CacheStream stream = {.fd = -1};
+  bool found = false;
+  buf_printf(&place, "%s/%.*s", source->path ? source->path : source->url, SPAN_ARG(name));
+  bool ok = source->path ? open_file(buf_cstr(&place), &stream.fd, err)
+                         : http_client_open(source->client, buf_cstr(&place), &stream.transfer, &found, err);
+  *ret = NULL;
+  if (!ok || (stream.fd < 0 && !stream.transfer)) return ok;
+  *ret = mem_alloc(sizeof stream);
+  **ret = stream;
+  return true;
+}
+
+static bool take(void *ctx, void *data, size_t cap, size_t *ret_len, Err *err) {
+  CacheStream *stream = ctx;
+  if (stream->transfer) return http_client_read(stream->transfer, data, cap, ret_len, err);
+  ByteSource file = byte_stream_from_fd(&stream->fd);
+  return byte_stream_take(&file, data, cap, ret_len, err);
+}
+
+ByteSource cache_source_bytes(CacheStream *stream) {
+  return (ByteSource){take, stream};
+}
+
+void cache_source_close(CacheStream *stream) {
+  if (!stream) return;
+  fs_close_fd(&stream->fd);
+  http_client_close(stream->transfer);
+  mem_free(stream);
+}
+
+static bool read_all(CacheSource *source, Span name, CacheStream *stream, size_t max_bytes, Buf *ret, Err *err) {
+  ByteSource bytes = cache_source_bytes(stream);
+  for (size_t start = ret->len;;) {
+    size_t len;
+    buf_reserve(ret, 16 << 10);
+    if (!byte_stream_take(&bytes, ret->data + ret->len, 16 << 10, &len, err)) return false;
+    ret->len += len;
+    if (!len) return true;
+    if (ret->len - start > max_bytes)
+      return err_set(err, ERR_LIMIT, "'%s/%.*s' is larger than the limit of %zu bytes", source->url, SPAN_ARG(name),
+                     max_bytes);
+  }
+}
+
+bool cache_source_read(CacheSource *source, Span name, size_t max_bytes, Buf *ret, bool *ret_found, Err *err) {
+  CacheStream *stream;
+  *ret_found = false;
+  if (!cache_source_open(source, name, &stream, err)) return false;
+  if (!stream) return true;
+  *ret_found = true;
+  bool ok = read_all(source, name, stream, max_bytes, ret, err);
+  cache_source_close(stream);
+  return ok;
+}

@@ -1,0 +1,94 @@
+# --log-format internal-json. The streams are those of C++ Nix 2.26.3, but for two activities of its own ("querying info about missing paths") and the moment
+# of a build's end at which progress is told.
+. "$FIRN_TEST_SOURCE_DIR/harness.sh"
+. "$FIRN_TEST_SOURCE_DIR/cli/cli_setup.sh"
+
+json_setup() {
+  cli_setup
+  cat > x.nix <<'END'
+let a = derivation { name = "ja"; system = "x86_64-linux"; builder = "/bin/sh"; args = [ "-c" "echo line1; echo '@nix {\"action\":\"setPhase\",\"phase\":\"buildPhase\"}' >&$NIX_LOG_FD; echo hello > $out" ]; n = 14; };
+in {
+  good = derivation { name = "jb"; system = "x86_64-linux"; builder = "/bin/sh"; args = [ "-c" "echo ${a}; echo hello > $out" ]; n = 14; };
+  bad = derivation { name = "bad"; system = "x86_64-linux"; builder = "/bin/sh"; args = [ "-c" "printf 'h\\377i\\n'; exit 3" ]; };
+}
+END
+}
+
+# One line for each event: identities by their order, only what is the same each time.
+summary() {
+  python3 - <<'END' "$err"
+import json, sys
+names = {0: 0}
+name = lambda id: names.setdefault(id, len(names))
+for line in sys.argv[1].splitlines():
+    if not line.startswith("@nix "):
+        print(line)
+        continue
+    event = json.loads(line[5:])
+    assert list(event) == sorted(event), line
+    kind = event["action"]
+    if kind == "start":
+        print("start", name(event["id"]), event["type"], event["level"], name(event["parent"]), *event.get("fields", []))
+    elif kind == "stop":
+        print("stop", name(event["id"]))
+    elif kind == "result":
+        if event["type"] != 106:
+            print("result", name(event["id"]), event["type"], *event["fields"])
+    else:
+        print("msg", event["level"], event["msg"])
+END
+}
+
+test_a_build_with_an_input() {
+  json_setup
+  run nix-build --no-out-link x.nix -A good --log-format internal-json
+  expect_status 0
+  a=$(nix-instantiate -E '(import ./x.nix).good' > /dev/null 2>&1; nix-store -q --references "$(nix-instantiate x.nix -A good 2> /dev/null)")
+  b=$(nix-instantiate x.nix -A good 2> /dev/null)
+  expect_equal "$(summary)" "msg 3 these 2 derivations will be built:
+msg 3   $a
+msg 3   $b
+start 1 102 0 0
+start 2 104 0 0
+start 3 103 0 0
+result 2 105 0 1 0 0
+result 3 105 0 0 0 0
+result 2 105 0 2 0 0
+result 3 105 0 0 0 0
+start 4 105 3 0 $a  1 1
+result 2 105 0 2 1 0
+result 3 105 0 0 0 0
+result 4 101 line1
+result 4 104 buildPhase
+stop 4
+result 2 105 1 2 0 0
+result 3 105 0 0 0 0
+start 5 105 3 0 $b  1 1
+result 2 105 1 2 1 0
+result 3 105 0 0 0 0
+result 5 101 $(nix-store -q --outputs "$a")
+stop 5
+result 2 105 2 2 0 0
+result 3 105 0 0 0 0
+stop 3
+stop 2
+stop 1"
+}
+
+test_a_failure() {
+  json_setup
+  run nix-build --no-out-link x.nix -A bad --log-format internal-json
+  expect_status 100
+  drv=$(nix-instantiate x.nix -A bad 2> /dev/null)
+  lines=$(summary)
+  expect_equal "$(printf '%s\n' "$lines" | tail -8)" "result 4 101 h�i
+stop 4
+result 2 105 0 0 0 1
+result 3 105 0 0 0 0
+msg 0 error: builder for '$drv' failed with exit code 3
+stop 3
+stop 2
+stop 1"
+  expect_err_has "\"raw_msg\":\"builder for '"
+}
+run_tests
