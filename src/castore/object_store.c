@@ -53,17 +53,13 @@ bool object_store_state_parse_name(const char *name, CastoreDigest *ret, bool *r
 }
 
 // The folder in which the object has a file, with its name there; -1 when it has none. It may be moved from fresh/ to its final place at any time,
-// so who then does not find it under that name asks again.
+// but never back: so that is the order of looking.
 static int object_store_where(const ObjectStore *store, const CastoreDigest *digest, bool executable,
                               char name[OBJECT_STORE_NAME_MAX], struct stat *ret) {
-  for (unsigned attempt = 0; attempt < 2; attempt++) {
-    object_store_state_name(digest, executable, false, name);
-    if (fstatat(store->objects_fd, name, ret, AT_SYMLINK_NOFOLLOW) == 0) return store->objects_fd;
-    if (store->fresh_fd < 0) return -1;
-    object_store_state_name(digest, executable, true, name);
-    if (fstatat(store->fresh_fd, name, ret, AT_SYMLINK_NOFOLLOW) == 0) return store->fresh_fd;
-  }
-  return -1;
+  object_store_state_name(digest, executable, true, name);
+  if (store->fresh_fd >= 0 && fstatat(store->fresh_fd, name, ret, AT_SYMLINK_NOFOLLOW) == 0) return store->fresh_fd;
+  object_store_state_name(digest, executable, false, name);
+  return fstatat(store->objects_fd, name, ret, AT_SYMLINK_NOFOLLOW) == 0 ? store->objects_fd : -1;
 }
 
 void object_store_format_path(const ObjectStore *store, const CastoreDigest *digest, bool executable, Buf *ret) {

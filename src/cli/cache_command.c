@@ -10,17 +10,20 @@ typedef struct CacheRow {
   uint64_t entry_count, bytes;
 } CacheRow;
 
-enum { ROW_UNITS, ROW_TRACES, ROW_COUNT };
+enum { ROW_UNITS, ROW_TRACES, ROW_FILES, ROW_COUNT };
 
 static void read_rows(CacheRow *rows) {
   UnitCacheInfo units;
-  TraceCacheInfo traces;
+  TraceCacheInfo traces, files;
   unit_cache_info(buf_span(&rows[ROW_UNITS].dir), &units);
   trace_cache_info(buf_span(&rows[ROW_TRACES].dir), &traces);
+  trace_cache_info(buf_span(&rows[ROW_FILES].dir), &files);
   rows[ROW_UNITS].entry_count = units.entry_count;
   rows[ROW_UNITS].bytes = units.pack_bytes;
   rows[ROW_TRACES].entry_count = traces.file_count;
   rows[ROW_TRACES].bytes = traces.bytes;
+  rows[ROW_FILES].entry_count = files.file_count;
+  rows[ROW_FILES].bytes = files.bytes;
 }
 
 static bool put_json(const CacheRow *rows, Buf *ret, Err *err) {
@@ -46,7 +49,8 @@ static int show(Session *session, CacheRow *rows) {
   Err err = ERR_INIT;
   Buf text CLEANUP(buf_done) = BUF_INIT;
   if (option_has(&session->options, OPT_cache_clear) && (!unit_cache_clear(buf_span(&rows[ROW_UNITS].dir), &err) ||
-                                                         !trace_cache_clear(buf_span(&rows[ROW_TRACES].dir), &err)))
+                                                         !trace_cache_clear(buf_span(&rows[ROW_TRACES].dir), &err) ||
+                                                         !trace_cache_clear(buf_span(&rows[ROW_FILES].dir), &err)))
     return session_fail(session, &err);
   read_rows(rows);
   if (option_has(&session->options, OPT_json)) {
@@ -66,9 +70,12 @@ int cache_command_run(Session *session) {
     err_set(&err, ERR_USAGE, "'%s' takes no arguments", command_full_name(session->command));
     return session_fail(session, &err);
   }
-  CacheRow rows[ROW_COUNT] = {{.key = "units", .heading = "compiled files"}, {.key = "traces", .heading = "answers"}};
+  CacheRow rows[ROW_COUNT] = {{.key = "units", .heading = "compiled files"},
+                              {.key = "traces", .heading = "answers"},
+                              {.key = "files", .heading = "lists of loaded files"}};
   session_unit_dir(&rows[ROW_UNITS].dir);
   eval_cache_dir(&rows[ROW_TRACES].dir);
+  session_prefetch_dir(&rows[ROW_FILES].dir);
   int code = show(session, rows);
   for (size_t i = 0; i < ROW_COUNT; i++) buf_done(&rows[i].dir);
   return code;

@@ -2,6 +2,7 @@
 #include "cli/session.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -70,8 +71,11 @@ void session_drop_vm(Session *session) {
   eval_stats_print(session);
   profiling_finish(session);
   Vm *vm = STEAL(session->vm); // not to be seen by the handler any more
+  if (session->prefetch) unit_prefetch_finish(session->prefetch);
   if (session->units) unit_cache_flush(session->units);
   if (vm) vm_free(vm);
+  unit_prefetch_free(STEAL(session->prefetch));
+  if (vm) malloc_trim(0);
   unit_cache_close(STEAL(session->units));
 }
 
@@ -116,6 +120,7 @@ void session_close(Session *session) {
   } else {
     eval_stats_print(session);
     profiling_finish(session);
+    if (session->prefetch) unit_prefetch_finish(session->prefetch);
     if (session->units) unit_cache_flush(session->units);
   }
   if (session->has_glue) glue_done(&session->glue);
@@ -435,6 +440,33 @@ void session_unit_dir(Buf *ret) {
   session_cache_dir("units", ret);
 }
 
+void session_prefetch_dir(Buf *ret) {
+  session_cache_dir("files", ret);
+}
+
+// The question by which the files are remembered that an evaluation loads.
+static void put_question(Session *session, Buf *ret) {
+  const OptionList *list = &session->options;
+  buf_put_cstr(ret, session_absolute(session, "."));
+  for (size_t i = 0; i < list->use_count; i++) {
+    const Option *option = &option_table[list->uses[i].id];
+    if (!(option->groups & (OPTION_EVAL_GROUP | OPTION_SELECT_GROUP | OPTION_SELECT_OLD_GROUP))) continue;
+    buf_printf(ret, "\n%s", option->long_name);
+    for (unsigned j = 0; j < option_arg_count(option); j++) buf_printf(ret, " %s", list->uses[i].args[j]);
+  }
+  for (size_t i = 0; i < list->operand_count; i++) buf_printf(ret, "\n%s", list->operands[i]);
+}
+
+static void start_prefetch(Session *session, Vm *vm) {
+  const char *off = getenv("FIRN_NO_PREFETCH");
+  if (session->is_interactive || (off && *off && strcmp(off, "0") != 0)) return;
+  Buf dir CLEANUP(buf_done) = BUF_INIT, question CLEANUP(buf_done) = BUF_INIT;
+  session_prefetch_dir(&dir);
+  put_question(session, &question);
+  session->prefetch = unit_prefetch_start(vm, session->units, buf_span(&dir), buf_span(&question));
+  vm->units = unit_prefetch_store(session->prefetch);
+}
+
 static void open_unit_cache(Session *session, Vm *vm) {
   const char *off = getenv("FIRN_NO_CODE_CACHE");
   if ((off && *off && strcmp(off, "0") != 0) || !setting_bool(session->settings, SETTING_ID_code_cache)) return;
@@ -476,6 +508,7 @@ bool session_vm(Session *session, Err *err) {
   Vm *vm = vm_new(eval_window(session), &config, glue_builtin_tables, glue_builtin_table_count);
   glue_attach(&session->glue, vm);
   open_unit_cache(session, vm);
+  start_prefetch(session, vm);
   session->vm = vm;
   eval_stats_start(session);
   return profiling_start(session, err);

@@ -11,6 +11,7 @@
 #include "glue/io_trace.h"
 #include "glue/trace_cache.h"
 #include "glue/unit_cache.h"
+#include "glue/unit_prefetch.h"
 #include "realise/build_trace.h"
 
 typedef struct Command Command;                       // command.h
@@ -33,7 +34,8 @@ typedef struct Session {
   IoTrace *io_trace; // in front of `io`; NULL: not asked for
   Glue glue;
   Vm *vm;
-  UnitCache *units; // used by the VM; NULL: switched off
+  UnitCache *units;       // used by the VM; NULL: switched off
+  UnitPrefetch *prefetch; // in front of `units`; NULL: none
   VmSearchEntry *nix_path;
   size_t nix_path_count, nix_path_cap;
   EvalCacheRecording *recording; // an evaluation whose answer will be remembered; NULL: none
@@ -63,7 +65,8 @@ MUST_CHECK bool session_vm(Session *session, Err *err);
 const VmSearchEntry *session_search_path(Session *session, size_t *ret_count);
 // A folder for things that can be made again, "$XDG_CACHE_HOME/firn/<name>"; appends the path.
 void session_cache_dir(const char *name, Buf *ret);
-// Where compiled files are kept; appends the path.
+// Where lists of loaded files are kept, and compiled files; append the path.
+void session_prefetch_dir(Buf *ret);
 void session_unit_dir(Buf *ret);
 // Gives back the evaluator's memory before a long build. Roots of the caller are gone.
 void session_drop_vm(Session *session);

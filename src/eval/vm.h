@@ -157,6 +157,10 @@ typedef struct VmJob {
 void vm_run_jobs(Vm *vm, VmJob *jobs, size_t count);
 void vm_job_done(Vm *vm, VmJob *job);
 
+// The image of a file's text, as `import` compiles it. False when it has errors or is to be warned about. For threads beside the one that evaluates:
+// uses nothing of the VM that changes.
+MUST_CHECK bool vm_compile(Vm *vm, Span text, Buf *ret);
+
 // What compiled files depend on besides their text: appends a short text for the name of a unit store.
 void vm_unit_fingerprint(Vm *vm, Buf *ret);
 

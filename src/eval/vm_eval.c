@@ -251,6 +251,26 @@ static void vm_warn_cursed_or(Vm *vm, const PosSource *source, Span text, AstCur
       source->origin, pos.line, pos.column, SPAN_ARG(expr));
 }
 
+bool vm_compile(Vm *vm, Span text, Buf *ret) {
+  ParserOptions options = {.pipe_operators = vm->settings.pipe_operators,
+                           .no_url_literals = vm->settings.no_url_literals};
+  ParserError error = {.other_pos = AST_NO_POS};
+  CompileScope scope = {.is_global = vm_is_global, .ctx = vm};
+  Ast ast;
+  if (!parser_parse(text, &options, &ast, &error)) {
+    parser_error_done(&error);
+    return false;
+  }
+  buf_reserve(ret, text.len + text.len / 2);
+  bool ok = ast.cursed_or_count == 0;
+  if (ok && !compile_ast(&ast, text, &scope, ret, &error)) {
+    parser_error_done(&error);
+    ok = false;
+  }
+  ast_done(&ast);
+  return ok;
+}
+
 static Unit *vm_load_source(Vm *vm, const PosSource *source, Span text, Span base_dir, const Span *scoped,
                             uint32_t scoped_count) {
   ParserOptions options = {.pipe_operators = vm->settings.pipe_operators,

@@ -149,6 +149,18 @@ static const UnitCacheEntry *generation_find(const Generation *g, const UnitCach
   return NULL;
 }
 
+static bool generation_has(const Generation *g, const UnitCacheEntry *key) {
+  if (!g->table || !g->pack) return false;
+  for (uint32_t at = entry_hash(key) & g->table_mask; g->table[at]; at = (at + 1) & g->table_mask)
+    if (same_file(&g->entries[g->table[at] - 1], key)) return true;
+  return false;
+}
+
+bool unit_cache_has(const UnitCache *c, const EvalStat *st) {
+  UnitCacheEntry key = entry_of(st);
+  return generation_has(&c->young, &key) || generation_has(&c->old, &key);
+}
+
 // ---- the store ----
 
 static void put(UnitStore *store, Span path, const EvalStat *st, Span image) {

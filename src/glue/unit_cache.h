@@ -27,6 +27,8 @@ typedef struct UnitCache UnitCache;
 // fingerprint (by the images of one run more): UNIT_CACHE_MAX_BYTES but in tests.
 UnitCache *unit_cache_open(Span dir, Span fingerprint, uint64_t max_bytes);
 UnitStore *unit_cache_store(UnitCache *cache);
+// Whether a file of this identity was known when the cache was opened. May be called beside everything else.
+bool unit_cache_has(const UnitCache *cache, const EvalStat *stat);
 // Writes what was put (the images must still be there). Errors are logged at LOG_DEBUG only.
 void unit_cache_flush(UnitCache *cache);
 // After the VM that uses it has been freed. NULL is fine.

@@ -46,6 +46,53 @@ test_code_cache_can_be_switched_off() {
   done
 }
 
+# Files that the last run loaded are compiled by another thread where no compiled ones are kept; what it finds is used only for that very file.
+test_files_of_the_last_run() {
+  cli_setup
+  write_tree
+  for i in 1 2 3 4 5 6 7 8 9; do echo "import ./f$((i + 1)).nix + $i" > f$i.nix; done
+  echo 0 > f10.nix
+  sleep 2.1
+  export FIRN_NO_CODE_CACHE=1
+  for round in 1 2 3; do
+    run firn eval -f f1.nix --no-eval-cache
+    expect_out 45
+  done
+  run firn cache --json
+  expect_out_has '"files":{"path":'
+  expect_out_has '"entries":1,'
+  echo 1 > f10.nix
+  run firn eval -f f1.nix --no-eval-cache
+  expect_out 46
+  sleep 2.1
+  run firn eval -f f1.nix --no-eval-cache
+  expect_out 46
+  printf 2 1<> f10.nix
+  run firn eval -f f1.nix --no-eval-cache
+  expect_out 47
+  echo 'builtins.trace "loaded" (import ./f9.nix +' > f8.nix
+  run firn eval -f f1.nix --no-eval-cache
+  expect_status 1
+  expect_err_has 'f8.nix'
+  sleep 2.1
+  run firn eval -f f1.nix --no-eval-cache
+  expect_status 1
+  expect_err_has 'syntax error'
+  rm f8.nix
+  run firn eval -f f1.nix --no-eval-cache
+  expect_status 1
+  mkfifo f8.nix
+  for list in .cache/firn/files/* "${XDG_CACHE_HOME:-/none}"/firn/files/*; do
+    if [ -f "$list" ]; then printf '/dev/zero\n/proc/self/mem\n%s\n\n' "$PWD/f8.nix" > "$list"; fi
+  done
+  rm f8.nix
+  echo 'import ./f9.nix + 8' > f8.nix
+  run firn eval -f f1.nix --no-eval-cache
+  expect_out 47
+  run firn cache --clear --json
+  expect_out_has '"files":{"path":'
+}
+
 test_counters() {
   cli_setup
   write_tree
