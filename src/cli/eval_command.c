@@ -12,6 +12,7 @@
 #include "eval/attrs.h"
 #include "eval/list.h"
 #include "eval/print.h"
+#include "eval/print_json.h"
 #include "eval/print_xml.h"
 #include "eval/str.h"
 
@@ -69,7 +70,7 @@ static int run_root(Session *session, const EvalCommandOptions *options, const H
     jobs[i].args[1].value = args->value;
     jobs[i].args[2].value = value_raw_ptr(options->paths[i]);
     jobs[i].args[3].value = apply->value;
-    jobs[i].args[4].value = value_raw((uint64_t)options->form | (uint64_t)options->xml_flags << 8);
+    jobs[i].args[4].value = value_raw((uint64_t)options->form | (uint64_t)options->form_flags << 8);
   }
   vm_run_jobs(session->vm, jobs, options->path_count);
   for (size_t i = 0; i < options->path_count; i++) vm_job_done(session->vm, &jobs[i]);
@@ -102,7 +103,7 @@ int eval_command_roots(Session *session, const TargetRoot *roots, size_t root_co
                        const EvalCommandOptions *options) {
   Buf detail CLEANUP(buf_done) = BUF_INIT;
   int code;
-  buf_printf(&detail, "%d %u", (int)options->form, options->xml_flags);
+  buf_printf(&detail, "%d %u", (int)options->form, options->form_flags);
   for (size_t i = 0; i < options->path_count; i++) {
     buf_put_char(&detail, 0);
     buf_put_cstr(&detail, options->paths[i]);
@@ -119,8 +120,10 @@ void eval_command_options(Session *session, EvalCommandOptions *ret) {
   if (option_has(list, OPT_json) || option_has(list, OPT_inst_json)) ret->form = TARGET_JSON;
   if (option_has(list, OPT_raw) || option_has(list, OPT_inst_raw)) ret->form = TARGET_RAW;
   if (option_has(list, OPT_xml)) ret->form = TARGET_XML;
-  if (option_has(list, OPT_strict)) ret->xml_flags |= PRINT_XML_STRICT;
-  if (!option_has(list, OPT_no_location)) ret->xml_flags |= PRINT_XML_LOCATION;
+  if (ret->form == TARGET_XML && option_has(list, OPT_strict)) ret->form_flags |= PRINT_XML_STRICT;
+  if (ret->form == TARGET_XML && !option_has(list, OPT_no_location)) ret->form_flags |= PRINT_XML_LOCATION;
+  // `nix eval` writes paths as they are.
+  if (ret->form == TARGET_JSON && option_has(list, OPT_inst_json)) ret->form_flags |= PRINT_JSON_COPY;
   size_t count = option_uses(list, OPT_attr), filled = 0;
   const char **paths = ARENA_ARRAY(&session->arena, const char *, count + 1);
   for (size_t i = 0; i < list->use_count; i++)

@@ -185,7 +185,7 @@ static Step value_step(Native *n) {
     n->args[1] = value_raw(COERCE_COPY);
     NATIVE_PUSH(n, &native_coerce_string);
   } else if (value_form(n) == TARGET_JSON) {
-    n->args[1] = value_raw(0);
+    n->args[1] = value_raw(value_get_raw(n->slot[VALUE_FORM]) >> 8);
     NATIVE_PUSH(n, &print_json_native);
   } else if (value_form(n) == TARGET_XML) {
     n->args[1] = value_raw(value_get_raw(n->slot[VALUE_FORM]) >> 8);

@@ -31,12 +31,12 @@ typedef enum TargetForm {
   TARGET_WHNF,   // as it is
   TARGET_STRICT, // everything inside evaluated
   TARGET_RAW,    // coerced to a string
-  TARGET_JSON,   // string
-  TARGET_XML,    // string; flags below
+  TARGET_JSON,   // string; paths are copied to the store with flag 1 (as nix-instantiate does it)
+  TARGET_XML,    // string
   TARGET_PRINT,  // evaluated as far as `nix eval` prints it; a list [value failures]
 } TargetForm;
 
-// (root, auto args, raw pointer to the attribute path, function to apply or null, form | xml flags << 8 as raw integer) -> value
+// (root, auto args, raw pointer to the attribute path, function to apply or null, form | flags of print_json or print_xml << 8 as raw integer) -> value
 extern const NativeDef target_native_value;
 // (root, auto args, raw pointer to the attribute path, auto args of functions that take `inNixShell` or null) -> list of derivations, as
 // nix-build finds them

@@ -1110,7 +1110,7 @@ static uint32_t compile_assert_text(Compiler *c, const Expr *cond) {
   Ast part = *c->ast;
   part.root = (Expr *)(uintptr_t)cond;
   Buf text = BUF_INIT;
-  ast_print(&part, SPAN("/"), SPAN("/"), &text);
+  ast_print(&part, c->scope->base_dir, c->scope->home_dir, &text);
   uint32_t at = compile_string_object(c, buf_span(&text));
   buf_done(&text);
   return at;

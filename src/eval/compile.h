@@ -11,6 +11,8 @@ typedef struct CompileScope {
   // scopedImport: names bound in an outermost env whose slots are in this order; NULL otherwise.
   const Span *scoped_names;
   uint32_t scoped_count;
+  // What relative paths and those with "~/" are relative to in the texts of assertions, which show them complete.
+  Span base_dir, home_dir;
 } CompileScope;
 
 // Appends the image (8-aligned words) to *ret, which must be empty. On failure *ret_error has position and message

@@ -368,9 +368,14 @@ static Tree *parse_group(Builder *b) {
   return group;
 }
 
-// Characters that are not literal. `]` and `}` are.
+// Characters that are not literal. `]` and `}` are. Only these may follow a backslash (libstdc++ under -std=c++20 refuses others).
 static bool is_special(char c) {
   return c == '\0' || strchr(".[\\()*+?{|^$", c) != NULL;
+}
+
+static Tree *parse_escape(Builder *b) {
+  if (b->at == b->end || !*b->at || !is_special(*b->at)) return fail(b);
+  return new_bytes(b, REGEX_OP_CHAR, *b->at++);
 }
 
 static Tree *parse_atom(Builder *b) {
@@ -380,7 +385,7 @@ static Tree *parse_atom(Builder *b) {
   case '.': return new_bytes(b, REGEX_OP_ANY, 0);
   case '[': return parse_bracket(b);
   case '(': return parse_group(b);
-  case '\\': return b->at < b->end ? new_bytes(b, REGEX_OP_CHAR, *b->at++) : fail(b);
+  case '\\': return parse_escape(b);
   default: return fail(b); // a quantifier without an atom, or NUL
   }
 }

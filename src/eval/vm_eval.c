@@ -282,7 +282,12 @@ static Unit *vm_load_source(Vm *vm, const PosSource *source, Span text, Span bas
     return NULL;
   }
   for (uint32_t i = 0; i < ast.cursed_or_count; i++) vm_warn_cursed_or(vm, source, text, ast.cursed_ors[i]);
-  CompileScope scope = {.is_global = vm_is_global, .ctx = vm, .scoped_names = scoped, .scoped_count = scoped_count};
+  CompileScope scope = {.is_global = vm_is_global,
+                        .ctx = vm,
+                        .scoped_names = scoped,
+                        .scoped_count = scoped_count,
+                        .base_dir = base_dir,
+                        .home_dir = span_cstr(vm->settings.home_dir ? vm->settings.home_dir : "/")};
   Buf image = BUF_INIT;
   buf_reserve(&image, text.len + text.len / 2);
   bool ok = compile_ast(&ast, text, &scope, &image, &error);
