@@ -4,7 +4,7 @@ BUILD ?= build
 PREFIX ?= /usr/local
 WERROR = $(if $(filter true,$(CI)),true,false)
 
-.PHONY: all setup check lint demo install fmt bench fuzz check-upstream torture clean help
+.PHONY: all setup check lint demo install fmt bench fuzz fuzz-diff check-upstream torture clean help
 
 all: $(BUILD)/build.ninja ## build build/firn and the links in build/bin/
 	ninja -C $(BUILD) firn
@@ -51,6 +51,9 @@ bench: all ## measure against the budgets in ARCHITECTURE.md
 
 fuzz: build-fuzz/build.ninja ## build the fuzz targets: build-fuzz/test/fuzz/*_fuzz
 	ninja -C build-fuzz
+
+fuzz-diff: all ## random expressions through firn and the Nix on PATH: COUNT=1000 SEED=.. ORACLE="chroot DIR"
+	tools/fuzz-diff $(if $(COUNT),--count $(COUNT)) $(if $(SEED),--seed $(SEED)) $(if $(ORACLE),--oracle "$(ORACLE)") $(BUILD)
 
 check-upstream: all ## run the functional tests of a C++ Nix checkout: DIR=.../tests/functional
 	tools/check-upstream $(BUILD) $(DIR)

@@ -6,7 +6,7 @@
 typedef struct EvalCommandOptions {
   TargetForm form;
   unsigned form_flags; // of print_json or print_xml
-  const char **paths; // attribute paths
+  const char **paths;  // attribute paths
   size_t path_count;
 } EvalCommandOptions;
 

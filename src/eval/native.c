@@ -53,6 +53,11 @@ static Step native_strict_step(Native *n) {
     if (!(b->strict >> native_strict_arg(n) & 1)) continue;
     NATIVE_FORCE(n, n->slot[STRICT_ARGS + native_strict_arg(n)]);
     n->slot[STRICT_ARGS + native_strict_arg(n)] = n->result;
+    // Before the next one is evaluated, which may print something.
+    if (!builtin_check_arg(n->vm, b, native_strict_arg(n), n->result)) {
+      native_set(n, STRICT_I, b->arity); // nothing is left to blame
+      return STEP_ERROR;
+    }
   }
   if (b->native) {
     for (unsigned i = 0; i < b->arity; i++) n->args[i] = n->slot[STRICT_ARGS + i];
@@ -221,8 +226,12 @@ static bool native_equal_shallow(Value a, Value b, bool *ret_deep) {
   return type != TYPE_LAMBDA && a == b;
 }
 
-static bool native_same_names(const Shape *a, const Shape *b) {
-  return a == b || (a->count == b->count && memcmp(a->names, b->names, a->count * sizeof(Sym)) == 0);
+// Whether the i-th attributes of two sets of the same size have different names: only there the sets differ, those before are
+// compared first, and may fail.
+static bool native_names_part(Vm *vm, Value a, Value b, size_t i) {
+  if (value_tag(a) != TAG_ATTRS) return false;
+  const Shape *x = attrs_flat_shape(a), *y = attrs_flat_shape(b);
+  return x != y && x->names[attrs_nth(vm, a, i)] != y->names[attrs_nth(vm, b, i)];
 }
 
 // Whether `type` of the set, in n->result and evaluated, says that it is a derivation.
@@ -258,11 +267,12 @@ static Step native_equal_step(Native *n) {
   }
   n->slot[EQUAL_A] = attrs_flatten(n->vm, n->slot[EQUAL_A]);
   n->slot[EQUAL_B] = attrs_flatten(n->vm, n->slot[EQUAL_B]);
-  if (!native_same_names(attrs_flat_shape(n->slot[EQUAL_A]), attrs_flat_shape(n->slot[EQUAL_B])))
-    NATIVE_RETURN(n, VALUE_FALSE);
+  if (native_child_count(n->slot[EQUAL_A]) != native_child_count(n->slot[EQUAL_B])) NATIVE_RETURN(n, VALUE_FALSE);
 children:
   for (native_set(n, EQUAL_I, 0); native_get(n, EQUAL_I) < (int64_t)native_child_count(n->slot[EQUAL_A]);
        native_add(n, EQUAL_I, 1)) {
+    if (native_names_part(n->vm, n->slot[EQUAL_A], n->slot[EQUAL_B], (size_t)native_get(n, EQUAL_I)))
+      NATIVE_RETURN(n, VALUE_FALSE);
     NATIVE_FORCE(n, native_child(n->vm, n->slot[EQUAL_A], (size_t)native_get(n, EQUAL_I)));
     NATIVE_FORCE(n, native_child(n->vm, n->slot[EQUAL_B], (size_t)native_get(n, EQUAL_I)));
     n->args[0] = native_child(n->vm, n->slot[EQUAL_A], (size_t)native_get(n, EQUAL_I));

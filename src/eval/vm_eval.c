@@ -340,8 +340,23 @@ Value vm_load_cached(Vm *vm, Span path, const EvalStat *stat) {
   return unit ? vm_unit_thunk(vm, unit, NULL) : VALUE_ERROR;
 }
 
-void vm_unit_fingerprint(Vm *vm, Buf *ret) {
+// The instructions themselves take part, so that programs in development do not run each other's images.
+static uint64_t vm_format_hash(void) {
+  static const char text[] =
+#define OP(name, words, doc) #name " " #words " " doc "\n"
+#include "eval/op.def"
+#undef OP
+#define OPERAND(name, text) #name " "
+#include "eval/operand.def"
+#undef OPERAND
+      ;
   uint64_t hash = CODE_VERSION;
+  for (size_t i = 0; i + 1 < sizeof text; i++) hash = (hash ^ (unsigned char)text[i]) * UINT64_C(0x100000001B3);
+  return hash;
+}
+
+void vm_unit_fingerprint(Vm *vm, Buf *ret) {
+  uint64_t hash = vm_format_hash();
   for (MapEntry *e = map_first(&vm->state->global_index); e; e = map_next(&vm->state->global_index, e))
     hash = (hash ^ e->hash) * UINT64_C(0x9E3779B97F4A7C15);
   buf_printf(ret, "%u-%016llx%s%s", CODE_VERSION, (unsigned long long)hash, vm->settings.pipe_operators ? "-pipe" : "",

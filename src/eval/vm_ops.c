@@ -7,6 +7,7 @@
 #include "eval/builtins/registry.h"
 #include "eval/eval_count.h"
 #include "eval/list.h"
+#include "eval/print.h"
 #include "eval/str.h"
 #include "eval/thunk.h"
 #include "eval/vm_state.h"
@@ -132,8 +133,11 @@ static void vm_ops_unexpected(Vm *vm, const Unit *unit, const uint32_t *descript
         (!first || symbol_order(vm->symbols, shape->names[i]) < symbol_order(vm->symbols, first)))
       first = shape->names[i];
   Span name = symbol_text(vm->symbols, first);
-  eval_error(vm, EVAL_ERROR_TYPE, pos, "%s called with unexpected argument '%.*s'", buf_cstr(&function),
-             SPAN_ARG(name));
+  Buf shown = BUF_INIT;
+  print_attr_name(name, &shown);
+  eval_error(vm, EVAL_ERROR_TYPE, pos, "%s called with unexpected argument '%s'", buf_cstr(&function),
+             buf_cstr(&shown));
+  buf_done(&shown);
   Span *candidates = mem_alloc_array((size_t)descriptor[0] + 1, sizeof *candidates);
   for (uint32_t k = 0; k < descriptor[0]; k++)
     candidates[k] = symbol_text(vm->symbols, unit->names[descriptor[FORMALS_HEADER + FORMAL_WORDS * k]]);
@@ -352,7 +356,10 @@ void vm_ops_override(Vm *vm, Unit *unit, const uint32_t *descriptor, Value overr
 
 Value vm_ops_missing(Vm *vm, Value set, Sym name, PosId pos) {
   Span text = symbol_text(vm->symbols, name);
-  eval_error(vm, EVAL_ERROR_MISSING, pos, "attribute '%.*s' missing", SPAN_ARG(text));
+  Buf shown = BUF_INIT;
+  print_attr_name(text, &shown);
+  eval_error(vm, EVAL_ERROR_MISSING, pos, "attribute '%s' missing", buf_cstr(&shown));
+  buf_done(&shown);
   if (set == VALUE_EMPTY_ATTRS) return VALUE_ERROR;
   const Shape *shape = attrs_flat_shape(attrs_flatten(vm, set));
   Span *candidates = mem_alloc_array(shape->count, sizeof *candidates);
