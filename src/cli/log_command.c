@@ -46,7 +46,7 @@ static bool show(Session *session, Store *store, const char *operand, Buf *out, 
     ok = read_log(store, &derivers.paths[i], out, &found, err);
   store_path_list_done(&derivers);
   if (ok && !found)
-    return err_set(err, ERR_NOT_FOUND, "build log of '%.*s' is not available", SPAN_ARG(buf_span(&real)));
+    return err_set(err, ERR_NOT_FOUND, "build log of derivation '%.*s' is not available", SPAN_ARG(buf_span(&real)));
   return ok;
 }
 

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/fs.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "castore/castore_nar.h"
 #include "cli/build_command.h"
@@ -254,7 +255,8 @@ int nix_command_store_info(Session *session) {
     json_write_object_end(&json);
     buf_put_char(&out, '\n');
   } else {
-    buf_printf(&out, "Store URL: local (%s)\nVersion: %s\nTrusted: 1\n", store_root(store), VERSION_NIX);
+    log_msg(LOG_NOTICE, "Store URL: local (%s)\nVersion: %s\nTrusted: 1", store_root(store), VERSION_NIX);
+    return 0;
   }
   session_print(session, buf_span(&out));
   return 0;

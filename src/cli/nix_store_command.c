@@ -64,6 +64,8 @@ static int usage(Session *session, const char *what) {
 static bool make_root(Session *session, Store *store, const BuildTarget *target, size_t number, Buf *out, Err *err) {
   const char *root = option_get(&session->options, OPT_add_root);
   if (!root) {
+    if (out->len == 0 && !option_has(&session->options, OPT_no_gc_warning))
+      log_warn("you did not specify '--add-root'; the result might be removed by the garbage collector");
     put_path(session, &target->out_path, out);
     return true;
   }
@@ -320,11 +322,11 @@ static bool query_roots(Session *session, Store *store, Buf *out, Err *err) {
   return ok;
 }
 
-static bool query_drawn(Session *session, Store *store, bool tree, Buf *out, Err *err) {
+typedef bool (*DrawFn)(Store *store, const StorePath *roots, size_t count, Buf *out, Err *err);
+
+static bool query_drawn(Session *session, Store *store, DrawFn draw, Buf *out, Err *err) {
   StorePathList roots = STORE_PATH_LIST_INIT;
-  bool ok = use_outputs(session, store, false, &roots, err) &&
-            (tree ? store_graph_tree(store, roots.paths, roots.count, out, err)
-                  : store_graph_dot(store, roots.paths, roots.count, out, err));
+  bool ok = use_outputs(session, store, false, &roots, err) && draw(store, roots.paths, roots.count, out, err);
   store_path_list_done(&roots);
   return ok;
 }
@@ -344,18 +346,23 @@ static int query(Session *session) {
                                    OPT_size,
                                    OPT_tree,
                                    OPT_graph,
+                                   OPT_graphml,
                                    OPT_resolve,
                                    OPT_roots};
   const OptionList *list = &session->options;
   OptionId kind = OPT_outputs;
-  size_t given = 0;
-  for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
-    if (option_has(list, kinds[i])) {
-      kind = kinds[i];
-      given++;
-    }
-  if (given > 1) return usage(session, "only one kind of query can be made at once");
+  bool given = false;
   Err err = ERR_INIT;
+  for (size_t i = 0; i < list->use_count; i++)
+    for (size_t j = 0; j < ARRAY_LEN(kinds); j++) {
+      if (list->uses[i].id != kinds[j]) continue;
+      if (given && kind != kinds[j]) {
+        err_set(&err, ERR_USAGE, "query type '--%s' conflicts with earlier flag", option_table[kinds[j]].long_name);
+        return session_fail(session, &err);
+      }
+      kind = kinds[j];
+      given = true;
+    }
   Store *store;
   Buf out CLEANUP(buf_done) = BUF_INIT;
   if (option_has(list, OPT_force_realise) || option_has(list, OPT_force_realize)) {
@@ -375,8 +382,9 @@ static int query(Session *session) {
   case OPT_binding: ok = ok && query_each(session, store, false, put_binding, &out, &err); break;
   case OPT_query_hash: ok = ok && query_each(session, store, false, put_hash, &out, &err); break;
   case OPT_size: ok = ok && query_each(session, store, false, put_size, &out, &err); break;
-  case OPT_tree: ok = ok && query_drawn(session, store, true, &out, &err); break;
-  case OPT_graph: ok = ok && query_drawn(session, store, false, &out, &err); break;
+  case OPT_tree: ok = ok && query_drawn(session, store, store_graph_tree, &out, &err); break;
+  case OPT_graph: ok = ok && query_drawn(session, store, store_graph_dot, &out, &err); break;
+  case OPT_graphml: ok = ok && query_drawn(session, store, store_graph_xml, &out, &err); break;
   case OPT_resolve: ok = ok && query_each(session, store, false, put_output, &out, &err); break;
   case OPT_roots: ok = ok && query_roots(session, store, &out, &err); break;
   default: ok = ok && query_each(session, store, true, put_output, &out, &err);
@@ -469,6 +477,10 @@ static bool print_roots(Session *session, Store *store, Err *err) {
   bool ok = store_roots_list(store, true, &roots, err);
   if (ok && roots.count) qsort(roots.roots, roots.count, sizeof(StoreRoot), compare_roots);
   for (size_t i = 0; ok && i < roots.count; i++) {
+    // A process may have paths of other stores open that have the same names.
+    bool valid = true;
+    if (roots.roots[i].kind == STORE_ROOT_PROCESS) ok = store_is_valid(store, &roots.roots[i].path, &valid, err);
+    if (!valid) continue;
     buf_printf(&out, "%s -> ", roots.roots[i].source);
     put_path(session, &roots.roots[i].path, &out);
   }
@@ -630,7 +642,7 @@ int nix_store_command_run(Session *session) {
     case OPT_delete: return with_store(session, delete_paths);
     case OPT_verify: return store_command_check(session);
     case OPT_verify_path: return verify_paths(session);
-    case OPT_optimise:
+    case OPT_optimise: return space_command_optimise(session);
     case OPT_init: return 0;
     case OPT_read_log: return log_command_run(session);
     case OPT_print_env: return print_env(session);

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/fs.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "cli/command_list.h"
 #include "formats/json_write.h"
@@ -27,7 +28,42 @@ static bool add_text(Session *session, Store *store, Span name, const char *path
          store_flush(store, err);
 }
 
+static bool add_archive(Store *store, Span name, const char *file, const StoreAddOptions *options, StorePath *ret,
+                        Err *err) {
+  CLEANUP(fs_close_fd) int fd = -1;
+  int in = STDIN_FILENO;
+  bool from_stdin = strcmp(file, "-") == 0;
+  if (!from_stdin && !fs_open(file, O_RDONLY, 0, &fd, err)) return false;
+  ByteSource source = byte_stream_from_fd(from_stdin ? &in : &fd);
+  return store_add_archive(store, name, &source, true, options, ret, NULL, err) || err_wrap(err, "'%s'", file);
+}
+
+static int add_operands(Session *session, CaMethod method);
+
 int store_command_add(Session *session) {
+  return add_operands(session, CA_NAR);
+}
+
+int store_command_add_file(Session *session) {
+  return add_operands(session, CA_FLAT);
+}
+
+int store_command_dump(Session *session) {
+  Err err = ERR_INIT;
+  Store *store;
+  StorePath path;
+  Buf real CLEANUP(buf_done) = BUF_INIT;
+  Span rest;
+  int out = STDOUT_FILENO;
+  ByteSink sink = byte_stream_to_fd(&out);
+  bool ok = need_operands(session, 1, &err) && session_store(session, &store, &err) &&
+            store_command_follow(session, session->options.operands[0], &real, &err) &&
+            store_path_split(buf_span(&real), session_store_dir(session), &path, &rest, &err) &&
+            store_dump(store, &path, &sink, &err);
+  return ok ? 0 : session_fail(session, &err);
+}
+
+static int add_operands(Session *session, CaMethod method) {
   Err err = ERR_INIT;
   Store *store;
   const OptionList *list = &session->options;
@@ -35,6 +71,8 @@ int store_command_add(Session *session) {
              *algo = option_get(list, OPT_hash_algo);
   StoreAddOptions options = STORE_ADD_OPTIONS_INIT;
   bool is_text = mode && strcmp(mode, "text") == 0;
+  options.method = method;
+  options.dry_run = option_has(list, OPT_add_dry_run);
   if (!need_operands(session, 1, &err)) return session_fail(session, &err);
   if (mode && !is_text && !content_address_method_parse(span_cstr(mode), true, &options.method, &err))
     return session_fail(session, &err);
@@ -42,10 +80,13 @@ int store_command_add(Session *session) {
   if (!session_store(session, &store, &err)) return session_fail(session, &err);
   for (size_t i = 0; i < list->operand_count; i++) {
     StorePath path;
-    const char *file = session_absolute(session, list->operands[i]);
-    Span name = given ? span_cstr(given) : fs_path_base(span_cstr(file));
-    if (!(is_text ? add_text(session, store, name, file, &path, &err)
-                  : store_add_path(store, name, file, &options, &path, &err)))
+    bool unpack = option_has(list, OPT_unpack);
+    const char *file =
+        unpack && strcmp(list->operands[i], "-") == 0 ? "-" : session_absolute(session, list->operands[i]);
+    Span name = given ? span_cstr(given) : unpack ? SPAN("source") : fs_path_base(span_cstr(file));
+    if (!(unpack    ? add_archive(store, name, file, &options, &path, &err)
+          : is_text ? add_text(session, store, name, file, &path, &err)
+                    : store_add_path(store, name, file, &options, &path, &err)))
       return session_fail(session, &err);
     // Who calls nix-store goes on to read the path.
     if (option_has(list, OPT_store_add) && !store_materialise(store, &path, 1, &err))
@@ -238,10 +279,12 @@ int store_command_ls(Session *session) {
                               option_has(&session->options, OPT_paths_recursive),
                           &json, &err);
     buf_put_char(&out, '\n');
-  } else if (node.kind == CASTORE_DIRECTORY) {
+  } else if (node.kind == CASTORE_DIRECTORY && !option_has(&session->options, OPT_directory)) {
+    buf_put_char(&shown, '.');
     ok = list_tree(session, store, &path, &rest, &node, &shown, &out, 0, &err);
   } else {
-    put_entry(&out, &node, span_cstr(session->options.operands[0]), option_has(&session->options, OPT_long_list));
+    Span name = node.kind == CASTORE_DIRECTORY ? SPAN(".") : fs_path_base(buf_span(&rest));
+    put_entry(&out, &node, name, option_has(&session->options, OPT_long_list));
   }
   if (!ok) return session_fail(session, &err);
   session_print(session, buf_span(&out));
@@ -289,40 +332,47 @@ static bool wanted_paths(Session *session, Store *store, StorePathList *ret, Err
 
 static void put_size(Session *session, uint64_t bytes, Buf *out) {
   if (!option_has(&session->options, OPT_human_readable)) {
-    buf_printf(out, "\t%12llu", (unsigned long long)bytes);
+    buf_printf(out, "\t%11llu", (unsigned long long)bytes);
     return;
   }
-  static const char units[] = "KMGTPE";
-  double value = (double)bytes / 1024;
+  static const char units[] = "KKMGTPE";
+  double value = (double)bytes;
   int unit = 0;
-  for (; value >= 1024 && unit < 5; unit++) value /= 1024;
-  buf_printf(out, "\t%7.1f%c", value, units[unit]);
+  for (; value > 1024 && unit < 6; unit++) value /= 1024;
+  buf_printf(out, "\t%6.1f %ciB", unit ? value : value / 1024, units[unit]);
 }
 
-static bool put_info(Session *session, Store *store, const StorePath *path, Buf *out, Err *err) {
+static void put_sigs(const PathInfoRecord *record, Buf *out) {
+  const char *between = "\t";
+  if (record->ultimate) {
+    buf_printf(out, "%sultimate", between);
+    between = " ";
+  }
+  if (record->info.has_ca) {
+    buf_printf(out, "%sca:", between);
+    content_address_format(&record->info.ca, out);
+    between = " ";
+  }
+  for (size_t i = 0; i < record->info.sig_count; i++) {
+    buf_put_cstr(out, between);
+    signature_format(&record->info.sigs[i], out);
+    between = " ";
+  }
+  if (between[0] == '\t') buf_put_char(out, '\t');
+}
+
+static bool put_info(Session *session, Store *store, const StorePath *path, uint64_t closure_bytes, size_t width,
+                     Buf *out, Err *err) {
   const OptionList *list = &session->options;
   PathInfoRecord *record CLEANUP(path_info_service_record_free_ptr) = NULL;
   if (!store_get(store, path, &record, err)) return false;
+  size_t start = out->len;
+  bool columns = option_has(list, OPT_paths_size) || option_has(list, OPT_closure_size) || option_has(list, OPT_sigs);
   store_format_path(store, path, out);
+  if (columns && out->len - start < width) buf_put_repeat(out, ' ', width - (out->len - start));
   if (option_has(list, OPT_paths_size)) put_size(session, record->info.nar_size_bytes, out);
-  if (option_has(list, OPT_closure_size)) {
-    uint64_t bytes;
-    size_t count;
-    if (!store_closure_size(store, path, &bytes, &count, err)) return false;
-    put_size(session, bytes, out);
-  }
-  if (option_has(list, OPT_sigs)) {
-    buf_put_char(out, '\t');
-    if (record->ultimate) buf_put_cstr(out, "ultimate ");
-    for (size_t i = 0; i < record->info.sig_count; i++) {
-      signature_format(&record->info.sigs[i], out);
-      buf_put_char(out, ' ');
-    }
-    if (record->info.has_ca) {
-      buf_put_cstr(out, "ca:");
-      content_address_format(&record->info.ca, out);
-    }
-  }
+  if (option_has(list, OPT_closure_size)) put_size(session, closure_bytes, out);
+  if (option_has(list, OPT_sigs)) put_sigs(record, out);
   buf_put_char(out, '\n');
   return true;
 }
@@ -339,7 +389,8 @@ static bool put_path_list(Store *store, const StorePath *paths, size_t count, Js
 }
 
 // Keys in bytewise order, as Nix prints them.
-static bool put_info_json(Session *session, Store *store, const StorePath *path, JsonWrite *json, Err *err) {
+static bool put_info_json(Session *session, Store *store, const StorePath *path, uint64_t closure_bytes,
+                          JsonWrite *json, Err *err) {
   PathInfoRecord *record CLEANUP(path_info_service_record_free_ptr) = NULL;
   Buf text CLEANUP(buf_done) = BUF_INIT;
   store_format_path(store, path, &text);
@@ -351,11 +402,8 @@ static bool put_info_json(Session *session, Store *store, const StorePath *path,
   if (!json_write_key(json, SPAN("ca"), err)) return false;
   if (record->info.has_ca ? !json_write_str(json, buf_span(&text), err) : (json_write_null(json), false)) return false;
   if (option_has(&session->options, OPT_closure_size)) {
-    uint64_t bytes;
-    size_t count;
-    if (!store_closure_size(store, path, &bytes, &count, err) || !json_write_key(json, SPAN("closureSize"), err))
-      return false;
-    json_write_uint(json, bytes);
+    if (!json_write_key(json, SPAN("closureSize"), err)) return false;
+    json_write_uint(json, closure_bytes);
   }
   if (!json_write_key(json, SPAN("deriver"), err)) return false;
   buf_clear(&text);
@@ -389,23 +437,54 @@ static bool put_info_json(Session *session, Store *store, const StorePath *path,
   return true;
 }
 
+static bool put_infos(Session *session, Store *store, const StorePathList *paths, Buf *out, Err *err) {
+  CLEANUP(mem_free_ptr) uint64_t *closures = mem_alloc_zero((paths->count + 1) * sizeof(*closures));
+  size_t width = 0;
+  JsonWrite json;
+  bool as_json = option_has(&session->options, OPT_json), ok = true;
+  StorePathList valid = STORE_PATH_LIST_INIT; // of invalid ones, JSON says null
+  if (option_has(&session->options, OPT_closure_size)) {
+    CLEANUP(mem_free_ptr) size_t *places = mem_alloc_array(paths->count + 1, sizeof(*places));
+    for (size_t i = 0; ok && i < paths->count; i++) {
+      bool is_valid = true;
+      if (as_json) ok = store_is_valid(store, &paths->paths[i], &is_valid, err);
+      if (is_valid) places[valid.count] = i;
+      if (is_valid) store_path_list_add(&valid, &paths->paths[i]);
+    }
+    CLEANUP(mem_free_ptr) uint64_t *sizes = mem_alloc_zero((valid.count + 1) * sizeof(*sizes));
+    ok = ok && store_closure_sizes(store, valid.paths, valid.count, sizes, err);
+    for (size_t i = 0; i < valid.count; i++) closures[places[i]] = sizes[i];
+    store_path_list_done(&valid);
+  }
+  for (size_t i = 0; i < paths->count; i++) {
+    size_t len = session_store_dir(session).len + 2 + STORE_PATH_HASH_CHARS + paths->paths[i].name_len;
+    if (len > width) width = len;
+  }
+  if (as_json) {
+    json_write_init(&json, out, 0);
+    json_write_object_begin(&json);
+  }
+  for (size_t i = 0; ok && i < paths->count; i++)
+    ok = as_json ? put_info_json(session, store, &paths->paths[i], closures[i], &json, err)
+                 : put_info(session, store, &paths->paths[i], closures[i], width, out, err);
+  if (as_json) {
+    json_write_object_end(&json);
+    buf_put_char(out, '\n');
+  }
+  return ok;
+}
+
 int store_command_path_info(Session *session) {
   Err err = ERR_INIT;
   Store *store;
   StorePathList paths = STORE_PATH_LIST_INIT;
   Buf out CLEANUP(buf_done) = BUF_INIT;
-  bool ok = need_operands(session, 1, &err) && session_store(session, &store, &err) &&
-            wanted_paths(session, store, &paths, &err);
-  if (ok && option_has(&session->options, OPT_json)) {
-    JsonWrite json;
-    json_write_init(&json, &out, 0);
-    json_write_object_begin(&json);
-    for (size_t i = 0; ok && i < paths.count; i++) ok = put_info_json(session, store, &paths.paths[i], &json, &err);
-    json_write_object_end(&json);
-    buf_put_char(&out, '\n');
-  } else {
-    for (size_t i = 0; ok && i < paths.count; i++) ok = put_info(session, store, &paths.paths[i], &out, &err);
-  }
+  bool all = option_has(&session->options, OPT_paths_all);
+  bool ok = (all || need_operands(session, 1, &err)) && session_store(session, &store, &err) &&
+            (all ? store_all(store, &paths, &err) : wanted_paths(session, store, &paths, &err));
+  // Objects of JSON are sorted by key.
+  if (ok && option_has(&session->options, OPT_json)) store_path_list_sort(&paths);
+  ok = ok && put_infos(session, store, &paths, &out, &err);
   store_path_list_done(&paths);
   if (!ok) return session_fail(session, &err);
   session_print(session, buf_span(&out));
@@ -436,7 +515,8 @@ int store_command_check(Session *session) {
              (unsigned long long)result.trees, (unsigned long long)result.objects, (unsigned long long)result.problems);
   if (result.repaired) buf_printf(&line, ", %llu repaired", (unsigned long long)result.repaired);
   buf_put_char(&line, '\n');
-  session_print(session, buf_span(&line));
+  // nix-store --verify says nothing about what is well.
+  if (!option_has(&session->options, OPT_verify)) session_print(session, buf_span(&line));
   return result.problems > result.repaired;
 }
 
@@ -444,12 +524,15 @@ bool store_command_collect(Session *session, const StoreGcOptions *options, Err 
   Store *store;
   StoreGcResult result = STORE_GC_RESULT_INIT;
   Buf out CLEANUP(buf_done) = BUF_INIT;
+  bool deletes = options->action == STORE_GC_DELETE_DEAD || options->action == STORE_GC_DELETE_SPECIFIC;
+  log_msg(LOG_INFO, "finding garbage collector roots...");
   bool ok = session_store(session, &store, err) && store_gc_run(store, options, &result, err);
   for (size_t i = 0; ok && i < result.paths.count; i++) {
-    store_format_path(store, &result.paths.paths[i], &out);
-    buf_put_char(&out, '\n');
+    Buf line CLEANUP(buf_done) = BUF_INIT;
+    store_format_path(store, &result.paths.paths[i], &line);
+    if (deletes) log_msg(LOG_INFO, "deleting '%s'", buf_cstr(&line));
+    else buf_printf(&out, "%s\n", buf_cstr(&line));
   }
-  bool deletes = options->action == STORE_GC_DELETE_DEAD || options->action == STORE_GC_DELETE_SPECIFIC;
   if (ok && deletes)
     buf_printf(&out, "%zu store paths deleted, %.2f MiB freed\n", result.paths.count,
                (double)result.freed_bytes / (1 << 20));
@@ -466,13 +549,6 @@ void store_command_gc_options(Session *session, StoreGcOptions *ret) {
   const char *max = option_get(&session->options, OPT_max_freed);
   uint64_t bytes;
   if (max && span_parse_u64(span_cstr(max), &bytes)) ret->max_freed_bytes = bytes;
-}
-
-int store_command_gc(Session *session) {
-  Err err = ERR_INIT;
-  StoreGcOptions options;
-  store_command_gc_options(session, &options);
-  return store_command_collect(session, &options, &err) ? 0 : session_fail(session, &err);
 }
 
 int store_command_delete(Session *session) {

@@ -170,7 +170,13 @@ static bool store_gc_still_alive(const StoreGc *gc, const StorePath *path, Err *
                  buf_cstr(&text), buf_cstr(&text));
 }
 
-// The asked paths and everything that refers to them.
+static bool store_gc_is_asked(const StoreGcOptions *options, const StorePath *path) {
+  for (size_t i = 0; i < options->path_count; i++)
+    if (store_path_eq(&options->paths[i], path)) return true;
+  return false;
+}
+
+// The asked paths. What refers to one of them has to be among them.
 static bool store_gc_choose_specific(StoreGc *gc, bool *chosen, Err *err) {
   const StoreGcOptions *options = gc->options;
   for (size_t i = 0; i < options->path_count; i++) {
@@ -187,7 +193,8 @@ static bool store_gc_choose_specific(StoreGc *gc, bool *chosen, Err *err) {
     bool ok = path_db_closure(gc->store->db, &options->paths[i], 1, true, &referrers, &lower_names, NULL, err);
     for (size_t k = 0; ok && k < referrers.count; k++) {
       uint32_t referrer = store_gc_number(gc, &referrers.paths[k]);
-      if (referrer == 0 || (gc->live[referrer - 1] && !options->ignore_liveness))
+      if (referrer == 0 || (gc->live[referrer - 1] && !options->ignore_liveness) ||
+          !store_gc_is_asked(options, &referrers.paths[k]))
         ok = store_gc_still_alive(gc, &options->paths[i], err);
       else chosen[referrer - 1] = true;
     }

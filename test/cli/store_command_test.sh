@@ -19,12 +19,12 @@ test_add_ls_cat() {
   run cpp_nix nix-store --add tree
   expect_out "$path"
   run firn store ls "$path"
-  expect_out 'a
-link
-sub'
+  expect_out './a
+./link
+./sub'
   run firn store ls -lR "$path"
-  expect_out_has 'link -> sub/b'
-  expect_out_has 'sub/b'
+  expect_out_has './link -> sub/b'
+  expect_out_has './sub/b'
   run firn store cat "$path/sub/b"
   expect_out two
   run firn store cat "$path/sub"
@@ -231,6 +231,122 @@ END
   run firn eval -f x.nix --strict --arg n 5
   expect_status 0
   expect_out_has '[ 0 1 2 3 "/nix/store/'
+}
+
+test_unpack() {
+  cli_setup
+  make_tree
+  run firn store add --name source tree
+  want=$out
+  for filter in --gzip --xz --zstd --bzip2; do
+    tar $filter -cf t.tar tree
+    run firn store add --unpack t.tar
+    expect_out "$want"
+  done
+  run sh -c 'firn store add --unpack - < t.tar'
+  expect_out "$want"
+  head -c 100 t.tar > cut.tar
+  run firn store add --unpack cut.tar
+  expect_status 1
+  expect_err_has 'unpacking an archive'
+}
+
+test_du() {
+  cli_setup
+  cat > x.nix <<END
+let $sh_nix in rec { a = sh "a" "echo aaaa > \$out"; b = sh "b" "echo \${a} > \$out"; c = sh "c" "echo \${a} > \$out; echo c >> \$out"; }
+END
+  run nix-build x.nix -A b -o b
+  run nix-build x.nix -A c -o c
+  firn store add x.nix > /dev/null
+  run firn store du --json
+  expect_status 0
+  # b and c refer to a, and differ; the derivations are kept by nothing that is a root.
+  expect_out_has '"sharedBytes":5'
+  expect_out_has '"ownBytes":46'
+  expect_out_has '"ownBytes":48'
+  run firn store du
+  expect_out_has '/b -> /nix/store/'
+}
+
+test_collect_garbage() {
+  cli_setup
+  profile=$HOME/store/var/nix/profiles/test
+  mkdir -p "$(dirname "$profile")"
+  for i in 1 2 3; do
+    echo $i > f
+    ln -s "$HOME/store/store/$(basename "$(nix-store --add f)")" "$profile-$i-link"
+  done
+  ln -s test-3-link "$profile"
+  touch -h -d '40 days ago' "$profile-1-link"
+  touch -h -d '30 days ago' "$profile-2-link"
+  run nix-collect-garbage --delete-older-than 20d --dry-run
+  expect_err_has 'would remove profile version 1'
+  run nix-collect-garbage --delete-older-than 20d
+  expect_err_has 'removing profile version 1'
+  expect_out_has '1 store paths deleted'
+  [ -L "$profile-2-link" ] || fail 'the generation of that time is gone'
+  run firn store gc -d
+  expect_err_has 'removing profile version 2'
+  expect_out_has '1 store paths deleted'
+  run nix-collect-garbage --delete-older-than 3
+  expect_status 1
+  expect_err_has "expected something like '14d'"
+}
+
+test_copy_and_signatures() {
+  cli_setup
+  cat > x.nix <<END
+let $sh_nix in rec { a = sh "a" "echo aaaa > \$out"; b = sh "b" "echo \${a} > \$out"; }
+END
+  run nix-build x.nix -A b --no-out-link
+  b=$out
+  nix key generate-secret --key-name k > k
+  key=$(nix key convert-secret-to-public < k)
+  run nix copy --to "file://$HOME/cache?compression=zstd&secret-key=$PWD/k" "$b"
+  expect_status 0
+  run nix copy --from "file://$HOME/cache" --store "firn:$HOME/other" "$b"
+  expect_status 1
+  expect_err_has 'lacks a signature by a trusted key'
+  run nix copy --from "file://$HOME/cache" --store "firn:$HOME/other" --option trusted-public-keys "$key" "$b"
+  expect_status 0
+  run nix store verify --store "firn:$HOME/other" -r "$b"
+  expect_status 2
+  run nix store verify --store "firn:$HOME/other" --option trusted-public-keys "$key" -r "$b"
+  expect_status 0
+  run nix copy --to "firn:$HOME/third" "$b"
+  expect_status 0
+  run nix-store --store "firn:$HOME/third" -qR "$b"
+  expect_equal "$(printf '%s\n' "$out" | wc -l)" 2
+  nix store sign -k k -r --store "firn:$HOME/third" "$b"
+  run nix path-info --store "firn:$HOME/third" --sigs "$b"
+  expect_out_has 'k:'
+  echo damaged > other
+  chmod u+w "$HOME/third/store/$(basename "$b")"
+  cat other > "$HOME/third/store/$(basename "$b")"
+  run nix store verify --store "firn:$HOME/third" --no-trust "$b"
+  expect_status 1
+  run nix store diff-closures "$b" "$b"
+  expect_out ''
+}
+
+test_nars() {
+  cli_setup
+  make_tree
+  nix nar dump-path tree > t.nar
+  run nix nar ls t.nar /
+  expect_out './a
+./link
+./sub'
+  run nix nar ls -lR t.nar /sub
+  expect_out '-r-xr-xr-x                    4 ./b'
+  run nix nar ls --json -R t.nar /sub
+  expect_out '{"entries":{"b":{"executable":true,"narOffset":784,"size":4,"type":"regular"}},"type":"directory"}'
+  run nix nar cat t.nar /sub/b
+  expect_out two
+  run nix nar cat t.nar /sub
+  expect_status 1
+  expect_err_has 'is not a regular file'
 }
 
 run_tests

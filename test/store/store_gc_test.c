@@ -95,6 +95,12 @@ TEST(specific_paths) {
   CHECK_ERR(store_gc_run(store, &options, &result, &err), &err, ERR_OTHER, "still alive");
   store_gc_result_done(&result);
   CHECK(unlink(test_temp_path("result")) == 0);
+  // Not before what refers to it, as in C++ Nix; together they may go.
+  CHECK_ERR(store_gc_run(store, &options, &result, &err), &err, ERR_OTHER, "still alive");
+  store_gc_result_done(&result);
+  StorePath both[] = {dep, top};
+  options.paths = both;
+  options.path_count = 2;
   CHECK_EQ_INT(collect(store, &options), 2);
   store_free(store);
 }
