@@ -12,7 +12,8 @@
 
 #define LAYERED_MAX_DEPTH 12
 #define LAYERED_MIN_COUNT 16 // both sides smaller than this: copy
-#define LAYERED_RATIO 4      // one side at least this many times the other: layer
+#define ATTRS_FEW 32
+#define LAYERED_RATIO 4 // one side at least this many times the other: layer
 
 // An upper bound that costs nothing.
 static uint64_t attrs_count_bound(Value set) {
@@ -227,20 +228,21 @@ static uint32_t attrs_remove_repetitions(AttrsItem *items, uint32_t count, bool 
 
 Value attrs_builder_finish(Vm *vm, AttrsBuilder *b, bool first_wins) {
   if (!b->count) return VALUE_EMPTY_ATTRS;
-  AttrsItem *scratch = mem_alloc_array(b->count, sizeof *scratch);
+  // Most sets are small: no memory is asked for to make them.
+  AttrsItem few[ATTRS_FEW], *scratch = b->count > ATTRS_FEW ? mem_alloc_array(b->count, sizeof *scratch) : few;
   attrs_sort(vm->symbols, b->items, scratch, b->count);
-  mem_free(scratch);
+  if (scratch != few) mem_free(scratch);
   uint32_t n = attrs_remove_repetitions(b->items, b->count, first_wins);
-  Sym *names = mem_alloc_array(n, sizeof *names);
-  PosId *positions = mem_alloc_array(n, sizeof *positions);
+  Sym few_names[ATTRS_FEW], *names = n > ATTRS_FEW ? mem_alloc_array(n, sizeof *names) : few_names;
+  PosId few_positions[ATTRS_FEW], *positions = n > ATTRS_FEW ? mem_alloc_array(n, sizeof *positions) : few_positions;
   for (uint32_t i = 0; i < n; i++) {
     names[i] = b->items[i].name;
     positions[i] = b->items[i].pos;
   }
   Attrs *set = attrs_new(vm, shape_intern(vm->shapes, names, positions, n));
   for (uint32_t i = 0; i < n; i++) set->slots[i] = b->items[i].value;
-  mem_free(names);
-  mem_free(positions);
+  if (names != few_names) mem_free(names);
+  if (positions != few_positions) mem_free(positions);
   b->count = 0;
   return attrs_value(set);
 }

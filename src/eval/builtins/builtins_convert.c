@@ -42,8 +42,8 @@ typedef struct OpenValue {
 
 typedef struct ValueStack {
   Vm *vm;
-  OpenValue *open; // owned
-  size_t depth, cap;
+  OpenValue *open; // owned; builders above `depth` are empty and keep their memory
+  size_t depth, ready, cap;
   Value result;
 } ValueStack;
 
@@ -59,22 +59,23 @@ static void stack_put(ValueStack *s, Value v) {
 
 static void stack_open(ValueStack *s, bool is_object) {
   MEM_RESERVE(s->open, s->cap, s->depth + 1);
-  s->open[s->depth++] = (OpenValue){is_object, SYMBOL_NONE, ATTRS_BUILDER_INIT, LIST_BUILDER_INIT};
+  if (s->depth == s->ready)
+    s->open[s->ready++] = (OpenValue){is_object, SYMBOL_NONE, ATTRS_BUILDER_INIT, LIST_BUILDER_INIT};
+  s->open[s->depth++].is_object = is_object;
 }
 
 static void stack_close(ValueStack *s) {
   OpenValue *top = &s->open[--s->depth];
-  Value v = top->is_object ? attrs_builder_finish(s->vm, &top->attrs, false) : list_builder_finish(s->vm, &top->list);
-  attrs_builder_done(&top->attrs);
-  list_builder_done(&top->list);
+  Value v = top->is_object ? attrs_builder_finish(s->vm, &top->attrs, false)
+                           : list_from(s->vm, top->list.items, top->list.count);
+  top->list.count = 0;
   stack_put(s, v);
 }
 
 static void stack_done(ValueStack *s) {
-  while (s->depth) {
-    OpenValue *top = &s->open[--s->depth];
-    attrs_builder_done(&top->attrs);
-    list_builder_done(&top->list);
+  for (size_t i = 0; i < s->ready; i++) {
+    attrs_builder_done(&s->open[i].attrs);
+    list_builder_done(&s->open[i].list);
   }
   mem_free(s->open);
 }
