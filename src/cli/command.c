@@ -37,6 +37,7 @@
 #define DEVELOP OPTION_DEVELOP_GROUP
 #define DEV_ENV OPTION_DEV_ENV_GROUP
 #define EXPLAIN OPTION_EXPLAIN_GROUP
+#define NIX_ENV OPTION_NIX_ENV_GROUP
 
 const Command command_table[] = {
 #define COMMAND(program, verb, groups, operands, run, quiet, brief, summary) \

@@ -34,6 +34,7 @@
 #define DEVELOP OPTION_DEVELOP_GROUP
 #define DEV_ENV OPTION_DEV_ENV_GROUP
 #define EXPLAIN OPTION_EXPLAIN_GROUP
+#define NIX_ENV OPTION_NIX_ENV_GROUP
 
 const Option option_table[OPTION_COUNT] = {
 #define OPTION(id, long_name, short_name, args, groups, setting, help) \
@@ -120,7 +121,7 @@ static bool apply_setting(const Option *option, const char *arg, Setting *settin
 // `given` is how it was written, for messages; `inline_arg` the text after '=' (NULL: none).
 static bool use_option(const Option *option, const char *given, const char *inline_arg, Words *words, Setting *settings,
                        OptionList *ret, Err *err) {
-  OptionUse use = {.id = (OptionId)(option - option_table)};
+  OptionUse use = {.id = (OptionId)(option - option_table), .operand_at = ret->operand_count};
   unsigned count = option_takes_rest(option) ? 0 : option_arg_count(option);
   if (option_takes_rest(option)) {
     if (!use_rest(given, inline_arg, words, ret, err)) return false;

@@ -48,6 +48,7 @@ bool option_takes_rest(const Option *option);
 typedef struct OptionUse {
   OptionId id;
   const char *args[OPTION_MAX_ARGS]; // borrowed from argv
+  size_t operand_at;                 // how many operands stood before it
 } OptionUse;
 
 typedef struct OptionList {

@@ -357,6 +357,7 @@ bool package_set_complete(PackageSet *set, const size_t *indexes, size_t count, 
     package->output_specified = is_true(record, "outputSpecified");
     package->main_program = text_of(record, "mainProgram");
     package->meta = *json_tree_get(record, SPAN("meta"));
+    package->bad_meta = *json_tree_get(record, SPAN("badMeta"));
     package->output_count = outputs->count;
     package->outputs = ARENA_ARRAY(arena, PackageOutput, outputs->count);
     for (size_t j = 0; j < outputs->count; j++)

@@ -25,7 +25,8 @@ typedef struct Package {
   size_t output_count;
   bool output_specified; // by attribute: x.dev
   Span main_program;
-  JsonTree meta; // an object; also from package_set_meta
+  JsonTree meta;     // an object; also from package_set_meta
+  JsonTree bad_meta; // names of those that are no plain data
 } Package;
 
 typedef struct PackageSet PackageSet;

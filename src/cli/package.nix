@@ -44,6 +44,7 @@ in {
         outputSpecified = drv.outputSpecified or false;
         outputs = outputsOf drv;
         meta = metaOf drv;
+        badMeta = filter (name: !isPlain drv.meta.${name}) (attrNames (drv.meta or { }));
         mainProgram = drv.meta.mainProgram or drv.pname or (parseDrvName drv.name).name;
       }) indexes;
 

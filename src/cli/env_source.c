@@ -1,0 +1,378 @@
+// env_source.c: see env_source.h. Rules and messages: Nix 2.26, nix-env.cc.
+#include "cli/env_source.h"
+
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include "base/fs.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "cli/package_selector.h"
+#include "eval/print.h"
+#include "formats/drv_name.h"
+
+// ---- the root
+
+static bool has_default(const char *dir) {
+  struct stat st;
+  Buf path CLEANUP(buf_done) = BUF_INIT;
+  buf_printf(&path, "%s/default.nix", dir);
+  return stat(buf_cstr(&path), &st) == 0;
+}
+
+// Adds `"name" = import /path;` for each expression in the folder, and goes into folders that are none.
+static bool put_folder(const char *dir, Map *seen, unsigned depth, Buf *ret, Err *err) {
+  FsList list CLEANUP(fs_list_done) = FS_LIST_INIT;
+  if (depth > 32) return err_set(err, ERR_LIMIT, "'%s' is nested too deeply", dir);
+  if (!fs_list_dir(dir, &list, err)) return false;
+  for (size_t i = 0; i < list.count; i++) {
+    Buf path CLEANUP(buf_done) = BUF_INIT;
+    struct stat st;
+    Span name = span_cstr(list.entries[i].name);
+    // That of a profile: channels are profiles.
+    if (span_eq_cstr(name, "manifest.nix")) continue;
+    buf_printf(&path, "%s/%.*s", dir, SPAN_ARG(name));
+    if (stat(buf_cstr(&path), &st) != 0) continue;
+    bool is_file = S_ISREG(st.st_mode) && span_has_suffix(name, SPAN(".nix"));
+    bool is_dir = S_ISDIR(st.st_mode) && has_default(buf_cstr(&path));
+    if (!is_file && !is_dir) {
+      if (S_ISDIR(st.st_mode) && !put_folder(buf_cstr(&path), seen, depth + 1, ret, err)) return false;
+      continue;
+    }
+    if (span_has_suffix(name, SPAN(".nix"))) name.len -= 4;
+    if (map_has(seen, name)) {
+      log_warn("name collision in input Nix expressions, skipping '%s'", buf_cstr(&path));
+      continue;
+    }
+    map_set(seen, name, NULL);
+    print_attr_name(name, ret);
+    buf_put_cstr(ret, " = import (/. + ");
+    print_string_literal(buf_span(&path), ret);
+    buf_put_cstr(ret, "); ");
+  }
+  return true;
+}
+
+bool env_source_root(Session *session, TargetRoot *ret, Err *err) {
+  const char *file = option_get(&session->options, OPT_env_file), *home = getenv("HOME");
+  Buf text CLEANUP(buf_done) = BUF_INIT;
+  Map seen CLEANUP(map_done) = MAP_INIT;
+  struct stat st;
+  if (!file) file = arena_printf(&session->arena, "%s/.nix-defexpr", home ? home : "/");
+  *ret = (TargetRoot){TARGET_FILE, file};
+  const char *path = session_absolute(session, file);
+  if (file[0] == '<' || strstr(file, "://") || stat(path, &st) != 0 || !S_ISDIR(st.st_mode) || has_default(path)) {
+    bool is_default = !option_has(&session->options, OPT_env_file) && stat(path, &st) != 0;
+    if (is_default) *ret = (TargetRoot){TARGET_EXPR, "{ _combineChannels = [ ]; }"};
+    return true;
+  }
+  buf_put_cstr(&text, "{ _combineChannels = [ ]; ");
+  if (!put_folder(path, &seen, 0, &text, err)) return false;
+  buf_put_char(&text, '}');
+  *ret = (TargetRoot){TARGET_EXPR, arena_dup(&session->arena, buf_span(&text)).data};
+  return true;
+}
+
+// ---- selection
+
+static Span wanted_system(const Session *session) {
+  const char *filter = option_get(&session->options, OPT_system_filter);
+  return span_cstr(filter ? filter : "*");
+}
+
+PackageSet *env_source_all(Session *session, const char *attr_path, size_t **ret_indexes, size_t *ret_count,
+                           int *ret_code) {
+  Err err = ERR_INIT;
+  TargetRoot root;
+  if (!env_source_root(session, &root, &err)) return *ret_code = session_fail(session, &err), NULL;
+  TargetQuery query = {.roots = &root, .root_count = 1, .attr_paths = &attr_path, .attr_path_count = 1};
+  progress_evaluating(&session->progress, "evaluating");
+  PackageSet *set = package_set_new(session, &query, true, ret_code);
+  progress_evaluating(&session->progress, NULL);
+  if (!set) return NULL;
+  Span system = wanted_system(session);
+  *ret_indexes = mem_alloc_array(package_set_count(set) + 1, sizeof(size_t));
+  *ret_count = 0;
+  for (size_t i = 0; i < package_set_count(set); i++) {
+    const Package *package = package_set_get(set, i);
+    if (!package->failed && (span_eq_cstr(system, "*") || span_eq(package->system, system)))
+      (*ret_indexes)[(*ret_count)++] = i;
+  }
+  return set;
+}
+
+static int compare(Session *session, const Package *a, const Package *b) {
+  Span system = span_cstr(session_system(session)), name, version_a, version_b;
+  if (!span_eq(a->system, b->system)) {
+    if (span_eq(a->system, system)) return 1;
+    if (span_eq(b->system, system)) return -1;
+  }
+  int64_t first = package_meta_int(a, SPAN("priority"), 0), second = package_meta_int(b, SPAN("priority"), 0);
+  if (first != second) return first < second ? 1 : -1; // the lower number is the higher priority
+  drv_name_parse(a->name, &name, &version_a);
+  drv_name_parse(b->name, &name, &version_b);
+  return drv_name_compare_versions(version_a, version_b);
+}
+
+static int cmp_names(const void *a, const void *b, void *ctx) {
+  const Package *x = package_set_get(ctx, *(const size_t *)a), *y = package_set_get(ctx, *(const size_t *)b);
+  Span name_x, name_y, version;
+  drv_name_parse(x->name, &name_x, &version);
+  drv_name_parse(y->name, &name_y, &version);
+  return span_cmp(name_x, name_y);
+}
+
+// One package of each name. They come out by name.
+static bool pick_newest(Session *session, PackageSet *set, size_t *indexes, size_t *count, int *ret_code) {
+  Map best CLEANUP(map_done) = MAP_INIT; // name -> place in `indexes` + 1
+  Map several CLEANUP(map_done) = MAP_INIT;
+  size_t kept = 0;
+  if (!package_set_meta(set, indexes, *count, ret_code)) return false;
+  for (size_t i = 0; i < *count; i++) {
+    const Package *package = package_set_get(set, indexes[i]);
+    Span name, version;
+    drv_name_parse(package->name, &name, &version);
+    size_t place = (size_t)(uintptr_t)map_get(&best, name);
+    int c = place ? compare(session, package, package_set_get(set, indexes[place - 1])) : 1;
+    if (c == 0) map_set(&several, package->name, NULL);
+    if (place && c > 0) {
+      indexes[place - 1] = indexes[i];
+      map_remove(&several, package->name);
+    } else if (!place) {
+      indexes[kept++] = indexes[i];
+      map_set(&best, name, (void *)(uintptr_t)kept);
+    }
+  }
+  *count = kept;
+  if (kept) qsort_r(indexes, kept, sizeof(size_t), cmp_names, set);
+  for (size_t i = 0; i < kept; i++) {
+    Span name, version, full = package_set_get(set, indexes[i])->name;
+    drv_name_parse(full, &name, &version);
+    if (map_has(&several, name) || map_has(&several, full))
+      log_warn("there are multiple derivations named '%.*s'; using the first one", SPAN_ARG(full));
+  }
+  return true;
+}
+
+static bool no_match(Session *session, const PackageSet *set, const size_t *indexes, size_t count, const char *selector,
+                     int *ret_code) {
+  Span prefix, name, version;
+  Buf hits CLEANUP(buf_done) = BUF_INIT;
+  Map seen CLEANUP(map_done) = MAP_INIT;
+  Err err = ERR_INIT;
+  drv_name_parse(span_cstr(selector), &prefix, &version);
+  for (size_t i = 0; i < count && seen.live_count < 3; i++) {
+    drv_name_parse(package_set_get(set, indexes[i])->name, &name, &version);
+    if (!span_has_prefix(name, prefix) || map_has(&seen, name)) continue;
+    map_set(&seen, name, NULL);
+    buf_printf(&hits, "\n%.*s", SPAN_ARG(name));
+  }
+  err_set(&err, ERR_NOT_FOUND, "selector '%s' matches no derivations%s%s", selector,
+          hits.len ? ", maybe you meant:" : "", buf_cstr(&hits));
+  *ret_code = session_fail(session, &err);
+  return false;
+}
+
+bool env_source_filter(Session *session, PackageSet *set, const char *const *selectors, size_t count, bool newest_only,
+                       size_t **indexes, size_t *index_count, int *ret_code) {
+  static const char *const everything[] = {"*"};
+  Err err = ERR_INIT;
+  if (!count) {
+    selectors = everything;
+    count = 1;
+  }
+  size_t total = *index_count, found = 0;
+  size_t *all = *indexes, *result = mem_alloc_array(total + 1, sizeof(size_t)),
+         *matches = mem_alloc_array(total + 1, sizeof(size_t));
+  unsigned char *taken = mem_alloc_zero(package_set_count(set) + 1);
+  bool ok = true;
+  for (size_t i = 0; ok && i < count; i++) {
+    PackageSelector *selector;
+    size_t match_count = 0;
+    ok = package_selector_new(selectors[i], &selector, &err);
+    if (!ok) {
+      *ret_code = session_fail(session, &err);
+      break;
+    }
+    for (size_t j = 0; j < total; j++)
+      if (package_selector_matches(selector, package_set_get(set, all[j])->name)) matches[match_count++] = all[j];
+    package_selector_free(selector);
+    if (!match_count && strcmp(selectors[i], "*") != 0) ok = no_match(session, set, all, total, selectors[i], ret_code);
+    ok = ok && (!newest_only || pick_newest(session, set, matches, &match_count, ret_code));
+    for (size_t j = 0; ok && j < match_count; j++) {
+      if (taken[matches[j]]) continue;
+      taken[matches[j]] = 1;
+      result[found++] = matches[j];
+    }
+  }
+  mem_free(taken);
+  mem_free(matches);
+  mem_free(all);
+  *indexes = result;
+  *index_count = found;
+  return ok;
+}
+
+// ---- elements
+
+static bool add_packages(Session *session, PackageSet *set, const size_t *indexes, size_t count, UserEnv *ret,
+                         int *ret_code) {
+  Err err = ERR_INIT;
+  if (!package_set_complete(set, indexes, count, ret_code)) return false;
+  for (size_t i = 0; i < count; i++) {
+    UserEnvElement element;
+    if (!user_env_element(session, package_set_get(set, indexes[i]), &element, &err))
+      return *ret_code = session_fail(session, &err), false;
+    user_env_add(ret, &element);
+  }
+  return true;
+}
+
+// The packages that `query` names, all of them.
+static bool add_query(Session *session, const TargetQuery *query, UserEnv *ret, int *ret_code) {
+  PackageSet *set = package_set_new(session, query, true, ret_code);
+  if (!set) return false;
+  size_t count = package_set_count(set);
+  size_t *indexes = mem_alloc_array(count + 1, sizeof(size_t));
+  for (size_t i = 0; i < count; i++) indexes[i] = i;
+  bool ok = add_packages(session, set, indexes, count, ret, ret_code);
+  mem_free(indexes);
+  package_set_free(set);
+  return ok;
+}
+
+static bool add_by_name(Session *session, bool newest_only, UserEnv *ret, int *ret_code) {
+  size_t *indexes = NULL, count = 0;
+  PackageSet *set = env_source_all(session, "", &indexes, &count, ret_code);
+  if (!set) return false;
+  bool ok = env_source_filter(session, set, session->options.operands, session->options.operand_count, newest_only,
+                              &indexes, &count, ret_code) &&
+            add_packages(session, set, indexes, count, ret, ret_code);
+  mem_free(indexes);
+  package_set_free(set);
+  return ok;
+}
+
+// Functions of the root: x: x.hello
+static bool add_by_function(Session *session, UserEnv *ret, int *ret_code) {
+  Err err = ERR_INIT;
+  TargetRoot root;
+  const char *attr = "";
+  if (!env_source_root(session, &root, &err)) return *ret_code = session_fail(session, &err), false;
+  for (size_t i = 0; i < session->options.operand_count; i++) {
+    Buf text CLEANUP(buf_done) = BUF_INIT;
+    buf_printf(&text, "(%s) (", session->options.operands[i]);
+    if (root.kind == TARGET_EXPR) {
+      buf_put_cstr(&text, root.text);
+    } else {
+      buf_put_cstr(&text, "import (/. + ");
+      print_string_literal(span_cstr(session_absolute(session, root.text)), &text);
+      buf_put_char(&text, ')');
+    }
+    buf_put_char(&text, ')');
+    TargetRoot call = {TARGET_EXPR, buf_cstr(&text)};
+    TargetQuery query = {.roots = &call, .root_count = 1, .attr_paths = &attr, .attr_path_count = 1};
+    if (!add_query(session, &query, ret, ret_code)) return false;
+  }
+  return true;
+}
+
+static bool add_store_path(Session *session, const char *text, UserEnv *ret, Err *err) {
+  StorePath path;
+  Buf whole CLEANUP(buf_done) = BUF_INIT;
+  const char *absolute = session_absolute(session, text);
+  char *real = store_path_is_below(span_cstr(absolute), session_store_dir(session)) ? NULL : realpath(absolute, NULL);
+  bool parsed = real && store_path_parse_base(fs_path_base(span_cstr(real)), &path, NULL);
+  free(real);
+  Store *store;
+  if (!session_store(session, &store, err)) return false;
+  if (!parsed && !store_path_parse(span_cstr(absolute), session_store_dir(session), &path, err)) return false;
+  store_path_format(&path, session_store_dir(session), &whole);
+  Span out = arena_dup(&session->arena, buf_span(&whole)), name = arena_dup(&session->arena, store_path_name(&path));
+  UserEnvElement element = {.name = name,
+                            .system = SPAN("unknown"),
+                            .attr_path = SPAN(""),
+                            .out_path = out,
+                            .meta = {.kind = JSON_TREE_OBJECT}};
+  if (store_path_is_derivation(&path)) {
+    KnownPaths *known = store_io_known(session_io(session));
+    KnownDrv *entry = known_paths_load(known, out, err);
+    const Derivation *drv = entry ? known_paths_parse(known, entry, err) : NULL;
+    if (!drv) return false;
+    const DerivationOutput *output = derivation_find_output(drv, SPAN("out"));
+    if (!output) return err_set(err, ERR_USAGE, "derivation '%.*s' has no output 'out'", SPAN_ARG(out));
+    element.drv_path = out;
+    element.out_path = output->path;
+    element.name.len -= 4;
+  }
+  element.outputs = ARENA_NEW(&session->arena, PackageOutput);
+  element.outputs[0] = (PackageOutput){SPAN("out"), element.out_path};
+  element.output_count = 1;
+  user_env_add(ret, &element);
+  return true;
+}
+
+static int64_t priority_of(const UserEnvElement *element) {
+  Package package = {.meta = element->meta};
+  return package_meta_int(&package, SPAN("priority"), 0);
+}
+
+// Of several elements of one name, the one with the highest priority, then version, counts.
+static void add_better(UserEnv *env, size_t from, const UserEnvElement *element) {
+  Span name, version, other, other_version;
+  drv_name_parse(element->name, &name, &version);
+  for (size_t i = from; i < env->count; i++) {
+    drv_name_parse(env->items[i].name, &other, &other_version);
+    if (!span_eq(name, other)) continue;
+    int64_t a = priority_of(element), b = priority_of(&env->items[i]);
+    if (a < b || (a == b && drv_name_compare_versions(version, other_version) > 0)) env->items[i] = *element;
+    return;
+  }
+  user_env_add(env, element);
+}
+
+static bool add_from_profile(Session *session, const char *profile, UserEnv *ret, int *ret_code) {
+  UserEnv all CLEANUP(user_env_done) = {0};
+  Err err = ERR_INIT;
+  const OptionList *options = &session->options;
+  if (!user_env_read(session, session_absolute(session, profile), &all, ret_code)) return false;
+  for (size_t i = 0; i < options->operand_count; i++) {
+    PackageSelector *selector;
+    if (!package_selector_new(options->operands[i], &selector, &err))
+      return *ret_code = session_fail(session, &err), false;
+    bool hit = false;
+    size_t from = ret->count;
+    for (size_t j = 0; j < all.count; j++) {
+      if (!package_selector_matches(selector, all.items[j].name)) continue;
+      add_better(ret, from, &all.items[j]);
+      hit = true;
+    }
+    package_selector_free(selector);
+    if (!hit) {
+      err_set(&err, ERR_NOT_FOUND, "selector '%s' matches no derivations", options->operands[i]);
+      return *ret_code = session_fail(session, &err), false;
+    }
+  }
+  return true;
+}
+
+bool env_source_find(Session *session, bool newest_only, UserEnv *ret, int *ret_code) {
+  Err err = ERR_INIT;
+  TargetRoot root;
+  const OptionList *options = &session->options;
+  const char *profile = option_get(options, OPT_from_profile);
+  if (profile) return add_from_profile(session, profile, ret, ret_code);
+  if (option_has(options, OPT_from_expression)) return add_by_function(session, ret, ret_code);
+  if (option_has(options, OPT_env_attr)) {
+    if (!env_source_root(session, &root, &err)) return *ret_code = session_fail(session, &err), false;
+    TargetQuery query = {
+        .roots = &root, .root_count = 1, .attr_paths = options->operands, .attr_path_count = options->operand_count};
+    return add_query(session, &query, ret, ret_code);
+  }
+  if (!options->operand_count || !strchr(options->operands[0], '/'))
+    return add_by_name(session, newest_only, ret, ret_code);
+  for (size_t i = 0; i < options->operand_count; i++)
+    if (!add_store_path(session, options->operands[i], ret, &err))
+      return *ret_code = session_fail(session, &err), false;
+  return true;
+}

@@ -1,0 +1,372 @@
+// nix_env_command.c: `nix-env`: installing packages into profiles, and generations of profiles.
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "cli/build_command.h"
+#include "cli/command_list.h"
+#include "cli/env_query.h"
+#include "cli/env_source.h"
+#include "cli/package_selector.h"
+#include "formats/drv_name.h"
+
+// ---- which profile
+
+static bool wanted_profile(Session *session, const char **ret, Err *err) {
+  const char *given = option_get(&session->options, OPT_env_profile), *env = getenv("NIX_PROFILE");
+  Store *store;
+  Buf path CLEANUP(buf_done) = BUF_INIT;
+  if (!given && env && *env) given = env;
+  if (given) return *ret = session_absolute(session, given), true;
+  if (!session_store(session, &store, err) || !profile_default(store, &path, err)) return false;
+  *ret = arena_dup(&session->arena, buf_span(&path)).data;
+  return true;
+}
+
+// ---- changes of what is installed: `change` makes the new elements from the old ones; it is called again when somebody else changed the profile meanwhile
+
+typedef bool (*Change)(Session *session, const UserEnv *installed, UserEnv *ret, void *ctx, int *ret_code);
+
+static int change_profile(Session *session, const char *profile, Change change, void *ctx) {
+  Err err = ERR_INIT;
+  int code = 0;
+  for (bool changed = true; changed;) {
+    UserEnv installed CLEANUP(user_env_done) = {0}, wanted CLEANUP(user_env_done) = {0};
+    StorePath before;
+    bool has_before;
+    if (!user_env_current(session, profile, &before, &has_before, &err)) return session_fail(session, &err);
+    if (!user_env_read(session, profile, &installed, &code) || !change(session, &installed, &wanted, ctx, &code))
+      return code;
+    if (option_has(&session->options, OPT_dry_run)) return 0;
+    if (!user_env_install(session, &wanted, profile, &before, has_before, &changed, &code)) return code;
+    if (changed) log_msg(LOG_INFO, "profile '%s' changed while we were busy; restarting", profile);
+  }
+  return 0;
+}
+
+static Span package_name(Span full) {
+  Span name, version;
+  drv_name_parse(full, &name, &version);
+  return name;
+}
+
+static bool is_kept(const UserEnvElement *element) {
+  return span_eq_cstr(user_env_flag(element, "keep"), "true");
+}
+
+static bool is_valid(Session *session, Span path) {
+  bool valid = false;
+  Err ignored = ERR_INIT;
+  if (!store_io_is_valid(session_io(session), path, &valid, &ignored)) err_done(&ignored);
+  return valid;
+}
+
+// ---- --install
+
+static bool install(Session *session, const UserEnv *installed, UserEnv *ret, void *ctx, int *ret_code) {
+  const UserEnv *added = ctx;
+  Map names CLEANUP(map_done) = MAP_INIT;
+  (void)ret_code;
+  for (size_t i = 0; i < added->count; i++) {
+    map_set(&names, package_name(added->items[i].name), NULL);
+    user_env_add(ret, &added->items[i]);
+  }
+  if (option_has(&session->options, OPT_remove_all)) return true;
+  for (size_t i = 0; i < installed->count; i++) {
+    const UserEnvElement *element = &installed->items[i];
+    bool replaced = !option_has(&session->options, OPT_preserve_installed) &&
+                    !option_has(&session->options, OPT_attr_path) && map_has(&names, package_name(element->name)) &&
+                    !is_kept(element);
+    if (replaced) log_msg(LOG_INFO, "replacing old '%.*s'", SPAN_ARG(element->name));
+    else user_env_add(ret, element);
+  }
+  for (size_t i = 0; i < added->count; i++) log_msg(LOG_INFO, "installing '%.*s'", SPAN_ARG(added->items[i].name));
+  return true;
+}
+
+static int run_install(Session *session, const char *profile) {
+  UserEnv found CLEANUP(user_env_done) = {0}, added CLEANUP(user_env_done) = {0};
+  const char *priority = option_get(&session->options, OPT_priority),
+             *name = option_get(&session->options, OPT_force_name);
+  Err err = ERR_INIT;
+  int64_t number;
+  int code = 0;
+  if (priority && !span_parse_i64(span_cstr(priority), &number)) {
+    err_set(&err, ERR_USAGE, "'--priority' requires an integer argument");
+    return session_fail(session, &err);
+  }
+  if (!env_source_find(session, true, &found, &code)) return code;
+  for (size_t i = 0; i < found.count; i++) {
+    UserEnvElement element = found.items[i];
+    if (option_has(&session->options, OPT_prebuilt_only) && !is_valid(session, element.out_path)) continue;
+    if (name) element.name = span_cstr(name);
+    if (priority) user_env_set_flag(session, &element, "priority", priority);
+    user_env_add(&added, &element);
+  }
+  return change_profile(session, profile, install, &added);
+}
+
+// ---- --upgrade
+
+static int64_t priority_of(const UserEnvElement *element) {
+  Package package = {.meta = element->meta};
+  return package_meta_int(&package, SPAN("priority"), 0);
+}
+
+static bool accepts(Session *session, int order) {
+  if (option_has(&session->options, OPT_always)) return true;
+  if (option_has(&session->options, OPT_eq)) return order == 0;
+  if (option_has(&session->options, OPT_leq)) return order <= 0;
+  return order < 0;
+}
+
+static const UserEnvElement *find_upgrade(Session *session, const UserEnvElement *old, const UserEnv *available) {
+  const UserEnvElement *best = NULL;
+  Span name, version, other, other_version, best_version = SPAN("");
+  drv_name_parse(old->name, &name, &version);
+  for (size_t i = 0; i < available->count; i++) {
+    const UserEnvElement *element = &available->items[i];
+    drv_name_parse(element->name, &other, &other_version);
+    if (!span_eq(other, name) || priority_of(element) > priority_of(old)) continue;
+    if (!accepts(session, drv_name_compare_versions(version, other_version))) continue;
+    int c = -1;
+    if (best) {
+      int64_t a = priority_of(best), b = priority_of(element);
+      c = a != b ? (b < a ? -1 : 1) : drv_name_compare_versions(best_version, other_version);
+    }
+    if (c >= 0 || (option_has(&session->options, OPT_prebuilt_only) && !is_valid(session, element->out_path))) continue;
+    best = element;
+    best_version = other_version;
+  }
+  return best;
+}
+
+static bool upgrade(Session *session, const UserEnv *installed, UserEnv *ret, void *ctx, int *ret_code) {
+  const UserEnv *available = ctx;
+  (void)ret_code;
+  for (size_t i = 0; i < installed->count; i++) {
+    const UserEnvElement *old = &installed->items[i];
+    const UserEnvElement *new = is_kept(old) ? NULL : find_upgrade(session, old, available);
+    if (new && !span_eq(new->out_path, old->out_path)) {
+      Span name, version, new_version;
+      drv_name_parse(old->name, &name, &version);
+      drv_name_parse(new->name, &name, &new_version);
+      log_msg(LOG_INFO, "%s '%.*s' to '%.*s'",
+              drv_name_compare_versions(version, new_version) <= 0 ? "upgrading" : "downgrading", SPAN_ARG(old->name),
+              SPAN_ARG(new->name));
+      user_env_add(ret, new);
+    } else {
+      user_env_add(ret, old);
+    }
+  }
+  return true;
+}
+
+static int run_upgrade(Session *session, const char *profile) {
+  UserEnv available CLEANUP(user_env_done) = {0};
+  int code = 0;
+  return env_source_find(session, false, &available, &code) ? change_profile(session, profile, upgrade, &available)
+                                                            : code;
+}
+
+// ---- --uninstall, --set-flag
+
+static bool select_elements(Session *session, const char *text, const UserEnv *env, bool *selected, bool *ret_hit,
+                            int *ret_code) {
+  Err err = ERR_INIT;
+  PackageSelector *selector = NULL;
+  bool is_path = strchr(text, '/') != NULL;
+  *ret_hit = false;
+  if (!is_path && !package_selector_new(text, &selector, &err)) return *ret_code = session_fail(session, &err), false;
+  const char *path = is_path ? session_absolute(session, text) : NULL;
+  for (size_t i = 0; i < env->count; i++) {
+    bool hit =
+        is_path ? span_eq_cstr(env->items[i].out_path, path) : package_selector_matches(selector, env->items[i].name);
+    selected[i] = selected[i] || hit;
+    *ret_hit = *ret_hit || hit;
+  }
+  package_selector_free(selector);
+  return true;
+}
+
+static bool uninstall(Session *session, const UserEnv *installed, UserEnv *ret, void *ctx, int *ret_code) {
+  bool *removed = mem_alloc_zero(installed->count + 1);
+  bool ok = true, hit;
+  (void)ctx;
+  for (size_t i = 0; ok && i < session->options.operand_count; i++) {
+    ok = select_elements(session, session->options.operands[i], installed, removed, &hit, ret_code);
+    if (ok && !hit) log_warn("selector '%s' matched no installed derivations", session->options.operands[i]);
+  }
+  for (size_t i = 0; ok && i < installed->count; i++) {
+    if (removed[i]) log_msg(LOG_INFO, "uninstalling '%.*s'", SPAN_ARG(installed->items[i].name));
+    else user_env_add(ret, &installed->items[i]);
+  }
+  mem_free(removed);
+  return ok;
+}
+
+static bool set_flag(Session *session, const UserEnv *installed, UserEnv *ret, void *ctx, int *ret_code) {
+  const char **operands = session->options.operands;
+  bool *selected = mem_alloc_zero(installed->count + 1);
+  bool ok = true, hit;
+  Err err = ERR_INIT;
+  (void)ctx;
+  for (size_t i = 2; ok && i < session->options.operand_count; i++) {
+    ok = select_elements(session, operands[i], installed, selected, &hit, ret_code);
+    if (!ok || hit || strcmp(operands[i], "*") == 0) continue;
+    err_set(&err, ERR_NOT_FOUND, "selector '%s' matches no derivations", operands[i]);
+    *ret_code = session_fail(session, &err);
+    ok = false;
+  }
+  for (size_t i = 0; ok && i < installed->count; i++) {
+    UserEnvElement element = installed->items[i];
+    if (selected[i]) {
+      log_msg(LOG_INFO, "setting flag on '%.*s'", SPAN_ARG(element.name));
+      user_env_set_flag(session, &element, operands[0], operands[1]);
+    }
+    user_env_add(ret, &element);
+  }
+  mem_free(selected);
+  return ok;
+}
+
+// ---- --set
+
+static int run_set(Session *session, const char *profile) {
+  UserEnv found CLEANUP(user_env_done) = {0};
+  BuildTargetList targets CLEANUP(build_command_list_done) = {0};
+  Err err = ERR_INIT;
+  Store *store;
+  StoreLock *lock = NULL;
+  StorePath path;
+  uint64_t number;
+  bool is_path;
+  int code = 0;
+  if (!env_source_find(session, true, &found, &code)) return code;
+  if (found.count != 1) err_set(&err, ERR_USAGE, "--set requires exactly one derivation");
+  if (err_is_set(&err)) return session_fail(session, &err);
+  const UserEnvElement *element = &found.items[0];
+  const char *text = element->drv_path.len ? arena_printf(&session->arena, "%.*s^*", SPAN_ARG(element->drv_path))
+                                           : arena_dup(&session->arena, element->out_path).data;
+  if (!build_command_add_path(session, &targets, text, &is_path, &err)) return session_fail(session, &err);
+  code = build_command_build(session, &targets, SCHEDULER_NORMAL, true);
+  if (code || option_has(&session->options, OPT_dry_run)) return code;
+  if (!session_store(session, &store, &err) || !store_parse_path(store, element->out_path, &path, &err) ||
+      !store_materialise_closure(store, &path, 1, &err) || !profile_lock(profile, &lock, &err))
+    return session_fail(session, &err);
+  bool ok = profile_add(store, profile, &path, &number, &err) && profile_switch_to(profile, number, &err);
+  store_lock_release(lock);
+  return ok ? 0 : session_fail(session, &err);
+}
+
+// ---- generations
+
+static int run_list(Session *session, const char *profile) {
+  ProfileGenerations generations CLEANUP(profile_generations_done) = PROFILE_GENERATIONS_INIT;
+  Err err = ERR_INIT;
+  Buf out CLEANUP(buf_done) = BUF_INIT;
+  if (!profile_list(profile, &generations, &err)) return session_fail(session, &err);
+  for (size_t i = 0; i < generations.count; i++) {
+    const ProfileGeneration *generation = &generations.items[i];
+    time_t created = (time_t)generation->created_s;
+    struct tm time;
+    localtime_r(&created, &time);
+    bool current = generations.has_current && generations.current == generation->number;
+    buf_printf(&out, "%4llu   %4d-%02d-%02d %02d:%02d:%02d   %s\n", (unsigned long long)generation->number,
+               time.tm_year + 1900, time.tm_mon + 1, time.tm_mday, time.tm_hour, time.tm_min, time.tm_sec,
+               current ? "(current)" : "");
+  }
+  session_print(session, buf_span(&out));
+  return 0;
+}
+
+static int run_switch(Session *session, const char *profile, bool rollback) {
+  Err err = ERR_INIT;
+  uint64_t number, from, to;
+  const OptionList *options = &session->options;
+  bool dry_run = option_has(options, OPT_dry_run);
+  if (!rollback && options->operand_count != 1) err_set(&err, ERR_USAGE, "exactly one argument expected");
+  else if (!rollback && !span_parse_u64(span_cstr(options->operands[0]), &number))
+    err_set(&err, ERR_USAGE, "expected a generation number");
+  if (err_is_set(&err) || !profile_switch(profile, rollback ? NULL : &number, dry_run, &from, &to, &err))
+    return session_fail(session, &err);
+  log_msg(LOG_NOTICE, "switching profile from version %llu to %llu", (unsigned long long)from, (unsigned long long)to);
+  return 0;
+}
+
+static int run_delete(Session *session, const char *profile) {
+  ProfileDelete what CLEANUP(profile_delete_done) = PROFILE_DELETE_INIT;
+  ProfileGenerations deleted CLEANUP(profile_generations_done) = PROFILE_GENERATIONS_INIT;
+  const OptionList *options = &session->options;
+  Err err = ERR_INIT;
+  bool dry_run = option_has(options, OPT_dry_run);
+  Span *words = ARENA_ARRAY(&session->arena, Span, options->operand_count);
+  for (size_t i = 0; i < options->operand_count; i++) words[i] = span_cstr(options->operands[i]);
+  if (!profile_delete_parse(words, options->operand_count, (int64_t)time(NULL), &what, &err) ||
+      !profile_delete(profile, &what, dry_run, &deleted, &err))
+    return session_fail(session, &err);
+  for (size_t i = 0; i < deleted.count; i++)
+    log_msg(LOG_NOTICE, dry_run ? "would remove profile version %llu" : "removing profile version %llu",
+            (unsigned long long)deleted.items[i].number);
+  return 0;
+}
+
+// ~/.nix-profile leads to another profile from now on.
+static int run_switch_profile(Session *session) {
+  Err err = ERR_INIT;
+  const OptionList *options = &session->options;
+  const char *home = getenv("HOME");
+  if (options->operand_count != 1) err_set(&err, ERR_USAGE, "exactly one argument expected");
+  else {
+    const char *link = arena_printf(&session->arena, "%s/.nix-profile", home ? home : "/");
+    const char *temporary = arena_printf(&session->arena, "%s.%d", link, (int)getpid());
+    const char *target = session_absolute(session, options->operands[0]);
+    unlink(temporary);
+    if (symlink(target, temporary) == 0 && rename(temporary, link) == 0) return 0;
+    err_set_errno(&err, errno, "making '%s' a link to '%s'", link, target);
+  }
+  return session_fail(session, &err);
+}
+
+// ---- the operation
+
+int nix_env_command_run(Session *session) {
+  static const OptionId operations[] = {
+      OPT_install,          OPT_uninstall,          OPT_upgrade,           OPT_env_query,
+      OPT_env_set,          OPT_set_flag,           OPT_switch_generation, OPT_env_rollback,
+      OPT_list_generations, OPT_delete_generations, OPT_switch_profile};
+  const OptionList *options = &session->options;
+  Err err = ERR_INIT;
+  OptionId operation = OPTION_COUNT;
+  const char *profile;
+  for (size_t i = 0; i < ARRAY_LEN(operations); i++) {
+    if (!option_has(options, operations[i])) continue;
+    if (operation != OPTION_COUNT) err_set(&err, ERR_USAGE, "only one operation may be specified");
+    operation = operations[i];
+  }
+  if (operation == OPTION_COUNT) err_set(&err, ERR_USAGE, "no operation specified");
+  if (operation == OPT_set_flag && options->operand_count < 2)
+    err_set(&err, ERR_USAGE, "not enough arguments to '--set-flag'");
+  bool no_operands = operation == OPT_env_rollback || operation == OPT_list_generations;
+  if (no_operands && options->operand_count) err_set(&err, ERR_USAGE, "no arguments expected");
+  if (err_is_set(&err) || !wanted_profile(session, &profile, &err)) return session_fail(session, &err);
+  if (option_has(options, OPT_dry_run)) log_msg(LOG_INFO, "(dry run; not doing anything)");
+  switch ((int)operation) {
+  case OPT_install: return run_install(session, profile);
+  case OPT_uninstall: return change_profile(session, profile, uninstall, NULL);
+  case OPT_upgrade: return run_upgrade(session, profile);
+  case OPT_env_query: return env_query_run(session, profile);
+  case OPT_env_set: return run_set(session, profile);
+  case OPT_set_flag: return change_profile(session, profile, set_flag, NULL);
+  case OPT_switch_generation: return run_switch(session, profile, false);
+  case OPT_env_rollback: return run_switch(session, profile, true);
+  case OPT_list_generations: return run_list(session, profile);
+  case OPT_delete_generations: return run_delete(session, profile);
+  default: return run_switch_profile(session);
+  }
+}
