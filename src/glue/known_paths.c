@@ -3,6 +3,7 @@
 #include "glue/known_paths.h"
 
 #include "base/mem.h"
+#include "base/spill.h"
 #include "formats/derivation_parse.h"
 
 typedef struct OutputEntry {
@@ -19,6 +20,7 @@ typedef struct Table {
 
 struct KnownPaths {
   Arena arena;
+  Spill texts;
   Span store_dir;
   KnownPathsReader reader;
   void *reader_ctx;
@@ -33,6 +35,7 @@ struct KnownPaths {
 
 KnownPaths *known_paths_new(Span store_dir, KnownPathsReader reader, void *reader_ctx) {
   KnownPaths *known = mem_alloc_zero(sizeof(*known));
+  spill_init(&known->texts, NULL, SPILL_MEMORY_BYTES);
   known->scratch = (DerivationModuloScratch)DERIVATION_MODULO_SCRATCH_INIT;
   known->store_dir = arena_dup(&known->arena, store_dir);
   known->reader = reader;
@@ -48,6 +51,7 @@ void known_paths_free(KnownPaths *known) {
   mem_free(known->outputs);
   mem_free(known->by_output.slots);
   arena_done(&known->arena);
+  spill_done(&known->texts);
   mem_free(known);
 }
 
@@ -133,7 +137,7 @@ KnownDrv *known_paths_add(KnownPaths *known, const Derivation *drv, const Deriva
   store_path_format(&sealed->drv_path, known->store_dir, &path);
   KnownDrv *entry = known_paths_find(known, buf_span(&path));
   if (!entry) {
-    entry = append_drv(known, arena_dup(&known->arena, buf_span(&path)), arena_dup(&known->arena, sealed->text));
+    entry = append_drv(known, arena_dup(&known->arena, buf_span(&path)), spill_dup(&known->texts, sealed->text));
     add_outputs(known, entry, drv);
   }
   buf_done(&path);
