@@ -248,14 +248,16 @@ void process_kill(const Process *process, int sig, bool whole_group) {
 }
 
 // Reads what `fds` deliver into `bufs` until all have ended.
-static bool drain(int fds[2], Buf *bufs[2], Err *err) {
+static bool drain(int fds[2], Buf *bufs[2], int cancel_fd, Err *err) {
   enum { STEP_BYTES = 64 << 10 };
   while (fds[0] >= 0 || fds[1] >= 0) {
-    struct pollfd polled[2] = {{.fd = fds[0], .events = POLLIN}, {.fd = fds[1], .events = POLLIN}};
-    if (poll(polled, 2, -1) < 0) {
+    struct pollfd polled[3] = {
+        {.fd = fds[0], .events = POLLIN}, {.fd = fds[1], .events = POLLIN}, {.fd = cancel_fd, .events = POLLIN}};
+    if (poll(polled, 3, -1) < 0) {
       if (errno == EINTR) continue;
       return err_set_errno(err, errno, "waiting for output");
     }
+    if (polled[2].revents) return err_set(err, ERR_INTERRUPTED, "interrupted by the user");
     for (int i = 0; i < 2; i++) {
       if (!polled[i].revents) continue;
       buf_reserve(bufs[i], STEP_BYTES);
@@ -286,10 +288,10 @@ bool process_run(const ProcessSpec *spec, Buf *ret_stdout, Buf *ret_stderr, int 
   bool started = ok;
   for (int i = 0; i < 2; i++) fs_close_fd(&child_fds[i]);
   if (started) {
-    ok = drain(fds, bufs, err);
-    if (!ok) process_kill(&process, SIGKILL, false);
+    ok = drain(fds, bufs, spec->cancel_fd, err);
+    if (!ok) process_kill(&process, SIGKILL, spec->new_session);
     ok = process_wait(&process, ret_status, err) && ok;
-    if (!ok) err_wrap(err, "running '%s'", spec->argv[0]);
+    if (!ok && err->kind != ERR_INTERRUPTED) err_wrap(err, "running '%s'", spec->argv[0]);
   }
   for (int i = 0; i < 2; i++) fs_close_fd(&fds[i]);
   return ok;

@@ -8,7 +8,7 @@
 #include "eval/attrs.h"
 #include "eval/list.h"
 #include "eval/str.h"
-#include "glue/fetcher.h"
+#include "glue/fetch_io.h"
 #include "glue/glue.h"
 
 // ---- fetchurl, fetchTarball
@@ -59,6 +59,7 @@ static bool find_pinned(Native *n, Span name, bool unpack, const Hash *expected,
   return true;
 }
 
+// VALUE_PARK: n->wait says for what; asked again then.
 static Value fetch_finish(Native *n, const char *who, bool unpack) {
   Vm *vm = n->vm;
   StoreIo *io = glue_of(vm)->io;
@@ -83,13 +84,10 @@ static Value fetch_finish(Native *n, const char *who, bool unpack) {
     return eval_error_from_err(vm, EVAL_ERROR_EVAL, 0, &err);
   if (pinned && !find_pinned(n, name, unpack, &expected, &path, &err))
     return eval_error_from_err(vm, EVAL_ERROR_IO, 0, &err);
-  FetcherFile file = {.url = buf_span(&url),
-                      .name = name,
-                      .unpack = unpack,
-                      .expected = pinned ? &expected : NULL,
-                      .check_uri = check_uri,
-                      .ctx = io};
-  if (path.len == 0 && !fetcher_file(io, &file, &path, &err)) return eval_error_from_err(vm, EVAL_ERROR_IO, 0, &err);
+  FetcherFile file = {.url = buf_span(&url), .name = name, .unpack = unpack, .expected = pinned ? &expected : NULL};
+  EvalIoStatus status = path.len ? EVAL_IO_OK : fetch_io_file(io, &file, &path, &n->wait, &err);
+  if (status == EVAL_IO_PENDING) return VALUE_PARK;
+  if (status == EVAL_IO_ERROR) return eval_error_from_err(vm, EVAL_ERROR_IO, 0, &err);
   access_check_allow(store_io_access(io), buf_span(&path));
   return str_new(vm, buf_span(&path), context_of(vm->contexts, buf_span(&path)));
 }
@@ -122,7 +120,7 @@ static Step fetch_step(Native *n, const char *who, bool unpack) {
                                             : FETCH_NAME] = n->result;
     }
   }
-  n->result = fetch_finish(n, who, unpack);
+  while ((n->result = fetch_finish(n, who, unpack)) == VALUE_PARK) NATIVE_PARK(n);
   return n->result == VALUE_ERROR ? STEP_ERROR : STEP_RETURN;
   NATIVE_END;
 }
@@ -212,7 +210,7 @@ static void add_git_value(Vm *vm, AttrsBuilder *builder, const char *name, Value
   attrs_builder_add(builder, symbol_intern(vm->symbols, span_cstr(name)), v, 0);
 }
 
-static Value git_result(Vm *vm, const FetcherGit *git, FetcherGitTree *tree) {
+static Value git_result(Vm *vm, const FetcherGit *git, const FetcherGitTree *tree) {
   AttrsBuilder builder CLEANUP(attrs_builder_done) = ATTRS_BUILDER_INIT;
   Span path = buf_span(&tree->store_path);
   Buf text CLEANUP(buf_done) = BUF_INIT;
@@ -225,7 +223,7 @@ static Value git_result(Vm *vm, const FetcherGit *git, FetcherGitTree *tree) {
   if (tree->dirty_rev.len) {
     add_git_string(vm, &builder, "dirtyRev", buf_span(&tree->dirty_rev));
     buf_clear(&text);
-    buf_printf(&text, "%.7s-dirty", buf_cstr(&tree->dirty_rev));
+    buf_printf(&text, "%.7s-dirty", tree->dirty_rev.data);
     add_git_string(vm, &builder, "dirtyShortRev", buf_span(&text));
     add_git_string(vm, &builder, "rev", SPAN("0000000000000000000000000000000000000000"));
     add_git_string(vm, &builder, "shortRev", SPAN("0000000"));
@@ -243,11 +241,12 @@ static Value git_result(Vm *vm, const FetcherGit *git, FetcherGitTree *tree) {
   return attrs_builder_finish(vm, &builder, false);
 }
 
+// As fetch_finish.
 static Value git_finish(Native *n) {
   Vm *vm = n->vm;
   StoreIo *io = glue_of(vm)->io;
   FetcherGit git = {0};
-  FetcherGitTree tree CLEANUP(fetcher_git_tree_done) = FETCHER_GIT_TREE_INIT;
+  const FetcherGitTree *tree;
   Span nar_hash;
   Err err = ERR_INIT;
   if (!read_git_args(n, &git, &nar_hash)) return VALUE_ERROR;
@@ -255,16 +254,18 @@ static Value git_finish(Native *n) {
     return eval_error(vm, EVAL_ERROR_EVAL, 0,
                       "in pure evaluation mode, 'fetchGit' will not fetch unlocked input '%.*s'", SPAN_ARG(git.url));
   if (!check_uri(io, git.url, &err)) return eval_error_from_err(vm, EVAL_ERROR_RESTRICTED, 0, &err);
-  if (!fetcher_git(io, &git, &tree, &err)) return eval_error_from_err(vm, EVAL_ERROR_IO, 0, &err);
+  EvalIoStatus status = fetch_io_git(io, &git, &tree, &n->wait, &err);
+  if (status == EVAL_IO_PENDING) return VALUE_PARK;
+  if (status == EVAL_IO_ERROR) return eval_error_from_err(vm, EVAL_ERROR_IO, 0, &err);
   if (nar_hash.len) {
     Hash want, got = {.algo = HASH_SHA256};
     HashAlgo algo = HASH_SHA256;
-    memcpy(got.bytes, tree.nar_sha256, sizeof(tree.nar_sha256));
+    memcpy(got.bytes, tree->nar_sha256, sizeof(tree->nar_sha256));
     if (!hash_parse(nar_hash, &algo, &want, &err)) return eval_error_from_err(vm, EVAL_ERROR_EVAL, 0, &err);
     if (!hash_eq(&want, &got))
       return eval_error(vm, EVAL_ERROR_EVAL, 0, "NAR hash mismatch in input '%.*s'", SPAN_ARG(git.url));
   }
-  return git_result(vm, &git, &tree);
+  return git_result(vm, &git, tree);
 }
 
 static Value git_attr(Native *n) {
@@ -318,7 +319,7 @@ static Step fetch_git_step(Native *n) {
     }
     keep_git_value(n, n->result);
   }
-  n->result = git_finish(n);
+  while ((n->result = git_finish(n)) == VALUE_PARK) NATIVE_PARK(n);
   return n->result == VALUE_ERROR ? STEP_ERROR : STEP_RETURN;
   NATIVE_END;
 }

@@ -10,6 +10,8 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/process.h"
+#include "glue/source_hash.h"
+#include "glue/store_io.h"
 
 // A directory that is removed again.
 static void remove_dir(Buf *path) {
@@ -19,13 +21,30 @@ static void remove_dir(Buf *path) {
   buf_done(path);
 }
 
-static bool run(const char *const *argv, const char *what, Err *err) {
+// curl's words for an answer that --fail makes an error: "curl: (22) The requested URL returned error: 404".
+static bool find_http_error(Span text, Span *ret_code) {
+  static const char before[] = "returned error: ";
+  size_t len = sizeof before - 1;
+  for (size_t i = 0; i + len <= text.len; i++) {
+    if (memcmp(text.data + i, before, len) != 0) continue;
+    *ret_code = span_trim(span_from(text, i + len));
+    return true;
+  }
+  return false;
+}
+
+static bool run(const Fetcher *fetcher, const char *const *argv, const char *what, Err *err) {
   ProcessSpec spec = PROCESS_SPEC_INIT;
   spec.argv = argv;
+  spec.cancel_fd = fetcher->cancel_fd;
   Buf out CLEANUP(buf_done) = BUF_INIT, errors CLEANUP(buf_done) = BUF_INIT;
   int status;
-  if (!process_run(&spec, &out, &errors, &status, err)) return err_wrap(err, "%s", what);
+  Span code;
+  if (!process_run(&spec, &out, &errors, &status, err))
+    return err->kind == ERR_INTERRUPTED ? false : err_wrap(err, "%s", what);
   if (status == 0) return true;
+  if (find_http_error(buf_span(&errors), &code))
+    return err_set(err, ERR_IO, "%s: HTTP error %.*s", what, SPAN_ARG(code));
   Buf how CLEANUP(buf_done) = BUF_INIT;
   process_format_status(status, &how);
   return err_set(err, ERR_IO, "%s: '%s' %s: %.*s", what, argv[0], buf_cstr(&how),
@@ -36,22 +55,23 @@ static void free_real(char **path) {
   free(*path); // from realpath
 }
 
-// A file on disk with the content of the URL: the file itself for file://, else a download in `scratch`.
-static bool get_file(const FetcherFile *file, Span scratch, Buf *ret_path, Err *err) {
-  if (span_has_prefix(file->url, SPAN("file://"))) {
-    Buf path CLEANUP(buf_done) = BUF_INIT;
-    fs_path_canon(SPAN("/"), span_from(file->url, 7), &path);
-    char *real CLEANUP(free_real) = realpath(buf_cstr(&path), NULL);
-    struct stat st;
-    if (!real || stat(real, &st) != 0) {
-      int failed = errno;
-      return err_set_errno(err, failed, "unable to download '%.*s'", SPAN_ARG(file->url));
-    }
-    buf_put_cstr(ret_path, real);
-    if (!S_ISREG(st.st_mode))
-      return err_set(err, ERR_IO, "unable to download '%.*s': it is not a regular file", SPAN_ARG(file->url));
-    return true;
+bool fetcher_local_path(const FetcherFile *file, Buf *ret_path, Err *err) {
+  Buf path CLEANUP(buf_done) = BUF_INIT;
+  fs_path_canon(SPAN("/"), span_from(file->url, 7), &path);
+  char *real CLEANUP(free_real) = realpath(buf_cstr(&path), NULL);
+  struct stat st;
+  if (!real || stat(real, &st) != 0) {
+    int failed = errno;
+    return err_set_errno(err, failed, "unable to download '%.*s'", SPAN_ARG(file->url));
   }
+  buf_put_cstr(ret_path, real);
+  return S_ISREG(st.st_mode) ||
+         err_set(err, ERR_IO, "unable to download '%.*s': it is not a regular file", SPAN_ARG(file->url));
+}
+
+// A file on disk with the content of the URL: the file itself for file://, else a download in `scratch`.
+static bool get_file(const Fetcher *fetcher, const FetcherFile *file, Span scratch, Buf *ret_path, Err *err) {
+  if (span_has_prefix(file->url, SPAN("file://"))) return fetcher_local_path(file, ret_path, err);
   if (!span_has_prefix(file->url, SPAN("http://")) && !span_has_prefix(file->url, SPAN("https://")))
     return err_set(err, ERR_OTHER, "unable to download '%.*s': the scheme is not supported (file, http, https)",
                    SPAN_ARG(file->url));
@@ -63,7 +83,7 @@ static bool get_file(const FetcherFile *file, Span scratch, Buf *ret_path, Err *
       "curl",    "--fail",      "--location", "--silent",         "--show-error", "--retry",      "4",
       "--proto", "=http,https", "--output",   buf_cstr(ret_path), "--",           buf_cstr(&url), NULL};
   log_msg(LOG_INFO, "downloading '%s'...", buf_cstr(&url));
-  return run(argv, buf_cstr(&what), err);
+  return run(fetcher, argv, buf_cstr(&what), err);
 }
 
 // The directory that holds the tree: the single directory at the top of the archive, or all of it.
@@ -78,7 +98,8 @@ static bool find_top(Buf *path, Err *err) {
   return true;
 }
 
-static bool unpack(const FetcherFile *file, const char *archive, Span scratch, Buf *ret_dir, Err *err) {
+static bool unpack(const Fetcher *fetcher, const FetcherFile *file, const char *archive, Span scratch, Buf *ret_dir,
+                   Err *err) {
   Buf what CLEANUP(buf_done) = BUF_INIT;
   buf_printf(&what, "unpacking '%.*s'", SPAN_ARG(file->url));
   fs_path_join(ret_dir, scratch, SPAN("tree"));
@@ -92,7 +113,7 @@ static bool unpack(const FetcherFile *file, const char *archive, Span scratch, B
   int fd CLEANUP(fs_close_fd) = -1;
   if (!fs_open(archive, O_RDONLY, 0, &fd, err) || !fs_read_full(fd, magic, sizeof(magic), &got, err)) return false;
   bool is_zip = got == 4 && memcmp(magic, "PK\3\4", 4) == 0;
-  return run(is_zip ? zip : tar, buf_cstr(&what), err) && find_top(ret_dir, err);
+  return run(fetcher, is_zip ? zip : tar, buf_cstr(&what), err) && find_top(ret_dir, err);
 }
 
 static bool mismatch(const FetcherFile *file, const Hash *got, Err *err) {
@@ -104,22 +125,21 @@ static bool mismatch(const FetcherFile *file, const Hash *got, Err *err) {
                  buf_cstr(&want_text), buf_cstr(&got_text));
 }
 
-// The hash is compared before anything is added.
-static bool add(StoreIo *io, const FetcherFile *file, const char *path, bool keep_on_disk, Buf *ret, Err *err) {
-  CaMethod method = file->unpack ? CA_NAR : CA_FLAT;
+bool fetcher_check_hash(const FetcherFile *file, const char *path, Err *err) {
   Hash hash = {.algo = HASH_SHA256};
-  if (!source_hash_path(path, method, NULL, hash.bytes, err)) return false;
-  if (file->expected && !hash_eq(file->expected, &hash)) return mismatch(file, &hash, err);
-  if (keep_on_disk) // it stays where it is: no need for the store yet
-    return store_io_add_source(io, &(PendingSource){.host_path = path, .name = file->name, .method = method}, ret, err);
-  Store *store;
+  if (!file->expected) return true;
+  if (!source_hash_path(path, file->unpack ? CA_NAR : CA_FLAT, NULL, hash.bytes, err)) return false;
+  return hash_eq(file->expected, &hash) || mismatch(file, &hash, err);
+}
+
+// The hash is compared before anything is added.
+static bool add(const Fetcher *fetcher, const FetcherFile *file, const char *path, Buf *ret, Err *err) {
   StorePath added;
   StoreAddOptions options = STORE_ADD_OPTIONS_INIT;
-  options.method = method;
-  if (!store_io_store(io, &store, err) || !store_add_path(store, file->name, path, &options, &added, err)) return false;
-  size_t start = ret->len;
-  store_format_path(store, &added, ret);
-  access_check_allow(store_io_access(io), span_from(buf_span(ret), start));
+  options.method = file->unpack ? CA_NAR : CA_FLAT;
+  if (!fetcher_check_hash(file, path, err) || !store_add_path(fetcher->store, file->name, path, &options, &added, err))
+    return false;
+  store_format_path(fetcher->store, &added, ret);
   return true;
 }
 
@@ -129,18 +149,12 @@ void fetcher_expand_url(Span url, Buf *ret) {
   else buf_put_span(ret, url);
 }
 
-bool fetcher_file(StoreIo *io, const FetcherFile *file, Buf *ret_store_path, Err *err) {
-  observed_spoil(store_io_observed(io), "'%.*s' was fetched", SPAN_ARG(file->url));
-  Store *store;
+bool fetcher_file(const Fetcher *fetcher, const FetcherFile *file, Buf *ret_store_path, Err *err) {
   Buf scratch CLEANUP(remove_dir) = BUF_INIT, path CLEANUP(buf_done) = BUF_INIT, tree CLEANUP(buf_done) = BUF_INIT;
-  bool is_local = span_has_prefix(file->url, SPAN("file://"));
-  if (!is_local || file->unpack) {
-    if (!store_io_store(io, &store, err) || !store_scratch(store, SPAN("-fetch"), &scratch, err) ||
-        !fs_mkdir_all(buf_cstr(&scratch), 0700, err))
-      return false;
-  }
-  if (!get_file(file, buf_span(&scratch), &path, err)) return false;
-  if (!file->unpack) return add(io, file, buf_cstr(&path), is_local, ret_store_path, err);
-  return unpack(file, buf_cstr(&path), buf_span(&scratch), &tree, err) &&
-         add(io, file, buf_cstr(&tree), false, ret_store_path, err);
+  if (!store_scratch(fetcher->store, SPAN("-fetch"), &scratch, err) || !fs_mkdir_all(buf_cstr(&scratch), 0700, err) ||
+      !get_file(fetcher, file, buf_span(&scratch), &path, err))
+    return false;
+  if (!file->unpack) return add(fetcher, file, buf_cstr(&path), ret_store_path, err);
+  return unpack(fetcher, file, buf_cstr(&path), buf_span(&scratch), &tree, err) &&
+         add(fetcher, file, buf_cstr(&tree), ret_store_path, err);
 }

@@ -7,12 +7,17 @@
 #include "glue/fetcher.h"
 
 #include <assert.h>
+#include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/process.h"
+#include "glue/source_hash.h"
+#include "store/store_add.h"
 
 void fetcher_git_tree_done(FetcherGitTree *tree) {
   buf_done(&tree->store_path);
@@ -21,14 +26,17 @@ void fetcher_git_tree_done(FetcherGitTree *tree) {
 }
 
 typedef struct Repo {
+  const Fetcher *fetcher;
   const FetcherGit *git;
-  Buf dir; // local: the working tree or bare repository; remote: the mirror
+  int lock_fd; // of a mirror: two fetches into one at a time would take each other's refs
+  Buf dir;     // local: the working tree or bare repository; remote: the mirror
   bool is_local;
   bool is_dirty; // local working tree with changes, and no ref or rev was asked for
   Buf scratch;   // removed at the end
 } Repo;
 
 static void repo_done(Repo *repo) {
+  fs_close_fd(&repo->lock_fd);
   Err ignored = ERR_INIT;
   if (repo->scratch.len && !fs_remove_tree(buf_cstr(&repo->scratch), &ignored))
     log_msg(LOG_INFO, "%s", err_message(&ignored));
@@ -49,10 +57,12 @@ static bool git_run(const Repo *repo, const char *const *args, Buf *ret, bool *r
   }
   ProcessSpec spec = PROCESS_SPEC_INIT;
   spec.argv = argv;
+  spec.cancel_fd = repo->fetcher->cancel_fd;
   Buf out CLEANUP(buf_done) = BUF_INIT, errors CLEANUP(buf_done) = BUF_INIT;
   int status;
   if (!process_run(&spec, &out, &errors, &status, err))
-    return err_wrap(err, "fetching Git repository '%.*s'", SPAN_ARG(repo->git->url));
+    return err->kind == ERR_INTERRUPTED ? false
+                                        : err_wrap(err, "fetching Git repository '%.*s'", SPAN_ARG(repo->git->url));
   if (ret_failed) *ret_failed = status != 0;
   if (status != 0 && !ret_failed)
     return err_set(err, ERR_IO, "fetching Git repository '%.*s': 'git %s' failed: %.*s", SPAN_ARG(repo->git->url),
@@ -79,6 +89,20 @@ static bool open_local(Repo *repo, Span path, Err *err) {
   return true;
 }
 
+// Waits for whoever fetches into the mirror now, in this process or another.
+static bool lock_mirror(Repo *repo, Err *err) {
+  enum { LOOK_AGAIN_MS = 50 };
+  Buf path CLEANUP(buf_done) = BUF_INIT;
+  buf_printf(&path, "%s.lock", repo->dir.data);
+  if (!fs_open(buf_cstr(&path), O_RDWR | O_CREAT, 0666, &repo->lock_fd, err)) return false;
+  while (flock(repo->lock_fd, LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK && errno != EINTR) return err_set_errno(err, errno, "locking '%s'", buf_cstr(&path));
+    struct pollfd cancel = {.fd = repo->fetcher->cancel_fd, .events = POLLIN};
+    if (poll(&cancel, 1, LOOK_AGAIN_MS) > 0) return err_set(err, ERR_INTERRUPTED, "interrupted by the user");
+  }
+  return true;
+}
+
 static bool open_mirror(Repo *repo, Err *err) {
   Hash hash;
   Buf name CLEANUP(buf_done) = BUF_INIT;
@@ -91,9 +115,11 @@ static bool open_mirror(Repo *repo, Err *err) {
   hash_format(&hash, HASH_FORMAT_NIX32, false, &name);
   buf_printf(&repo->dir, "/firn/git/%s", buf_cstr(&name));
   buf_cstr(&repo->dir);
-  if (fs_exists(repo->dir.data)) return true;
-  if (!fs_mkdir_all(repo->dir.data, 0777, err)) return false;
-  return git_run(repo, (const char *[]){"init", "--quiet", "--bare", NULL}, NULL, NULL, err);
+  if (!fs_mkdir_all(repo->dir.data, 0777, err) || !lock_mirror(repo, err)) return false;
+  buf_clear(&name);
+  buf_printf(&name, "%s/HEAD", repo->dir.data);
+  return fs_exists(buf_cstr(&name)) ||
+         git_run(repo, (const char *[]){"init", "--quiet", "--bare", NULL}, NULL, NULL, err);
 }
 
 static bool has_commit(Repo *repo, const char *rev, bool *ret, Err *err) {
@@ -151,7 +177,7 @@ static bool find_local_rev(Repo *repo, Buf *ret_rev, Err *err) {
 static bool make_plain_dir(Repo *repo, bool export_ignore, Buf *ret, Err *err) {
   Buf objects CLEANUP(buf_done) = BUF_INIT, file CLEANUP(buf_done) = BUF_INIT, text CLEANUP(buf_done) = BUF_INIT;
   fs_path_join(ret, buf_span(&repo->scratch), SPAN("git"));
-  Repo plain = {.git = repo->git, .dir = *ret};
+  Repo plain = {.fetcher = repo->fetcher, .git = repo->git, .dir = *ret};
   if (!fs_mkdir_all(buf_cstr(ret), 0700, err)) return false;
   plain.dir = *ret;
   if (!git_run(repo, (const char *[]){"rev-parse", "--path-format=absolute", "--git-path", "objects", NULL}, &objects,
@@ -170,9 +196,10 @@ static bool make_plain_dir(Repo *repo, bool export_ignore, Buf *ret, Err *err) {
   return fs_write_file_atomic(buf_cstr(&file), buf_span(&text), 0600, false, err);
 }
 
-static bool run_tar(const char *const *argv, Err *err) {
+static bool run_tar(const Repo *repo, const char *const *argv, Err *err) {
   ProcessSpec spec = PROCESS_SPEC_INIT;
   spec.argv = argv;
+  spec.cancel_fd = repo->fetcher->cancel_fd;
   Buf out CLEANUP(buf_done) = BUF_INIT, errors CLEANUP(buf_done) = BUF_INIT;
   int status;
   if (!process_run(&spec, &out, &errors, &status, err)) return false;
@@ -185,13 +212,13 @@ static bool extract(Repo *repo, const char *rev, Buf *ret_tree, Err *err) {
   fs_path_join(&archive, buf_span(&repo->scratch), SPAN("tree.tar"));
   fs_path_join(ret_tree, buf_span(&repo->scratch), SPAN("tree"));
   if (!fs_mkdir_all(buf_cstr(ret_tree), 0700, err)) return false;
-  Repo plain = {.git = repo->git, .dir = plain_dir};
+  Repo plain = {.fetcher = repo->fetcher, .git = repo->git, .dir = plain_dir};
   if (!git_run(&plain, (const char *[]){"archive", "--format=tar", "--output", buf_cstr(&archive), rev, NULL}, NULL,
                NULL, err))
     return false;
   const char *tar[] = {
       "tar", "--extract", "--no-same-owner", "--file", buf_cstr(&archive), "--directory", buf_cstr(ret_tree), NULL};
-  return run_tar(tar, err);
+  return run_tar(repo, tar, err);
 }
 
 // Tracked files of a working tree with changes.
@@ -220,7 +247,7 @@ static bool copy_tracked(Repo *repo, Buf *ret_tree, Err *err) {
                           NULL};
   const char *unpack[] = {
       "tar", "--extract", "--no-same-owner", "--file", buf_cstr(&archive), "--directory", buf_cstr(ret_tree), NULL};
-  return run_tar(create, err) && run_tar(unpack, err);
+  return run_tar(repo, create, err) && run_tar(repo, unpack, err);
 }
 
 static bool read_number(Repo *repo, const char *const *args, int64_t *ret, Err *err) {
@@ -257,9 +284,8 @@ static bool find_rev(Repo *repo, FetcherGitTree *ret, Err *err) {
   return true;
 }
 
-bool fetcher_git(StoreIo *io, const FetcherGit *git, FetcherGitTree *ret, Err *err) {
-  observed_spoil(store_io_observed(io), "Git repository '%.*s' was read", SPAN_ARG(git->url));
-  Repo repo CLEANUP(repo_done) = {.git = git};
+bool fetcher_git(const Fetcher *fetcher, const FetcherGit *git, FetcherGitTree *ret, Err *err) {
+  Repo repo CLEANUP(repo_done) = {.fetcher = fetcher, .git = git, .lock_fd = -1};
   Span url = git->url;
   bool is_path = span_has_prefix(url, SPAN("/")) || span_has_prefix(url, SPAN("file://"));
   if (git->submodules) return err_set(err, ERR_OTHER, "fetching Git submodules is not supported");
@@ -267,10 +293,10 @@ bool fetcher_git(StoreIo *io, const FetcherGit *git, FetcherGitTree *ret, Err *e
               : !open_mirror(&repo, err))
     return false;
 
-  Store *store;
+  Store *store = fetcher->store;
   Buf tree CLEANUP(buf_done) = BUF_INIT;
-  if (!find_rev(&repo, ret, err) || !store_io_store(io, &store, err) ||
-      !store_scratch(store, SPAN("-git"), &repo.scratch, err) || !fs_mkdir_all(buf_cstr(&repo.scratch), 0700, err))
+  if (!find_rev(&repo, ret, err) || !store_scratch(store, SPAN("-git"), &repo.scratch, err) ||
+      !fs_mkdir_all(buf_cstr(&repo.scratch), 0700, err))
     return false;
   const char *commit = repo.is_dirty ? buf_cstr(&ret->dirty_rev) : buf_cstr(&ret->rev);
   if (!describe(&repo, commit, ret, err)) return false;
@@ -284,6 +310,5 @@ bool fetcher_git(StoreIo *io, const FetcherGit *git, FetcherGitTree *ret, Err *e
       !store_add_path(store, git->name, buf_cstr(&tree), &options, &path, err))
     return false;
   store_format_path(store, &path, &ret->store_path);
-  access_check_allow(store_io_access(io), buf_span(&ret->store_path));
   return true;
 }

@@ -12,7 +12,7 @@
 #include "base/mem.h"
 #include "formats/placeholder.h"
 #include "formats/derivation_parse.h"
-#include "glue/fetcher.h"
+#include "glue/fetch_io.h"
 #include "glue/nix_files.h"
 #include "store/store_resolve.h"
 
@@ -49,6 +49,7 @@ struct StoreIo {
   Span store_dir;
   KnownPaths *known;
   PendingPaths *pending;
+  FetchIo *fetches;         // made on first use
   size_t drv_stored_prefix; // known derivations before this one are in the store
   Store *store;             // borrowed
   Scheduler *scheduler;     // borrowed
@@ -217,8 +218,14 @@ static EvalIoStatus want_path(StoreIo *io, const StorePath *path, Span text, Eva
   return goal_status(io, goal, ret_wait, err);
 }
 
+FetchIo *store_io_fetches(StoreIo *io) {
+  if (!io->fetches) io->fetches = fetch_io_new();
+  return io->fetches;
+}
+
 void store_io_forget_scheduler(StoreIo *io) {
   io->scheduler = NULL;
+  if (io->fetches) fetch_io_forget(io->fetches);
   // Also failures: that of an interrupted build says nothing about the next one.
   for (MapEntry *e = map_first(&io->goals); e; e = map_next(&io->goals, e)) {
     Goal *goal = e->value;
@@ -949,15 +956,17 @@ static EvalIoStatus io_resolve_search_entry(EvalIo *base, Span entry, Buf *ret_p
     buf_put_span(ret_path, *known);
     return EVAL_IO_OK;
   }
-  observed_spoil(io->observed, "'%.*s' was fetched", SPAN_ARG(entry));
   Span kept = {NULL, 0};
   size_t start = ret_path->len;
   Err failed = ERR_INIT;
-  if (span_has_prefix(entry, SPAN("flake:"))) {
+  fetcher_expand_url(entry, &url);
+  FetcherFile file = {.url = buf_span(&url), .name = SPAN("source"), .unpack = true};
+  bool is_flake = span_has_prefix(entry, SPAN("flake:"));
+  EvalIoStatus status = is_flake ? EVAL_IO_OK : fetch_io_file(io, &file, ret_path, ret_wait, &failed);
+  if (status == EVAL_IO_PENDING) return status;
+  if (is_flake) {
     log_warn("Nix search path entry '%.*s' cannot be used: flakes are not supported", SPAN_ARG(entry));
-  } else if (fetcher_expand_url(entry, &url),
-             !fetcher_file(io, &(FetcherFile){.url = buf_span(&url), .name = SPAN("source"), .unpack = true}, ret_path,
-                           &failed)) {
+  } else if (status == EVAL_IO_ERROR) {
     log_warn("Nix search path entry '%.*s' cannot be downloaded, ignoring: %s", SPAN_ARG(entry), err_message(&failed));
     err_done(&failed);
     ret_path->len = start;
@@ -1028,6 +1037,7 @@ void store_io_free(StoreIo *io) {
   map_done(&io->objects);
   map_done(&io->copied);
   map_done(&io->search_entries);
+  if (io->fetches) fetch_io_free(io->fetches);
   pending_paths_free(io->pending);
   known_paths_free(io->known);
   access_check_done(&io->access);

@@ -48,6 +48,9 @@ Observed *store_io_observed(StoreIo *io); // may be NULL
 // Opens them where that has not happened yet; borrowed.
 MUST_CHECK bool store_io_store(StoreIo *io, Store **ret, Err *err);
 MUST_CHECK bool store_io_scheduler(StoreIo *io, Scheduler **ret, Err *err);
+// What is being fetched (fetch_io.h).
+typedef struct FetchIo FetchIo;
+FetchIo *store_io_fetches(StoreIo *io);
 // After the scheduler was freed (an interrupt in a session that goes on): unfinished builds are forgotten, the next one opens a new scheduler.
 void store_io_forget_scheduler(StoreIo *io);
 // Puts everything that was named so far into the store: sources, texts, .drv files, in this order, the .drv files in one batch.

@@ -13,6 +13,7 @@
 
 #include "base/fs.h"
 #include "base/log.h"
+#include "base/pool.h"
 #include "realise/goal_graph.h"
 #include "store/store.h"
 
@@ -26,6 +27,10 @@ typedef struct Ticket {
   Span *outputs; // with their text, one allocation
   size_t output_count;
   SchedulerMode mode;
+  SchedulerWorkFn run; // NULL: a goal is wanted
+  void *run_ctx;
+  Err run_err; // of the worker, then of the loop thread
+  bool run_ok;
   // Guarded by the lock.
   SchedulerState state;
   bool dropped;
@@ -40,6 +45,9 @@ struct Scheduler {
   GoalGraph *graph; // loop thread
   pthread_t thread;
   bool thread_started, closing; // closing: loop thread
+  Pool *pool;                   // for scheduler_run; loop thread, made on first use
+  size_t running_work;          // loop thread
+  int cancel_fd;                // eventfd, readable for ever after a cancellation
   atomic_bool interrupted;
 
   pthread_mutex_t lock; // guards what follows
@@ -59,6 +67,7 @@ static void free_ticket(Ticket *ticket) {
   if (!ticket) return;
   err_done(&ticket->err);
   err_done(&ticket->cause);
+  err_done(&ticket->run_err);
   mem_free(ticket->outputs);
   mem_free(ticket);
 }
@@ -101,17 +110,50 @@ static void ticket_ended(GoalHolder *holder) {
   pthread_mutex_unlock(&scheduler->lock);
 }
 
+// Loop thread: the work of a ticket has ended.
+static void work_ended(void *ctx) {
+  Ticket *ticket = ctx;
+  Scheduler *scheduler = ticket->scheduler;
+  scheduler->running_work--;
+  pthread_mutex_lock(&scheduler->lock);
+  if (!ticket->run_ok) {
+    err_set(&ticket->err, ticket->run_err.kind, "%s", err_message(&ticket->run_err));
+    err_set(&ticket->cause, ticket->run_err.kind, "%s", err_message(&ticket->run_err));
+  }
+  ticket->state = ticket->run_ok ? SCHEDULER_DONE : SCHEDULER_FAILED;
+  scheduler->pending_count--;
+  bool dropped = ticket->dropped;
+  if (!dropped) push_finished(scheduler, ticket->id);
+  pthread_cond_broadcast(&scheduler->finished_cond);
+  pthread_mutex_unlock(&scheduler->lock);
+  if (dropped) free_ticket(ticket);
+}
+
+// Worker.
+static void work_run(void *ctx) {
+  Ticket *ticket = ctx;
+  ticket->run_ok = ticket->run(ticket->run_ctx, ticket->scheduler->cancel_fd, &ticket->run_err);
+  loop_post(ticket->scheduler->loop, work_ended, ticket);
+}
+
 // Loop thread.
 static void ticket_start(void *ctx) {
   Ticket *ticket = ctx;
   GoalGraph *graph = ticket->scheduler->graph;
-  if (ticket->is_path) goal_graph_want_path(graph, &ticket->path, &ticket->holder);
-  else goal_graph_want(graph, &ticket->path, ticket->outputs, ticket->output_count, ticket->mode, &ticket->holder);
+  if (ticket->run) {
+    if (!ticket->scheduler->pool) ticket->scheduler->pool = pool_new(SCHEDULER_MAX_WORK);
+    ticket->scheduler->running_work++;
+    pool_submit(ticket->scheduler->pool, work_run, ticket);
+  } else if (ticket->is_path) goal_graph_want_path(graph, &ticket->path, &ticket->holder);
+  else {
+    goal_graph_want(graph, &ticket->path, ticket->outputs, ticket->output_count, ticket->mode, &ticket->holder);
+  }
 }
 
 // Loop thread. Posted after ticket_start, so the ticket has been started.
 static void ticket_drop(void *ctx) {
   Ticket *ticket = ctx;
+  if (ticket->run && ticket->state == SCHEDULER_PENDING) return; // work_ended frees it
   if (ticket->holder.link) {
     goal_graph_release(ticket->scheduler->graph, &ticket->holder);
     pthread_mutex_lock(&ticket->scheduler->lock);
@@ -163,6 +205,14 @@ SchedulerTicket scheduler_ensure(Scheduler *scheduler, const StorePath *path) {
   return start_ticket(scheduler, new_ticket(scheduler, path, true));
 }
 
+SchedulerTicket scheduler_run(Scheduler *scheduler, SchedulerWorkFn run, void *ctx) {
+  Ticket *ticket = mem_alloc_zero(sizeof *ticket);
+  ticket->scheduler = scheduler;
+  ticket->run = run;
+  ticket->run_ctx = ctx;
+  return start_ticket(scheduler, ticket);
+}
+
 // With the lock held. An unknown or dropped ticket is a programmer's mistake.
 static Ticket *get_ticket(Scheduler *scheduler, SchedulerTicket id) {
   assert(id > 0 && id <= scheduler->ticket_count && scheduler->tickets[id - 1]);
@@ -191,7 +241,8 @@ bool scheduler_output(Scheduler *scheduler, SchedulerTicket id, Span output, Sto
   pthread_mutex_lock(&scheduler->lock);
   const Ticket *ticket = get_ticket(scheduler, id);
   // An ended goal does not change and lives as long as the graph, so any thread may look at it.
-  bool ok = ticket->state == SCHEDULER_DONE && !ticket->is_path && goal_graph_output(ticket->holder.goal, output, ret);
+  bool ok = ticket->state == SCHEDULER_DONE && !ticket->is_path && !ticket->run &&
+            goal_graph_output(ticket->holder.goal, output, ret);
   pthread_mutex_unlock(&scheduler->lock);
   return ok;
 }
@@ -259,9 +310,15 @@ Store *scheduler_store(const Scheduler *scheduler) {
 
 // --- the thread
 
-static void do_cancel(void *ctx) {
-  Scheduler *scheduler = ctx;
+// Loop thread.
+static void cancel_all(Scheduler *scheduler) {
+  uint64_t one = 1;
+  if (write(scheduler->cancel_fd, &one, sizeof one) < 0) assert(errno == EAGAIN);
   goal_graph_cancel(scheduler->graph);
+}
+
+static void do_cancel(void *ctx) {
+  cancel_all(ctx);
 }
 
 void scheduler_cancel(Scheduler *scheduler) {
@@ -276,12 +333,12 @@ void scheduler_interrupt(Scheduler *scheduler) {
 static void do_close(void *ctx) {
   Scheduler *scheduler = ctx;
   scheduler->closing = true;
-  goal_graph_cancel(scheduler->graph);
+  cancel_all(scheduler);
 }
 
 static void *run_thread(void *arg) {
   Scheduler *scheduler = arg;
-  while (!scheduler->closing || !goal_graph_is_idle(scheduler->graph)) {
+  while (!scheduler->closing || !goal_graph_is_idle(scheduler->graph) || scheduler->running_work) {
     Err err = ERR_INIT;
     if (!loop_run_once(scheduler->loop, -1, &err)) {
       // Nothing can be waited for any more: give up loudly instead of hanging.
@@ -289,7 +346,7 @@ static void *run_thread(void *arg) {
       err_done(&err);
       break;
     }
-    if (atomic_exchange(&scheduler->interrupted, false)) goal_graph_cancel(scheduler->graph);
+    if (atomic_exchange(&scheduler->interrupted, false)) cancel_all(scheduler);
     pthread_mutex_lock(&scheduler->lock);
     scheduler->counts = goal_graph_counts(scheduler->graph);
     pthread_mutex_unlock(&scheduler->lock);
@@ -355,7 +412,9 @@ bool scheduler_new(Store *store, const SchedulerConfig *config, Scheduler **ret,
   pthread_condattr_destroy(&attr);
   copy_config(scheduler, config);
   scheduler->finished_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  bool ok = scheduler->finished_fd >= 0 || err_set_errno(err, errno, "creating an eventfd");
+  scheduler->cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  bool ok =
+      (scheduler->finished_fd >= 0 && scheduler->cancel_fd >= 0) || err_set_errno(err, errno, "creating an eventfd");
   ok = ok && loop_new(&scheduler->loop, err) &&
        goal_graph_new(store, &scheduler->config, scheduler->loop, &scheduler->graph, err) &&
        start_thread(scheduler, err);
@@ -373,12 +432,14 @@ void scheduler_free(Scheduler *scheduler) {
     loop_post(scheduler->loop, do_close, scheduler);
     pthread_join(scheduler->thread, NULL);
   }
+  pool_free(scheduler->pool);
   goal_graph_free(scheduler->graph);
   loop_free(scheduler->loop);
   for (size_t i = 0; i < scheduler->ticket_count; i++) free_ticket(scheduler->tickets[i]);
   mem_free(scheduler->tickets);
   mem_free(scheduler->finished);
   fs_close_fd(&scheduler->finished_fd);
+  fs_close_fd(&scheduler->cancel_fd);
   pthread_cond_destroy(&scheduler->finished_cond);
   pthread_mutex_destroy(&scheduler->lock);
   arena_done(&scheduler->arena);

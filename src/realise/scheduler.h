@@ -105,6 +105,12 @@ SchedulerTicket scheduler_realise(Scheduler *scheduler, const StorePath *drv_pat
 // Wants a store path that no derivation is known for: valid already, or substituted, or an error.
 SchedulerTicket scheduler_ensure(Scheduler *scheduler, const StorePath *path);
 
+// Work that is no build, on one of SCHEDULER_MAX_WORK threads of its own: downloads that evaluation waits for. `run` is called exactly once,
+// also after a cancellation; once cancel_fd is readable it gives up with ERR_INTERRUPTED. `ctx` is its own business.
+#define SCHEDULER_MAX_WORK 16
+typedef bool (*SchedulerWorkFn)(void *ctx, int cancel_fd, Err *err);
+SchedulerTicket scheduler_run(Scheduler *scheduler, SchedulerWorkFn run, void *ctx);
+
 // FAILED sets *err (a copy; may be NULL): the build's own error, or Nix's "1 dependencies of derivation '…' failed to build".
 SchedulerState scheduler_state(Scheduler *scheduler, SchedulerTicket ticket, Err *err);
 // The same, but *err is what failed first, with the end of its log: the error of the build itself or of one of its inputs.

@@ -88,4 +88,79 @@ test_git() {
   expect_err_has "path '$PWD/missing' does not exist"
 }
 
+# A server for the files in ./www; sets $url. It ends with the test.
+start_server() {
+  command -v python3 > /dev/null || skip 'python3 is not installed'
+  mkdir -p www
+  python3 "$FIRN_TEST_SOURCE_DIR/cli/http_server.py" www port &
+  server=$!
+  trap 'kill "$server" 2> /dev/null' EXIT
+  for _ in $(seq 100); do [ -s port ] && break; sleep 0.05; done
+  url=http://127.0.0.1:$(cat port)
+}
+
+test_http() {
+  cli_setup
+  start_server
+  echo content > www/file
+  mkdir -p tree/top && echo 42 > tree/top/default.nix
+  tar -czf www/t.tar.gz -C tree top
+  run firn eval -E "builtins.readFile (builtins.fetchurl \"$url/file\")"
+  expect_out '"content\n"'
+  run firn eval -E "builtins.readFile (builtins.fetchurl \"$url/moved/file\")"
+  expect_out '"content\n"'
+  run firn eval -E "builtins.readFile (builtins.fetchurl \"$url/flaky/file\")"
+  expect_out '"content\n"'
+  run firn eval -E "import (fetchTarball \"$url/t.tar.gz\")"
+  expect_out 42
+  run firn eval -E 'import <top>' -I "top=$url/t.tar.gz"
+  expect_out 42
+  run firn eval -E "builtins.fetchurl \"$url/missing\""
+  expect_status 1
+  expect_err_has "unable to download '$url/missing': HTTP error 404"
+  run firn eval -E "builtins.fetchurl { url = \"$url/file\"; sha256 = \"0000000000000000000000000000000000000000000000000000\"; }"
+  expect_status 102
+  expect_err_has 'hash mismatch in file downloaded from'
+  # The same question is fetched once.
+  : > www/requests
+  run firn eval -E "builtins.length (map builtins.readFile [ (builtins.fetchurl \"$url/file\") (builtins.fetchurl \"$url/file\") ])" --strict
+  expect_out 2
+  run firn eval -E "(fetchTarball \"$url/t.tar.gz\") == (fetchTarball \"$url/t.tar.gz\")"
+  expect_out true
+  expect_equal "$(printf '/t.tar.gz')" "$(cat www/requests)"
+}
+
+test_others_go_on_while_something_is_fetched() {
+  cli_setup
+  start_server
+  for i in 1 2 3 4 5 6; do echo "$i" > "www/f$i"; done
+  start=$(date +%s%N)
+  run firn eval --strict -E "map (i: builtins.readFile (builtins.fetchurl \"$url/slow/f\${toString i}\")) [ 1 2 3 4 5 6 ]"
+  expect_status 0
+  expect_out '[ "1\n" "2\n" "3\n" "4\n" "5\n" "6\n" ]'
+  took=$((($(date +%s%N) - start) / 1000000))
+  [ "$took" -lt 4500 ] || fail "six answers of a second each took $took ms"
+}
+
+test_interrupt_stops_a_fetch() {
+  cli_setup
+  start_server
+  # Job control off: a background process would ignore the interrupt.
+  python3 - "$url" << 'END'
+import os, signal, subprocess, sys, time
+url = sys.argv[1]
+started = time.time()
+process = subprocess.Popen(["firn", "eval", "-E", 'builtins.fetchurl "%s/hang"' % url], stderr=subprocess.PIPE)
+while not os.path.exists("www/requests") and time.time() < started + 10:
+    time.sleep(0.05)
+process.send_signal(signal.SIGINT)
+err = process.communicate(timeout=10)[1].decode()
+print("ended with %d after an interrupt" % process.returncode, "interrupted" in err)
+left = subprocess.run(["pgrep", "-f", url + "/hang"], capture_output=True, text=True).stdout.split()
+print("left:", [pid for pid in left if pid != str(os.getpid())])
+sys.exit(0 if process.returncode != 0 and len(left) <= 1 else 1)
+END
+  [ $? = 0 ] || fail 'the fetch went on'
+}
+
 run_tests
