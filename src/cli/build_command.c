@@ -26,16 +26,31 @@ void build_command_list_add(BuildTargetList *list, const BuildTarget *target) {
 
 // ---- building
 
+// Tells the picture on the terminal what will be built.
+static void show_plan(Session *session, const BuildPlan *plan) {
+  KnownPaths *known = store_io_known(session->io);
+  for (size_t i = 0; i < plan->count; i++) {
+    KnownDrv *entry = known_paths_find(known, plan->drvs[i]);
+    if (!entry || !entry->parsed) continue;
+    Span *inputs = mem_alloc_array(entry->parsed->input_drv_count + 1, sizeof(Span));
+    for (size_t j = 0; j < entry->parsed->input_drv_count; j++) inputs[j] = entry->parsed->input_drvs[j].key;
+    progress_plan(&session->progress, plan->drvs[i], entry->parsed->name, inputs, entry->parsed->input_drv_count);
+    mem_free(inputs);
+  }
+}
+
 static bool plan(Session *session, const BuildTargetList *targets, Err *err) {
   BuildPlan plan CLEANUP(build_plan_done) = {0};
-  if (log_level() < LOG_INFO && !option_has(&session->options, OPT_dry_run)) return true;
+  bool printed = log_level() >= LOG_INFO || option_has(&session->options, OPT_dry_run);
+  if (!printed && !progress_wants_plan(&session->progress)) return true;
   for (size_t i = 0; i < targets->count; i++) {
     const BuildTarget *target = &targets->items[i];
     if (target->is_drv ? !build_plan_add(session, &plan, &target->path, target->output, err)
                        : !build_plan_add_path(session, &plan, &target->path, err))
       return false;
   }
-  build_plan_print(session, &plan);
+  if (printed) build_plan_print(session, &plan);
+  show_plan(session, &plan);
   return true;
 }
 

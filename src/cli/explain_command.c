@@ -115,11 +115,14 @@ static void put_build(Buf *out, const Explanation *explanation, const Explanatio
   buf_put_char(out, '\n');
 }
 
-static void put_text(const Explanation *explanation, size_t build_count, Buf *out) {
+static void put_text(const Explanation *explanation, const BuildPlan *plan, Buf *out) {
+  size_t build_count = plan->count, unknown = 0, fetch_count = plan->fetches.count;
   uint64_t known_ms = 0;
-  size_t unknown = 0;
+  if (fetch_count)
+    buf_printf(out, "%zu path%s will be fetched: %.1f MiB.\n", fetch_count, plural(fetch_count),
+               (double)plan->download_bytes / (1 << 20));
   if (!build_count) {
-    buf_put_cstr(out, "Everything is there: nothing will be built.\n");
+    buf_printf(out, "%s: nothing will be built.\n", fetch_count ? "Nothing else is missing" : "Everything is there");
     return;
   }
   for (size_t i = 0; i < build_count; i++) {
@@ -234,7 +237,7 @@ int explain_command_run(Session *session) {
   if (!installable_find(session, &query, &targets, &code)) return code;
   if (!make_plan(session, &targets, &plan, &err) || !explanation_make(session, &plan, &explanation, &err))
     return session_fail(session, &err);
-  if (!option_has(options, OPT_explain_json)) put_text(&explanation, plan.count, &out);
+  if (!option_has(options, OPT_explain_json)) put_text(&explanation, &plan, &out);
   else if (!put_json(&explanation, plan.count, &out, &err)) return session_fail(session, &err);
   session_print(session, buf_span(&out));
   return 0;

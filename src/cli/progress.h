@@ -1,4 +1,5 @@
-// progress.h: what the user sees while things happen: a status line on a terminal, plain lines otherwise, builders' output.
+// progress.h: what the user sees while things happen: on a terminal a tree of what runs (progress_tree.h), redrawn ten times a second, otherwise plain
+// lines; builders' output.
 //
 // Events come from the scheduler's thread, log messages from any: everything is written under one lock. Wording of
 // the plain lines is C++ Nix's.
@@ -9,6 +10,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "cli/json_log.h"
+#include "cli/progress_tree.h"
 
 typedef enum ProgressFormat {
   PROGRESS_RAW,           // lines
@@ -22,17 +24,32 @@ typedef struct Progress {
   pthread_mutex_t lock;
   ProgressFormat format;
   bool colour;
-  bool line_shown;
+  bool utf8;
+  // What is drawn: the lines, without their colours' width, to go back over them. None: lines 0.
+  size_t drawn_lines;
+  size_t *drawn_widths; // owned
+  size_t drawn_cap;
+  Buf drawn_text;   // the same picture is not drawn again
   bool prefix_logs; // "hello> text"
   LogLevel level;
   SchedulerCounts counts;
   size_t fetches_running, fetches_done;
-  Map running; // build id -> name of the derivation (owned)
+  Map running;             // build id -> name of the derivation (owned)
+  ProgressTree *tree;      // NULL: there is no terminal
+  uint64_t start_ns;       // of the first build or fetch
+  const char *history_dir; // where means of earlier builds are; NULL: nowhere. Borrowed
   uint64_t last_draw_ns;
-  JsonLog json;     // PROGRESS_JSON
-  Buf json_text;    // what it has written
-  char *evaluating; // owned; what evaluation does, or NULL
-  LogSink tee;      // gets the logger's messages too; NULL: nobody
+  bool has_ticker, stops_ticker;
+  pthread_t ticker; // draws while nothing happens
+  pthread_cond_t tick;
+  // Without a terminal, output of builds that run at once comes in blocks: one build is live, the others wait for their turn.
+  bool blocks;
+  uint64_t live_build; // 0: none
+  Map held;            // build id -> Buf * (owned)
+  JsonLog json;        // PROGRESS_JSON
+  Buf json_text;       // what it has written
+  char *evaluating;    // owned; what evaluation does, or NULL
+  LogSink tee;         // gets the logger's messages too; NULL: nobody
   void *tee_ctx;
 } Progress;
 
@@ -52,5 +69,9 @@ void progress_substitution(Progress *progress, const SubstitutersEvent *event);
 void progress_write(Progress *progress, Span text);
 // Before something else writes to the terminal.
 void progress_pause(Progress *progress);
+// Whether it is worth telling progress_plan what will be built.
+bool progress_wants_plan(const Progress *progress);
+// What will be built: `name` of each, inputs before users. Any thread.
+void progress_plan(Progress *progress, Span drv_path, Span name, const Span *input_paths, size_t input_count);
 // What the evaluator is doing ("evaluating default.nix"); NULL: nothing.
 void progress_evaluating(Progress *progress, const char *what);

@@ -166,6 +166,7 @@ bool session_start(Session *session, Err *err) {
   if (wanted && !progress_parse_format(wanted, &format))
     return err_set(err, ERR_USAGE, "option 'log-format' has an invalid value '%s'", wanted);
   session->progress.prefix_logs = session->command->quiet_start;
+  session->progress.blocks = session->command->brief_errors && !wanted;
   progress_start(&session->progress, format, wanted_level(session));
   return true;
 }
@@ -213,6 +214,7 @@ bool session_store(Session *session, Store **ret, Err *err) {
     if (strcmp(url, "daemon") == 0 || strcmp(url, "local") == 0) url = "auto";
     StoreOptions options = {.url = span_cstr(url), .logical_dir = session_store_dir(session)};
     if (!store_open(&options, &session->store, err)) return err_wrap(err, "opening the store");
+    session->progress.history_dir = store_state_dir(session->store);
     store_defer_sync(session->store, true); // session_print keeps the promise
   }
   *ret = session->store;
