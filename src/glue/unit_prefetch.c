@@ -35,7 +35,7 @@ struct UnitPrefetch {
   pthread_mutex_t mutex; // of states and images
   pthread_cond_t compiled;
   pthread_t thread;
-  bool has_thread, stop;
+  bool is_begun, has_thread, stop;
 };
 
 // ---- the thread
@@ -103,6 +103,29 @@ static void *run(void *ctx) {
   return NULL;
 }
 
+static void read_list(UnitPrefetch *prefetch) {
+  Span path;
+  if (!fs_read_file(prefetch->list_path, LIST_MAX_BYTES, &prefetch->old_list, NULL)) return;
+  size_t len = prefetch->old_list.len;
+  for (size_t i = 0, start = 0; i < len; i++) {
+    if (prefetch->old_list.data[i] != '\n') continue;
+    prefetch->old_list.data[i] = 0;
+    path = span_make(prefetch->old_list.data + start, i - start);
+    start = i + 1;
+    MEM_RESERVE(prefetch->files, prefetch->file_cap, prefetch->file_count + 1);
+    prefetch->files[prefetch->file_count++] = (PrefetchFile){.path = path.data};
+  }
+  for (size_t i = 0; i < prefetch->file_count; i++)
+    map_set(&prefetch->by_path, span_cstr(prefetch->files[i].path), &prefetch->files[i]);
+}
+
+// The first file that is not in the cache: more will follow.
+static void begin(UnitPrefetch *prefetch) {
+  prefetch->is_begun = true;
+  read_list(prefetch);
+  if (prefetch->file_count) prefetch->has_thread = pthread_create(&prefetch->thread, NULL, run, prefetch) == 0;
+}
+
 // ---- the store
 
 static uint32_t *take_compiled(UnitPrefetch *prefetch, Span path, const EvalStat *st) {
@@ -122,12 +145,15 @@ static uint32_t *take_compiled(UnitPrefetch *prefetch, Span path, const EvalStat
 static uint32_t *find(UnitStore *store, Span path, const EvalStat *st) {
   UnitPrefetch *prefetch = (UnitPrefetch *)store;
   UnitStore *inner = prefetch->cache ? unit_cache_store(prefetch->cache) : NULL;
+  if (!st->ino) return NULL; // it comes with the program
   if (span_find_char(path, '\n') == SIZE_MAX) {
     buf_put_span(&prefetch->new_list, path);
     buf_put_char(&prefetch->new_list, '\n');
   }
   uint32_t *image = inner ? inner->ops->find(inner, path, st) : NULL;
-  return image ? image : take_compiled(prefetch, path, st);
+  if (image) return image;
+  if (!prefetch->is_begun) begin(prefetch);
+  return take_compiled(prefetch, path, st);
 }
 
 static void put(UnitStore *store, Span path, const EvalStat *st, Span image) {
@@ -139,22 +165,6 @@ static void put(UnitStore *store, Span path, const EvalStat *st, Span image) {
 static const UnitStoreOps unit_prefetch_ops = {.find = find, .put = put};
 
 // ---- beginning and end
-
-static void read_list(UnitPrefetch *prefetch) {
-  Span path;
-  if (!fs_read_file(prefetch->list_path, LIST_MAX_BYTES, &prefetch->old_list, NULL)) return;
-  size_t len = prefetch->old_list.len;
-  for (size_t i = 0, start = 0; i < len; i++) {
-    if (prefetch->old_list.data[i] != '\n') continue;
-    prefetch->old_list.data[i] = 0;
-    path = span_make(prefetch->old_list.data + start, i - start);
-    start = i + 1;
-    MEM_RESERVE(prefetch->files, prefetch->file_cap, prefetch->file_count + 1);
-    prefetch->files[prefetch->file_count++] = (PrefetchFile){.path = path.data};
-  }
-  for (size_t i = 0; i < prefetch->file_count; i++)
-    map_set(&prefetch->by_path, span_cstr(prefetch->files[i].path), &prefetch->files[i]);
-}
 
 UnitPrefetch *unit_prefetch_start(Vm *vm, UnitCache *cache, Span dir, Span question) {
   UnitPrefetch *prefetch = mem_alloc_zero(sizeof *prefetch);
@@ -170,8 +180,6 @@ UnitPrefetch *unit_prefetch_start(Vm *vm, UnitCache *cache, Span dir, Span quest
   prefetch->list_path = buf_take(&path);
   pthread_mutex_init(&prefetch->mutex, NULL);
   pthread_cond_init(&prefetch->compiled, NULL);
-  read_list(prefetch);
-  if (prefetch->file_count) prefetch->has_thread = pthread_create(&prefetch->thread, NULL, run, prefetch) == 0;
   return prefetch;
 }
 
@@ -198,6 +206,7 @@ void unit_prefetch_finish(UnitPrefetch *prefetch) {
     pthread_join(prefetch->thread, NULL);
     prefetch->has_thread = false;
   }
+  if (!prefetch->is_begun) return; // all is in the cache: nothing to remember
   Err err = ERR_INIT;
   for (size_t i = 0; i < prefetch->old_list.len; i++)
     if (!prefetch->old_list.data[i]) prefetch->old_list.data[i] = '\n';

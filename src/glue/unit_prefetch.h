@@ -14,7 +14,7 @@
 
 typedef struct UnitPrefetch UnitPrefetch;
 
-// `cache` may be NULL. `question`: any text that stands for what is evaluated. The thread calls vm_compile, beside the running VM.
+// The thread begins with the first file that is not in the cache. `cache` may be NULL. `question`: any text that stands for what is evaluated. The thread calls vm_compile, beside the running VM.
 UnitPrefetch *unit_prefetch_start(Vm *vm, UnitCache *cache, Span dir, Span question);
 UnitStore *unit_prefetch_store(UnitPrefetch *prefetch);
 // Stops the thread and writes the list, if it is another one. No file is asked for any more; compiled files stay until it is freed.
