@@ -11,6 +11,7 @@
 #include <zstd.h>
 
 #include "base/fs.h"
+#include "base/log.h"
 #include "formats/json_read.h"
 
 enum { LOG_MEMORY_BYTES = 256 << 10, ZSTD_LEVEL = 3 };
@@ -112,6 +113,7 @@ static bool handle_message(BuildLog *log, Span line) {
   } else if (ok && span_eq(buf_span(&message.action), SPAN("msg"))) {
     if (log->config.line) log->config.line(log->config.ctx, buf_span(&message.msg));
   }
+  if (!ok) log_warn("Unable to handle a JSON message from the derivation builder: %.*s", SPAN_ARG(line));
   buf_done(&message.action);
   buf_done(&message.phase);
   buf_done(&message.msg);

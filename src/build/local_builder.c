@@ -452,11 +452,21 @@ static void on_output(void *ctx, uint32_t events UNUSED) {
   read_output(ctx);
 }
 
+// Without a sandbox the builder has written to the store itself. From there its output goes to where others have theirs, so that nothing stands in the
+// store that is not registered, and what is registered is moved there in the same way.
+static const char *take_output(LocalBuild *build, Span output) {
+  const char *path = output_host_path(build, output);
+  if (!build->options->no_sandbox) return path;
+  const char *place =
+      arena_printf(&build->arena, "%s/%.*s", build->dir.store, SPAN_ARG(output_base(build->builder, output)));
+  return rename(path, place) == 0 ? place : path;
+}
+
 static void collect_outputs(LocalBuild *build) {
   const BuildRequest *request = build->request;
   BuildOutput *outputs = ARENA_ARRAY(&build->arena, BuildOutput, request->output_count);
   for (size_t i = 0; i < request->output_count; i++) {
-    const char *path = output_host_path(build, request->outputs[i]);
+    const char *path = take_output(build, request->outputs[i]);
     outputs[i] = (BuildOutput){.present = fs_exists(path), .host_path = path};
   }
   build->result.outputs = outputs;

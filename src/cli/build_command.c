@@ -10,6 +10,7 @@
 #include "cli/build_plan.h"
 #include "cli/command_list.h"
 #include "cli/eval_cache.h"
+#include "cli/installable.h"
 #include "formats/json_write.h"
 #include "realise/sandbox_preview.h"
 #include "store/store_roots.h"
@@ -294,58 +295,47 @@ static int print_sandboxes(Session *session, const BuildTargetList *targets) {
   return 0;
 }
 
-static int run(Session *session, bool classic, bool print) {
-  BuildTargetList targets CLEANUP(build_command_list_done) = {0};
+// Builds what has been found; `code` is of finding it.
+static int build(Session *session, BuildTargetList *targets, int code, bool print) {
   Err err = ERR_INIT;
-  int code = 0;
-  if (!find_targets(session, classic, &targets, &code)) return code;
-  if (option_has(&session->options, OPT_dry_sandbox)) return print_sandboxes(session, &targets);
-  int built = build_command_build(session, &targets, mode_of(session), false);
+  if (option_has(&session->options, OPT_dry_sandbox)) return print_sandboxes(session, targets);
+  int built = build_command_build(session, targets, mode_of(session), false);
   if (option_has(&session->options, OPT_dry_run)) return built;
   if (built) code = built;
   const char *link = option_get(&session->options, OPT_out_link);
   bool no_link = option_has(&session->options, OPT_no_out_link) || option_has(&session->options, OPT_no_link);
   bool keep_going = setting_bool(session->settings, SETTING_ID_keep_going);
   if (built && !keep_going) return code;
-  if (!no_link && mode_of(session) == SCHEDULER_NORMAL && !make_links(session, &targets, link ? link : "result", &err))
+  if (!no_link && mode_of(session) == SCHEDULER_NORMAL && !make_links(session, targets, link ? link : "result", &err))
     return session_fail(session, &err);
   if (option_has(&session->options, OPT_build_json)) {
-    if (!print_json(session, &targets, &err)) return session_fail(session, &err);
+    if (!print_json(session, targets, &err)) return session_fail(session, &err);
   } else if (print) {
-    print_paths(session, &targets);
+    print_paths(session, targets);
   }
   return code;
 }
 
+static int run(Session *session, bool classic) {
+  BuildTargetList targets CLEANUP(build_command_list_done) = {0};
+  int code = 0;
+  return find_targets(session, classic, &targets, &code) ? build(session, &targets, code, true) : code;
+}
+
 int build_command_run(Session *session) {
-  return run(session, false, true);
+  return run(session, false);
 }
 
 int build_command_classic(Session *session) {
-  return run(session, true, true);
+  return run(session, true);
 }
 
-// nix build -f FILE attr...: operands are attributes, or store paths.
+// nix build -f FILE attr...: operands are attributes, with the outputs to build ("hello^dev"), or store paths.
 int build_command_nix(Session *session) {
   const OptionList *list = &session->options;
-  Err err = ERR_INIT;
-  bool has_root = option_get(list, OPT_file) || option_get(list, OPT_expr);
-  for (size_t i = 0; i < list->operand_count; i++) {
-    bool is_path =
-        store_path_is_below(span_cstr(session_absolute(session, list->operands[i])), session_store_dir(session));
-    if (is_path) continue;
-    if (!has_root) {
-      err_set(&err, ERR_USAGE, "flakes are not supported: please use '--file' or '--expr' (instead of '%s')",
-              list->operands[i]);
-      return session_fail(session, &err);
-    }
-    // An attribute of the root: as with -A.
-    MEM_RESERVE(session->options.uses, session->options.use_cap, session->options.use_count + 1);
-    session->options.uses[session->options.use_count++] = (OptionUse){OPT_attr, {list->operands[i], NULL}};
-  }
-  if (!has_root && list->operand_count == 0) {
-    err_set(&err, ERR_USAGE, "flakes are not supported: please use '--file' or '--expr'");
-    return session_fail(session, &err);
-  }
-  return run(session, false, option_has(list, OPT_print_out_paths));
+  BuildTargetList targets CLEANUP(build_command_list_done) = {0};
+  InstallableQuery query = {.operands = list->operands, .count = list->operand_count};
+  int code = 0;
+  if (!installable_find(session, &query, &targets, &code)) return code;
+  return build(session, &targets, code, option_has(list, OPT_print_out_paths));
 }

@@ -17,7 +17,7 @@
 enum { DRAW_INTERVAL_NS = 100 * 1000 * 1000 };
 
 void progress_init(Progress *progress) {
-  *progress = (Progress){.level = LOG_NOTICE};
+  *progress = (Progress){.level = LOG_NOTICE, .store_dir = STORE_PATH_DIR};
   json_log_init(&progress->json, &progress->json_text);
   pthread_mutex_init(&progress->lock, NULL);
   pthread_cond_init(&progress->tick, NULL);
@@ -426,7 +426,7 @@ void progress_event(void *ctx, const SchedulerEvent *event) {
     sink(progress, LOG_WARN, event->text);
     return;
   }
-  if (event->drv_path) store_path_format(event->drv_path, STORE_PATH_DIR, &path);
+  if (event->drv_path) store_path_format(event->drv_path, progress->store_dir, &path);
   pthread_mutex_lock(&progress->lock);
   if (progress->format == PROGRESS_JSON) {
     json_log_event(&progress->json, event, buf_span(&path));
@@ -440,7 +440,7 @@ void progress_event(void *ctx, const SchedulerEvent *event) {
 void progress_substitution(Progress *progress, const SubstitutersEvent *event) {
   Buf path CLEANUP(buf_done) = BUF_INIT, line CLEANUP(buf_done) = BUF_INIT;
   bool start = event->kind == SUBSTITUTERS_EVENT_START;
-  store_path_format(event->path, STORE_PATH_DIR, &path);
+  store_path_format(event->path, progress->store_dir, &path);
   if (start) buf_printf(&line, "copying path '%s' from '%s'...", buf_cstr(&path), event->url);
   pthread_mutex_lock(&progress->lock);
   if (start) progress->fetches_running++;

@@ -32,6 +32,7 @@ typedef struct Progress {
   Buf drawn_text;   // the same picture is not drawn again
   bool prefix_logs; // "hello> text"
   LogLevel level;
+  Span store_dir; // for texts; borrowed
   SchedulerCounts counts;
   size_t fetches_running, fetches_done;
   Map running;             // build id -> name of the derivation (owned)

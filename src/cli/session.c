@@ -165,6 +165,7 @@ bool session_start(Session *session, Err *err) {
   const char *wanted = option_get(options, OPT_log_format);
   if (wanted && !progress_parse_format(wanted, &format))
     return err_set(err, ERR_USAGE, "option 'log-format' has an invalid value '%s'", wanted);
+  session->progress.store_dir = session_store_dir(session);
   session->progress.prefix_logs = session->command->quiet_start;
   session->progress.blocks = session->command->brief_errors && !wanted;
   progress_start(&session->progress, format, wanted_level(session));
@@ -206,12 +207,21 @@ static bool open_store(void *ctx, Store **ret, Err *err) {
   return session_store(ctx, ret, err);
 }
 
+// A store directory of one's own (NIX_STORE_DIR) is where it is said to be, with its state beside it.
+static const char *store_url(Session *session, const char *url) {
+  Span dir = session_store_dir(session);
+  bool is_own = strcmp(url, "auto") == 0 && !span_eq(dir, STORE_PATH_DIR) && span_has_suffix(dir, SPAN("/store"));
+  if (!is_own) return url;
+  return arena_printf(&session->arena, "firn:%.*s", SPAN_ARG(span_sub(dir, 0, dir.len - strlen("/store"))));
+}
+
 bool session_store(Session *session, Store **ret, Err *err) {
   if (!session->store) {
     const char *url = setting_text(session->settings, SETTING_ID_store);
     if (session->settings[SETTING_ID_store].source == SETTING_DEFAULT && getenv("NIX_REMOTE") && *getenv("NIX_REMOTE"))
       url = getenv("NIX_REMOTE");
     if (strcmp(url, "daemon") == 0 || strcmp(url, "local") == 0) url = "auto";
+    url = store_url(session, url);
     StoreOptions options = {.url = span_cstr(url), .logical_dir = session_store_dir(session)};
     if (!store_open(&options, &session->store, err)) return err_wrap(err, "opening the store");
     session->progress.history_dir = store_state_dir(session->store);

@@ -70,6 +70,25 @@ static bool get_output_paths(const BuildPrepareInput *input, Arena *arena, Store
   return true;
 }
 
+// Hash parts of outputs in the text of the derivation become those of where they are built.
+static bool make_rewrites(const BuildPrepareInput *input, const StorePath *places, Arena *arena,
+                          DerivationRequestInput *make, Err *err) {
+  DerivationRequestRewrite *rewrites = ARENA_ARRAY(arena, DerivationRequestRewrite, input->drv->output_count);
+  make->rewrites = rewrites;
+  for (size_t i = 0; input->scratch_paths && i < input->drv->output_count; i++) {
+    StorePath own;
+    if (!input->drv->outputs[i].path.len) continue;
+    if (!store_parse_path(input->store, input->drv->outputs[i].path, &own, err)) return false;
+    if (store_path_eq(&own, &places[i])) continue;
+    char *text = arena_alloc(arena, 2 * STORE_PATH_HASH_CHARS);
+    store_path_format_hash(&own, text);
+    store_path_format_hash(&places[i], text + STORE_PATH_HASH_CHARS);
+    rewrites[make->rewrite_count++] = (DerivationRequestRewrite){
+        span_make(text, STORE_PATH_HASH_CHARS), span_make(text + STORE_PATH_HASH_CHARS, STORE_PATH_HASH_CHARS)};
+  }
+  return true;
+}
+
 static bool make_request(const BuildPrepareInput *input, Arena *arena, BuildPrepared *ret, Err *err) {
   DerivationRequestPath *paths = ARENA_ARRAY(arena, DerivationRequestPath, ret->closure.count);
   for (size_t i = 0; i < ret->closure.count; i++)
@@ -89,7 +108,8 @@ static bool make_request(const BuildPrepareInput *input, Arena *arena, BuildPrep
       .get_closure = get_closure,
       .ctx = (void *)(uintptr_t)input,
   };
-  return derivation_request_make(&make, arena, &ret->request, &ret->output_order, err);
+  return make_rewrites(input, ret->output_paths, arena, &make, err) &&
+         derivation_request_make(&make, arena, &ret->request, &ret->output_order, err);
 }
 
 bool build_prepare_run(const BuildPrepareInput *input, Arena *arena, BuildPrepared *ret, Err *err) {

@@ -16,7 +16,8 @@ typedef struct BuildPrepareInput {
   // Output paths of the input derivations that are used, all valid.
   const StorePath *input_outputs;
   size_t input_output_count;
-  const StorePath *scratch_paths; // where outputs are built whose paths follow from their content; NULL: at their own
+  const StorePath
+      *scratch_paths; // where outputs are built: not their own path where it is not known or taken; NULL: at their own
 } BuildPrepareInput;
 
 typedef struct BuildPrepared {

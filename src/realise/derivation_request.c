@@ -45,8 +45,8 @@ static Span replace_all(Maker *maker, Span text, const DerivationRequestRewrite 
 }
 
 static Span rewrite(Maker *maker, Span text) {
-  // Every placeholder has this length; most texts are shorter.
-  if (text.len < PLACEHOLDER_LEN) return text;
+  // Every placeholder has a length, and hash parts have one; most texts are shorter.
+  if (text.len < (maker->input->rewrite_count ? STORE_PATH_HASH_CHARS : PLACEHOLDER_LEN)) return text;
   for (size_t i = 0; i < maker->rewrite_count; i++) text = replace_all(maker, text, &maker->rewrites[i]);
   return text;
 }

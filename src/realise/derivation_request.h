@@ -3,7 +3,7 @@
 // Variables in two groups: PATH, HOME, NIX_STORE, NIX_BUILD_CORES are defaults that the derivation may override; NIX_BUILD_TOP,
 // TMPDIR, TEMPDIR, TMP, TEMP, PWD, NIX_OUTPUT_CHECKED and impureEnvVars (fixed outputs only), NIX_LOG_FD, TERM are set over
 // whatever the derivation says. passAsFile, __structuredAttrs (.attrs.json, .attrs.sh; structured_attrs.h),
-// exportReferencesGraph in both forms; placeholders of own outputs, and of inputs whose paths were not known, are replaced
+// exportReferencesGraph in both forms; placeholders of own outputs are replaced
 // everywhere. Source: initEnv, initTmpDir, writeStructuredAttrs, startBuilder in local-derivation-goal.cc.
 //
 // Does no I/O but through its hooks. Test: test/realise/derivation_request_test.c.
@@ -38,7 +38,7 @@ typedef struct DerivationRequestInput {
   size_t closure_count;
   // Where the builder is to write its outputs, positional to drv->outputs. Usually the outputs' own paths.
   const StorePath *output_paths;
-  // Placeholders of outputs of inputs that became known (content-addressed derivations).
+  // What else is replaced everywhere: hash parts of outputs that are built elsewhere than at their own paths.
   const DerivationRequestRewrite *rewrites;
   size_t rewrite_count;
   // Value of a variable in the caller's environment, for impureEnvVars. False when unset.

@@ -113,3 +113,14 @@ bool drv_resolve_scratch_path(const StorePath *drv_path, Span drv_name, Span out
   store_path_put_output_name(drv_name, output, &name);
   return store_path_make(buf_span(&type), zeros, store_dir, buf_span(&name), ret, err);
 }
+
+bool drv_resolve_scratch_path_for(const StorePath *drv_path, const StorePath *path, Span store_dir, StorePath *ret,
+                                  Err *err) {
+  static const uint8_t zeros[32];
+  Buf type CLEANUP(buf_done) = BUF_INIT;
+  buf_put_cstr(&type, "rewrite:");
+  store_path_format_base(drv_path, &type);
+  buf_put_char(&type, ':');
+  store_path_format_base(path, &type);
+  return store_path_make(buf_span(&type), zeros, store_dir, store_path_name(path), ret, err);
+}

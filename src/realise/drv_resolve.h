@@ -20,3 +20,6 @@ MUST_CHECK bool drv_resolve_make(const Derivation *drv, const DrvResolveInput *i
 // makeFallbackPath.
 MUST_CHECK bool drv_resolve_scratch_path(const StorePath *drv_path, Span drv_name, Span output, Span store_dir,
                                          StorePath *ret, Err *err);
+// The same for an output whose path is known, but taken.
+MUST_CHECK bool drv_resolve_scratch_path_for(const StorePath *drv_path, const StorePath *path, Span store_dir,
+                                             StorePath *ret, Err *err);

@@ -807,20 +807,29 @@ static bool take_lock(Goal *goal, bool *ret_taken) {
   return true;
 }
 
+// Where an output is built. Without a sandbox not at its own path where that is taken: its content is renamed afterwards.
+static bool make_scratch_path(Goal *goal, size_t i, StorePath *ret) {
+  Store *store = goal->graph->store;
+  bool valid;
+  if (is_dynamic(goal))
+    return drv_resolve_scratch_path(&goal->path, goal->drv.name, goal->drv.outputs[i].name, store_dir(store), ret,
+                                    &goal->err);
+  *ret = goal->output_paths[i];
+  if (!goal->no_sandbox) return true;
+  if (!store_is_valid(store, ret, &valid, &goal->err)) return false;
+  return !valid || drv_resolve_scratch_path_for(&goal->path, &goal->output_paths[i], store_dir(store), ret, &goal->err);
+}
+
 static bool make_scratch_paths(Goal *goal, StorePath **ret) {
-  *ret = NULL;
-  if (!is_dynamic(goal)) return true;
   *ret = ARENA_ARRAY(&goal->arena, StorePath, goal->drv.output_count);
   for (size_t i = 0; i < goal->drv.output_count; i++)
-    if (!drv_resolve_scratch_path(&goal->path, goal->drv.name, goal->drv.outputs[i].name, store_dir(goal->graph->store),
-                                  &(*ret)[i], &goal->err))
-      return false;
+    if (!make_scratch_path(goal, i, &(*ret)[i])) return false;
   return true;
 }
 
-// What an interrupted build without a sandbox left at the place of an output that is not valid is in the way.
+// What an interrupted build without a sandbox left at the place of an output is in the way.
 static bool remove_leftovers(Goal *goal) {
-  for (size_t i = 0; goal->no_sandbox && goal->mode == SCHEDULER_NORMAL && i < goal->drv.output_count; i++) {
+  for (size_t i = 0; goal->no_sandbox && i < goal->drv.output_count; i++) {
     bool valid;
     const StorePath *path = &goal->prepared.output_paths[i];
     if (!store_is_valid(goal->graph->store, path, &valid, &goal->err)) return false;

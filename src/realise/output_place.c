@@ -86,12 +86,17 @@ static bool rewrite_tree(const OutputPlaceInput *input, const OutputRewriteRule 
   return ok || err_wrap(err, "rewriting references in '%s'", input->tree);
 }
 
+bool output_place_rewrite(const OutputPlaceInput *input, const StorePath *path, Err *err) {
+  CLEANUP(arena_done) Arena arena = ARENA_INIT;
+  char own[STORE_PATH_HASH_CHARS];
+  store_path_format_hash(path, own);
+  return rewrite_tree(input, make_rules(input, own, &arena), err);
+}
+
 bool output_place_run(const OutputPlaceInput *input, OutputPlaced *ret, Err *err) {
   CLEANUP(arena_done) Arena arena = ARENA_INIT;
   bool rewrites = input->self || input->rule_count;
-  char own[STORE_PATH_HASH_CHARS];
   *ret = (OutputPlaced){.ca.method = input->method, .changed = rewrites};
   if (!hash_content(input, rewrites, &arena, &ret->ca.hash, err) || !make_path(input, &arena, ret, err)) return false;
-  store_path_format_hash(&ret->path, own);
-  return !rewrites || rewrite_tree(input, make_rules(input, own, &arena), err);
+  return !rewrites || output_place_rewrite(input, &ret->path, err);
 }

@@ -31,5 +31,8 @@ typedef struct OutputPlaced {
   bool changed; // the tree was rewritten: it must be scanned again
 } OutputPlaced;
 
+// Replaces the tree by itself with the rules applied and its own hash part (of `scratch`) replaced by that of `path`. Used are tree, root, store, scratch and the
+// rules.
+MUST_CHECK bool output_place_rewrite(const OutputPlaceInput *input, const StorePath *path, Err *err);
 // Blocks. References that the method cannot carry are refused with Nix's message.
 MUST_CHECK bool output_place_run(const OutputPlaceInput *input, OutputPlaced *ret, Err *err);

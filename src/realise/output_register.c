@@ -23,7 +23,7 @@ typedef struct Output {
   PathInfo info;
   bool scanned;    // `import` is held
   bool wanted;     // is to be registered or compared
-  bool placed;     // content-addressed: `path` is the final one
+  bool placed;     // `path` is the final one
   bool mismatched; // its hash is not the declared one
 } Output;
 
@@ -242,7 +242,7 @@ static bool check_cycles(Registrar *registrar, Err *err) {
   return true;
 }
 
-// --- content-addressed outputs: those first that no other one waits for
+// --- outputs that get their path now: those first that no other one waits for
 
 static bool waits_for_others(const Registrar *registrar, const Output *output) {
   for (size_t i = 0; i < output->info.ref_count; i++) {
@@ -267,9 +267,11 @@ static void sort_references(Registrar *registrar, const Output *output, OutputPl
     } else if (&registrar->outputs[other] == output) {
       place->self = true;
     } else {
-      refs[place->ref_count++] = registrar->outputs[other].path;
+      const StorePath *now = &registrar->outputs[other].path;
+      refs[place->ref_count++] = *now;
+      if (store_path_eq(ref, now)) continue;
       store_path_format_hash(ref, rules[place->rule_count].from);
-      store_path_format_hash(&registrar->outputs[other].path, rules[place->rule_count++].to);
+      store_path_format_hash(now, rules[place->rule_count++].to);
     }
   }
   place->refs = refs;
@@ -290,6 +292,26 @@ static void take_place(Registrar *registrar, Output *output, const OutputPlaceIn
   output->info.has_ca = true;
   output->info.ca = placed->ca;
   output->placed = true;
+}
+
+// An output that was built elsewhere than at its own path, because that was taken, or that refers to such a one.
+static bool rename_output(Registrar *registrar, Output *output, Err *err) {
+  StorePath own;
+  OutputPlaceInput place = {
+      .store = registrar->input->store, .tree = output->tree, .root = &output->info.root, .scratch = &output->path};
+  if (!store_parse_path(registrar->input->store, output->drv_output->path, &own, err)) return false;
+  sort_references(registrar, output, &place);
+  bool moved = !store_path_eq(&own, &output->path);
+  if (!output->mismatched && (moved || place.rule_count)) {
+    if (output->wanted && !output_place_rewrite(&place, &own, err)) return false;
+    OutputPlaced placed = {.path = own, .ca = output->info.ca};
+    bool has_ca = output->info.has_ca;
+    take_place(registrar, output, &place, &placed);
+    output->info.has_ca = has_ca;
+    if (output->wanted && !scan_tree(registrar, output, err)) return false;
+  }
+  output->placed = true;
+  return true;
 }
 
 static bool place_output(Registrar *registrar, Output *output, Err *err) {
@@ -314,12 +336,12 @@ static bool place_output(Registrar *registrar, Output *output, Err *err) {
 // There is no cycle (check_cycles), so each round places at least one.
 static bool place_outputs(Registrar *registrar, Err *err) {
   DerivationOutputKind kind = registrar->input->drv->outputs[0].kind;
-  if (kind != DERIVATION_FLOATING && kind != DERIVATION_IMPURE) return true;
+  bool floating = kind == DERIVATION_FLOATING || kind == DERIVATION_IMPURE;
   for (size_t left = registrar->count; left;) {
     for (size_t i = 0; i < registrar->count; i++) {
       Output *output = &registrar->outputs[i];
       if (output->placed || waits_for_others(registrar, output)) continue;
-      if (!place_output(registrar, output, err)) return false;
+      if (!(floating ? place_output : rename_output)(registrar, output, err)) return false;
       left--;
     }
   }
@@ -383,7 +405,7 @@ static void put_diff(Registrar *registrar, const Output *output, Buf *text) {
 static bool compare_one(Registrar *registrar, const Output *output, Buf *text, Err *err) {
   PathInfoRecord *record = NULL;
   if (!store_find(registrar->input->store, &output->info.path, &record, err)) return false;
-  if (!record && output->placed) {
+  if (!record && !output->drv_output->path.len) {
     buf_printf(text, "%sderivation '%s' may not be deterministic: output '%.*s' is now '%s'", text->len ? "\n" : "",
                registrar->drv_text, SPAN_ARG(output->drv_output->name), path_text(registrar, &output->path));
     return true;
@@ -420,7 +442,10 @@ static bool set_wanted(Registrar *registrar, Err *err) {
   const OutputRegisterInput *input = registrar->input;
   for (size_t i = 0; i < registrar->count; i++) {
     bool valid = false;
-    if (!input->check && !store_is_valid(input->store, &input->output_paths[i], &valid, err)) return false;
+    StorePath own = input->output_paths[i];
+    Span known = registrar->outputs[i].drv_output->path;
+    if (known.len && !store_parse_path(input->store, known, &own, err)) return false;
+    if (!input->check && !store_is_valid(input->store, &own, &valid, err)) return false;
     registrar->outputs[i].wanted = !valid;
   }
   return true;

@@ -55,6 +55,35 @@ END
   expect_status 100
 }
 
+# Without a sandbox builders write to the store directory itself, which must be where they are told that it is.
+test_without_a_sandbox() {
+  cli_setup
+  unset NIX_REMOTE
+  mkdir -p "$HOME/own"
+  export NIX_STORE_DIR="$HOME/own/store"
+  cat > x.nix <<END
+{ two = derivation { name = "two"; system = builtins.currentSystem; builder = "/bin/sh"; PATH = "/bin:/usr/bin"; outputs = [ "out" "doc" ];
+    args = [ "-c" "mkdir \$out \$doc; echo \$doc > \$out/doc; echo \$doc > \$doc/self" ]; };
+  random = derivation { name = "random"; system = builtins.currentSystem; builder = "/bin/sh"; PATH = "/bin:/usr/bin";
+    args = [ "-c" "cat /proc/sys/kernel/random/uuid > \$out" ]; }; }
+END
+  run nix-build --no-sandbox --no-out-link x.nix -A two -A two.doc
+  expect_status 0
+  paths=$out
+  hash=$(nix-store -q --hash $paths)
+  # The builder cannot write to what is there: it is told another path, and what it wrote is renamed.
+  run nix-build --no-sandbox --no-out-link x.nix -A two --check
+  expect_status 0
+  nix-store --delete --ignore-liveness "$(printf '%s\n' "$paths" | head -1)" > /dev/null 2>&1
+  run nix-build --no-sandbox --no-out-link x.nix -A two -A two.doc
+  expect_status 0
+  expect_equal "$(nix-store -q --hash $out)" "$hash"
+  expect_equal "$(cat "$(printf '%s\n' "$paths" | head -1)/doc")" "$(printf '%s\n' "$paths" | tail -1)"
+  run nix-build --no-sandbox --no-out-link x.nix -A random
+  run nix-build --no-sandbox --no-out-link x.nix -A random --check
+  expect_status 104
+}
+
 test_a_wrong_fixed_output() {
   cli_setup
   cat > x.nix <<END
