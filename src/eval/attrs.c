@@ -13,11 +13,12 @@
 #define LAYERED_MAX_DEPTH 12
 #define LAYERED_MIN_COUNT 16 // both sides smaller than this: copy
 #define ATTRS_FEW 32
-#define LAYERED_RATIO 4 // one side at least this many times the other: layer
+#define LAYERED_RATIO 4      // one side at least this many times the other: layer
+#define ATTRS_SETTLE_SHARE 1 // lookups for each name before layers are flattened
 
 // An upper bound that costs nothing.
 static uint64_t attrs_count_bound(Value set) {
-  return set == VALUE_EMPTY_ATTRS ? 0 : head_payload(value_head(set));
+  return set == VALUE_EMPTY_ATTRS ? 0 : head_payload(value_head(set)) & UINT32_MAX;
 }
 
 static Value attrs_slot_of(Vm *vm, Attrs *set, uint32_t slot) {
@@ -144,6 +145,20 @@ Value attrs_flatten(Vm *vm, Value set) {
   heap_store(&vm->heap, layered, &layered->base, flat);
   layered->top = 0;
   return flat;
+}
+
+// A lookup in layers costs several times one in a flat set that the code has a cache for, and flattening costs about as much as
+// ATTRS_SETTLE_SHARE lookups for each name: so it pays as soon as the layers have been searched that often.
+Value attrs_settle_layered(Vm *vm, Value set) {
+  set = attrs_strip(set);
+  if (!attrs_is_layered(set)) return set;
+  Layered *layered = value_ptr(set);
+  uint64_t lookups = head_payload(layered->head) >> LAYERED_LOOKUP_SHIFT;
+  if (lookups < attrs_count_bound(set) * ATTRS_SETTLE_SHARE && lookups < UINT16_MAX) {
+    layered->head += HEAD(0, 0, UINT64_C(1) << LAYERED_LOOKUP_SHIFT);
+    return set;
+  }
+  return attrs_flatten(vm, set);
 }
 
 static unsigned attrs_depth(Value set) {

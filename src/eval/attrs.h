@@ -23,6 +23,11 @@ static inline Shape *attrs_flat_shape(Value flat_set) {
   return attrs_flat(flat_set)->shape;
 }
 Value attrs_slot(Vm *vm, Value flat_set, uint32_t slot);
+Value attrs_settle_layered(Vm *vm, Value set);
+// `set` itself, or the same flat when that has been made already, or is made now because so much is looked up in it. For lookups.
+static inline Value attrs_settle(Vm *vm, Value set) {
+  return attrs_is_layered(set) ? attrs_settle_layered(vm, set) : set;
+}
 // Where attribute number `i` is, in the order in which Nix walks through a set (shape_order): for whatever stops at a failure.
 static inline uint32_t attrs_nth(Vm *vm, Value flat_set, size_t i) {
   return shape_order(vm->shapes, attrs_flat_shape(flat_set))[i];

@@ -26,7 +26,7 @@ typedef struct Builtin {
   uint8_t arity;    // 1..BUILTIN_MAX_ARITY; constants are rows of arity 0 (fn gives the value, called once)
   uint8_t strict;   // bit i: argument i is forced before the call
   uint8_t flags;
-  BuiltinFn fn;            // leaf, or NULL
+  BuiltinFn fn; // leaf, or NULL. Where there is a native, too: the common case, VALUE_ABSENT leaves the call to that
   const NativeDef *native; // resumable, or NULL; its first `arity` slots are the arguments
   const char *args;        // names, separated by spaces
   const char *doc;         // Markdown

@@ -299,9 +299,11 @@ static void compile_with_var(Compiler *c, AstName name, uint32_t pos) {
   compile_op_at(c, OP_WITHVAR, name, 1, pos);
   size_t count_place = c->code_count;
   compile_emit(c, 0);
+  compile_emit(c, c->cache_count);
   for (const WithScope *w = c->with; w; w = w->outer) {
     compile_emit(c, c->level - w->level);
     c->code[count_place]++;
+    c->cache_count++;
   }
 }
 
@@ -881,7 +883,8 @@ static void compile_has_attr(Compiler *c, const ExprSelect *has) {
     compile_strict(c, step->expr);
     compile_op_at(c, OP_HAS_DYN, 0, -1, step->pos);
   } else {
-    compile_op_at(c, OP_HAS, step->name, 0, step->pos);
+    compile_op_at(c, OP_HAS, c->cache_count++, 0, step->pos);
+    compile_emit(c, step->name);
   }
   if (last) {
     compile_op(c, OP_JMP, 0, 0);

@@ -15,7 +15,8 @@ static Value count_leaf(Vm *vm, Value *args) {
   uint32_t number = value_is_builtin(args[-1]) ? value_builtin_index(args[-1]) : (uint32_t)value_get_raw(args[-2]);
   EvalCounts *counts = vm->counts;
   Value result = counts->originals[number]->fn(vm, args);
-  if (result != VALUE_PARK) counts->builtins[number]++; // else it is called again
+  if (result != VALUE_PARK && result != VALUE_ABSENT)
+    counts->builtins[number]++; // else it is called again, or its native is
   return result;
 }
 

@@ -139,8 +139,7 @@ static int shape_compare_order(const void *a, const void *b) {
   return (x > y) - (x < y);
 }
 
-const uint32_t *shape_order(ShapeTable *t, Shape *s) {
-  if (s->order) return s->order;
+const uint32_t *shape_make_order(ShapeTable *t, Shape *s) {
   uint64_t *keys = mem_alloc_array(s->count, sizeof *keys); // order << 32 | slot
   for (uint32_t i = 0; i < s->count; i++) keys[i] = (uint64_t)symbol_order(t->symbols, s->names[i]) << 32 | i;
   qsort(keys, s->count, sizeof *keys, shape_compare_order);

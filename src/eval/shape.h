@@ -36,7 +36,10 @@ static inline PosId shape_position(const Shape *shape, uint32_t slot) {
   return shape->positions ? shape->positions[slot] : 0;
 }
 // The slots in the order of symbol_order, in which Nix walks through a set where that can be seen. Borrowed from the shape.
-const uint32_t *shape_order(ShapeTable *table, Shape *shape);
+const uint32_t *shape_make_order(ShapeTable *table, Shape *shape);
+static inline const uint32_t *shape_order(ShapeTable *table, Shape *shape) {
+  return shape->order ? shape->order : shape_make_order(table, shape);
+}
 // The names of `left // right`, and for each result slot where it comes from: bit 31 set: right, low bits the slot there.
 // Borrowed until the next major collection.
 typedef struct ShapeMerge {

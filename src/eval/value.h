@@ -28,7 +28,8 @@
 //   T_PAP       head, function, args...                     payload number of args
 //   T_ENV       head, parent env, slots...                  payload number of slots
 //   T_ATTRS     head, shape, env of lazy slots, slots...    payload number of slots; slots in name order, as in the shape
-//   T_LAYERED   head, base set, top set                     flags & LAYERED_DEPTH; once flattened: base is the flat set, top 0
+//   T_LAYERED   head, base set, top set                     flags & LAYERED_DEPTH; payload number of names at most (32 bits) |
+//               lookups so far (16 bits); once flattened: base is the flat set, top 0
 //   T_LIST      head, items...                              payload number of items
 //               flag LIST_BUFFER: room to grow at both ends; items[0], items[1] are raw: the used range of item numbers
 //   T_SLICE     head, flat list, offset                     payload number of items
@@ -89,13 +90,14 @@ enum {
   THUNK_SPARKED = 4, // a spark has been made for it
   IND_UNASKED = 1,
   LIST_BUFFER = 1,
-  LAYERED_DEPTH = 15, // mask: how many layers are below
-  ATTRS_LAZY = 1,     // some slot may hold TAG_LAZY
-  ENV_WITH = 1,       // the env of a `with`: slot 0 is the set
-  OBJ_DEEP = 0x10,    // evaluated all through, or about to be (native_deep_force)
-  OBJ_LARGE = 0x20,   // allocated apart, never moved
-  OBJ_STATIC = 0x40,  // lives in a unit or other immortal memory: never moved or marked
-  OBJ_MARK = 0x80,    // mark of large and static objects during a major collection
+  LAYERED_DEPTH = 15,        // mask: how many layers are below
+  LAYERED_LOOKUP_SHIFT = 32, // of the number of lookups in the payload
+  ATTRS_LAZY = 1,            // some slot may hold TAG_LAZY
+  ENV_WITH = 1,              // the env of a `with`: slot 0 is the set
+  OBJ_DEEP = 0x10,           // evaluated all through, or about to be (native_deep_force)
+  OBJ_LARGE = 0x20,          // allocated apart, never moved
+  OBJ_STATIC = 0x40,         // lives in a unit or other immortal memory: never moved or marked
+  OBJ_MARK = 0x80,           // mark of large and static objects during a major collection
 };
 
 typedef uint64_t Head;

@@ -112,12 +112,33 @@ static Value vm_make_pap(Vm *vm, Value f, const Value *args, uint32_t count) {
   return value_from_ptr(pap, TAG_OBJ);
 }
 
-// The name operand of a dynamic attribute path.
-static Sym vm_dynamic_name(Vm *vm, Value name, PosId pos) {
+// The name operand of a dynamic attribute path, for the instruction before `ip`.
+static Sym vm_dynamic_name(Vm *vm, Value name, const uint32_t *code, const uint32_t *ip) {
   if (value_is_string(name) && !str_context(name)) return str_intern(vm, name);
+  PosId pos = vm_trace_pos_at(code, ip);
   if (!vm_expect_string_no_context(vm, name, NULL) && !value_is_string(name)) vm->error->pos = pos;
   eval_error_trace(vm, pos, "while evaluating an attribute name");
   return SYMBOL_NONE;
+}
+
+// Slot of `name` in sets of that shape, or SHAPE_NOT_FOUND; the cache remembers the last answer of its place in the code.
+static inline uint32_t vm_cached_slot(SelectCache *cache, const Shape *shape, Sym name) {
+  if (UNLIKELY(cache->shape != shape)) {
+    cache->shape = shape;
+    cache->slot = shape_find(shape, name);
+  }
+  return cache->slot;
+}
+
+// As attrs_get, but also of values that are no sets: VALUE_ABSENT.
+static inline Value vm_cached_get(Vm *vm, SelectCache *cache, Value set, Sym name) {
+  if (UNLIKELY(value_tag(set) != TAG_ATTRS)) return VALUE_ABSENT;
+  set = attrs_settle(vm, set);
+  if (attrs_is_layered(set)) return attrs_get(vm, set, name);
+  uint32_t slot = vm_cached_slot(cache, attrs_flat_shape(set), name);
+  if (slot == SHAPE_NOT_FOUND) return VALUE_ABSENT;
+  Value v = attrs_flat(set)->slots[slot];
+  return LIKELY(value_is_whnf(v)) ? v : attrs_slot(vm, set, slot);
 }
 
 #define NEXT goto *labels[(word = *ip++) & 0xff]
@@ -276,11 +297,13 @@ op_LVARN : {
   NEXT;
 }
 op_WITHVAR : {
-  Sym name = UNIT()->names[A];
+  Unit *unit = UNIT();
+  Sym name = unit->names[A];
   uint32_t count = ip[0];
+  SelectCache *caches = unit->caches + ip[1];
   for (uint32_t i = 0; i < count; i++) {
     Env *e = env;
-    for (uint32_t k = ip[1 + i]; k; k--) e = e->parent;
+    for (uint32_t k = ip[2 + i]; k; k--) e = e->parent;
     Value set = value_follow(thunk_env_slot(vm, e, 0));
     if (!value_is_whnf(set)) { // evaluate it, then look again
       acc = set;
@@ -288,17 +311,17 @@ op_WITHVAR : {
       goto force_drop;
     }
     if (UNLIKELY(!value_is_attrs(set))) {
-      ip += 1 + count;
+      ip += 2 + count;
       eval_error_type(vm, POS(), "a set", set);
       eval_error_trace(vm, POS(), "while evaluating the first subexpression of a with expression");
       goto unwind;
     }
-    acc = attrs_get(vm, set, name);
+    acc = vm_cached_get(vm, &caches[i], set, name);
     if (acc == VALUE_ABSENT) continue;
-    ip += 1 + count;
+    ip += 2 + count;
     goto force;
   }
-  ip += 1 + count;
+  ip += 2 + count;
   eval_error(vm, EVAL_ERROR_UNDEFINED, POS(), "undefined variable '%.*s'", SPAN_ARG(symbol_text(vm->symbols, name)));
   goto unwind;
 }
@@ -411,6 +434,10 @@ op_SELECT : {
   if (LIKELY(value_tag(set) == TAG_ATTRS)) {
     Attrs *flat = value_ptr(set);
     SelectCache *cache = &UNIT()->caches[A];
+    if (UNLIKELY(head_type(flat->head) == T_LAYERED)) {
+      set = attrs_settle(vm, set);
+      flat = value_ptr(set);
+    }
     if (LIKELY(head_type(flat->head) == T_ATTRS)) {
       uint32_t slot = cache->slot;
       if (UNLIKELY(flat->shape != cache->shape)) {
@@ -454,7 +481,7 @@ op_SELECT_OR:
 op_HAS_NEXT : {
   Value set = sp[-1];
   ip += 2;
-  acc = value_is_attrs(set) ? attrs_get(vm, set, UNIT()->names[ip[-2]]) : VALUE_ABSENT;
+  acc = vm_cached_get(vm, &UNIT()->caches[A], set, UNIT()->names[ip[-2]]);
   sp--;
   if (acc == VALUE_ABSENT) {
     ip += ip[-1];
@@ -463,7 +490,7 @@ op_HAS_NEXT : {
   goto force;
 }
 op_SELECT_DYN : {
-  Sym name = vm_dynamic_name(vm, sp[-1], POS());
+  Sym name = vm_dynamic_name(vm, sp[-1], code, ip);
   if (!name) goto unwind;
   Value set = sp[-2];
   if (!value_is_attrs(set)) {
@@ -482,7 +509,7 @@ op_SELECT_DYN : {
 op_SELECT_OR_DYN:
 op_HAS_NEXT_DYN : {
   ip++;
-  Sym name = vm_dynamic_name(vm, sp[-1], POS());
+  Sym name = vm_dynamic_name(vm, sp[-1], code, ip);
   if (!name) goto unwind;
   acc = value_is_attrs(sp[-2]) ? attrs_get(vm, sp[-2], name) : VALUE_ABSENT;
   sp -= 2;
@@ -493,10 +520,15 @@ op_HAS_NEXT_DYN : {
   goto force;
 }
 op_HAS:
-  sp[-1] = value_bool(value_is_attrs(sp[-1]) && attrs_has(sp[-1], UNIT()->names[A]));
+  acc = attrs_settle(vm, sp[-1]);
+  if (value_tag(acc) == TAG_ATTRS && !attrs_is_layered(acc))
+    acc = value_bool(vm_cached_slot(&UNIT()->caches[A], attrs_flat_shape(acc), UNIT()->names[*ip]) != SHAPE_NOT_FOUND);
+  else acc = value_bool(value_is_attrs(acc) && attrs_has(acc, UNIT()->names[*ip]));
+  sp[-1] = acc;
+  ip++;
   NEXT;
 op_HAS_DYN : {
-  Sym name = vm_dynamic_name(vm, sp[-1], POS());
+  Sym name = vm_dynamic_name(vm, sp[-1], code, ip);
   if (!name) goto unwind;
   sp--;
   sp[-1] = value_bool(value_is_attrs(sp[-1]) && attrs_has(sp[-1], name));
@@ -639,6 +671,11 @@ op_LT : {
   if (LIKELY(value_tag(a) == TAG_INT && value_tag(b) == TAG_INT)) {
     sp--;
     sp[-1] = value_bool(value_small_int(a) < value_small_int(b));
+    NEXT;
+  }
+  if (value_tag(a) == TAG_STR && value_tag(b) == TAG_STR) {
+    sp--;
+    sp[-1] = value_bool(span_cmp(str_span(a), str_span(b)) < 0);
     NEXT;
   }
   n->push_def = &native_less_than;
@@ -803,7 +840,8 @@ call_again:
         goto force_drop;
       }
     }
-    if (b->native) {
+    if (!b->fn) {
+    native:
       sp -= count;
       for (uint32_t i = 0; i < count; i++) n->args[i] = sp[i];
       sp--;
@@ -819,6 +857,7 @@ call_again:
       vm_trace_builtin(vm, NULL, b->name, vm_trace_call_site(vm, task, fp, ip));
       goto unwind;
     }
+    if (UNLIKELY(acc == VALUE_ABSENT)) goto native;
     if (UNLIKELY(acc == VALUE_PARK)) goto call_strict; // repeated by a native that can park
     sp -= count + 1;
     acc = value_follow(acc);

@@ -19,6 +19,11 @@ static Value int_to_string(Vm *vm, int64_t i) {
   return str_plain(vm, span_make(at, (size_t)(digits + sizeof(digits) - at)));
 }
 
+static Value to_string_fast(Vm *vm, Value *args) {
+  if (value_is_string(args[0])) return args[0];
+  return value_is_int(args[0]) ? int_to_string(vm, value_get_int(args[0])) : VALUE_ABSENT;
+}
+
 static Step to_string_step(Native *n) {
   enum { V, FRAME };
   NATIVE_BEGIN(n);
@@ -30,6 +35,10 @@ static Step to_string_step(Native *n) {
 
 static const NativeDef to_string_native = {
     .name = "toString", .step = to_string_step, .arg_count = 1, .slot_count = 2, .trace = trace_coerce_0};
+
+static Value string_length_fast(Vm *vm, Value *args) {
+  return value_is_string(args[0]) ? value_int((int64_t)str_span(args[0]).len) : VALUE_ABSENT;
+}
 
 static Step string_length_step(Native *n) {
   enum { V, FRAME };
@@ -46,6 +55,17 @@ static const NativeDef string_length_native = {
 #define SUBSTRING_LENGTH "while evaluating the second argument (the substring length) passed to builtins.substring"
 #define SUBSTRING_STRING "while evaluating the third argument (the string) passed to builtins.substring"
 
+// `length` negative: to the end.
+static Value substring_of(Vm *vm, Value string, Value start, Value length) {
+  int64_t len = value_get_int(length);
+  return str_sub(vm, string, (size_t)value_get_int(start), len < 0 ? SIZE_MAX : (size_t)len);
+}
+
+static Value substring_fast(Vm *vm, Value *args) {
+  if (!value_is_small_int(args[0]) || value_small_int(args[0]) < 0 || !value_is_small_int(args[1])) return VALUE_ABSENT;
+  return value_is_string(args[2]) ? substring_of(vm, args[2], args[0], args[1]) : VALUE_ABSENT;
+}
+
 static Step substring_step(Native *n) {
   enum { START, LENGTH, STRING, FRAME };
   NATIVE_BEGIN(n);
@@ -56,11 +76,7 @@ static Step substring_step(Native *n) {
   }
   if (!expect_int(n->vm, n->slot[LENGTH], SUBSTRING_LENGTH)) return STEP_ERROR;
   NATIVE_COERCE_FOR(n, n->slot[STRING], COERCE_COPY, STRING, FRAME, SUBSTRING_STRING);
-  {
-    int64_t length = value_get_int(n->slot[LENGTH]); // negative: to the end
-    NATIVE_RETURN(
-        n, str_sub(n->vm, n->result, (size_t)value_get_int(n->slot[START]), length < 0 ? SIZE_MAX : (size_t)length));
-  }
+  NATIVE_RETURN(n, substring_of(n->vm, n->result, n->slot[START], n->slot[LENGTH]));
   NATIVE_END;
 }
 
@@ -388,7 +404,7 @@ static const Builtin rows[] = {
      1,
      1,
      BUILTIN_GLOBAL,
-     NULL,
+     to_string_fast,
      &to_string_native,
      "e",
      "Return *e* as a string: a string as it is, a path as its text, a number in decimal, `true` as `\"1\"`, `false` "
@@ -400,7 +416,7 @@ static const Builtin rows[] = {
      1,
      1,
      0,
-     NULL,
+     string_length_fast,
      &string_length_native,
      "e",
      "Return the number of bytes of the string *e*.",
@@ -410,7 +426,7 @@ static const Builtin rows[] = {
      3,
      7,
      0,
-     NULL,
+     substring_fast,
      &substring_native,
      "start len s",
      "Return the part of the string *s* that begins at byte *start*, counted from 0, and is at most *len* bytes long; "
