@@ -68,6 +68,7 @@ typedef struct Compiler {
   uint32_t group_count;
   uint32_t filled; // of these definitions, slots below have their values when the one being compiled gets its own
   uint32_t nesting;
+  bool on_large_stack;
   AstName less_than, sub, mul, div, find_file, nix_path;
   bool failed;
   ParserError *error;
@@ -493,7 +494,10 @@ static uint32_t compile_named_slot(Compiler *c, const Expr *e, AstName name, uin
                              compile_number_object(c, T_FLOAT, compile_double_bits(((const ExprFloat *)e)->value)));
   case EXPR_STRING: return compile_slot_word(c, SLOT_STR, compile_string_object(c, ((const ExprText *)e)->text));
   case EXPR_PATH: return compile_slot_word(c, SLOT_PATH, compile_path_literal(c, ((const ExprText *)e)->text));
-  case EXPR_LAMBDA: return compile_slot_word(c, SLOT_CLOSURE, compile_lambda(c, (const ExprLambda *)e));
+  case EXPR_LAMBDA:
+    // Functions nested in the defaults of functions: compile_strict knows what to do.
+    if (c->nesting + 1 >= (c->on_large_stack ? COMPILE_MAX_DEPTH : COMPILE_STACK_DEPTH)) break;
+    return compile_slot_word(c, SLOT_CLOSURE, compile_lambda(c, (const ExprLambda *)e));
   case EXPR_LIST:
     if (!((const ExprList *)e)->count) return compile_slot_word(c, SLOT_IMM, (uint32_t)(VALUE_EMPTY_LIST >> 3));
     break;
@@ -773,6 +777,7 @@ static uint16_t compile_early_args(const Compiler *c, const Block *block, uint32
 // Chains of one-argument lambdas (the last may take formals) become one of several arguments.
 static uint32_t compile_lambda(Compiler *c, const ExprLambda *lambda) {
   Block block, *outer = c->block;
+  c->nesting++;
   c->level++;
   compile_begin_block(c, &block, CODE_LAMBDA, lambda->self_name, lambda->head.pos);
   uint32_t arity = 0;
@@ -810,6 +815,7 @@ static uint32_t compile_lambda(Compiler *c, const ExprLambda *lambda) {
   head.env_slots = block.env_slots;
   head.early = compile_early_args(c, &block, arity);
   c->level--;
+  c->nesting--;
   return compile_end_block(c, outer, &head);
 }
 
@@ -1039,12 +1045,17 @@ static uint32_t compile_known_pos(const Expr *e) {
   }
 }
 
+// A chain of them at once: all have the position of what is negated first.
 static void compile_not(Compiler *c, const Expr *operand) {
+  uint32_t count = 1;
+  for (; operand->kind == EXPR_NOT; operand = ((const ExprUnary *)operand)->operand) count++;
   OperandStart start = compile_operand_start(c);
   uint32_t pos = compile_known_pos(operand);
   compile_strict(c, operand);
-  compile_op_at(c, OP_NOT, 0, 0, pos);
-  compile_operand(c, start, OPERAND_NOT, pos);
+  for (; count; count--) {
+    compile_op_at(c, OP_NOT, 0, 0, pos);
+    compile_operand(c, start, OPERAND_NOT, pos);
+  }
 }
 
 static void compile_interp(Compiler *c, const ExprInterp *interp, bool is_path) {
@@ -1108,7 +1119,7 @@ static void compile_with(Compiler *c, const ExprPair *e) {
   compile_op(c, OP_LEAVE, 0, 0);
 }
 
-// The condition as the error message shows it.
+// The condition as the error message shows it .
 static uint32_t compile_assert_text(Compiler *c, const Expr *cond) {
   Ast part = *c->ast;
   part.root = (Expr *)(uintptr_t)cond;
@@ -1251,10 +1262,12 @@ static void compile_strict(Compiler *c, const Expr *e) {
     return;
   }
   c->nesting++;
-  if (LIKELY(c->nesting != COMPILE_STACK_DEPTH && c->nesting <= COMPILE_MAX_DEPTH)) {
+  if (LIKELY(c->nesting < COMPILE_STACK_DEPTH || (c->on_large_stack && c->nesting <= COMPILE_MAX_DEPTH))) {
     compile_expr(c, e);
-  } else if (c->nesting == COMPILE_STACK_DEPTH) {
+  } else if (!c->on_large_stack) {
+    c->on_large_stack = true;
     compile_on_large_stack(c, e);
+    c->on_large_stack = false;
   } else {
     compile_fail(c, e->pos, span_dup(SPAN("expression is nested too deeply")));
     compile_adjust(c, 1);

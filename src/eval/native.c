@@ -10,6 +10,7 @@
 #include "eval/print.h"
 #include "eval/str.h"
 #include "eval/vm_state.h"
+#include "eval/vm_trace.h"
 
 #define NATIVE_AHEAD_BUDGET 10000 // values that one deep spark looks at
 
@@ -260,8 +261,8 @@ static Step native_equal_step(Native *n) {
       if (native_says_derivation(n->result)) {
         n->args[0] = attrs_get(n->vm, n->slot[EQUAL_A], SYM_out_path);
         n->args[1] = attrs_get(n->vm, n->slot[EQUAL_B], SYM_out_path);
-        n->push_def = &native_equal;
-        return STEP_TAIL_PUSH;
+        NATIVE_PUSH(n, &native_equal); // not in our place: a set may be its own outPath
+        return STEP_RETURN;
       }
     }
   }
@@ -451,8 +452,8 @@ static Step native_coerce_step(Native *n) {
       return STEP_ERROR;
     }
     n->args[1] = n->slot[COERCE_FLAGS];
-    n->push_def = &native_coerce_string;
-    return STEP_TAIL_PUSH;
+    NATIVE_PUSH(n, &native_coerce_string); // not in our place: a set may be its own outPath
+    return STEP_RETURN;
   }
   if (!(native_get(n, COERCE_FLAGS) & COERCE_MORE)) {
     native_coerce_error(n->vm, n->slot[COERCE_VALUE]);
@@ -487,7 +488,8 @@ static Step native_coerce_step(Native *n) {
 static void native_coerce_trace(Native *n) {
   Value v = n->slot[COERCE_VALUE];
   if (n->slot[COERCE_RESULT] == VALUE_TRUE && eval_error_is_refusal(n->vm))
-    eval_error_trace(n->vm, 0, "while evaluating the result of the `__toString` attribute");
+    eval_error_trace(n->vm, vm_trace_coerce_pos(n->vm, n->vm->state->tasks.current, n->slot - 2),
+                     "while evaluating the result of the `__toString` attribute");
   if (value_tag(v) != TAG_LIST || n->slot[COERCE_I] == VALUE_NULL) return;
   Value item = value_follow(list_get(n->vm, v, (size_t)native_get(n, COERCE_I)));
   if (value_is_list(item) || eval_error_is_refusal(n->vm))

@@ -148,15 +148,18 @@ static Value finish(Native *n) {
 
 static Step path_coerce_step(Native *n) {
   NATIVE_BEGIN(n);
-  for (;;) { // through the results of __toString
-    native_set(n, TRACED, 1);
-    NATIVE_FORCE(n, n->slot[VALUE]);
-    native_set(n, TRACED, 0);
-    n->slot[VALUE] = n->result;
-    if (!value_is_attrs(n->result) || !attrs_has(n->result, SYM_to_string)) break;
+  native_set(n, TRACED, 1);
+  NATIVE_FORCE(n, n->slot[VALUE]);
+  native_set(n, TRACED, 0);
+  n->slot[VALUE] = n->result;
+  if (value_is_attrs(n->result) && attrs_has(n->result, SYM_to_string)) {
     NATIVE_FORCE(n, attrs_get(n->vm, n->slot[VALUE], SYM_to_string));
     NATIVE_CALL1(n, n->result, n->slot[VALUE]);
-    n->slot[VALUE] = n->result;
+    n->args[0] = n->result;
+    n->args[1] = n->slot[FRAME];
+    n->args[2] = n->slot[FLAGS];
+    NATIVE_PUSH(n, &path_coerce_native); // not in our place: the set may have returned itself
+    return STEP_RETURN;
   }
   n->slot[STRING] = n->slot[VALUE];
   if (value_is_path(n->slot[VALUE])) {

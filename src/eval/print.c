@@ -7,6 +7,7 @@
 #include "eval/str.h"
 #include "formats/store_path.h"
 
+#define PRINT_MAX_OUT_PATHS 100 // sets that are the outPath of one another; a set may be its own
 #define COLOUR_FAINT "\033[2m"
 #define COLOUR_RED "\033[31;1m"
 #define COLOUR_GREEN "\033[32;1m"
@@ -368,7 +369,8 @@ static bool printer_is_derivation(Printer *p, Value set) {
 
 static void put_derivation(Printer *p, Value set) {
   Value path = printer_attr(p, set, SYM_drv_path);
-  while (value_is_attrs(path) && attrs_has(path, SYM_out_path)) path = printer_attr(p, path, SYM_out_path);
+  for (int i = 0; i < PRINT_MAX_OUT_PATHS && value_is_attrs(path) && attrs_has(path, SYM_out_path); i++)
+    path = printer_attr(p, path, SYM_out_path);
   if (path == VALUE_ABSENT) {
     put_coloured(p, COLOUR_GREEN, SPAN("«derivation»"));
   } else if (!value_is_string(path)) {

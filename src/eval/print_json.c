@@ -119,12 +119,16 @@ static const NativeDef json_native;
 static Step json_step(Native *n) {
   NATIVE_BEGIN(n);
   native_set(n, IN_ITEM, 0);
-  for (;;) { // a set with outPath is written as that
-    NATIVE_FORCE(n, n->slot[VALUE]);
-    n->slot[VALUE] = n->result;
-    if (!value_is_attrs(n->result) || attrs_has(n->result, SYM_to_string) || !attrs_has(n->result, SYM_out_path)) break;
-    native_set(n, POS, attrs_position(n->result, SYM_out_path));
-    n->slot[VALUE] = attrs_get(n->vm, n->result, SYM_out_path);
+  NATIVE_FORCE(n, n->slot[VALUE]);
+  n->slot[VALUE] = n->result;
+  if (value_is_attrs(n->result) && !attrs_has(n->result, SYM_to_string) && attrs_has(n->result, SYM_out_path)) {
+    // Written as its outPath, which may be the set itself.
+    n->args[0] = attrs_get(n->vm, n->result, SYM_out_path);
+    n->args[1] = n->slot[FLAGS];
+    n->args[2] = n->slot[OUT];
+    n->args[3] = value_int(attrs_position(n->result, SYM_out_path));
+    NATIVE_PUSH(n, &json_native);
+    return STEP_RETURN;
   }
   if ((value_is_attrs(n->slot[VALUE]) && attrs_has(n->slot[VALUE], SYM_to_string)) ||
       (value_is_path(n->slot[VALUE]) && native_get(n, FLAGS) & PRINT_JSON_COPY)) {

@@ -11,6 +11,7 @@
 enum { VALUE, FLAGS, OUT, DEPTH, SEEN, I, DRV_PATH, OUT_PATH, SLOT_COUNT };
 
 #define SEEN_MIN 64
+#define XML_MAX_DEPTH 20000 // indentation makes the text quadratic in the depth
 
 static void xml_indent(Buf *out, int64_t depth) {
   buf_put_repeat(out, ' ', (size_t)depth * 2);
@@ -221,6 +222,10 @@ static void xml_item_args(Native *n, Value item, int64_t depth) {
 static Step xml_step(Native *n) {
   NATIVE_BEGIN(n);
   native_set(n, I, -1);
+  if (native_get(n, DEPTH) > XML_MAX_DEPTH) {
+    eval_error(n->vm, EVAL_ERROR_STACK, 0, "stack overflow; XML is nested more than %d deep", XML_MAX_DEPTH);
+    return STEP_ERROR;
+  }
   if (xml_is_strict(n)) NATIVE_FORCE(n, n->slot[VALUE]);
   n->slot[VALUE] = value_ask(n->slot[VALUE]);
   if (value_is_list(n->slot[VALUE])) {

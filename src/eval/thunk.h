@@ -15,6 +15,13 @@ static inline Value thunk_new_closure(Vm *vm, const void *code, Env *env) {
   c->env = env;
   return value_from_ptr(c, TAG_OBJ);
 }
+// `v` behind an evaluated thunk.
+static inline Value thunk_new_evaluated(Vm *vm, Value v) {
+  Thunk *thunk = heap_alloc(&vm->heap, sizeof *thunk);
+  thunk->head = HEAD(T_IND, 0, 0);
+  thunk->value = v;
+  return value_from_ptr(thunk, TAG_THUNK);
+}
 // `v`, a literal in WHNF, as something that nobody has asked for.
 static inline Value thunk_new_unasked(Vm *vm, Value v) {
   Thunk *thunk = heap_alloc(&vm->heap, sizeof *thunk);

@@ -75,10 +75,13 @@ static Value vm_safepoint(Vm *vm, Task *task) {
   return VALUE_NULL;
 }
 
-static Value vm_stack_overflow(Vm *vm, const uint32_t *code) {
-  Unit *unit = vm_trace_unit(code);
-  return eval_error(vm, EVAL_ERROR_STACK, code && unit ? unit_pos(unit, code_head(code)->pos) : 0,
-                    "stack overflow; max-call-depth exceeded");
+// The frame at `fp` is one too many: blamed on who made it.
+static Value vm_stack_overflow(Vm *vm, const Task *task, const Value *fp) {
+  uint64_t meta = value_get_raw(fp[-1]);
+  PosId pos = 0;
+  if ((meta & 15) != FRAME_BASE)
+    pos = vm_trace_call_site(vm, task, task->stack + (meta >> 4), value_get_raw_ptr(fp[-4]));
+  return eval_error(vm, EVAL_ERROR_STACK, pos, "stack overflow; max-call-depth exceeded");
 }
 
 static Value vm_not_a_function(Vm *vm, Value f, PosId pos) {
@@ -860,7 +863,7 @@ call_again:
     if (UNLIKELY(acc == VALUE_ABSENT)) goto native;
     if (UNLIKELY(acc == VALUE_PARK)) goto call_strict; // repeated by a native that can park
     sp -= count + 1;
-    acc = value_follow(acc);
+    acc = value_ask(acc);
     if (LIKELY(value_is_whnf(acc))) {
       *sp++ = acc;
       NEXT;
@@ -945,7 +948,7 @@ entered: // a new code frame: room for its operands, depth, collection
     LOAD_STACK();
   }
   if (UNLIKELY(depth > max_depth)) {
-    vm_stack_overflow(vm, code);
+    vm_stack_overflow(vm, task, fp);
     goto unwind;
   }
   if (UNLIKELY(heap->next >= heap->soft_end)) {
@@ -1049,7 +1052,14 @@ force_thunk_drop_wait : {
   switch (task_wait_thunk(vm, task, acc, owner)) {
   case TASK_MUST_WAIT: break;
   case TASK_RETRY: goto force_drop;
-  case TASK_CYCLE: vm_trace_recursion(vm, task, fp, code, ip + 1, acc); goto unwind;
+  case TASK_CYCLE:
+    if ((*ip & 0xff) == OP_CALL || (*ip & 0xff) == OP_ARG) {
+      vm_trace_recursion(vm, task, fp, NULL, NULL, acc);
+      vm_trace_early(vm, task, fp, ip, sp, false);
+    } else {
+      vm_trace_recursion(vm, task, fp, code, ip + 1, acc);
+    }
+    goto unwind;
   }
   task->resume = TASK_RESUME_CODE;
   return;
@@ -1112,7 +1122,7 @@ push_native : { // n->push_def with n->args, returning to the current frame
     LOAD_STACK();
   }
   if (UNLIKELY(depth > max_depth)) {
-    vm_stack_overflow(vm, NULL);
+    vm_stack_overflow(vm, task, fp);
     goto unwind;
   }
   if (UNLIKELY(heap->next >= heap->soft_end)) {

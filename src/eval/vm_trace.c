@@ -26,10 +26,15 @@ PosId vm_trace_call_site(Vm *vm, const Task *task, const Value *fp, const uint32
   const Value *below = task->stack + (meta >> 4);
   const uint32_t *below_ip = value_get_raw_ptr(fp[-4]), *below_code = value_get_raw_ptr(below[-2]);
   if (snippet_is_rest(code)) return vm_trace_call_site(vm, task, below, below_ip); // one for each argument at most
+  if ((meta & 15) == FRAME_CALL && !below_ip && value_get_raw_ptr(below[0]) == &native_coerce_string)
+    return vm_trace_coerce_pos(vm, task, below); // of __toString
   if ((meta & 15) != FRAME_FORCE && (meta & 15) != FRAME_FORCE_DROP) return 0;
   if (below_ip) return vm_trace_pos_at(below_code, below_ip);
   if (value_get_raw_ptr(below[0]) != &native_deep_force) return 0;
   const AppThunk *app = value_ptr(fp[-FRAME_HEADER - FRAME_FORCE_WORDS]);
+  // mapAttrs does not evaluate its function: a literal one is still a thunk when Nix looks for its place.
+  bool map_attrs = (head_payload(app->head) & 0xffff) == 2;
+  if (map_attrs && value_tag(app->fn) != TAG_THUNK) return 0;
   return vm_function_pos(vm, value_follow(app->fn));
 }
 
@@ -124,18 +129,38 @@ void vm_trace_builtin(Vm *vm, const Value *fp, const char *name, PosId call_pos)
   eval_error_trace(vm, call_pos, "while calling the '%s' builtin", name);
 }
 
-void vm_trace_operand(Vm *vm, const uint32_t *code, const uint32_t *ip, const Value *fp) {
-  Unit *unit = ip && eval_error_is_refusal(vm) ? vm_trace_unit(code) : NULL;
+// Of the piece of an interpolation, or the operand of `+`, that the native at `fp` makes a string; false for other instructions.
+static bool find_piece_pos(const uint32_t *code, const uint32_t *ip, const Value *fp, PosId *ret) {
+  Unit *unit = ip ? vm_trace_unit(code) : NULL;
   const CodePosition *found = unit ? unit_find_position(unit, ip) : NULL;
-  if (!found) return;
-  PosId pos = vm_trace_pos_at(code, ip);
+  if (!found) return false;
+  *ret = vm_trace_pos_at(code, ip);
   Op op = (Op)(unit->image[found->code] & 0xff);
-  if (op == OP_ADD && value_get_raw_ptr(fp[0]) == &native_plus) { // its first operand, as long as that is no string
-    if (!value_is_string(fp[2]) && !value_is_path(fp[2])) pos = unit_pos(unit, unit_find_operand(unit, ip)->pos);
-  } else if (op != OP_PIECE) {
-    return;
+  if (op == OP_PIECE) return true;
+  if (op != OP_ADD || value_get_raw_ptr(fp[0]) != &native_plus) return false;
+  // Its first operand, as long as that is no string.
+  if (!value_is_string(fp[2]) && !value_is_path(fp[2])) *ret = unit_pos(unit, unit_find_operand(unit, ip)->pos);
+  return true;
+}
+
+void vm_trace_operand(Vm *vm, const uint32_t *code, const uint32_t *ip, const Value *fp) {
+  PosId pos;
+  if (eval_error_is_refusal(vm) && find_piece_pos(code, ip, fp, &pos))
+    eval_error_trace(vm, pos, "while evaluating a path segment");
+}
+
+PosId vm_trace_coerce_pos(Vm *vm, const Task *task, const Value *fp) {
+  for (;;) {
+    uint64_t meta = value_get_raw(fp[-1]);
+    if ((meta & 15) == FRAME_BASE) return 0;
+    const Value *below = task->stack + (meta >> 4);
+    const uint32_t *ip = value_get_raw_ptr(fp[-4]);
+    PosId pos = 0;
+    if (ip) return find_piece_pos(value_get_raw_ptr(below[-2]), ip, fp, &pos) ? pos : 0;
+    const void *def = value_get_raw_ptr(below[0]);
+    if (value_get_raw_ptr(below[-2]) || (def != &native_plus && def != &native_coerce_string)) return 0;
+    fp = below;
   }
-  eval_error_trace(vm, pos, "while evaluating a path segment");
 }
 
 // Nix makes a string of the left operand of `+` before it evaluates the right one.
@@ -239,6 +264,8 @@ static void trace_early_closure(Vm *vm, const uint32_t *callee, uint32_t index, 
   const uint32_t *ip = callee;
   while (*ip != OP_WORD(OP_VAR0, index)) ip += code_op_words[*ip & 0xff];
   bool binding = false;
+  if (vm->error->kind == EVAL_ERROR_RECURSION && !vm->error->trace_count && !vm->error->pos)
+    vm->error->pos = vm_trace_pos_at(callee, ip + 1);
   vm_trace_operands(vm, callee, ip + 1, NULL, &binding);
   vm_trace_call(vm, callee, site, binding);
 }

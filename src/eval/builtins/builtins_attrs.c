@@ -1,6 +1,7 @@
 // builtins_attrs.c: builtins on attribute sets.
 #include "base/mem.h"
 #include "eval/builtins/builtins_util.h"
+#include "eval/thunk.h"
 #include "eval/eval_count.h"
 #include "eval/builtins/registry.h"
 #include "eval/print.h"
@@ -394,7 +395,8 @@ static Step zip_attrs_with_step(Native *n) {
     NATIVE_FORCE(n, list_get(n->vm, n->slot[LIST], (size_t)native_get(n, I)));
     if (!expect_attrs(n->vm, n->result, frame)) return STEP_ERROR;
   }
-  NATIVE_RETURN(n, zip_attrs(n->vm, n->slot[FN], n->slot[LIST]));
+  // Evaluated, and recognisable as such: see vm_trace_call_site.
+  NATIVE_RETURN(n, zip_attrs(n->vm, thunk_new_evaluated(n->vm, n->slot[FN]), n->slot[LIST]));
   NATIVE_END;
 }
 

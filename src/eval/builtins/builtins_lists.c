@@ -4,7 +4,7 @@
 #include "base/mem.h"
 #include "eval/builtins/builtins_util.h"
 
-#define GEN_LIST_MAX_COUNT (INT64_C(1) << 40)
+#define GEN_LIST_MAX_COUNT (UINT64_C(1) << 32) // where memory is not limited
 
 static Value head_fn(Vm *vm, Value *args) {
   if (!expect_list(vm, args[0], "while evaluating the first argument passed to 'builtins.head'")) return VALUE_ERROR;
@@ -39,7 +39,9 @@ static Value gen_list_fn(Vm *vm, Value *args) {
   int64_t count = value_get_int(args[1]);
   if (count < 0) return eval_error(vm, EVAL_ERROR_EVAL, 0, "cannot create list of size %lld", (long long)count);
   if (!expect_function(vm, args[0], ARG1 "genList")) return VALUE_ERROR;
-  if (count > GEN_LIST_MAX_COUNT)
+  // No list can be longer than the memory: of an element there are at least a word and a delayed call.
+  uint64_t most = vm->heap.config.max_bytes ? vm->heap.config.max_bytes / 32 : GEN_LIST_MAX_COUNT;
+  if ((uint64_t)count > most)
     return eval_error(vm, EVAL_ERROR_EVAL, 0, "cannot create list of size %lld", (long long)count);
   if (!count) return VALUE_EMPTY_LIST;
   List *list = list_new(vm, (size_t)count);
