@@ -13,6 +13,7 @@
 #define COMPILE_NO_GLOBAL UINT32_MAX
 #define COMPILE_UNKNOWN_GLOBAL (UINT32_MAX - 1)
 #define COMPILE_EAGER_ITEMS 8    // literal lists and sets up to this size are made at once instead of delayed
+#define COMPILE_FEW_ATTRS 16     // sets up to this size are sorted by insertion
 #define COMPILE_MAX_ARITY 16     // arguments of one function; longer chains return closures
 #define COMPILE_STACK_DEPTH 1500 // nesting of expressions that any C stack holds; deeper parts go on a large one
 #define COMPILE_MAX_DEPTH 400000
@@ -105,8 +106,11 @@ static void compile_align(Compiler *c) {
   while (c->image->len % 8) buf_put_char(c->image, 0);
 }
 
-static void compile_put_word(Compiler *c, uint32_t word) {
-  buf_put(c->image, &word, 4);
+static inline void compile_put_word(Compiler *c, uint32_t word) {
+  Buf *image = c->image;
+  if (UNLIKELY(image->cap - image->len < sizeof word + 1)) buf_reserve(image, sizeof word);
+  memcpy(image->data + image->len, &word, sizeof word);
+  image->len += sizeof word;
 }
 
 static uint32_t compile_string_object(Compiler *c, Span text) {
@@ -587,20 +591,47 @@ static void compile_unbind_all(Compiler *c, const ExprAttrs *set) {
 }
 
 typedef struct SortedAttr {
+  uint64_t prefix; // the first bytes of the name, as a number: decides nearly all comparisons
   Span text;
   uint32_t index;
 } SortedAttr;
 
+static uint64_t compile_name_prefix(Span text) {
+  unsigned char bytes[8] = {0};
+  memcpy(bytes, text.data, text.len < sizeof bytes ? text.len : sizeof bytes);
+  uint64_t prefix = 0;
+  for (size_t i = 0; i < sizeof bytes; i++) prefix = prefix << 8 | bytes[i];
+  return prefix;
+}
+
 static int compile_compare_attrs(const void *a, const void *b) {
-  return span_cmp(((const SortedAttr *)a)->text, ((const SortedAttr *)b)->text);
+  const SortedAttr *x = a, *y = b;
+  if (x->prefix != y->prefix) return x->prefix < y->prefix ? -1 : 1;
+  return span_cmp(x->text, y->text);
+}
+
+static void compile_sort_attrs(SortedAttr *attrs, uint32_t count) {
+  if (count > COMPILE_FEW_ATTRS) {
+    qsort(attrs, count, sizeof *attrs, compile_compare_attrs);
+    return;
+  }
+  for (uint32_t i = 1; i < count; i++) {
+    SortedAttr attr = attrs[i];
+    uint32_t k = i;
+    for (; k && compile_compare_attrs(&attrs[k - 1], &attr) > 0; k--) attrs[k] = attrs[k - 1];
+    attrs[k] = attr;
+  }
 }
 
 // Set descriptor with the slot word of each attribute (source order).
 static uint32_t compile_set_descriptor(Compiler *c, const ExprAttrs *set, const uint32_t *slots) {
   uint32_t n = set->attr_count;
   SortedAttr *sorted = mem_alloc_array(n, sizeof *sorted);
-  for (uint32_t i = 0; i < n; i++) sorted[i] = (SortedAttr){compile_name_text(c, set->attrs[i].name), i};
-  qsort(sorted, n, sizeof *sorted, compile_compare_attrs);
+  for (uint32_t i = 0; i < n; i++) {
+    Span text = compile_name_text(c, set->attrs[i].name);
+    sorted[i] = (SortedAttr){compile_name_prefix(text), text, i};
+  }
+  compile_sort_attrs(sorted, n);
   uint32_t at = compile_here(c);
   compile_put_word(c, n);
   compile_put_word(c, c->shape_count++);
