@@ -74,6 +74,7 @@ void session_drop_vm(Session *session) {
   if (session->prefetch) unit_prefetch_finish(session->prefetch);
   if (session->units) unit_cache_flush(session->units);
   if (vm) vm_free(vm);
+  timeline_evaluation(session->timeline, false);
   unit_prefetch_free(STEAL(session->prefetch));
   if (vm) malloc_trim(0);
   unit_cache_close(STEAL(session->units));
@@ -95,21 +96,20 @@ static void write_report(const Session *session, OptionId option, Buf *text) {
   buf_done(text);
 }
 
-// --timings and --trace. What was evaluated before the first and between builds is one span: the rest of the session's time.
+// --timings and --trace.
 static void write_reports(Session *session) {
-  if (!session->build_trace) return;
+  if (!session->timeline) return;
   Buf text = BUF_INIT;
-  build_trace_span(session->build_trace, SPAN("firn"), span_cstr(command_full_name(session->command)),
-                   session->start_ns, loop_now_ns());
+  BuildTrace *trace = timeline_trace(session->timeline);
   if (option_has(&session->options, OPT_timings)) {
-    build_trace_format_html(session->build_trace, max_jobs(session), &text);
+    build_trace_format_html(trace, max_jobs(session), &text);
     write_report(session, OPT_timings, &text);
   }
   if (option_has(&session->options, OPT_trace)) {
-    build_trace_format_json(session->build_trace, &text);
+    build_trace_format_json(trace, &text);
     write_report(session, OPT_trace, &text);
   }
-  build_trace_free(STEAL(session->build_trace));
+  timeline_free(STEAL(session->timeline));
 }
 
 void session_close(Session *session) {
@@ -166,6 +166,7 @@ bool session_start(Session *session, Err *err) {
   if (wanted && !progress_parse_format(wanted, &format))
     return err_set(err, ERR_USAGE, "option 'log-format' has an invalid value '%s'", wanted);
   session->progress.store_dir = session_store_dir(session);
+  if (option_has(options, OPT_timings) || option_has(options, OPT_trace)) session->timeline = timeline_new();
   session->progress.prefix_logs = session->command->quiet_start;
   session->progress.blocks = session->command->brief_errors && !wanted;
   progress_start(&session->progress, format, wanted_level(session));
@@ -283,7 +284,7 @@ static void on_build_event(void *ctx, const SchedulerEvent *event) {
   Session *session = ctx;
   progress_event(&session->progress, event);
   history_recorder_event(&session->history, event);
-  if (session->build_trace) build_trace_event(session->build_trace, event);
+  timeline_build(session->timeline, event);
 }
 
 bool session_scheduler(Session *session, Scheduler **ret, Err *err) {
@@ -324,8 +325,6 @@ bool session_scheduler(Session *session, Scheduler **ret, Err *err) {
                                         .physical_store_dir = arena_dup(&session->arena, buf_span(&physical)).data,
                                         .build_dir = setting_text(settings, SETTING_ID_sandbox_build_dir),
                                         .filter_syscalls = setting_bool(settings, SETTING_ID_filter_syscalls)};
-  if (!session->build_trace && (option_has(&session->options, OPT_timings) || option_has(&session->options, OPT_trace)))
-    session->build_trace = build_trace_new();
   config.event = on_build_event;
   config.event_ctx = session;
   if (!read_binds(session, &config.builder, err) || !substitution_open(session, &config.substituters, err))
@@ -341,6 +340,7 @@ bool session_scheduler(Session *session, Scheduler **ret, Err *err) {
 
 static void waiting(void *ctx, Span drv_path) {
   Session *session = ctx;
+  timeline_wait(session->timeline, drv_path);
   if (setting_bool(session->settings, SETTING_ID_trace_import_from_derivation))
     log_warn("built '%.*s' during evaluation due to an import from derivation", SPAN_ARG(drv_path));
 }
@@ -522,6 +522,7 @@ bool session_vm(Session *session, Err *err) {
   open_unit_cache(session, vm);
   start_prefetch(session, vm);
   session->vm = vm;
+  timeline_evaluation(session->timeline, true);
   eval_stats_start(session);
   return profiling_start(session, err);
 }

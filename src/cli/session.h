@@ -7,12 +7,12 @@
 #include "cli/progress.h"
 #include "cli/setting.h"
 #include "cli/shebang.h"
+#include "cli/timeline.h"
 #include "glue/glue.h"
 #include "glue/io_trace.h"
 #include "glue/trace_cache.h"
 #include "glue/unit_cache.h"
 #include "glue/unit_prefetch.h"
-#include "realise/build_trace.h"
 
 typedef struct Command Command;                       // command.h
 typedef struct EvalCacheRecording EvalCacheRecording; // eval_cache.c
@@ -27,7 +27,7 @@ typedef struct Session {
   Store *store;
   Scheduler *scheduler;
   Substituters *substituters; // substitution.h
-  BuildTrace *build_trace;    // --timings, --trace; NULL: not asked for
+  Timeline *timeline;         // --timings, --trace; NULL: not asked for
   HistoryRecorder history;
   uint64_t start_ns; // of the session
   StoreIo *io;

@@ -45,6 +45,7 @@ static unsigned number(const Session *session, SettingId id) {
 static void on_event(void *ctx, const SubstitutersEvent *event) {
   Session *session = ctx;
   progress_substitution(&session->progress, event);
+  timeline_fetch(session->timeline, event);
 }
 
 bool substitution_open(Session *session, Substituters **ret, Err *err) {

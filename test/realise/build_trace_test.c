@@ -79,10 +79,12 @@ TEST(page) {
   Buf text = BUF_INIT;
   build_trace_format_html(trace, 4, &text);
   Span page = buf_span(&text);
-  CHECK_CONTAINS(page, "<tr><td>builds</td><td class=n>4</td><td>1 failed</td></tr>");
-  CHECK_CONTAINS(page, "<tr><td>critical path</td><td class=n>0.40 s</td><td>2 builds</td></tr>");
-  CHECK_CONTAINS(page, "<h2>Critical path</h2>\n<table><tr><th>build</th><th>took</th><th>started "
-                       "at</th><th></th></tr>\n<tr><td>b&lt;&amp;&gt;</td><td class=n>0.30 s</td>");
+  CHECK_CONTAINS(page, "<b>4</b><span>builds, <span class=bad>1 failed</span>");
+  CHECK_CONTAINS(page, "<b>0.40 s</b><span>critical path, 2 builds</span>");
+  CHECK_CONTAINS(page, "<b>0.02 s</b><span>evaluation</span>");
+  CHECK_CONTAINS(page, "<tr><td>b&lt;&amp;&gt;</td><td class=n>0.30 s</td><td class=n>0.00 s</td>");
+  CHECK_CONTAINS(page,
+                 "The longest build on it is <b>b&lt;&amp;&gt;</b> with 0.30 s, most of it in buildPhase (0.15 s)");
   CHECK_CONTAINS(page, "more jobs would not help");
   CHECK_CONTAINS(page, "rect class=failed");
   CHECK(span_find(page, SPAN("b<&>")) == SIZE_MAX);
