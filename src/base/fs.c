@@ -259,6 +259,31 @@ bool fs_read_link(const char *path, Buf *ret, Err *err) {
   }
 }
 
+void fs_dir_init(FsDirReader *reader, int fd) {
+  reader->fd = fd;
+  reader->at = reader->len = 0;
+}
+
+bool fs_dir_next(FsDirReader *reader, const char **ret_name, uint8_t *ret_type, Err *err) {
+  for (;;) {
+    if (reader->at == reader->len) {
+      ssize_t n = getdents64(reader->fd, reader->data, sizeof(reader->data));
+      if (n < 0) return err_set_errno(err, errno, "listing the directory");
+      *ret_name = NULL;
+      if (n == 0) return true;
+      reader->at = 0;
+      reader->len = (size_t)n;
+    }
+    const struct dirent64 *entry = (const void *)(reader->data + reader->at);
+    reader->at += entry->d_reclen;
+    const char *name = entry->d_name;
+    if (name[0] == '.' && (name[1] == 0 || (name[1] == '.' && name[2] == 0))) continue;
+    *ret_name = name;
+    *ret_type = entry->d_type;
+    return true;
+  }
+}
+
 bool fs_fsync_dir(const char *path, Err *err) {
   CLEANUP(fs_close_fd) int fd = -1;
   if (!fs_open(path, O_RDONLY | O_DIRECTORY, 0, &fd, err)) return false;

@@ -38,6 +38,15 @@ void fs_list_done(FsList *list);
 MUST_CHECK bool fs_list_dir(const char *path, FsList *ret, Err *err);
 // `fd` stays open and is read from its start; `path` is for messages.
 MUST_CHECK bool fs_list_dir_fd(int fd, const char *path, FsList *ret, Err *err);
+// Reads a directory as it comes, with two or three system calls for a small one: opendir takes four more. `fd` stays the caller's.
+typedef struct FsDirReader {
+  int fd;
+  size_t at, len;
+  char data[16384] __attribute__((aligned(8)));
+} FsDirReader;
+void fs_dir_init(FsDirReader *reader, int fd);
+// *ret_name (without "." and "..") lives until the next call, and is NULL at the end; *ret_type is as in FsEntry.
+MUST_CHECK bool fs_dir_next(FsDirReader *reader, const char **ret_name, uint8_t *ret_type, Err *err);
 MUST_CHECK bool fs_fsync_dir(const char *path, Err *err);
 MUST_CHECK bool fs_make_temp_dir(const char *parent, const char *prefix, Buf *ret_path, Err *err);
 bool fs_exists(const char *path); // lstat succeeds

@@ -1,12 +1,11 @@
 // castore_nar.c: archives from and to nodes and trees.
 #include "castore/castore_nar.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include "base/fs.h"
+#include "castore/nar_hasher.h"
 #include "formats/nar_read.h"
 #include "formats/nar_write.h"
 
@@ -347,124 +346,19 @@ void castore_nar_import_done(CastoreNarImport *result) {
   buf_done(&result->text);
 }
 
-// ---- from the disk
+// ---- from the disk (castore_nar_dump.c)
 
-typedef struct CastoreNarDump {
-  const ByteSink *sink;
-  NarWrite nar;
-  Buf buf;
-  char *chunk; // owned
-} CastoreNarDump;
-
-static bool castore_nar_dump_drain(CastoreNarDump *dump, size_t above_bytes, Err *err) {
-  if (dump->buf.len <= above_bytes) return true;
-  bool ok = byte_stream_put(dump->sink, buf_span(&dump->buf), err);
-  buf_clear(&dump->buf);
-  return ok;
-}
-
-static bool castore_nar_dump_file(CastoreNarDump *dump, int fd, const struct stat *st, Err *err) {
-  uint64_t size = (uint64_t)st->st_size;
-  nar_write_file(&dump->nar, (st->st_mode & 0100) != 0, size);
-  for (uint64_t done = 0; done < size;) {
-    size_t want = size - done < BYTE_STREAM_CHUNK_BYTES ? (size_t)(size - done) : BYTE_STREAM_CHUNK_BYTES;
-    ssize_t n = read(fd, dump->chunk, want);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return err_set_errno(err, errno, "reading");
-    if (n == 0) return err_set(err, ERR_IO, "the file became shorter while it was read");
-    done += (uint64_t)n;
-    if ((size_t)n <= CASTORE_NAR_BUFFER_BYTES) buf_put(&dump->buf, dump->chunk, (size_t)n);
-    else if (!castore_nar_dump_drain(dump, 0, err) ||
-             !byte_stream_put(dump->sink, span_make(dump->chunk, (size_t)n), err))
-      return false;
-  }
-  nar_write_file_end(&dump->nar);
-  return castore_nar_dump_drain(dump, CASTORE_NAR_BUFFER_BYTES, err);
-}
-
-static int castore_nar_name_cmp(const void *a, const void *b) {
-  return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-// Names of a directory, sorted; owned array of pointers into `text`.
-static bool castore_nar_list_dir(int fd, Buf *text, char ***ret, size_t *ret_count, Err *err) {
-  int dir_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-  DIR *dir = dir_fd >= 0 ? fdopendir(dir_fd) : NULL;
-  if (!dir) return err_set_errno(err, errno, "listing the directory");
-  size_t count = 0;
-  for (struct dirent *entry; (errno = 0, entry = readdir(dir));) {
-    if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
-    buf_put(text, entry->d_name, strlen(entry->d_name) + 1);
-    count++;
-  }
-  int read_errno = errno;
-  closedir(dir);
-  if (read_errno) return err_set_errno(err, read_errno, "listing the directory");
-  *ret = mem_alloc_array(count ? count : 1, sizeof(**ret));
-  char *at = text->data;
-  for (size_t i = 0; i < count; i++, at += strlen(at) + 1) (*ret)[i] = at;
-  qsort(*ret, count, sizeof(**ret), castore_nar_name_cmp);
-  *ret_count = count;
+static bool castore_nar_thread_put(void *ctx, Span data, Err *err) {
+  nar_hasher_put(ctx, data);
   return true;
-}
-
-static bool castore_nar_dump_at(CastoreNarDump *dump, int dir_fd, const char *name, unsigned depth, Err *err);
-
-static bool castore_nar_dump_dir(CastoreNarDump *dump, int fd, unsigned depth, Err *err) {
-  if (depth > CASTORE_NAR_DEPTH_MAX)
-    return err_set(err, ERR_LIMIT, "directories are nested more than %u deep", CASTORE_NAR_DEPTH_MAX);
-  CLEANUP(buf_done) Buf text = BUF_INIT;
-  char **names = NULL;
-  size_t count = 0;
-  if (!castore_nar_list_dir(fd, &text, &names, &count, err)) return false;
-  nar_write_dir(&dump->nar);
-  bool ok = true;
-  for (size_t i = 0; ok && i < count; i++) {
-    ok = nar_write_entry(&dump->nar, span_cstr(names[i]), err) &&
-         castore_nar_dump_at(dump, fd, names[i], depth + 1, err);
-    if (!ok) err_wrap(err, "%s", names[i]);
-  }
-  mem_free(names);
-  if (ok) nar_write_dir_end(&dump->nar);
-  return ok;
-}
-
-static bool castore_nar_dump_at(CastoreNarDump *dump, int dir_fd, const char *name, unsigned depth, Err *err) {
-  CLEANUP(fs_close_fd) int fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-  if (fd < 0 && errno == ELOOP) {
-    char target[CASTORE_NODE_TARGET_MAX + 1];
-    ssize_t len = readlinkat(dir_fd, name, target, sizeof(target));
-    if (len < 0) return err_set_errno(err, errno, "reading the symbolic link");
-    if ((size_t)len == sizeof(target))
-      return err_set(err, ERR_LIMIT, "the symbolic link is longer than %u bytes", CASTORE_NODE_TARGET_MAX);
-    nar_write_symlink(&dump->nar, span_make(target, (size_t)len));
-    return true;
-  }
-  struct stat st;
-  if (fd < 0 || fstat(fd, &st) != 0) return err_set_errno(err, errno, "opening");
-  if (S_ISDIR(st.st_mode)) return castore_nar_dump_dir(dump, fd, depth, err);
-  if (S_ISREG(st.st_mode)) return castore_nar_dump_file(dump, fd, &st, err);
-  return err_set(err, ERR_OTHER, "the file has an unsupported type");
-}
-
-bool castore_nar_dump_path(const char *path, const ByteSink *sink, Err *err) {
-  CastoreNarDump dump = {.sink = sink, .chunk = mem_alloc(BYTE_STREAM_CHUNK_BYTES)};
-  nar_write_init(&dump.nar, &dump.buf);
-  bool ok = (castore_nar_dump_at(&dump, AT_FDCWD, path, 0, err) || err_wrap(err, "%s", path)) &&
-            castore_nar_dump_drain(&dump, 0, err);
-  nar_write_done(&dump.nar);
-  buf_done(&dump.buf);
-  mem_free(dump.chunk);
-  return ok;
 }
 
 bool castore_nar_hash_path(const char *path, uint8_t ret_sha256[32], uint64_t *ret_size_bytes, Err *err) {
-  CastoreNarHasher hasher = {.size_bytes = 0};
-  hash_sha256_init(&hasher.hash);
-  if (!castore_nar_dump_path(path, &(ByteSink){castore_nar_hash_put, &hasher}, err)) return false;
-  hash_sha256_final(&hasher.hash, ret_sha256);
-  *ret_size_bytes = hasher.size_bytes;
-  return true;
+  NarHasher *hasher = nar_hasher_new();
+  bool ok = castore_nar_dump_path(path, &(ByteSink){castore_nar_thread_put, hasher}, err);
+  if (ok) nar_hasher_finish(hasher, ret_sha256, ret_size_bytes);
+  nar_hasher_free(hasher);
+  return ok;
 }
 
 // ---- to the disk

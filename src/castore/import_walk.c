@@ -1,7 +1,6 @@
 // import_walk.c: lists a tree in the order of its NAR.
 #include "castore/import_walk.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/xattr.h>
@@ -97,61 +96,76 @@ static bool import_walk_add(ImportWalker *walker, const char *path, uint32_t nam
   return entry->kind != CASTORE_SYMLINK || import_walk_read_target(walk, entry, err);
 }
 
+// An entry of a directory that is being listed.
+typedef struct ImportWalkName {
+  const char *path; // relative to the root, in the arena
+  struct stat st;
+} ImportWalkName;
+
 static int import_walk_name_cmp(const void *a, const void *b) {
-  return strcmp(*(const char *const *)a, *(const char *const *)b);
+  return strcmp((*(const ImportWalkName *const *)a)->path, (*(const ImportWalkName *const *)b)->path);
 }
 
-// Full relative paths of the directory's entries, sorted, in the arena.
-static bool import_walk_list(ImportWalk *walk, size_t number, const char ***ret, size_t *ret_count, Err *err) {
-  int fd = -1;
-  if (!import_walk_open(walk, &walk->entries[number], &fd, err)) return false;
-  DIR *dir = fdopendir(fd);
-  if (!dir) {
-    err_set_errno(err, errno, "listing '%s'", walk->entries[number].path);
-    fs_close_fd(&fd);
-    return false;
-  }
+typedef struct ImportWalkNames {
+  ImportWalkName *items;  // owned, in the order of the directory
+  ImportWalkName **order; // owned, sorted
+  size_t count, cap;
+} ImportWalkNames;
+
+static void import_walk_names_done(ImportWalkNames *names) {
+  mem_free(names->items);
+  mem_free(names->order);
+}
+
+static const char *import_walk_join(ImportWalk *walk, Span parent, const char *name) {
+  size_t len = strlen(name), at = parent.len;
+  char *path = arena_alloc(&walk->arena, parent.len + 1 + len + 1);
+  memcpy(path, parent.data, parent.len);
+  if (at > 0) path[at++] = '/';
+  memcpy(path + at, name, len + 1);
+  return path;
+}
+
+// Looks at each entry while the directory is open: its name alone is a shorter way than the path from the root.
+static bool import_walk_list(ImportWalk *walk, size_t number, ImportWalkNames *ret, Err *err) {
+  CLEANUP(fs_close_fd) int fd = -1;
   Span parent = span_cstr(walk->entries[number].path);
-  const char **paths = NULL;
-  size_t count = 0, cap = 0;
-  for (struct dirent *entry; (errno = 0, entry = readdir(dir));) {
-    const char *name = entry->d_name;
-    if (name[0] == '.' && (name[1] == 0 || (name[1] == '.' && name[2] == 0))) continue;
-    size_t len = strlen(name);
-    char *path = arena_alloc(&walk->arena, parent.len + 1 + len + 1);
-    memcpy(path, parent.data, parent.len);
-    size_t at = parent.len;
-    if (at > 0) path[at++] = '/';
-    memcpy(path + at, name, len + 1);
-    MEM_RESERVE(paths, cap, count + 1);
-    paths[count++] = path;
+  FsDirReader reader;
+  const char *name;
+  uint8_t type;
+  if (!import_walk_open(walk, &walk->entries[number], &fd, err)) return false;
+  fs_dir_init(&reader, fd);
+  for (;;) {
+    if (!fs_dir_next(&reader, &name, &type, err)) return err_wrap(err, "'%s'", parent.data);
+    if (!name) break;
+    MEM_RESERVE(ret->items, ret->cap, ret->count + 1);
+    ImportWalkName *item = &ret->items[ret->count++];
+    item->path = import_walk_join(walk, parent, name);
+    if (fstatat(fd, name, &item->st, AT_SYMLINK_NOFOLLOW) != 0)
+      return err_set_errno(err, errno, "reading '%s'", item->path);
   }
-  int read_errno = errno;
-  closedir(dir);
-  *ret = paths;
-  *ret_count = count;
-  if (read_errno) return err_set_errno(err, read_errno, "listing '%s'", parent.data);
-  if (count > 1)
-    qsort(paths, count, sizeof(*paths), import_walk_name_cmp); // the common prefix does not change the order
+  ret->order = mem_alloc_array(ret->count + 1, sizeof(ImportWalkName *));
+  for (size_t i = 0; i < ret->count; i++) ret->order[i] = &ret->items[i];
+  // The common prefix does not change the order.
+  if (ret->count > 1) qsort(ret->order, ret->count, sizeof(ImportWalkName *), import_walk_name_cmp);
   return true;
 }
 
 static bool import_walk_dir(ImportWalker *walker, size_t number, unsigned depth, Err *err);
 
-static bool import_walk_child(ImportWalker *walker, const char *path, uint32_t name_at, unsigned depth, Err *err) {
+static bool import_walk_child(ImportWalker *walker, const ImportWalkName *name, uint32_t name_at, unsigned depth,
+                              Err *err) {
   ImportWalk *walk = walker->walk;
-  struct stat st;
-  if (fstatat(walk->root_fd, path, &st, AT_SYMLINK_NOFOLLOW) != 0)
-    return err_set_errno(err, errno, "reading '%s'", path);
   if (walker->options->filter) {
-    CastoreKind kind = S_ISDIR(st.st_mode) ? CASTORE_DIRECTORY : S_ISLNK(st.st_mode) ? CASTORE_SYMLINK : CASTORE_FILE;
+    mode_t mode = name->st.st_mode;
+    CastoreKind kind = S_ISDIR(mode) ? CASTORE_DIRECTORY : S_ISLNK(mode) ? CASTORE_SYMLINK : CASTORE_FILE;
     bool keep;
-    if (!walker->options->filter(walker->options->filter_ctx, span_cstr(path), kind, &keep, err)) return false;
+    if (!walker->options->filter(walker->options->filter_ctx, span_cstr(name->path), kind, &keep, err)) return false;
     if (!keep) return true;
   }
   bool skipped;
   size_t number = walk->count;
-  if (!import_walk_add(walker, path, name_at, &st, &skipped, err)) return false;
+  if (!import_walk_add(walker, name->path, name_at, &name->st, &skipped, err)) return false;
   if (skipped || walk->entries[number].kind != CASTORE_DIRECTORY) return true;
   return import_walk_dir(walker, number, depth + 1, err);
 }
@@ -160,13 +174,11 @@ static bool import_walk_dir(ImportWalker *walker, size_t number, unsigned depth,
   ImportWalk *walk = walker->walk;
   if (depth > CASTORE_IMPORT_DEPTH_MAX)
     return err_set(err, ERR_LIMIT, "directories are nested more than %u deep", CASTORE_IMPORT_DEPTH_MAX);
-  const char **paths = NULL;
-  size_t count = 0;
-  bool ok = import_walk_list(walk, number, &paths, &count, err);
+  CLEANUP(import_walk_names_done) ImportWalkNames names = {NULL, NULL, 0, 0};
+  bool ok = import_walk_list(walk, number, &names, err);
   size_t parent_len = strlen(walk->entries[number].path);
   uint32_t name_at = (uint32_t)(parent_len > 0 ? parent_len + 1 : 0);
-  for (size_t i = 0; ok && i < count; i++) ok = import_walk_child(walker, paths[i], name_at, depth, err);
-  mem_free(paths);
+  for (size_t i = 0; ok && i < names.count; i++) ok = import_walk_child(walker, names.order[i], name_at, depth, err);
   walk->entries[number].end = (uint32_t)walk->count;
   return ok;
 }
