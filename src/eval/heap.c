@@ -62,6 +62,8 @@ void heap_init(Heap *heap, const HeapConfig *config) {
   heap->nursery_span = reserve;
   heap->soft_end = heap->nursery + heap->config.nursery_bytes;
   heap->roots.next = heap->roots.prev = &heap->roots;
+  size_t max = heap->config.max_bytes;
+  if (max && heap->config.threshold_bytes > max - max / 4) heap->config.threshold_bytes = max - max / 4;
   space->next_major_bytes = heap->config.threshold_bytes;
   space->stress_next_major = HEAP_STRESS_MAJOR;
 }

@@ -67,6 +67,7 @@ static Value vm_safepoint(Vm *vm, Task *task) {
     return eval_error(vm, EVAL_ERROR_INTERRUPTED, 0, "interrupted by the user");
   }
   vm->heap.soft_end = vm_soft_end(vm);
+  if (heap_over_limit(&vm->heap)) vm_collect(vm, true); // of what is old, too: much of it may be dead
   if (heap_over_limit(&vm->heap))
     return eval_error(vm, EVAL_ERROR_STACK, 0,
                       "evaluation needs more than the %zu MiB of memory that --max-heap allows",
