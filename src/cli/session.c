@@ -556,7 +556,9 @@ int session_eval_failed(Session *session, EvalError *error) {
   if (!error) error = eval_error_take(session->vm);
   EvalErrorFormat format = {.show_trace = setting_bool(session->settings, SETTING_ID_show_trace),
                             .colour = session->progress.colour,
-                            .brief = session->command->brief_errors};
+                            .brief = session->command->brief_errors &&
+                                     !setting_bool(session->settings, SETTING_ID_show_trace),
+                            .cycle = session->command->brief_errors};
   Buf text CLEANUP(buf_done) = BUF_INIT;
   eval_error_format(session->vm, error, &format, &text);
   if (text.len == 0 || text.data[text.len - 1] != '\n') buf_put_char(&text, '\n');

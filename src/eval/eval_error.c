@@ -137,6 +137,7 @@ void eval_error_free(EvalError *e) {
   buf_done(&e->suggestions);
   for (size_t i = 0; i < e->trace_count; i++) mem_free(e->traces[i].message);
   mem_free(e->traces);
+  mem_free(e->cycle);
   mem_free(e);
 }
 
@@ -328,6 +329,55 @@ static void put_traces(ErrorText *t, const EvalError *e) {
   buf_done(&key);
 }
 
+// ---- cycles ----
+
+// Of a longer cycle so many members at both ends are shown without show_trace.
+#define CYCLE_SHOWN 4
+
+void eval_error_add_cycle(Vm *vm, EvalCycleStep step) {
+  EvalError *e = vm->error;
+  if (!e || e->cycle_count == EVAL_ERROR_MAX_CYCLE) return;
+  MEM_RESERVE(e->cycle, e->cycle_cap, e->cycle_count + 1);
+  e->cycle[e->cycle_count++] = step;
+}
+
+static void put_place(ErrorText *t, PosId id) {
+  Pos pos;
+  if (!pos_resolve(t->vm->positions, id, &pos)) return;
+  buf_put_cstr(&t->out, " at ");
+  put_colour(t, COLOUR_WARNING);
+  print_path(span_cstr(pos.source->origin), &t->out);
+  buf_printf(&t->out, ":%u:%u", pos.line, pos.column);
+  put_colour(t, COLOUR_OFF);
+}
+
+static void put_member(ErrorText *t, const EvalCycleStep *step) {
+  if (step->name) buf_printf(&t->out, "'%.*s'", SPAN_ARG(symbol_text(t->vm->symbols, step->name)));
+  else buf_put_cstr(&t->out, "a value");
+}
+
+// "'a' needs 'b' at f.nix:1:2" for each member.
+static void put_cycle(ErrorText *t, const EvalError *e) {
+  size_t count = e->cycle_count;
+  if (!t->format->cycle || !count) return;
+  buf_put_char(&t->out, '\n');
+  for (size_t i = 0; i < count; i++) {
+    const EvalCycleStep *step = &e->cycle[count - 1 - i], *next = &e->cycle[i + 1 < count ? count - 2 - i : count - 1];
+    if (!t->format->show_trace && count > 2 * CYCLE_SHOWN + 1 && i == CYCLE_SHOWN) {
+      buf_printf(&t->out, "… %zu more, shown with --show-trace\n", count - 2 * CYCLE_SHOWN);
+      i = count - CYCLE_SHOWN - 1;
+      continue;
+    }
+    buf_put_cstr(&t->out, "… ");
+    put_member(t, step);
+    if (!step->name || t->format->show_trace) put_place(t, step->defined);
+    buf_put_cstr(&t->out, count == 1 ? " needs itself" : " needs ");
+    if (count > 1) put_member(t, next);
+    put_place(t, step->asks);
+    buf_put_char(&t->out, '\n');
+  }
+}
+
 static void put_prefix(ErrorText *t) {
   put_colour(t, COLOUR_ERROR);
   buf_put_cstr(&t->out, "error:");
@@ -342,15 +392,28 @@ static void put_message(ErrorText *t, const EvalError *e, PosId pos) {
   buf_put_span(&t->out, buf_span(&e->suggestions));
 }
 
+// Frames of the program's own texts that are shown without show_trace: the innermost ones.
+#define BRIEF_SHOWN 3
+
 // Cause and place, and what the program itself had to say (addErrorContext).
 static void put_brief(ErrorText *t, const EvalError *e) {
   PosId pos = e->pos;
   for (size_t i = 0; i < e->trace_count && !pos; i++) pos = eval_error_get_trace(e, i)->pos;
   put_message(t, e, pos);
+  put_cycle(t, e);
+  size_t shown = 0;
+  bool has_package = false;
   for (size_t i = 0; i < e->trace_count; i++) {
-    const EvalTrace *trace = eval_error_get_trace(e, i);
-    if (trace->always) buf_printf(&t->out, "\n… %s\n", trace->message);
+    Span text = span_cstr(eval_error_get_trace(e, i)->message), line;
+    bool package = !has_package && span_has_prefix(text, SPAN("while evaluating derivation '"));
+    if (!package && (!eval_error_get_trace(e, i)->always || shown >= BRIEF_SHOWN)) continue;
+    has_package |= package;
+    if (package) span_split(&text, '\n', &line); // where its name stands is a detail
+    else line = text;
+    buf_printf(&t->out, "\n… %.*s\n", SPAN_ARG(line));
+    shown++;
   }
+  if (e->trace_count > shown) buf_put_cstr(&t->out, "\n(use '--show-trace' to show what led here)\n");
 }
 
 // Appends `text` without white space at its end; its lines behind the first are indented below the first.
@@ -390,6 +453,7 @@ void eval_error_format(Vm *vm, const EvalError *e, const EvalErrorFormat *format
       put_prefix(&t);
     }
     put_message(&t, e, e->pos);
+    put_cycle(&t, e);
   }
   put_indented(ret, line_start, strlen("error: "), buf_span(&t.out));
   buf_done(&t.out);

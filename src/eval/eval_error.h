@@ -31,6 +31,12 @@ typedef struct EvalTrace {
   bool call;     // of a function call: only with --show-trace
 } EvalTrace;
 
+// A member of a cycle of values that need each other: the value, and where it asks for the next one.
+typedef struct EvalCycleStep {
+  Sym name; // SYMBOL_NONE: it has none
+  PosId defined, asks;
+} EvalCycleStep;
+
 typedef struct EvalError {
   EvalErrorKind kind;
   ErrKind cause; // ERR_EVAL, or the kind of the IO or build failure
@@ -39,6 +45,9 @@ typedef struct EvalError {
   Buf suggestions;   // "Did you mean a or b?" or empty
   EvalTrace *traces; // innermost first
   size_t trace_count, trace_cap;
+  EvalCycleStep
+      *cycle; // owned; of an infinite recursion: from the value that needs itself to the one that asks for it again
+  size_t cycle_count, cycle_cap;
   size_t dropped_count; // traces beyond EVAL_ERROR_MAX_TRACES in the middle
 } EvalError;
 
@@ -60,6 +69,9 @@ void eval_error_trace_call(Vm *vm, PosId pos, const char *fmt, ...) PRINTF_LIKE(
 void eval_error_trace_always(Vm *vm, PosId pos, Span text);
 // The best matches of `name` among `candidates` by edit distance, as Nix chooses and words them, into error->suggestions.
 void eval_error_suggest(Vm *vm, Span name, const Span *candidates, size_t count);
+// Adds a member in front of those that the cycle of the pending error has; those beyond EVAL_ERROR_MAX_CYCLE are left out.
+void eval_error_add_cycle(Vm *vm, EvalCycleStep step);
+#define EVAL_ERROR_MAX_CYCLE 1000
 EvalError *eval_error_pending(Vm *vm); // NULL when none
 // Is the pending error "cannot coerce ... to a string", about a value that was just tried (no frames yet)?
 bool eval_error_is_refusal(const Vm *vm);
@@ -73,6 +85,7 @@ typedef struct EvalErrorFormat {
   bool show_trace; // all frames
   bool colour;
   bool brief; // cause, where, which package or option; the rest on demand (firn's own commands)
+  bool cycle; // draw the cycle of an infinite recursion: shortly, with show_trace whole
 } EvalErrorFormat;
 // As C++ Nix 2.26 prints it, from "error:" on, with source excerpts.
 void eval_error_format(Vm *vm, const EvalError *error, const EvalErrorFormat *format, Buf *ret);

@@ -17,6 +17,7 @@ typedef struct FormalsCache { // of a pattern: where its formals were in the las
 struct Unit {
   const uint32_t *image;
   bool owns_image;
+  bool has_warnings; // of the parser: not kept, so that the next run warns again
   const PosSource *source;
   Sym *names;
   Value *paths;      // immortal path values

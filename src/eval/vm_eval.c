@@ -290,7 +290,7 @@ static Unit *vm_load_source(Vm *vm, const PosSource *source, Span text, Span bas
                         .home_dir = span_cstr(vm->settings.home_dir ? vm->settings.home_dir : "/")};
   Buf image = BUF_INIT;
   buf_reserve(&image, text.len + text.len / 2);
-  bool ok = compile_ast(&ast, text, &scope, &image, &error);
+  bool ok = compile_ast(&ast, text, &scope, &image, &error), has_warnings = ast.cursed_or_count != 0;
   ast_done(&ast);
   if (!ok) {
     vm_syntax_error(vm, source, &error);
@@ -298,7 +298,9 @@ static Unit *vm_load_source(Vm *vm, const PosSource *source, Span text, Span bas
   }
   size_t image_bytes = image.len;
   uint32_t *words = mem_realloc(buf_take(&image), image_bytes);
-  return vm_add_unit(vm, unit_load(vm, words, true, source, base_dir));
+  Unit *unit = vm_add_unit(vm, unit_load(vm, words, true, source, base_dir));
+  if (unit) unit->has_warnings = has_warnings;
+  return unit;
 }
 
 Unit *vm_load_text(Vm *vm, Span text, Span path, Span origin, Span base_dir, const Span *scoped,
@@ -369,7 +371,7 @@ Value vm_load_file(Vm *vm, Span path, Span text, Value scope) {
     Unit *unit = vm_load_text(vm, text, path, path, dir, NULL, 0);
     if (!unit) return VALUE_ERROR;
     const EvalStat *stat = &vm->state->import_stat;
-    if (vm->units && scope == VALUE_NULL && stat->type == EVAL_FILE_REGULAR)
+    if (vm->units && scope == VALUE_NULL && stat->type == EVAL_FILE_REGULAR && !unit->has_warnings)
       vm->units->ops->put(vm->units, path, stat, span_make(unit->image, (size_t)unit_header(unit)->word_count * 4));
     return vm_unit_thunk(vm, unit, NULL);
   }

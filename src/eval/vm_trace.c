@@ -216,22 +216,45 @@ void vm_trace_select(Vm *vm, const uint32_t *caller, const uint32_t *caller_ip, 
   buf_done(&path);
 }
 
-// The code of the thunk that `task` is evaluating, or NULL.
-static const uint32_t *thunk_code(const Task *task, const Value *fp, Value thunk) {
+// The frame in which `task` evaluates the thunk, from `fp` down, or NULL.
+static const Value *thunk_frame(const Task *task, const Value *fp, Value thunk) {
   for (;;) {
     uint64_t meta = value_get_raw(fp[-1]);
     FrameKind kind = (FrameKind)(meta & 15);
     if (kind == FRAME_BASE) return NULL;
-    if ((kind == FRAME_FORCE || kind == FRAME_FORCE_DROP) && fp[-FRAME_HEADER - FRAME_FORCE_WORDS] == thunk)
-      return value_get_raw_ptr(fp[-2]);
+    if ((kind == FRAME_FORCE || kind == FRAME_FORCE_DROP) && fp[-FRAME_HEADER - FRAME_FORCE_WORDS] == thunk) return fp;
     fp = task->stack + (meta >> 4);
+  }
+}
+
+// The values under evaluation from the frame at `fp` down to `thunk`, which is asked for at `asks`.
+static void trace_cycle(Vm *vm, const Task *task, const Value *fp, PosId asks, Value thunk) {
+  if (!thunk_frame(task, fp, thunk)) return; // another task evaluates it
+  for (;;) {
+    uint64_t meta = value_get_raw(fp[-1]);
+    FrameKind kind = (FrameKind)(meta & 15);
+    const Value *below = task->stack + (meta >> 4);
+    if (kind == FRAME_FORCE || kind == FRAME_FORCE_DROP) {
+      const uint32_t *code = value_get_raw_ptr(fp[-2]);
+      const Unit *unit = vm_trace_unit(code);
+      uint32_t name = unit ? code_head(code)->kind_name >> 8 : 0;
+      if (unit)
+        eval_error_add_cycle(vm, (EvalCycleStep){name ? unit->names[name - 1] : SYMBOL_NONE,
+                                                 unit_pos(unit, code_head(code)->pos), asks});
+      if (fp[-FRAME_HEADER - FRAME_FORCE_WORDS] == thunk) return;
+      if (unit) asks = 0;
+    }
+    const uint32_t *ip = value_get_raw_ptr(fp[-4]), *code = value_get_raw_ptr(below[-2]);
+    if (!asks && ip && code) asks = vm_trace_pos_at(code, kind == FRAME_FORCE_DROP ? ip + 1 : ip);
+    fp = below;
   }
 }
 
 void vm_trace_recursion(Vm *vm, const Task *task, const Value *fp, const uint32_t *code, const uint32_t *ip,
                         Value thunk) {
   PosId pos = ip ? vm_trace_pos_at(code, ip) : 0;
-  const uint32_t *callee = ip ? thunk_code(task, fp, thunk) : NULL;
+  const Value *frame = thunk_frame(task, fp, thunk);
+  const uint32_t *callee = ip && frame ? value_get_raw_ptr(frame[-2]) : NULL;
   const Unit *unit = callee ? vm_trace_unit(code) : NULL;
   const CodePosition *found = unit ? unit_find_position(unit, ip) : NULL;
   Op op = found ? (Op)(unit->image[found->code] & 0xff) : OP_RET;
@@ -239,6 +262,7 @@ void vm_trace_recursion(Vm *vm, const Task *task, const Value *fp, const uint32_
   if (selects) pos = unit_pos(vm_trace_unit(callee), code_head(callee)->pos);
   eval_error(vm, EVAL_ERROR_RECURSION, pos, "infinite recursion encountered");
   if (selects) vm_trace_select(vm, code, ip, callee);
+  trace_cycle(vm, task, fp, ip ? vm_trace_pos_at(code, ip) : 0, thunk);
 }
 
 PosId vm_call_pos(Vm *vm) {

@@ -204,4 +204,36 @@ test_parse() {
   expect_err_has "syntax error, unexpected ';'"
 }
 
+test_infinite_recursion_shows_the_cycle() {
+  cli_setup
+  run firn eval -E 'let a = { x = b.y; }; b = { y = c 1; }; c = z: a.x; in a.x'
+  expect_status 1
+  expect_err_has 'error: infinite recursion encountered'
+  expect_err_has "… 'x' needs 'y' at «string»:1:15"
+  expect_err_has "… 'y' needs 'x' at «string»:1:48"
+  run nix-instantiate --eval -E 'let x = x; in x'
+  [ "${err#*needs}" = "$err" ] || fail "what C++ Nix has no word for is not said under its name"
+}
+
+test_errors_are_short_unless_asked() {
+  cli_setup
+  run firn eval -E 'builtins.addErrorContext "the option a.b" ((derivation { name = "p-1"; system = "s"; builder = throw "no builder"; }).outPath)'
+  expect_err_has 'error: no builder'
+  expect_err_has "… while evaluating derivation 'p-1'"
+  expect_err_has '… the option a.b'
+  expect_err_has "use '--show-trace'"
+  [ "${err#*whose name attribute}" = "$err" ] || fail "a detail is shown"
+  run firn eval --show-trace -E '(derivation { name = "p-1"; system = "s"; builder = throw "no builder"; }).outPath'
+  expect_err_has 'whose name attribute is located at'
+}
+
+test_parser_warnings_are_repeated() {
+  cli_setup
+  echo 'let or = x: x; in [ (x: x) or ]' > or.nix
+  for i in 1 2; do
+    run firn eval -E "builtins.length (import $PWD/or.nix)"
+    expect_err_has 'uses `or` as an identifier'
+  done
+}
+
 run_tests
