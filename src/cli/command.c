@@ -6,6 +6,7 @@
 
 #include "base/fs.h"
 #include "cli/command_list.h"
+#include "cli/completion.h"
 #include "cli/help_command.h"
 #include "cli/store_exec.h"
 
@@ -122,7 +123,7 @@ int command_main(int argc, char **argv) {
   Err err = ERR_INIT;
   int used, code;
   if (argc > 1 && strcmp(argv[1], STORE_EXEC_HELPER) == 0) return store_exec_helper(argc - 1, argv + 1);
-  if (getenv("NIX_GET_COMPLETIONS") && help_command_complete(argc, argv, &code)) return code;
+  if (completion_answer(argc, argv, &code)) return code;
   const Command *command = command_find(argc, argv, &used, &err);
   if (command) return run_command(command, argc - used, argv + used);
   if (argc > 1 && help_command_bare(argc, argv, &code)) return err_done(&err), code;

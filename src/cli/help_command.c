@@ -7,6 +7,7 @@
 #include "base/fs.h"
 #include "base/mem.h"
 #include "cli/command_list.h"
+#include "cli/embedded.h"
 #include "cli/version.h"
 
 // ---- --help
@@ -109,20 +110,33 @@ bool help_command_bare(int argc, char **argv, int *ret_code) {
   return true;
 }
 
-static const Command *find_by_words(const char *program, const OptionList *list) {
-  Buf verb CLEANUP(buf_done) = BUF_INIT;
-  for (size_t i = 0; i < list->operand_count; i++) buf_printf(&verb, "%s%s", i ? " " : "", list->operands[i]);
+// "build" (of firn), "nix build", "nix-build"; also as manual pages are called: "nix3-build".
+static const Command *find_by_words(const OptionList *list) {
+  Buf words CLEANUP(buf_done) = BUF_INIT;
+  for (size_t i = 0; i < list->operand_count; i++) buf_printf(&words, "%s%s", i ? " " : "", list->operands[i]);
+  Span given = buf_span(&words);
+  bool is_page = span_has_prefix(given, SPAN("nix3-"));
+  for (size_t i = 0; i < command_count; i++)
+    if (span_eq_cstr(given, command_full_name(&command_table[i])) ||
+        (!*command_table[i].verb && span_eq_cstr(given, command_table[i].program)))
+      return &command_table[i];
   for (size_t i = 0; i < command_count; i++) {
     const Command *command = &command_table[i];
-    if (strcmp(command->program, program) == 0 && span_eq_cstr(buf_span(&verb), command->verb)) return command;
-    if (*command->verb == 0 && span_eq_cstr(buf_span(&verb), command->program)) return command;
+    Span verb = span_cstr(command->verb);
+    if (strcmp(command->program, "firn") == 0 && span_eq(given, verb)) return command;
+    if (!is_page || strcmp(command->program, "nix") != 0) continue;
+    Buf page CLEANUP(buf_done) = BUF_INIT;
+    buf_printf(&page, "nix3-%.*s", SPAN_ARG(verb));
+    for (size_t j = 0; j < page.len; j++)
+      if (page.data[j] == ' ') page.data[j] = '-';
+    if (span_eq(given, buf_span(&page))) return command;
   }
   return NULL;
 }
 
 int help_command_run(Session *session) {
   Buf out CLEANUP(buf_done) = BUF_INIT;
-  const Command *command = find_by_words("firn", &session->options);
+  const Command *command = find_by_words(&session->options);
   if (command) put_usage(&out, command);
   else put_commands(&out, "firn");
   session_print(session, buf_span(&out));
@@ -167,7 +181,7 @@ static void put_man(Buf *out, const Command *command) {
 
 int help_command_man(Session *session) {
   Buf out CLEANUP(buf_done) = BUF_INIT;
-  const Command *command = find_by_words("firn", &session->options);
+  const Command *command = find_by_words(&session->options);
   if (!command) command = session->command;
   put_man(&out, command);
   session_print(session, buf_span(&out));
@@ -176,49 +190,11 @@ int help_command_man(Session *session) {
 
 // ---- completion
 
-// The shells call the program with NIX_GET_COMPLETIONS=<index>; the first line of the answer tells the kind, the others are
-// candidates, with a description behind a TAB.
-static const char bash_script[] = "_firn_complete() {\n"
-                                  "  local -a words\n"
-                                  "  local cur kind have_type=\n"
-                                  "  _get_comp_words_by_ref -n ':=&' words cword cur 2>/dev/null || { "
-                                  "words=(\"${COMP_WORDS[@]}\"); cword=$COMP_CWORD; cur=${COMP_WORDS[COMP_CWORD]}; }\n"
-                                  "  while IFS= read -r line; do\n"
-                                  "    local completion=${line%%\t*}\n"
-                                  "    if [[ -z $have_type ]]; then\n"
-                                  "      have_type=1\n"
-                                  "      [[ $completion == filenames ]] && compopt -o filenames\n"
-                                  "      [[ $completion == attrs ]] && compopt -o nospace\n"
-                                  "      continue\n"
-                                  "    fi\n"
-                                  "    COMPREPLY+=(\"$completion\")\n"
-                                  "  done < <(NIX_GET_COMPLETIONS=$cword \"${words[@]}\" 2>/dev/null)\n"
-                                  "}\n"
-                                  "complete -F _firn_complete firn\n";
-static const char zsh_script[] = "#compdef firn\n"
-                                 "_firn() {\n"
-                                 "  local -a lines suggestions options\n"
-                                 "  local kind\n"
-                                 "  lines=(\"${(@f)$(NIX_GET_COMPLETIONS=$((CURRENT - 1)) $words[@] 2>/dev/null)}\")\n"
-                                 "  kind=${lines[1]}\n"
-                                 "  for line in ${lines:1}; do suggestions+=(\"${line%%\t*}\"); done\n"
-                                 "  [[ $kind == filenames ]] && options=(-f)\n"
-                                 "  [[ $kind == attrs ]] && options=(-S '')\n"
-                                 "  compadd -J firn \"${options[@]}\" -a suggestions\n"
-                                 "}\n"
-                                 "compdef _firn firn\n";
-static const char fish_script[] = "function _firn_complete\n"
-                                  "  set -l words (commandline --current-process --tokenize --cut-at-cursor)\n"
-                                  "  set -l last (commandline --current-token --cut-at-cursor)\n"
-                                  "  env NIX_GET_COMPLETIONS=(count $words) $words $last 2>/dev/null | tail -n +2\n"
-                                  "end\n"
-                                  "complete --command firn --no-files --arguments '(_firn_complete)'\n";
-
 int help_command_completion(Session *session) {
   const char *shell = session->options.operand_count == 1 ? session->options.operands[0] : "";
-  const char *script = strcmp(shell, "bash") == 0   ? bash_script
-                       : strcmp(shell, "zsh") == 0  ? zsh_script
-                       : strcmp(shell, "fish") == 0 ? fish_script
+  const char *script = strcmp(shell, "bash") == 0   ? embedded_completion_bash
+                       : strcmp(shell, "zsh") == 0  ? embedded_completion_zsh
+                       : strcmp(shell, "fish") == 0 ? embedded_completion_fish
                                                     : NULL;
   if (!script) {
     Err err = ERR_INIT;
@@ -227,54 +203,4 @@ int help_command_completion(Session *session) {
   }
   session_print(session, span_cstr(script));
   return 0;
-}
-
-static void complete_verbs(const char *program, const char *prefix, int at, char **argv) {
-  Buf seen CLEANUP(buf_done) = BUF_INIT;
-  for (size_t i = 0; i < command_count; i++) {
-    const Command *command = &command_table[i];
-    if (strcmp(command->program, program) != 0) continue;
-    Span rest = span_cstr(command->verb), word = {NULL, 0};
-    bool matches = true;
-    for (int j = 1; j < at && matches; j++)
-      matches = (span_split(&rest, ' ', &word) || word.len) && span_eq_cstr(word, argv[j]);
-    if (!matches || !(span_split(&rest, ' ', &word) || word.len) || !span_has_prefix(word, span_cstr(prefix))) continue;
-    Buf mark CLEANUP(buf_done) = BUF_INIT;
-    buf_printf(&mark, " %.*s ", SPAN_ARG(word));
-    if (span_find(buf_span(&seen), buf_span(&mark)) != SIZE_MAX) continue;
-    buf_put_span(&seen, buf_span(&mark));
-    printf("%.*s\t%s\n", SPAN_ARG(word), rest.len ? "" : command->summary);
-  }
-}
-
-static void complete_options(const Command *command, const char *prefix) {
-  for (size_t i = 0; i < OPTION_COUNT; i++) {
-    const Option *option = &option_table[i];
-    if (!(option->groups & command->groups) || strlen(prefix) < 2) continue;
-    if (span_has_prefix(span_cstr(option->long_name), span_cstr(prefix + 2)))
-      printf("--%s\t%s\n", option->long_name, option->help);
-  }
-}
-
-bool help_command_complete(int argc, char **argv, int *ret_code) {
-  uint64_t index;
-  *ret_code = 0;
-  if (!span_parse_u64(span_cstr(getenv("NIX_GET_COMPLETIONS")), &index) || index == 0) return false;
-  int at = index < (uint64_t)argc ? (int)index : argc;
-  const char *prefix = at < argc ? argv[at] : "";
-  Err ignored = ERR_INIT;
-  int used;
-  const Command *command = command_find(at, argv, &used, &ignored);
-  err_done(&ignored);
-  bool is_option = prefix[0] == '-';
-  if (!command) {
-    printf("normal\n");
-    complete_verbs(program_name(argc, argv), prefix, at, argv);
-  } else if (is_option) {
-    printf("normal\n");
-    complete_options(command, prefix);
-  } else {
-    printf("filenames\n");
-  }
-  return true;
 }

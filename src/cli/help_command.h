@@ -5,7 +5,5 @@
 
 int help_command_show(Session *session, const Command *command); // --help
 int help_command_version(Session *session);                      // --version
-// NIX_GET_COMPLETIONS=<index of the word>: prints what can stand there. False when the variable is no number.
-bool help_command_complete(int argc, char **argv, int *ret_code);
 // "firn --help", "nix --version": no command, but something that can be answered.
 bool help_command_bare(int argc, char **argv, int *ret_code);
