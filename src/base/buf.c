@@ -59,6 +59,13 @@ void buf_vprintf(Buf *buf, const char *fmt, va_list args) {
   buf->len += (size_t)len;
 }
 
+void buf_put_decimal(Buf *buf, uint64_t value) {
+  char digits[20], *at = digits + sizeof digits;
+  do *--at = (char)('0' + value % 10);
+  while (value /= 10);
+  buf_put(buf, at, (size_t)(digits + sizeof digits - at));
+}
+
 void buf_put_u64le(Buf *buf, uint64_t value) {
   unsigned char bytes[8];
   for (int i = 0; i < 8; i++) bytes[i] = (unsigned char)(value >> (8 * i));

@@ -23,6 +23,7 @@ void buf_put_cstr(Buf *buf, const char *s);
 void buf_printf(Buf *buf, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void buf_vprintf(Buf *buf, const char *fmt, va_list args) PRINTF_LIKE(2, 0);
 void buf_put_u64le(Buf *buf, uint64_t value);
+void buf_put_decimal(Buf *buf, uint64_t value);
 void buf_put_repeat(Buf *buf, char c, size_t count);
 // Decimal without printf.
 void buf_put_i64(Buf *buf, int64_t value);

@@ -17,18 +17,30 @@ static void xml_indent(Buf *out, int64_t depth) {
   buf_put_repeat(out, ' ', (size_t)depth * 2);
 }
 
-static void xml_attr(Buf *out, const char *name, Span value) {
-  buf_printf(out, " %s=\"", name);
-  for (size_t i = 0; i < value.len; i++) {
-    switch (value.data[i]) {
-    case '"': buf_put_cstr(out, "&quot;"); break;
-    case '<': buf_put_cstr(out, "&lt;"); break;
-    case '>': buf_put_cstr(out, "&gt;"); break;
-    case '&': buf_put_cstr(out, "&amp;"); break;
-    case '\n': buf_put_cstr(out, "&#xA;"); break; // else a reader may turn it into a blank
-    default: buf_put_char(out, value.data[i]);
-    }
+static const char *xml_entity(char c) {
+  switch (c) {
+  case '"': return "&quot;";
+  case '<': return "&lt;";
+  case '>': return "&gt;";
+  case '&': return "&amp;";
+  case '\n': return "&#xA;"; // else a reader may turn it into a blank
+  default: return NULL;
   }
+}
+
+static void xml_attr(Buf *out, const char *name, Span value) {
+  buf_put_char(out, ' ');
+  buf_put_cstr(out, name);
+  buf_put_cstr(out, "=\"");
+  size_t done = 0;
+  for (size_t i = 0; i < value.len; i++) {
+    const char *entity = xml_entity(value.data[i]);
+    if (!entity) continue;
+    buf_put(out, value.data + done, i - done);
+    buf_put_cstr(out, entity);
+    done = i + 1;
+  }
+  buf_put(out, value.data + done, value.len - done);
   buf_put_char(out, '"');
 }
 
@@ -50,7 +62,13 @@ static void xml_append_line(Native *n, int64_t depth, const char *text) {
 static void xml_position(Native *n, Buf *out, PosId id, const char *name, Span name_value) {
   Pos pos;
   bool known = native_get(n, FLAGS) & PRINT_XML_LOCATION && pos_resolve(n->vm->positions, id, &pos);
-  if (known) buf_printf(out, " column=\"%u\" line=\"%u\"", pos.column, pos.line);
+  if (known) {
+    buf_put_cstr(out, " column=\"");
+    buf_put_decimal(out, pos.column);
+    buf_put_cstr(out, "\" line=\"");
+    buf_put_decimal(out, pos.line);
+    buf_put_char(out, '"');
+  }
   if (name) xml_attr(out, name, name_value);
   if (known && pos.source->path) xml_attr(out, "path", span_cstr(pos.source->path));
 }
@@ -127,7 +145,8 @@ static void xml_put_scalar(Native *n) {
   case TYPE_THUNK: element = "unevaluated"; break;
   }
   xml_indent(&out, native_get(n, DEPTH));
-  buf_printf(&out, "<%s", element);
+  buf_put_char(&out, '<');
+  buf_put_cstr(&out, element);
   if (v != VALUE_NULL && value_is_whnf(v)) xml_attr(&out, "value", buf_span(&text));
   buf_put_cstr(&out, " />\n");
   buf_done(&text);
