@@ -31,12 +31,16 @@ typedef struct BlobChunkList {
   uint64_t size_bytes;
 } BlobChunkList;
 
-static void blob_chunked_path(const BlobChunked *self, const char *kind, const CastoreDigest *digest, Buf *ret) {
+void blob_chunked_format_path(const char *root, const char *kind, const CastoreDigest *digest, Buf *ret) {
   CLEANUP(buf_done) Buf hex = BUF_INIT;
   Hash hash = {.algo = HASH_BLAKE3};
   memcpy(hash.bytes, digest->bytes, 32);
   hash_format(&hash, HASH_FORMAT_BASE16, false, &hex);
-  buf_printf(ret, "%s/%s/b3/%.4s/%.*s", self->root, kind, hex.data, SPAN_ARG(buf_span(&hex)));
+  buf_printf(ret, "%s/%s/b3/%.4s/%.*s", root, kind, hex.data, SPAN_ARG(buf_span(&hex)));
+}
+
+static void blob_chunked_path(const BlobChunked *self, const char *kind, const CastoreDigest *digest, Buf *ret) {
+  blob_chunked_format_path(self->root, kind, digest, ret);
 }
 
 static bool blob_chunked_is_empty(const CastoreDigest *digest) {
@@ -46,7 +50,7 @@ static bool blob_chunked_is_empty(const CastoreDigest *digest) {
 }
 
 // Existing objects are left alone: their names say their content.
-static bool blob_chunked_write_object(const char *path, Span data, Err *err) {
+bool blob_chunked_write_object(const char *path, Span data, Err *err) {
   if (fs_exists(path)) return true;
   Err first = ERR_INIT;
   if (fs_write_file_atomic(path, data, 0444, false, &first)) return true;
@@ -56,6 +60,15 @@ static bool blob_chunked_write_object(const char *path, Span data, Err *err) {
   return fs_mkdir_all(dir, 0755, err) && fs_write_file_atomic(path, data, 0444, false, err);
 }
 
+bool blob_chunked_compress(Span data, Buf *ret, Err *err) {
+  size_t cap = ZSTD_compressBound(data.len);
+  buf_reserve(ret, cap + 1);
+  size_t len = ZSTD_compress(ret->data + ret->len, cap, data.data, data.len, BLOB_CHUNKED_LEVEL);
+  if (ZSTD_isError(len)) return err_set(err, ERR_OTHER, "compressing: %s", ZSTD_getErrorName(len));
+  ret->len += len;
+  return true;
+}
+
 // ---- chunks
 
 static bool blob_chunked_put_chunk(BlobChunked *self, Span data, CastoreDigest *ret, Err *err) {
@@ -63,15 +76,13 @@ static bool blob_chunked_put_chunk(BlobChunked *self, Span data, CastoreDigest *
   hash_blake3(data, ret->bytes);
   blob_chunked_path(self, "chunks", ret, &path);
   if (fs_exists(buf_cstr(&path))) return true;
-  size_t cap = ZSTD_compressBound(data.len);
-  CLEANUP(mem_free_ptr) char *packed = mem_alloc(cap);
-  size_t len = ZSTD_compress(packed, cap, data.data, data.len, BLOB_CHUNKED_LEVEL);
-  if (ZSTD_isError(len)) return err_set(err, ERR_OTHER, "compressing a chunk: %s", ZSTD_getErrorName(len));
-  return blob_chunked_write_object(buf_cstr(&path), span_make(packed, len), err);
+  CLEANUP(buf_done) Buf packed = BUF_INIT;
+  return blob_chunked_compress(data, &packed, err) &&
+         blob_chunked_write_object(buf_cstr(&path), buf_span(&packed), err);
 }
 
 // Others' frames may not tell their size, so the output grows as needed.
-static bool blob_chunked_decompress(Span packed, Buf *ret, Err *err) {
+bool blob_chunked_decompress(Span packed, size_t limit_bytes, Buf *ret, Err *err) {
   ZSTD_DCtx *context = ZSTD_createDCtx();
   ZSTD_inBuffer in = {packed.data, packed.len, 0};
   bool ok = true;
@@ -83,8 +94,8 @@ static bool blob_chunked_decompress(Span packed, Buf *ret, Err *err) {
     hint = ZSTD_decompressStream(context, &out, &in);
     ret->len = out.pos;
     if (ZSTD_isError(hint)) ok = err_set(err, ERR_CORRUPT, "decompressing: %s", ZSTD_getErrorName(hint));
-    else if (ret->len > BLOB_CHUNKED_CHUNK_BYTES_MAX)
-      ok = err_set(err, ERR_LIMIT, "a chunk is larger than %zu bytes", BLOB_CHUNKED_CHUNK_BYTES_MAX);
+    else if (ret->len > limit_bytes) ok = err_set(err, ERR_LIMIT, "it is larger than %zu bytes", limit_bytes);
+    else if (hint == 0 && in.pos < in.size) hint = 1; // another frame follows
     else if (hint != 0 && in.pos == before_in && ret->len == before_out)
       ok = err_set(err, ERR_CORRUPT, "the compressed data is cut off");
   }
@@ -100,7 +111,7 @@ static bool blob_chunked_get_chunk(const BlobChunked *self, const CastoreDigest 
   if (blob_chunked_is_empty(digest)) return true;
   blob_chunked_path(self, "chunks", digest, &path);
   if (!fs_read_file(buf_cstr(&path), BLOB_CHUNKED_CHUNK_BYTES_MAX, &packed, err)) return false;
-  if (!blob_chunked_decompress(buf_span(&packed), ret, err))
+  if (!blob_chunked_decompress(buf_span(&packed), BLOB_CHUNKED_CHUNK_BYTES_MAX, ret, err))
     return err_wrap(err, "reading the chunk '%s'", buf_cstr(&path));
   hash_blake3(buf_span(ret), got.bytes);
   return castore_node_digest_eq(&got, digest) ||

@@ -10,3 +10,13 @@
 
 // Creates the folders.
 MUST_CHECK bool blob_chunked_open(const char *root, BlobService **ret, Err *err);
+
+// What the directories of the same object store share (directory_chunked.h).
+// Appends "<root>/<kind>/b3/<4 hex>/<64 hex>".
+void blob_chunked_format_path(const char *root, const char *kind, const CastoreDigest *digest, Buf *ret);
+// Writes an object that is not there yet, with its folders.
+MUST_CHECK bool blob_chunked_write_object(const char *path, Span data, Err *err);
+// Appends what is in one or more zstd frames; more than limit_bytes is ERR_LIMIT.
+MUST_CHECK bool blob_chunked_decompress(Span packed, size_t limit_bytes, Buf *ret, Err *err);
+// Appends one zstd frame.
+MUST_CHECK bool blob_chunked_compress(Span data, Buf *ret, Err *err);

@@ -2,6 +2,7 @@
 #include "castore/directory_service.h"
 
 #include "base/map.h"
+#include "castore/directory_chunked.h"
 #include "castore/directory_combine.h"
 #include "castore/directory_local.h"
 #include "castore/directory_memory.h"
@@ -56,6 +57,12 @@ bool directory_service_open_url(Span url, DirectoryService **ret, Err *err) {
     if (!object_store_open(root, NULL, &store, err)) return false;
     *ret = directory_local_new(store, true);
     return true;
+  }
+  if (span_eq_cstr(scheme, "objectstore+file")) {
+    if (!span_has_prefix(rest, SPAN("///")))
+      return err_set(err, ERR_USAGE, "expected 'objectstore+file:///<directory>', not '%.*s'", SPAN_ARG(url));
+    CLEANUP(mem_free_ptr) char *root = span_dup(span_from(rest, 2));
+    return directory_chunked_open(root, ret, err);
   }
   if (span_eq_cstr(scheme, "readonly")) {
     DirectoryService *inner;

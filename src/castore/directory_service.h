@@ -1,6 +1,6 @@
 // directory_service.h: directories by the BLAKE3 of their canonical encoding (formats/castore_node.h).
 //
-// An ops struct like BlobService, with the same URL grammar and threading rules. Backends store and return the encoded bytes; the wrappers
+// An ops struct like BlobService, with the same URL grammar (objectstore+file://: directory_chunked.h) and threading rules. Backends store and return the encoded bytes; the wrappers
 // decode, validate and check the digest, so a damaged directory is ERR_CORRUPT everywhere.
 #pragma once
 

@@ -1,6 +1,10 @@
 // directory_service_test.c: one contract for every backend and combinator, and the digests of FORMATS.md.
 #include "castore/directory_service.h"
 
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "castore/blob_chunked.h"
 #include "castore/castore.h"
 #include "castore/directory_combine.h"
 #include "castore/directory_memory.h"
@@ -10,8 +14,12 @@
 typedef void (*Contract)(DirectoryService *service);
 
 static void on_all(Contract contract) {
-  static const char *const urls[] = {"memory:", "local:%s/l1", "cache:(memory:)(local:%s/l2)",
-                                     "first:(local:%s/l3)(memory:)"};
+  static const char *const urls[] = {"memory:",
+                                     "local:%s/l1",
+                                     "cache:(memory:)(local:%s/l2)",
+                                     "first:(local:%s/l3)(memory:)",
+                                     "objectstore+file://%s/o1",
+                                     "cache:(memory:)(objectstore+file://%s/o2)"};
   for (size_t i = 0; i < ARRAY_LEN(urls); i++) {
     CLEANUP(buf_done) Buf url = BUF_INIT;
     Err err = ERR_INIT;
@@ -183,6 +191,62 @@ TEST(read_only_refuses) {
   CastoreDigest digest;
   CHECK_ERR(directory_service_put(service, &empty, &digest, &err), &err, ERR_OTHER, "read-only");
   directory_service_free(service);
+}
+
+// Bytes as tvix and snix write them: only the root has an object, and its children come with it.
+TEST(closures_of_others) {
+  Err err = ERR_INIT;
+  CastoreNode keep_file = file(".keep", SPAN(""));
+  DirectoryService *memory = directory_memory_new(), *service;
+  CastoreNode keep = put(memory, "keep", &keep_file, 1), root = put(memory, "", &keep, 1);
+  CLEANUP(buf_done) Buf frames = BUF_INIT;
+  CLEANUP(buf_done) Buf packed = BUF_INIT;
+  CLEANUP(buf_done) Buf path = BUF_INIT;
+  CLEANUP(buf_done) Buf url = BUF_INIT;
+  const CastoreDigest *order[] = {&root.digest, &keep.digest};
+  for (size_t i = 0; i < 2; i++) {
+    CLEANUP(buf_done) Buf encoded = BUF_INIT;
+    bool found;
+    CHECK_OK(directory_service_get_encoded(memory, order[i], &encoded, &found, &err), &err);
+    buf_put(&frames, (char[4]){0, 0, 0, (char)encoded.len}, 4);
+    buf_put_span(&frames, buf_span(&encoded));
+  }
+  CHECK_OK(blob_chunked_compress(buf_span(&frames), &packed, &err), &err);
+  blob_chunked_format_path(test_temp_path("o"), "dirs", &root.digest, &path);
+  CHECK_OK(blob_chunked_write_object(buf_cstr(&path), buf_span(&packed), &err), &err);
+  buf_printf(&url, "objectstore+file://%s", test_temp_path("o"));
+  CHECK_OK(directory_service_open_url(buf_span(&url), &service, &err), &err);
+  for (size_t i = 0; i < 2; i++) {
+    CLEANUP(arena_done) Arena arena = ARENA_INIT;
+    CastoreDirectory got;
+    bool found;
+    CHECK_OK(directory_service_get(service, order[i], &arena, &got, &found, &err), &err);
+    CHECK(found && got.count == 1);
+  }
+  directory_service_free(service);
+  // What we write for that root is the same object.
+  CLEANUP(buf_done) Buf own_url = BUF_INIT;
+  CLEANUP(buf_done) Buf own_path = BUF_INIT;
+  CLEANUP(buf_done) Buf own = BUF_INIT;
+  CLEANUP(buf_done) Buf plain = BUF_INIT;
+  buf_printf(&own_url, "objectstore+file://%s", test_temp_path("own"));
+  CHECK_OK(directory_service_open_url(buf_span(&own_url), &service, &err), &err);
+  (void)put(service, "keep", &keep_file, 1);
+  (void)put(service, "", &keep, 1);
+  CHECK_OK(directory_service_flush(service, &err), &err);
+  directory_service_free(service);
+  blob_chunked_format_path(test_temp_path("own"), "dirs", &root.digest, &own_path);
+  CHECK_OK(fs_read_file(buf_cstr(&own_path), 0, &own, &err), &err);
+  CHECK_OK(blob_chunked_decompress(buf_span(&own), 1000, &plain, &err), &err);
+  CHECK_SPAN(buf_span(&plain), buf_span(&frames));
+  // Damage is told.
+  CHECK_OK(directory_service_open_url(buf_span(&url), &service, &err), &err);
+  CHECK(truncate(buf_cstr(&path), (off_t)packed.len - 3) == 0);
+  CLEANUP(buf_done) Buf nothing = BUF_INIT;
+  bool found;
+  CHECK_ERR(directory_service_get_encoded(service, &root.digest, &nothing, &found, &err), &err, ERR_CORRUPT, "cut off");
+  directory_service_free(service);
+  directory_service_free(memory);
 }
 
 TEST_MAIN()
