@@ -215,9 +215,10 @@ static bool build_last(Repl *repl, bool links) {
   return true;
 }
 
-// Runs a program with the terminal.
-static bool run_program(Repl *repl, const char *const *argv) {
+// Runs a program with the terminal; `program` NULL: that of argv[0].
+static bool run_program(Repl *repl, const char *program, const char *const *argv) {
   ProcessSpec spec = PROCESS_SPEC_INIT;
+  spec.program = program;
   Process process;
   Err err = ERR_INIT;
   int status;
@@ -227,6 +228,7 @@ static bool run_program(Repl *repl, const char *const *argv) {
   return true;
 }
 
+// Runs firn itself under the name `program` on the derivation.
 static bool with_drv(Repl *repl, const char *program, const char *flag) {
   StorePath drv;
   Err err = ERR_INIT;
@@ -235,7 +237,7 @@ static bool with_drv(Repl *repl, const char *program, const char *flag) {
   if (!store_io_flush(repl->session->io, &err)) return fail(repl, &err);
   store_path_format(&drv, session_store_dir(repl->session), &text);
   const char *argv[] = {program, flag ? flag : buf_cstr(&text), flag ? buf_cstr(&text) : NULL, NULL};
-  return run_program(repl, argv);
+  return run_program(repl, "/proc/self/exe", argv);
 }
 
 static bool show_log(Repl *repl) {
@@ -296,7 +298,7 @@ static bool edit(Repl *repl) {
                         line.len ? buf_cstr(&line) : buf_cstr(&file),
                         line.len ? buf_cstr(&file) : NULL,
                         NULL};
-  return run_program(repl, argv) && reload(repl);
+  return run_program(repl, NULL, argv) && reload(repl);
 }
 
 static bool show_help(Repl *repl) {
