@@ -165,6 +165,8 @@ typedef struct Printer {
   Frame *frames;
   size_t depth, cap;
   ValueMap seen, failed;
+  Value
+      cell; // where the item that is printed now was found: the value itself or the thunk that became it; 0: not an item
   Value failures;
   size_t attrs_printed, items_printed;
 } Printer;
@@ -205,8 +207,8 @@ static bool is_unasked(Value raw) {
 // function in a literal set has to look like any other unevaluated attribute.
 static Value frame_item(Printer *p, const Frame *f, size_t index) {
   if (!f->is_attrs) {
-    Value item = list_get(p->vm, f->container, index);
-    return is_unasked(item) ? VALUE_ABSENT : value_follow(item);
+    p->cell = list_get(p->vm, f->container, index);
+    return is_unasked(p->cell) ? VALUE_ABSENT : value_follow(p->cell);
   }
   uint32_t slot = frame_slot(f, index);
   const Attrs *set = attrs_flat(f->container);
@@ -214,11 +216,18 @@ static Value frame_item(Printer *p, const Frame *f, size_t index) {
   if (value_tag(raw) == TAG_LAZY && value_lazy_kind(raw) == LAZY_ENV_SLOT)
     raw = set->env->slots[value_lazy_payload(raw)];
   if (is_unasked(raw)) return VALUE_ABSENT;
-  return value_follow(attrs_slot(p->vm, f->container, slot));
+  p->cell = attrs_slot(p->vm, f->container, slot);
+  return value_follow(p->cell);
 }
 
 static bool is_blackhole(Value v) {
   return value_tag(v) == TAG_THUNK && head_type(value_head(v)) == T_BLACKHOLE;
+}
+
+// Nix keeps a list of one or two items in the value itself: it is another list in each value that was evaluated to it.
+static bool is_repeated_list(Printer *p, Value list) {
+  bool has_own_place = list_count(list) <= 2 && p->cell && value_follow(p->cell) == list;
+  return list != VALUE_EMPTY_LIST && !value_map_add(&p->seen, has_own_place ? p->cell : list, 0);
 }
 
 // ---- nix-instantiate --eval ----
@@ -252,7 +261,7 @@ static void plain_value(Printer *p, Value v) {
     printer_push(p, v, true, v == VALUE_EMPTY_ATTRS ? 0 : attrs_flat_shape(v)->count);
     break;
   case TYPE_LIST:
-    if (v != VALUE_EMPTY_LIST && !value_map_add(&p->seen, v, 0)) {
+    if (is_repeated_list(p, v)) {
       buf_put_cstr(out, "«repeated»");
       break;
     }
@@ -433,7 +442,7 @@ static void put_attrs(Printer *p, Value v) {
 
 static void put_list(Printer *p, Value v) {
   const PrintOptions *o = p->options;
-  if (o->track_repeated && v != VALUE_EMPTY_LIST && !value_map_add(&p->seen, v, 0)) {
+  if (o->track_repeated && is_repeated_list(p, v)) {
     put_coloured(p, COLOUR_MAGENTA, SPAN("«repeated»"));
   } else if (p->depth >= o->max_depth) {
     buf_put_cstr(p->out, "[ ... ]");

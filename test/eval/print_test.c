@@ -66,6 +66,10 @@ TEST(derivations_are_shown_by_their_path) {
 }
 
 TEST(repeated_values_are_shown_once) {
+  // Nix keeps lists of one and two items in the value, so that they are repeated only where the value itself is.
+  check_print("let x = [ 1 ]; in [ x x ]", print_options_eval, true, "[ [ 1 ] «repeated» ]");
+  check_print("let s = { v = [ 1 ]; }; in [ s.v s.v ]", print_options_eval, true, "[ [ 1 ] [ 1 ] ]");
+  check_print("let s = { v = [ 1 2 3 ]; }; in [ s.v s.v ]", print_options_eval, true, "[ [ 1 2 3 ] «repeated» ]");
   check_print("let x = { a = x; }; in x", print_options_eval, true, "{ a = «repeated»; }");
   check_print("let l = [ 1 2 3 ]; in { a = l; b = l; c = { }; d = { }; e = [ ]; f = [ ]; }", print_options_eval, true,
               "{ a = [ 1 2 3 ]; b = «repeated»; c = { }; d = «repeated»; e = [ ]; f = [ ]; }");
