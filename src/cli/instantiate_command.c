@@ -179,7 +179,7 @@ int instantiate_command_run(Session *session) {
   eval_command_options(session, &options);
   code = eval_command_roots(session, roots, count, &options);
   Err err = ERR_INIT;
-  if (code == 0 && option_has(list, OPT_read_write_mode) && !store_io_flush(session->io, &err))
+  if (code == 0 && option_has(list, OPT_read_write_mode) && session->io && !store_io_materialise(session->io, &err))
     return session_fail(session, &err);
   return code;
 }

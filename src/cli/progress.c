@@ -12,6 +12,7 @@
 #include "base/loop.h"
 #include "base/map.h"
 #include "base/mem.h"
+#include "cli/plain_text.h"
 #include "realise/build_history.h"
 
 enum { DRAW_INTERVAL_NS = 100 * 1000 * 1000 };
@@ -70,7 +71,8 @@ static void erase_and_put(Progress *progress, Span text) {
   if (progress->drawn_lines) buf_put_cstr(&out, "\033[J");
   progress->drawn_lines = 0;
   buf_clear(&progress->drawn_text);
-  buf_put_span(&out, text);
+  if (progress->plain) plain_text_put(text, &out);
+  else buf_put_span(&out, text);
   if (out.len) put(buf_span(&out));
 }
 
@@ -251,6 +253,7 @@ void progress_start(Progress *progress, ProgressFormat format, LogLevel level) {
   progress->format = format;
   if (!terminal && format == PROGRESS_BAR) progress->format = PROGRESS_RAW;
   if (!terminal && format == PROGRESS_BAR_WITH_LOGS) progress->format = PROGRESS_RAW_WITH_LOGS;
+  progress->plain = !isatty(STDERR_FILENO);
   progress->colour = terminal && !getenv("NO_COLOR") && !getenv("NOCOLOR");
   progress->utf8 = is_utf8();
   progress->blocks = progress->blocks && progress->format == PROGRESS_RAW_WITH_LOGS;

@@ -24,6 +24,7 @@ typedef struct Progress {
   pthread_mutex_t lock;
   ProgressFormat format;
   bool colour;
+  bool plain; // no terminal: escape sequences in messages and logs are taken out
   bool utf8;
   // What is drawn: the lines, without their colours' width, to go back over them. None: lines 0.
   size_t drawn_lines;

@@ -156,6 +156,10 @@ static bool store_text(PendingPaths *pending, Store *store, PendingPath *item, E
   return true;
 }
 
+const PendingPath *pending_paths_get(const PendingPaths *pending, size_t index) {
+  return index < pending->count ? pending->items[index] : NULL;
+}
+
 bool pending_paths_store(PendingPaths *pending, Store *store, Err *err) {
   while (pending->stored_prefix < pending->count) {
     PendingPath *item = pending->items[pending->stored_prefix];

@@ -42,6 +42,8 @@ MUST_CHECK bool pending_paths_add_text(PendingPaths *pending, Span name, Span te
                                        const PendingPath **ret, Err *err);
 // NULL when it is not one of these. Also those that have been stored since.
 const PendingPath *pending_paths_find(const PendingPaths *pending, Span store_path);
+// All of them, in the order in which they were named, also those that have been stored since. NULL behind the last.
+const PendingPath *pending_paths_get(const PendingPaths *pending, size_t index);
 // Number of objects not stored yet.
 size_t pending_paths_count(const PendingPaths *pending);
 

@@ -157,6 +157,22 @@ bool store_io_flush(StoreIo *io, Err *err) {
          store_drvs(io, store, err) && store_flush(store, err);
 }
 
+bool store_io_materialise(StoreIo *io, Err *err) {
+  Store *store;
+  StorePathList paths CLEANUP(store_path_list_done) = STORE_PATH_LIST_INIT;
+  StorePath drv;
+  const PendingPath *item;
+  if (!store_io_flush(io, err)) return false;
+  for (size_t i = 0; (item = pending_paths_get(io->pending, i)); i++) store_path_list_add(&paths, &item->path);
+  for (size_t i = 0; i < known_paths_count(io->known); i++) {
+    if (!known_paths_get(io->known, i)->is_stored) continue;
+    if (!store_path_parse(known_paths_get(io->known, i)->path, io->store_dir, &drv, err)) return false;
+    store_path_list_add(&paths, &drv);
+  }
+  return paths.count == 0 ||
+         (store_io_store(io, &store, err) && store_materialise(store, paths.paths, paths.count, err));
+}
+
 // ---- goals
 
 static Goal *new_goal(StoreIo *io, Span key) {

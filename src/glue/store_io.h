@@ -55,6 +55,8 @@ FetchIo *store_io_fetches(StoreIo *io);
 void store_io_forget_scheduler(StoreIo *io);
 // Puts everything that was named so far into the store: sources, texts, .drv files, in this order, the .drv files in one batch.
 MUST_CHECK bool store_io_flush(StoreIo *io, Err *err);
+// The same, and makes the trees of all that was named, for programs that look at the disk.
+MUST_CHECK bool store_io_materialise(StoreIo *io, Err *err);
 
 // ---- for the builtins of glue/
 
