@@ -57,6 +57,7 @@ fuzz-diff: all ## random expressions through firn and the Nix on PATH: COUNT=100
 
 check-upstream: all ## run the functional tests of a C++ Nix checkout: DIR=.../tests/functional
 	tools/check-upstream $(BUILD) $(DIR)
+	tools/check-functional $(BUILD) $(DIR)
 
 torture: all ## hours of bad luck for the store in a few minutes: power failures, killed processes, many at once
 	ninja -C $(BUILD)

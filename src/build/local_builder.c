@@ -438,6 +438,8 @@ static void read_output(LocalBuild *build) {
     if (got < 0 && errno == EAGAIN) return;
     if (got <= 0) {
       close_output(build);
+      // Nobody can write to the log any more: for C++ Nix this is the end of the build. What is exiting keeps its exit code.
+      if (build->running && !build->shell) process_kill(&build->process, SIGKILL, false);
       return;
     }
     build->last_output_ns = loop_now_ns();

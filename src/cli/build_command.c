@@ -42,7 +42,7 @@ static void show_plan(Session *session, const BuildPlan *plan) {
 
 static bool plan(Session *session, const BuildTargetList *targets, Err *err) {
   BuildPlan plan CLEANUP(build_plan_done) = {0};
-  bool printed = log_level() >= LOG_INFO || option_has(&session->options, OPT_dry_run);
+  bool dry_run = option_has(&session->options, OPT_dry_run), printed = log_level() >= LOG_INFO || dry_run;
   if (!printed && !progress_wants_plan(&session->progress)) return true;
   for (size_t i = 0; i < targets->count; i++) {
     const BuildTarget *target = &targets->items[i];
@@ -50,7 +50,7 @@ static bool plan(Session *session, const BuildTargetList *targets, Err *err) {
                        : !build_plan_add_path(session, &plan, &target->path, err))
       return false;
   }
-  if (printed) build_plan_print(session, &plan);
+  if (printed) build_plan_print(session, dry_run ? LOG_NOTICE : LOG_INFO, &plan);
   show_plan(session, &plan);
   return true;
 }

@@ -223,38 +223,38 @@ static int by_name(const void *a, const void *b) {
   return order ? order : store_path_cmp(left, right);
 }
 
-static void print_paths(Session *session, const StorePathList *list) {
+static void print_paths(Session *session, LogLevel level, const StorePathList *list) {
   for (size_t i = 0; i < list->count; i++) {
     Buf path CLEANUP(buf_done) = BUF_INIT;
     store_path_format(&list->paths[i], session_store_dir(session), &path);
-    log_msg(LOG_INFO, "  %s", buf_cstr(&path));
+    log_msg(level, "  %s", buf_cstr(&path));
   }
 }
 
-static void print_fetches(Session *session, BuildPlan *plan) {
+static void print_fetches(Session *session, LogLevel level, BuildPlan *plan) {
   const double mib = 1 << 20;
   double download = (double)plan->download_bytes / mib, unpacked = (double)plan->nar_bytes / mib;
   size_t count = plan->fetches.count;
   if (!count) return;
   qsort(plan->fetches.paths, count, sizeof *plan->fetches.paths, by_name);
   if (count == 1)
-    log_msg(LOG_INFO, "this path will be fetched (%.2f MiB download, %.2f MiB unpacked):", download, unpacked);
+    log_msg(level, "this path will be fetched (%.2f MiB download, %.2f MiB unpacked):", download, unpacked);
   else
-    log_msg(LOG_INFO, "these %zu paths will be fetched (%.2f MiB download, %.2f MiB unpacked):", count, download,
+    log_msg(level, "these %zu paths will be fetched (%.2f MiB download, %.2f MiB unpacked):", count, download,
             unpacked);
-  print_paths(session, &plan->fetches);
+  print_paths(session, level, &plan->fetches);
 }
 
-static void print_builds(const BuildPlan *plan) {
+static void print_builds(LogLevel level, const BuildPlan *plan) {
   if (!plan->count) return;
-  if (plan->count == 1) log_msg(LOG_INFO, "this derivation will be built:");
-  else log_msg(LOG_INFO, "these %zu derivations will be built:", plan->count);
-  for (size_t i = 0; i < plan->count; i++) log_msg(LOG_INFO, "  %.*s", SPAN_ARG(plan->drvs[i]));
+  if (plan->count == 1) log_msg(level, "this derivation will be built:");
+  else log_msg(level, "these %zu derivations will be built:", plan->count);
+  for (size_t i = 0; i < plan->count; i++) log_msg(level, "  %.*s", SPAN_ARG(plan->drvs[i]));
 }
 
-void build_plan_print(Session *session, BuildPlan *plan) {
-  print_builds(plan);
-  print_fetches(session, plan);
-  if (plan->unknown.count) log_msg(LOG_INFO, "don't know how to build these paths:");
-  print_paths(session, &plan->unknown);
+void build_plan_print(Session *session, LogLevel level, BuildPlan *plan) {
+  print_builds(level, plan);
+  print_fetches(session, level, plan);
+  if (plan->unknown.count) log_msg(level, "don't know how to build these paths:");
+  print_paths(session, level, &plan->unknown);
 }

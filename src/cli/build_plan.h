@@ -17,4 +17,4 @@ void build_plan_done(BuildPlan *plan);
 MUST_CHECK bool build_plan_add(Session *session, BuildPlan *plan, const StorePath *drv, Span output, Err *err);
 MUST_CHECK bool build_plan_add_path(Session *session, BuildPlan *plan, const StorePath *path, Err *err);
 // As C++ Nix words it; nothing for an empty plan.
-void build_plan_print(Session *session, BuildPlan *plan);
+void build_plan_print(Session *session, LogLevel level, BuildPlan *plan);

@@ -35,6 +35,8 @@ static bool add_package(Session *session, const Package *package, Span outputs, 
   if (!outputs.len && one_output && package->output_name.len)
     return add_drv(ret, &path, package->output_name, package->name), true;
   if (!outputs.len && !package_outputs_to_install(package, &session->arena, &chosen, &count, err)) return false;
+  if (!outputs.len && !count)
+    return add_drv(ret, &path, SPAN("out"), package->name), true; // nothing is to be installed
   for (size_t i = 0; (!outputs.len || all) && i < count; i++) add_drv(ret, &path, chosen[i].name, package->name);
   while (!all && (span_split(&outputs, ',', &name) || name.len)) {
     bool found = false;

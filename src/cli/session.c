@@ -353,7 +353,8 @@ StoreIo *session_io(Session *session) {
       .open_store = open_store,
       .open_scheduler = open_scheduler,
       .ctx = session,
-      .allow_import_from_derivation = setting_bool(settings, SETTING_ID_allow_import_from_derivation),
+      .allow_import_from_derivation = setting_bool(settings, SETTING_ID_allow_import_from_derivation) &&
+                                      !option_has(&session->options, OPT_readonly_mode),
       .impure_host_store = option_has(&session->options, OPT_impure_host_store),
       .pure_eval = setting_bool(settings, SETTING_ID_pure_eval),
       .restrict_eval = setting_bool(settings, SETTING_ID_restrict_eval),
@@ -506,7 +507,8 @@ bool session_vm(Session *session, Err *err) {
       .no_url_literals = session_has_feature(session, "no-url-literals"),
       .trace_verbose = setting_bool(settings, SETTING_ID_trace_verbose),
       .abort_on_warn = setting_bool(settings, SETTING_ID_abort_on_warn),
-      .allow_import_from_derivation = setting_bool(settings, SETTING_ID_allow_import_from_derivation),
+      .allow_import_from_derivation = setting_bool(settings, SETTING_ID_allow_import_from_derivation) &&
+                                      !option_has(&session->options, OPT_readonly_mode),
       .max_call_depth = (uint32_t)setting_int(settings, SETTING_ID_max_call_depth),
       .current_system = session_system(session),
       .store_dir = arena_dup(&session->arena, session_store_dir(session)).data,

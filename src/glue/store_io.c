@@ -743,6 +743,24 @@ static EvalIoStatus output_path(StoreIo *io, const Goal *goal, const DerivationO
   return EVAL_IO_OK;
 }
 
+// What was built may be read, and everything that it refers to.
+static bool allow_closure(StoreIo *io, Span built, Err *err) {
+  Store *store;
+  StorePath path;
+  StorePathList closure = STORE_PATH_LIST_INIT;
+  access_check_allow(&io->access, built);
+  if (!io->config.pure_eval && !io->config.restrict_eval) return true;
+  bool ok = store_io_store(io, &store, err) && store_path_parse(built, io->store_dir, &path, err) &&
+            store_closure(store, &path, 1, &(StoreClosureOptions){0}, &closure, err);
+  for (size_t i = 0; ok && i < closure.count; i++) {
+    Buf text CLEANUP(buf_done) = BUF_INIT;
+    store_path_format(&closure.paths[i], io->store_dir, &text);
+    access_check_allow(&io->access, buf_span(&text));
+  }
+  store_path_list_done(&closure);
+  return ok;
+}
+
 static EvalIoStatus realise_output(StoreIo *io, Span drv_path, Span name, Buf *ret_path, EvalIoWait *ret_wait,
                                    Err *err) {
   KnownDrv *known = known_paths_load(io->known, drv_path, err);
@@ -766,7 +784,7 @@ static EvalIoStatus realise_output(StoreIo *io, Span drv_path, Span name, Buf *r
   EvalIoStatus status = output_path(io, goal, output, ret_path, err);
   if (status != EVAL_IO_OK) return status;
   Span built = span_from(buf_span(ret_path), start);
-  access_check_allow(&io->access, built);
+  if (!allow_closure(io, built, err)) return EVAL_IO_ERROR;
   Store *store;
   StorePath path;
   return status_of(!io->observed || (store_path_parse(built, io->store_dir, &path, err) &&

@@ -171,6 +171,12 @@ static bool check_fixed(Registrar *registrar, Output *output, Err *err) {
   if (!ok) return false;
   output->info.has_ca = true;
   output->info.ca = got;
+  if (output->info.ref_count && !(got.method == CA_NAR && got.hash.algo == HASH_SHA256)) {
+    // No such path exists, whatever the hash: C++ Nix stops here.
+    Span ref = span_cstr(path_text(registrar, &output->info.refs[0]));
+    return store_path_make_fixed(store_path_name(&output->path), &got, &(StorePathRefs){&ref, 1, false},
+                                 store_dir(registrar->input->store), &output->info.path, err);
+  }
   if (!hash_eq(&declared->hash, &got.hash)) {
     output->mismatched = true;
     set_mismatch(registrar, &declared->hash, &got.hash);

@@ -192,7 +192,11 @@ TEST(without_a_sandbox_builders_run_in_a_directory_of_their_own) {
       "test $PWD = $TMPDIR || exit 2; case $PWD in */build) ;; *) exit 3;; esac; echo ok > $out; sleep 7654321 &");
   CHECK_EQ_INT(fixture.result.exit_code, 0);
   CHECK_STR(build_fixture_output(&fixture, ""), "ok\n");
-  // What is there already cannot be built beside.
+  // The output was moved out of the store. What stands there cannot be built beside.
+  Buf place CLEANUP(buf_done) = BUF_INIT;
+  buf_printf(&place, "%s/%.*s", store, SPAN_ARG(fs_path_base(fixture.request.outputs[0])));
+  CHECK(!fs_exists(buf_cstr(&place)));
+  CHECK_OK(fs_write_file_atomic(buf_cstr(&place), SPAN("x"), 0644, false, &err), &err);
   build_fixture_fails_to_start(&fixture, "exit 0", "cannot build without a sandbox: '");
   build_fixture_done(&fixture);
 }
