@@ -39,6 +39,7 @@
 #define DEV_ENV OPTION_DEV_ENV_GROUP
 #define EXPLAIN OPTION_EXPLAIN_GROUP
 #define NIX_ENV OPTION_NIX_ENV_GROUP
+#define CHANNEL OPTION_CHANNEL_GROUP
 
 const Command command_table[] = {
 #define COMMAND(program, verb, groups, operands, run, quiet, brief, summary) \

@@ -20,23 +20,47 @@ static bool has_default(const char *dir) {
   return stat(buf_cstr(&path), &st) == 0;
 }
 
-// Adds `"name" = import /path;` for each expression in the folder, and goes into folders that are none.
-static bool put_folder(const char *dir, Map *seen, unsigned depth, Buf *ret, Err *err) {
+// Where `path` is on disk: links into the store lead to where that lies, which need not be where they say. False: nowhere.
+static bool find_on_disk(Session *session, const char *path, Buf *ret, struct stat *ret_stat) {
+  Store *store;
+  Err ignored = ERR_INIT;
+  Buf target CLEANUP(buf_done) = BUF_INIT;
+  buf_put_cstr(ret, path);
+  for (int links = 0; links < 40; links++) {
+    if (stat(buf_cstr(ret), ret_stat) == 0) return true;
+    buf_clear(&target);
+    if (!fs_read_link(buf_cstr(ret), &target, &ignored)) return err_done(&ignored), false;
+    Span dir = session_store_dir(session), to = buf_span(&target),
+         base = arena_dup(&session->arena, fs_path_dir(buf_span(ret)));
+    buf_clear(ret);
+    bool in_store = store_path_is_below(to, dir) && session_store(session, &store, &ignored);
+    if (in_store) buf_printf(ret, "%s/store%.*s", store_root(store), SPAN_ARG(span_from(to, dir.len)));
+    else fs_path_canon(base, to, ret);
+  }
+  err_done(&ignored);
+  return false;
+}
+
+// Adds `"name" = import /path;` for each expression in the folder, and goes into folders that are none. `disk` is where `dir` is.
+static bool put_folder(Session *session, const char *dir, const char *disk, Map *seen, unsigned depth, Buf *ret,
+                       Err *err) {
   FsList list CLEANUP(fs_list_done) = FS_LIST_INIT;
   if (depth > 32) return err_set(err, ERR_LIMIT, "'%s' is nested too deeply", dir);
-  if (!fs_list_dir(dir, &list, err)) return false;
+  if (!fs_list_dir(disk, &list, err)) return false;
   for (size_t i = 0; i < list.count; i++) {
-    Buf path CLEANUP(buf_done) = BUF_INIT;
+    Buf path CLEANUP(buf_done) = BUF_INIT, entry CLEANUP(buf_done) = BUF_INIT, there CLEANUP(buf_done) = BUF_INIT;
     struct stat st;
     Span name = span_cstr(list.entries[i].name);
     // That of a profile: channels are profiles.
     if (span_eq_cstr(name, "manifest.nix")) continue;
     buf_printf(&path, "%s/%.*s", dir, SPAN_ARG(name));
-    if (stat(buf_cstr(&path), &st) != 0) continue;
+    buf_printf(&entry, "%s/%.*s", disk, SPAN_ARG(name));
+    if (!find_on_disk(session, buf_cstr(&entry), &there, &st)) continue;
     bool is_file = S_ISREG(st.st_mode) && span_has_suffix(name, SPAN(".nix"));
-    bool is_dir = S_ISDIR(st.st_mode) && has_default(buf_cstr(&path));
+    bool is_dir = S_ISDIR(st.st_mode) && has_default(buf_cstr(&there));
     if (!is_file && !is_dir) {
-      if (S_ISDIR(st.st_mode) && !put_folder(buf_cstr(&path), seen, depth + 1, ret, err)) return false;
+      if (S_ISDIR(st.st_mode) && !put_folder(session, buf_cstr(&path), buf_cstr(&there), seen, depth + 1, ret, err))
+        return false;
       continue;
     }
     if (span_has_suffix(name, SPAN(".nix"))) name.len -= 4;
@@ -67,7 +91,7 @@ bool env_source_root(Session *session, TargetRoot *ret, Err *err) {
     return true;
   }
   buf_put_cstr(&text, "{ _combineChannels = [ ]; ");
-  if (!put_folder(path, &seen, 0, &text, err)) return false;
+  if (!put_folder(session, path, path, &seen, 0, &text, err)) return false;
   buf_put_char(&text, '}');
   *ret = (TargetRoot){TARGET_EXPR, arena_dup(&session->arena, buf_span(&text)).data};
   return true;

@@ -271,16 +271,7 @@ static int run_list(Session *session, const char *profile) {
   Err err = ERR_INIT;
   Buf out CLEANUP(buf_done) = BUF_INIT;
   if (!profile_list(profile, &generations, &err)) return session_fail(session, &err);
-  for (size_t i = 0; i < generations.count; i++) {
-    const ProfileGeneration *generation = &generations.items[i];
-    time_t created = (time_t)generation->created_s;
-    struct tm time;
-    localtime_r(&created, &time);
-    bool current = generations.has_current && generations.current == generation->number;
-    buf_printf(&out, "%4llu   %4d-%02d-%02d %02d:%02d:%02d   %s\n", (unsigned long long)generation->number,
-               time.tm_year + 1900, time.tm_mon + 1, time.tm_mday, time.tm_hour, time.tm_min, time.tm_sec,
-               current ? "(current)" : "");
-  }
+  user_env_format_generations(&generations, &out);
   session_print(session, buf_span(&out));
   return 0;
 }

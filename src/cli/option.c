@@ -35,6 +35,7 @@
 #define DEV_ENV OPTION_DEV_ENV_GROUP
 #define EXPLAIN OPTION_EXPLAIN_GROUP
 #define NIX_ENV OPTION_NIX_ENV_GROUP
+#define CHANNEL OPTION_CHANNEL_GROUP
 
 const Option option_table[OPTION_COUNT] = {
 #define OPTION(id, long_name, short_name, args, groups, setting, help) \

@@ -2,6 +2,7 @@
 #include "cli/user_env.h"
 
 #include <stdlib.h>
+#include <time.h>
 
 #include "base/fs.h"
 #include "base/mem.h"
@@ -287,4 +288,17 @@ bool user_env_install(Session *session, const UserEnv *env, const char *profile,
       !switch_profile(session, &targets.items[0].out_path, profile, before, has_before, ret_changed, &err))
     return *ret_code = session_fail(session, &err), false;
   return true;
+}
+
+void user_env_format_generations(const ProfileGenerations *generations, Buf *ret) {
+  for (size_t i = 0; i < generations->count; i++) {
+    const ProfileGeneration *generation = &generations->items[i];
+    time_t created = (time_t)generation->created_s;
+    struct tm time;
+    localtime_r(&created, &time);
+    bool current = generations->has_current && generations->current == generation->number;
+    buf_printf(ret, "%4llu   %4d-%02d-%02d %02d:%02d:%02d   %s\n", (unsigned long long)generation->number,
+               time.tm_year + 1900, time.tm_mon + 1, time.tm_mday, time.tm_hour, time.tm_min, time.tm_sec,
+               current ? "(current)" : "");
+  }
 }

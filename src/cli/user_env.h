@@ -36,3 +36,5 @@ MUST_CHECK bool user_env_read(Session *session, const char *profile, UserEnv *re
 // `before` was read: nothing was done, the caller begins anew. False: the error has been printed.
 MUST_CHECK bool user_env_install(Session *session, const UserEnv *env, const char *profile, const StorePath *before,
                                  bool has_before, bool *ret_changed, int *ret_code);
+// The table of --list-generations.
+void user_env_format_generations(const ProfileGenerations *generations, Buf *ret);
