@@ -238,4 +238,17 @@ $(as_user id -u)"
 $PWD"
 }
 
+test_the_example() {
+  shell_setup
+  example=$FIRN_TEST_SOURCE_DIR/../examples/packages
+  run firn run -f "$example" hello
+  expect_status 0
+  expect_out 'hello, world'
+  run firn shell -f "$example" hello shout -c sh -c 'hello | shout'
+  expect_out 'HELLO, WORLD'
+  firn build "$example" --no-out-link > /dev/null
+  run firn explain "$example" --argstr greeting 'good morning'
+  expect_out_has 'words-1.0 has changed: a cause of 3 of 3 builds'
+}
+
 run_tests
