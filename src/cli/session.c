@@ -216,6 +216,27 @@ static const char *store_url(Session *session, const char *url) {
   return arena_printf(&session->arena, "firn:%.*s", SPAN_ARG(span_sub(dir, 0, dir.len - strlen("/store"))));
 }
 
+// A store of somebody else's, or on a disk that cannot be written, can still be asked. Adding to it then fails.
+static bool open_to_read(const StoreOptions *wanted, Store **ret, Err *err) {
+  StoreOptions options = *wanted;
+  Err read_err = ERR_INIT;
+  Buf db CLEANUP(buf_done) = BUF_INIT;
+  if (err->sys_errno != EACCES && err->sys_errno != EROFS && err->sys_errno != EPERM) return false;
+  options.read_only = true;
+  if (!store_open(&options, ret, &read_err)) {
+    err_done(&read_err);
+    return false;
+  }
+  buf_printf(&db, "%s/db.sqlite", store_state_dir(*ret));
+  if (access(buf_cstr(&db), R_OK) != 0) { // there is nothing to read: the first error says more
+    store_free(STEAL(*ret));
+    return false;
+  }
+  log_msg(LOG_INFO, "%s; it is only read", err_message(err));
+  err_done(err);
+  return true;
+}
+
 bool session_store(Session *session, Store **ret, Err *err) {
   if (!session->store) {
     const char *url = setting_text(session->settings, SETTING_ID_store);
@@ -224,7 +245,8 @@ bool session_store(Session *session, Store **ret, Err *err) {
     if (strcmp(url, "daemon") == 0 || strcmp(url, "local") == 0) url = "auto";
     url = store_url(session, url);
     StoreOptions options = {.url = span_cstr(url), .logical_dir = session_store_dir(session)};
-    if (!store_open(&options, &session->store, err)) return err_wrap(err, "opening the store");
+    if (!store_open(&options, &session->store, err) && !open_to_read(&options, &session->store, err))
+      return err_wrap(err, "opening the store");
     session->progress.history_dir = store_state_dir(session->store);
     store_defer_sync(session->store, true); // session_print keeps the promise
   }

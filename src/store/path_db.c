@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/fs.h"
 #include "base/map.h"
 #include "store/sql.h"
 
@@ -92,8 +93,35 @@ static bool path_db_create(PathDb *self, Err *err) {
          (has_boot || sql_exec(self->db, path_db_fresh_schema, err));
 }
 
+// Reading a database in WAL mode needs its index beside it, which has to be made. Where that cannot be, and the last writer has left nothing in the log, the
+// file alone is complete.
+static bool path_db_is_immutable(const char *path) {
+  CLEANUP(buf_done) Buf log = BUF_INIT;
+  CLEANUP(buf_done) Buf dir = BUF_INIT;
+  struct stat st;
+  buf_printf(&log, "%s-wal", path);
+  buf_put_span(&dir, fs_path_dir(span_cstr(path)));
+  return access(buf_cstr(&dir), W_OK) != 0 && (stat(buf_cstr(&log), &st) != 0 || st.st_size == 0);
+}
+
+// "file:<path>?immutable=1", with what has a meaning in URIs escaped.
+static void path_db_format_uri(const char *path, Buf *ret) {
+  buf_put_cstr(ret, "file:");
+  for (; *path; path++) {
+    if (strchr("%?#", *path)) buf_printf(ret, "%%%02x", (unsigned char)*path);
+    else buf_put_char(ret, *path);
+  }
+  buf_put_cstr(ret, "?immutable=1");
+}
+
 static bool path_db_open_file(PathDb *self, const char *path, bool read_only, Err *err) {
   int flags = read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
+  CLEANUP(buf_done) Buf uri = BUF_INIT;
+  if (read_only && path_db_is_immutable(path)) {
+    path_db_format_uri(path, &uri);
+    path = buf_cstr(&uri);
+    flags |= SQLITE_OPEN_URI;
+  }
   if (sqlite3_open_v2(path, &self->db, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL) != SQLITE_OK)
     return sql_fail(self->db, "opening the database", err);
   sqlite3_busy_handler(self->db, path_db_busy, NULL);

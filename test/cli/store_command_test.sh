@@ -349,4 +349,48 @@ test_nars() {
   expect_err_has 'is not a regular file'
 }
 
+test_damaged_stores() {
+  cli_setup
+  echo x > f
+  path=$(firn store add f)
+  rm -f store/var/firn/db.sqlite-*
+  cp "$HOME/store/var/firn/db.sqlite" good
+  head -c 8192 /dev/urandom > "$HOME/store/var/firn/db.sqlite"
+  run firn store add f
+  expect_status 1
+  expect_err_has 'file is not a database'
+  cp good "$HOME/store/var/firn/db.sqlite"
+  for pack in "$HOME"/store/var/firn/packs/*.pack; do truncate -s 100 "$pack"; done
+  run firn store cat "$path"
+  expect_status 1
+  expect_err_has 'is cut off'
+  run firn store check
+  expect_status 1
+  expect_out_has '1 problems'
+  # What can be added again is whole again.
+  rm "$HOME"/store/var/firn/packs/*.pack
+  run firn store check --repair
+  expect_status 1
+}
+
+test_stores_that_cannot_be_written() {
+  cli_setup
+  [ "$(id -u)" = 0 ] || skip 'mounting needs root'
+  mkdir ro
+  mount -t tmpfs -o size=3m tmpfs ro || skip 'no tmpfs can be mounted here'
+  trap 'umount -l ro' EXIT
+  echo x > f
+  export NIX_REMOTE=firn:$PWD/ro/s
+  path=$(firn store add f)
+  mount -o remount,ro ro
+  echo y > g
+  run firn store add g
+  expect_status 1
+  expect_err_has 'is read-only'
+  run nix-store -q --references "$path"
+  expect_status 0
+  run firn store cat "$path"
+  expect_out x
+}
+
 run_tests
