@@ -50,6 +50,17 @@ test_what_to_evaluate() {
 2'
 }
 
+# What is old and dead is collected before the limit is an error.
+test_max_heap() {
+  cli_setup
+  run firn eval --max-heap 32M -E '
+    builtins.length (builtins.foldl'"'"' (l: i: builtins.deepSeq l (builtins.genList (x: toString (x + i)) 20000)) [ ] (builtins.genList (i: i) 100))'
+  expect_out 20000
+  run firn eval --max-heap 8M -E 'builtins.deepSeq (builtins.genList (i: builtins.genList (x: toString (x + i)) 1000) 1000) 1' --option eval-cache false
+  expect_status 1
+  expect_err_has 'needs more than the 8 MiB of memory that --max-heap allows'
+}
+
 test_functions_without_arguments() {
   cli_setup
   run firn eval -E '{ a }: a' -A b
