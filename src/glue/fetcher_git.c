@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "base/process.h"
 #include "glue/source_hash.h"
+#include "glue/store_io.h"
 #include "store/store_add.h"
 
 void fetcher_git_tree_done(FetcherGitTree *tree) {
@@ -221,13 +222,56 @@ static bool extract(Repo *repo, const char *rev, Buf *ret_tree, Err *err) {
   return run_tar(repo, tar, err);
 }
 
+// Removes what git keeps in a working tree for itself: `.git`, a directory or (in submodules) a file.
+static bool remove_git_entries(const char *dir, Err *err) {
+  EvalDirList list;
+  if (!store_io_list_physical(dir, &list, err)) return false;
+  bool ok = true;
+  for (size_t i = 0; ok && i < list.count; i++) {
+    Buf path CLEANUP(buf_done) = BUF_INIT;
+    fs_path_join(&path, span_cstr(dir), span_cstr(list.entries[i].name));
+    if (strcmp(list.entries[i].name, ".git") == 0) ok = fs_remove_tree(buf_cstr(&path), err);
+    else if (list.entries[i].type == EVAL_FILE_DIRECTORY) ok = remove_git_entries(buf_cstr(&path), err);
+  }
+  eval_io_dir_list_done(&list);
+  return ok;
+}
+
+// A checkout of our own, which borrows the objects, with those of the submodules in it. Relative URLs of these are meant from where
+// the repository came from.
+static bool checkout_with_submodules(Repo *repo, const char *rev, Buf *ret_tree, Err *err) {
+  Buf objects CLEANUP(buf_done) = BUF_INIT, file CLEANUP(buf_done) = BUF_INIT, url CLEANUP(buf_done) = BUF_INIT;
+  fs_path_join(ret_tree, buf_span(&repo->scratch), SPAN("tree"));
+  buf_put_span(&url, repo->git->url);
+  if (!fs_mkdir_all(buf_cstr(ret_tree), 0700, err)) return false;
+  Repo tree = {.fetcher = repo->fetcher, .git = repo->git, .dir = *ret_tree};
+  if (!git_run(repo, (const char *[]){"rev-parse", "--path-format=absolute", "--git-path", "objects", NULL}, &objects,
+               NULL, err) ||
+      !git_run(&tree, (const char *[]){"init", "--quiet", NULL}, NULL, NULL, err))
+    return false;
+  fs_path_join(&file, buf_span(ret_tree), SPAN(".git/objects/info/alternates"));
+  buf_put_char(&objects, '\n');
+  return fs_write_file_atomic(buf_cstr(&file), buf_span(&objects), 0600, false, err) &&
+         git_run(&tree, (const char *[]){"config", "remote.origin.url", buf_cstr(&url), NULL}, NULL, NULL, err) &&
+         git_run(&tree, (const char *[]){"-c", "advice.detachedHead=false", "checkout", "--quiet", rev, NULL}, NULL,
+                 NULL, err) &&
+         git_run(&tree,
+                 (const char *[]){"-c", "protocol.file.allow=always", "submodule", "--quiet", "update", "--init",
+                                  "--recursive", NULL},
+                 NULL, NULL, err) &&
+         remove_git_entries(ret_tree->data, err);
+}
+
 // Tracked files of a working tree with changes.
 static bool copy_tracked(Repo *repo, Buf *ret_tree, Err *err) {
   fs_path_join(ret_tree, buf_span(&repo->scratch), SPAN("tree"));
   if (!fs_mkdir_all(buf_cstr(ret_tree), 0700, err)) return false;
   Buf list CLEANUP(buf_done) = BUF_INIT, names CLEANUP(buf_done) = BUF_INIT, top CLEANUP(buf_done) = BUF_INIT;
   if (!git_run(repo, (const char *[]){"rev-parse", "--show-toplevel", NULL}, &top, NULL, err) ||
-      !git_run(repo, (const char *[]){"ls-files", "-z", "--full-name", ":/", NULL}, &list, NULL, err))
+      !git_run(repo,
+               (const char *[]){"ls-files", "-z", "--full-name", repo->git->submodules ? "--recurse-submodules" : ":/",
+                                repo->git->submodules ? ":/" : NULL, NULL},
+               &list, NULL, err))
     return false;
   // Deleted files are still listed.
   for (Span rest = buf_span(&list), name; span_split(&rest, 0, &name) || name.len;) {
@@ -288,7 +332,6 @@ bool fetcher_git(const Fetcher *fetcher, const FetcherGit *git, FetcherGitTree *
   Repo repo CLEANUP(repo_done) = {.fetcher = fetcher, .git = git, .lock_fd = -1};
   Span url = git->url;
   bool is_path = span_has_prefix(url, SPAN("/")) || span_has_prefix(url, SPAN("file://"));
-  if (git->submodules) return err_set(err, ERR_OTHER, "fetching Git submodules is not supported");
   if (is_path ? !open_local(&repo, span_has_prefix(url, SPAN("/")) ? url : span_from(url, 7), err)
               : !open_mirror(&repo, err))
     return false;
@@ -300,7 +343,10 @@ bool fetcher_git(const Fetcher *fetcher, const FetcherGit *git, FetcherGitTree *
     return false;
   const char *commit = repo.is_dirty ? buf_cstr(&ret->dirty_rev) : buf_cstr(&ret->rev);
   if (!describe(&repo, commit, ret, err)) return false;
-  if (repo.is_dirty ? !copy_tracked(&repo, &tree, err) : !extract(&repo, commit, &tree, err)) return false;
+  if (repo.is_dirty     ? !copy_tracked(&repo, &tree, err)
+      : git->submodules ? !checkout_with_submodules(&repo, commit, &tree, err)
+                        : !extract(&repo, commit, &tree, err))
+    return false;
   if (repo.is_dirty) buf_put_cstr(&ret->dirty_rev, "-dirty");
 
   StorePath path;

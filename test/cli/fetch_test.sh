@@ -88,6 +88,26 @@ test_git() {
   expect_err_has "path '$PWD/missing' does not exist"
 }
 
+test_git_submodules() {
+  cli_setup
+  export GIT_CONFIG_NOSYSTEM=1 GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b
+  git init -q -b main inner
+  echo inner > inner/file
+  git -C inner add -A
+  git -C inner commit -qm inner
+  git init -q -b main outer
+  git -C outer -c protocol.file.allow=always submodule --quiet add ../inner sub
+  echo outer > outer/file
+  git -C outer add -A
+  git -C outer commit -qm outer
+  rev=$(git -C outer rev-parse HEAD)
+  tree="builtins.fetchGit { url = $PWD/outer; rev = \"$rev\"; submodules = true; }"
+  run firn eval --strict -E "let g = $tree; in [ (builtins.readFile (g + \"/sub/file\")) (builtins.attrNames (builtins.readDir g)) g.submodules ]"
+  expect_out '[ "inner\n" [ ".gitmodules" "file" "sub" ] true ]'
+  run firn eval --strict -E "builtins.attrNames (builtins.readDir (builtins.fetchGit { url = $PWD/outer; rev = \"$rev\"; } + \"/sub\"))"
+  expect_out '[ ]'
+}
+
 # A server for the files in ./www; sets $url. It ends with the test.
 start_server() {
   command -v python3 > /dev/null || skip 'python3 is not installed'
