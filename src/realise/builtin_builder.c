@@ -3,14 +3,18 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/fs.h"
 #include "base/log.h"
 #include "castore/castore_nar.h"
 #include "realise/build_env.h"
+
+enum { SAID_BYTES_MAX = 1 << 20 };
 
 static bool get_attr(const Derivation *drv, const char *name, Span *ret, Err *err) {
   const DerivationEnv *env = derivation_find_env(drv, span_cstr(name));
@@ -28,26 +32,59 @@ static bool attr_is_1(const Derivation *drv, const char *name) {
 // --- programs: fetching, decompressing and unpacking are left to those that everybody has; none of them is one that the derivation
 // chooses, and what they do ends with us
 
-// Runs to the end; a failure has what the program said.
-static bool run_program(const char *const *argv, Err *err) {
-  ProcessSpec spec = PROCESS_SPEC_INIT;
-  Buf out = BUF_INIT, errors = BUF_INIT, text = BUF_INIT;
-  int status = 0;
-  spec.argv = argv;
-  spec.die_with_parent = true;
-  bool ok = process_run(&spec, &out, &errors, &status, err);
-  if (ok && status != 0) {
-    process_format_status(status, &text);
-    ok = err_set(err, ERR_OTHER, "'%s' %s: %.*s", argv[0], buf_cstr(&text), SPAN_ARG(span_trim(buf_span(&errors))));
-  }
-  buf_done(&out);
-  buf_done(&errors);
-  buf_done(&text);
+static bool spawn(const BuiltinBuildInput *input, ProcessSpec *spec, Process *process, Err *err) {
+  BuiltinCancel *cancel = input->cancel;
+  // A group of its own: what the program starts is killed with it.
+  spec->new_session = spec->die_with_parent = true;
+  pthread_mutex_lock(&cancel->mutex);
+  bool ok =
+      cancel->cancelled ? err_set(err, ERR_INTERRUPTED, "interrupted by the user") : process_spawn(spec, process, err);
+  if (ok) cancel->child = process;
+  pthread_mutex_unlock(&cancel->mutex);
   return ok;
 }
 
+static bool wait_for(const BuiltinBuildInput *input, Process *process, int *ret_status, Err *err) {
+  siginfo_t info;
+  // Not reaped before nobody can kill it any more: its number would be another's.
+  while (waitid(P_PIDFD, (id_t)process->pidfd, &info, WEXITED | WNOWAIT) != 0 && errno == EINTR) {
+  }
+  pthread_mutex_lock(&input->cancel->mutex);
+  input->cancel->child = NULL;
+  pthread_mutex_unlock(&input->cancel->mutex);
+  return process_wait(process, ret_status, err);
+}
+
+void builtin_builder_cancel(BuiltinCancel *cancel) {
+  pthread_mutex_lock(&cancel->mutex);
+  cancel->cancelled = true;
+  if (cancel->child) {
+    kill(-cancel->child->pid, SIGKILL);
+    process_kill(cancel->child, SIGKILL, false);
+  }
+  pthread_mutex_unlock(&cancel->mutex);
+}
+
+// Runs to the end; a failure has what the program said, which goes to a file in `dir`.
+static bool run_program(const BuiltinBuildInput *input, const char *dir, const char *const *argv, Err *err) {
+  ProcessSpec spec = PROCESS_SPEC_INIT;
+  Process process;
+  Buf place CLEANUP(buf_done) = BUF_INIT, said CLEANUP(buf_done) = BUF_INIT, text CLEANUP(buf_done) = BUF_INIT;
+  int status = 0;
+  CLEANUP(fs_close_fd) int fd = -1;
+  buf_printf(&place, "%s/said", dir);
+  if (!fs_open(buf_cstr(&place), O_WRONLY | O_CREAT | O_TRUNC, 0600, &fd, err)) return false;
+  spec.argv = argv;
+  spec.stdout_fd = spec.stderr_fd = fd;
+  if (!spawn(input, &spec, &process, err) || !wait_for(input, &process, &status, err)) return false;
+  if (status == 0) return true;
+  if (!fs_read_file(buf_cstr(&place), SAID_BYTES_MAX, &said, NULL)) buf_clear(&said);
+  process_format_status(status, &text);
+  return err_set(err, ERR_OTHER, "'%s' %s: %.*s", argv[0], buf_cstr(&text), SPAN_ARG(span_trim(buf_span(&said))));
+}
+
 // Restores the NAR that `xz` makes of a file.
-static bool restore_xz(const char *file, const char *out, Err *err) {
+static bool restore_xz(const BuiltinBuildInput *input, const char *file, const char *out, Err *err) {
   const char *argv[] = {"xz", "--decompress", "--stdout", "--", file, NULL};
   ProcessSpec spec = PROCESS_SPEC_INIT;
   int ends[2], status = 0;
@@ -56,14 +93,13 @@ static bool restore_xz(const char *file, const char *out, Err *err) {
   CLEANUP(fs_close_fd) int write_fd = ends[1];
   spec.argv = argv;
   spec.stdout_fd = write_fd;
-  spec.die_with_parent = true;
   Process process;
-  if (!process_spawn(&spec, &process, err)) return false;
+  if (!spawn(input, &spec, &process, err)) return false;
   fs_close_fd(&write_fd);
   ByteSource source = byte_stream_from_fd(&read_fd);
   bool ok = castore_nar_restore(&source, out, err);
   fs_close_fd(&read_fd); // a program that goes on writing ends of SIGPIPE
-  if (!process_wait(&process, &status, ok ? err : NULL)) return false;
+  if (!wait_for(input, &process, &status, ok ? err : NULL)) return false;
   if (ok && status != 0) return err_set(err, ERR_OTHER, "'%s' is not a valid xz file", file);
   return ok;
 }
@@ -91,7 +127,7 @@ static void put_url_path(Span path, Buf *ret) {
 }
 
 // *ret is the path of a local file with the content of the URL: the file itself, or a download in `dir`.
-static bool get_url(Span url, const char *dir, Buf *ret, Err *err) {
+static bool get_url(const BuiltinBuildInput *input, Span url, const char *dir, Buf *ret, Err *err) {
   if (span_has_prefix(url, SPAN("file://"))) {
     put_url_path(span_from(url, 7), ret);
     return true;
@@ -104,7 +140,7 @@ static bool get_url(Span url, const char *dir, Buf *ret, Err *err) {
   const char *argv[] = {
       "curl", "--fail",  "--location",  "--silent", "--show-error", "--retry", "4",  "--connect-timeout",
       "15",   "--proto", "=http,https", "--output", buf_cstr(ret),  "--",      text, NULL};
-  bool ok = run_program(argv, err);
+  bool ok = run_program(input, dir, argv, err);
   mem_free(text);
   return ok || err_wrap(err, "unable to download '%.*s'", SPAN_ARG(url));
 }
@@ -132,10 +168,10 @@ static bool fetchurl(const BuiltinBuildInput *input, const char *dir, const char
     return err_set(err, ERR_OTHER, "'builtin:fetchurl' must be a fixed-output or impure derivation");
   if (!get_attr(input->drv, "url", &url, err)) return false;
   Buf file = BUF_INIT;
-  bool ok = get_url(url, dir, &file, err);
+  bool ok = get_url(input, url, dir, &file, err);
   if (ok && !attr_is_1(input->drv, "unpack"))
     ok = copy_file(buf_cstr(&file), out, attr_is_1(input->drv, "executable"), err);
-  else if (ok && span_has_suffix(url, SPAN(".xz"))) ok = restore_xz(buf_cstr(&file), out, err);
+  else if (ok && span_has_suffix(url, SPAN(".xz"))) ok = restore_xz(input, buf_cstr(&file), out, err);
   else if (ok) ok = restore_nar(buf_cstr(&file), out, err);
   buf_done(&file);
   return ok;
@@ -172,7 +208,7 @@ static bool name_channel(const char *out, Span name, Span src, Err *err) {
   return ok;
 }
 
-static bool unpack_channel(const BuiltinBuildInput *input, const char *out, Err *err) {
+static bool unpack_channel(const BuiltinBuildInput *input, const char *dir, const char *out, Err *err) {
   Span name, src, rest;
   StorePath path;
   if (!get_attr(input->drv, "channelName", &name, err) || !get_attr(input->drv, "src", &src, err)) return false;
@@ -185,7 +221,7 @@ static bool unpack_channel(const BuiltinBuildInput *input, const char *out, Err 
   buf_put_span(&file, rest);
   // tar refuses to leave the directory by itself.
   const char *argv[] = {"tar", "--extract", "--no-same-owner", "--file", buf_cstr(&file), "--directory", out, NULL};
-  bool ok = fs_mkdir_all(out, 0755, err) && run_program(argv, err) && name_channel(out, name, src, err);
+  bool ok = fs_mkdir_all(out, 0755, err) && run_program(input, dir, argv, err) && name_channel(out, name, src, err);
   buf_done(&file);
   return ok;
 }
@@ -230,7 +266,7 @@ static bool run(const BuiltinBuildInput *input, BuiltinBuild *build, Err *err) {
   const char *place = build->result.outputs[input->output_order[out]].host_path;
   if (span_eq(name, SPAN("fetchurl"))) return fetchurl(input, build->dir, place, err);
   if (span_eq(name, SPAN("buildenv"))) return buildenv(input, place, err);
-  if (span_eq(name, SPAN("unpack-channel"))) return unpack_channel(input, place, err);
+  if (span_eq(name, SPAN("unpack-channel"))) return unpack_channel(input, build->dir, place, err);
   return err_set(err, ERR_OTHER, "unsupported builtin builder '%.*s'", SPAN_ARG(name));
 }
 
@@ -239,7 +275,7 @@ static void set_failure(BuiltinBuild *build, Err *err) {
   *line = span_cstr(arena_printf(&build->arena, "error: %s", err_message(err)));
   build->result.log_tail = line;
   build->result.log_tail_count = 1;
-  build->result.outcome = BUILD_EXITED;
+  build->result.outcome = err->kind == ERR_INTERRUPTED ? BUILD_CANCELLED : BUILD_EXITED;
   build->result.exit_code = 1;
   err_done(err);
 }

@@ -119,6 +119,7 @@ struct Goal {
   BuildHandle *handle;
   BuildResult built; // borrowed from the handle, or from `builtin`
   BuiltinBuild builtin;
+  BuiltinCancel builtin_cancel; // while it runs
 
   // Of the ended goal.
   bool failed;
@@ -241,6 +242,7 @@ static Goal *new_goal(GoalGraph *graph, const StorePath *path, SchedulerMode mod
   goal->is_path = is_path;
   goal->id = ++graph->next_id;
   goal->prepared.closure = (StorePathList)STORE_PATH_LIST_INIT;
+  goal->builtin_cancel = (BuiltinCancel)BUILTIN_CANCEL_INIT;
   return goal;
 }
 
@@ -1016,8 +1018,8 @@ static void on_done(void *ctx, BuildHandle *handle, const BuildResult *result) {
 }
 
 static void builtin_work(Goal *goal) {
-  BuiltinBuildInput input = {goal->graph->store, &goal->drv, goal->type, &goal->prepared.request,
-                             goal->prepared.output_order};
+  BuiltinBuildInput input = {goal->graph->store,          &goal->drv,           goal->type, &goal->prepared.request,
+                             goal->prepared.output_order, &goal->builtin_cancel};
   builtin_builder_run(&input, &goal->builtin);
 }
 
@@ -1199,6 +1201,11 @@ static bool remove_ready(GoalGraph *graph, Goal *goal) {
   return false;
 }
 
+static void stop_build(Goal *goal) {
+  if (goal->handle) service_cancel(goal->handle);
+  else builtin_builder_cancel(&goal->builtin_cancel);
+}
+
 // A goal that nobody wants any more, in a stage where it can be stopped at once. It leaves the map, so that who wants it later
 // gets a new one.
 static void give_up(Goal *goal) {
@@ -1208,9 +1215,7 @@ static void give_up(Goal *goal) {
   case GOAL_INPUTS: break;
   case GOAL_READY: remove_ready(graph, goal); break;
   case GOAL_LOCKED: loop_remove(STEAL(goal->retry_timer)); break;
-  case GOAL_BUILD:
-    if (goal->handle) service_cancel(goal->handle);
-    return;
+  case GOAL_BUILD: stop_build(goal); return;
   case GOAL_EXAMINE:
   case GOAL_FETCH:
   case GOAL_RESOLVE:
@@ -1274,9 +1279,7 @@ void goal_graph_cancel(GoalGraph *graph) {
       is_stopped(goal);
       break;
     case GOAL_INPUTS: is_stopped(goal); break;
-    case GOAL_BUILD:
-      if (goal->handle) service_cancel(goal->handle);
-      break;
+    case GOAL_BUILD: stop_build(goal); break;
     case GOAL_EXAMINE:
     case GOAL_FETCH:
     case GOAL_RESOLVE:

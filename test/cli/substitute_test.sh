@@ -185,10 +185,8 @@ test_over_http() {
   expect_err_has "building '"
 }
 
-# A download that never ends does not outlive Ctrl-C.
-test_an_interrupted_download() {
-  cache_setup
-  python3 - > port.txt <<END &
+hang() { # a server that never finishes: sets port and server
+  python3 - > port.txt <<'END' &
 import http.server, time
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
@@ -196,20 +194,47 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(b"StoreDir"); self.wfile.flush()
         time.sleep(60)
 server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+server.daemon_threads = True
 print(server.server_address[1], flush=True)
 server.serve_forever()
 END
   server=$!
-  sleep 0.5
-  firn build --no-out-link -f x.nix -A b --option substituters "http://127.0.0.1:$(cat port.txt)" > out.txt 2>&1 &
-  build=$!
-  sleep 0.7
+  for _ in $(seq 100); do
+    [ -s port.txt ] && break
+    sleep 0.05
+  done
+  port=$(cat port.txt)
+}
+
+expect_interrupted() { # COMMAND...: ends soon after Ctrl-C, and leaves nothing that talks to the server
+  "$@" > out.txt 2>&1 &
+  local build=$! start code=0
+  sleep 1
   start=$(date +%s%N)
   kill -INT $build
-  code=0
   wait $build || code=$?
-  kill $server
-  [ $(($(date +%s%N) - start)) -lt 2000000000 ] || fail "it took too long to stop"
+  [ $(($(date +%s%N) - start)) -lt 3000000000 ] || fail "it took too long to stop"
   [ $code -ne 0 ] || fail "it did not fail: $(cat out.txt)"
+  for arguments in /proc/[0-9]*/cmdline; do
+    case $(tr '\0' ' ' < "$arguments" 2> /dev/null) in *curl*"127.0.0.1:$port"*) fail "a download goes on" ;; esac
+  done
+  kill $server
+}
+
+# A download that never ends does not outlive Ctrl-C.
+test_an_interrupted_substitution() {
+  cache_setup
+  hang
+  expect_interrupted firn build --no-out-link -f x.nix -A b --option substituters "http://127.0.0.1:$port"
+}
+
+test_an_interrupted_builtin_fetch() {
+  cache_setup
+  hang
+  cat > fetch.nix <<END
+derivation { name = "f"; builder = "builtin:fetchurl"; system = "builtin"; url = "http://127.0.0.1:$port/x"; outputHashMode = "flat";
+  outputHashAlgo = "sha256"; outputHash = "0000000000000000000000000000000000000000000000000000"; }
+END
+  expect_interrupted firn build --no-out-link -f fetch.nix
 }
 run_tests
