@@ -62,6 +62,30 @@ test_errors_of_derivations() {
   check '{ name = "x.drv"; }' "derivation names are allowed to end in '.drv' only if they produce a single derivation file"
 }
 
+test_what_evaluation_copies() {
+  cli_setup
+  echo content > file
+  run nix-instantiate --eval --json -E ./file
+  expect_status 0
+  copied=${out#\"} copied=${copied%\"}
+  case $copied in /nix/store/*-file) ;; *) fail "not copied: $copied" ;; esac
+  # As it is for `nix eval`.
+  run firn eval --impure --json -E ./file
+  expect_out "\"$PWD/file\""
+  [ ! -e "$HOME/store/store/${copied##*/}" ] || fail 'evaluation alone writes nothing'
+  run nix-instantiate --eval --read-write-mode -E '"${./file}"'
+  expect_status 0
+  expect_equal content "$(cat "$HOME/store/store/${copied##*/}")"
+}
+
+test_no_escape_sequences_in_files() {
+  cli_setup
+  run nix-instantiate --eval -E "throw (builtins.fromJSON ''\"\\u001b[31mred\\u001b[0m\\r\"'')"
+  expect_status 1
+  expect_err_has 'error: red'
+  case $err in *"$(printf '\033')"*) fail 'an escape sequence' ;; esac
+}
+
 test_roots() {
   cli_setup
   echo '{ a = derivation { name = "a"; system = "x"; builder = "y"; outputs = [ "o" "p" ]; }; }' > x.nix
