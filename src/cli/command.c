@@ -100,8 +100,8 @@ static int run_command(const Command *command, int argc, char **argv) {
   Err err = ERR_INIT;
   session_init(&session, command);
   // argv[-1]: options are read without the program's name, which the lines of a script lack likewise.
-  if (strcmp(command->program, "nix-shell") == 0 &&
-      shebang_read(argc + 1, argv - 1, command->program, &session.shebang)) {
+  bool is_nix_shell = strcmp(command->program, "nix-shell") == 0 || strcmp(command->verb, "nix-shell") == 0;
+  if (is_nix_shell && shebang_read(argc + 1, argv - 1, "nix-shell", &session.shebang)) {
     argc = session.shebang.argc - 1;
     argv = session.shebang.argv + 1;
   }

@@ -413,7 +413,13 @@ static void show_event(Progress *progress, const SchedulerEvent *event, Span pat
   case SCHEDULER_EVENT_BUILD_LINE: build_line(progress, event); break;
   case SCHEDULER_EVENT_BUILD_STOP: build_stop(progress, event, path); break;
   case SCHEDULER_EVENT_LOCK_WAIT: lock_wait(progress, path); break;
-  case SCHEDULER_EVENT_COUNTS: progress->counts = *event->counts; break;
+  case SCHEDULER_EVENT_COUNTS:
+    progress->counts = *event->counts;
+    // In a session that goes on, time begins anew with the next build.
+    if (!progress->counts.builds_running && !progress->fetches_running &&
+        progress->counts.builds_done + progress->counts.builds_failed >= progress->counts.builds_expected)
+      progress->start_ns = 0;
+    break;
   case SCHEDULER_EVENT_BUILD_PHASE:
     if (progress->tree) progress_tree_phase(progress->tree, path, event->text);
     break;
