@@ -117,9 +117,15 @@ int eval_command_roots(Session *session, const TargetRoot *roots, size_t root_co
 void eval_command_options(Session *session, EvalCommandOptions *ret) {
   const OptionList *list = &session->options;
   *ret = (EvalCommandOptions){.form = option_has(list, OPT_strict) ? TARGET_STRICT : TARGET_WHNF};
-  if (option_has(list, OPT_json) || option_has(list, OPT_inst_json)) ret->form = TARGET_JSON;
-  if (option_has(list, OPT_raw) || option_has(list, OPT_inst_raw)) ret->form = TARGET_RAW;
-  if (option_has(list, OPT_xml)) ret->form = TARGET_XML;
+  for (size_t i = 0; i < list->use_count; i++) { // the last one counts
+    OptionId id = list->uses[i].id;
+    if (id == OPT_json || id == OPT_inst_json) ret->form = TARGET_JSON;
+    if (id == OPT_raw || id == OPT_inst_raw) ret->form = TARGET_RAW;
+    if (id == OPT_xml) ret->form = TARGET_XML;
+  }
+  if (ret->form == TARGET_RAW && option_has(list, OPT_inst_raw)) ret->form_flags |= TARGET_RAW_INSTANTIATE;
+  if (ret->form == TARGET_JSON && option_has(list, OPT_inst_json) && !option_has(list, OPT_strict))
+    ret->form_flags |= PRINT_JSON_LAZY;
   if (ret->form == TARGET_XML && option_has(list, OPT_strict)) ret->form_flags |= PRINT_XML_STRICT;
   if (ret->form == TARGET_XML && !option_has(list, OPT_no_location)) ret->form_flags |= PRINT_XML_LOCATION;
   // `nix eval` writes paths as they are.

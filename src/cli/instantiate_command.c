@@ -86,6 +86,7 @@ static int find_file(Session *session, const char *name) {
   buf_printf(&text, "<%s>", name);
   int code = 0;
   if (!vm_eval_text(vm, buf_span(&text), SPAN("/"), SPAN("«string»"), &root)) {
+    eval_error_drop_traces(vm); // the expression is ours
     code = session_eval_failed(session, NULL);
   } else {
     buf_clear(&text);

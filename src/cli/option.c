@@ -132,7 +132,9 @@ static bool use_option(const Option *option, const char *given, const char *inli
   for (unsigned i = 0; i < count; i++) {
     use.args[i] = inline_arg ? inline_arg : next_word(words);
     if (!use.args[i])
-      return err_set(err, ERR_USAGE, "flag '%s' requires %u argument%s", given, count, count == 1 ? "" : "s");
+      return count == 1 ? err_set(err, ERR_USAGE, "'%s' requires an argument", given)
+                        : err_set(err, ERR_USAGE, "flag '%s' requires %u argument(s), but only %u were given", given,
+                                  count, i);
   }
   MEM_RESERVE(ret->uses, ret->use_cap, ret->use_count + 1);
   ret->uses[ret->use_count++] = use;
@@ -159,7 +161,7 @@ static bool use_setting(const char *given, const char *inline_arg, Words *words,
     return setting_set(settings, negated ? span_from(name, 3) : name, negated ? SPAN("false") : SPAN("true"),
                        SETTING_COMMAND_LINE, err);
   const char *value = inline_arg ? inline_arg : next_word(words);
-  if (!value) return err_set(err, ERR_USAGE, "flag '%s' requires 1 argument", given);
+  if (!value) return err_set(err, ERR_USAGE, "'%s' requires an argument", given);
   return setting_set(settings, name, span_cstr(value), SETTING_COMMAND_LINE, err);
 }
 

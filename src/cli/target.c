@@ -203,8 +203,9 @@ static Step value_step(Native *n) {
 }
 
 static void value_trace(Native *n) {
-  if (value_form(n) == TARGET_RAW && n->slot[VALUE_VALUE] != 0)
-    eval_error_trace(n->vm, 0, "while generating the output");
+  if (value_form(n) != TARGET_RAW || n->slot[VALUE_VALUE] == 0 || !eval_error_is_refusal(n->vm)) return;
+  bool instantiate = value_get_raw(n->slot[VALUE_FORM]) >> 8 & TARGET_RAW_INSTANTIATE;
+  eval_error_trace(n->vm, 0, "while generating the %s output", instantiate ? "nix-instantiate" : "eval command");
 }
 
 const NativeDef target_native_value = {

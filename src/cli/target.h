@@ -35,6 +35,7 @@ typedef enum TargetForm {
   TARGET_XML,    // string
   TARGET_PRINT,  // evaluated as far as `nix eval` prints it; a list [value failures]
 } TargetForm;
+#define TARGET_RAW_INSTANTIATE 1 // a flag of TARGET_RAW: errors name nix-instantiate
 
 // (root, auto args, raw pointer to the attribute path, function to apply or null, form | flags of print_json or print_xml << 8 as raw integer) -> value
 extern const NativeDef target_native_value;

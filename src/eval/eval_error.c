@@ -131,6 +131,13 @@ void eval_error_restore(Vm *vm, EvalError *error) {
   eval_error_set(vm, error);
 }
 
+void eval_error_drop_traces(Vm *vm) {
+  EvalError *e = vm->error;
+  if (!e) return;
+  for (size_t i = 0; i < e->trace_count; i++) mem_free(e->traces[i].message);
+  e->trace_count = e->dropped_count = 0;
+}
+
 void eval_error_free(EvalError *e) {
   if (!e) return;
   buf_done(&e->message);
@@ -258,6 +265,10 @@ static bool put_pos(ErrorText *t, const char *indent, PosId id) {
   buf_printf(&t->out, ":%u:%u", pos.line, pos.column);
   put_colour(t, COLOUR_OFF);
   buf_put_char(&t->out, ':');
+  if (!pos.source->len) { // nothing to show
+    buf_put_char(&t->out, '\n');
+    return true;
+  }
   put_code_line(t, pos.source, pos.line - 1);
   put_code_line(t, pos.source, pos.line);
   buf_put_cstr(&t->out, "\n      |");

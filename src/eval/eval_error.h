@@ -72,6 +72,8 @@ void eval_error_suggest(Vm *vm, Span name, const Span *candidates, size_t count)
 // Adds a member in front of those that the cycle of the pending error has; those beyond EVAL_ERROR_MAX_CYCLE are left out.
 void eval_error_add_cycle(Vm *vm, EvalCycleStep step);
 #define EVAL_ERROR_MAX_CYCLE 1000
+// Takes all frames off the pending error.
+void eval_error_drop_traces(Vm *vm);
 EvalError *eval_error_pending(Vm *vm); // NULL when none
 // Is the pending error "cannot coerce ... to a string", about a value that was just tried (no frames yet)?
 bool eval_error_is_refusal(const Vm *vm);

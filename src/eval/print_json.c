@@ -56,8 +56,21 @@ static size_t json_count(const Native *n) {
   return v == VALUE_EMPTY_ATTRS ? 0 : attrs_flat_shape(v)->count;
 }
 
+// Whether Nix has a thunk there.
+static bool json_is_unevaluated(Value raw) {
+  while (value_tag(raw) == TAG_THUNK && head_type(value_head(raw)) == T_IND) {
+    if (head_flags(value_head(raw)) & IND_UNASKED) return true;
+    raw = ((Thunk *)value_ptr(raw))->value;
+  }
+  return !value_is_whnf(raw);
+}
+
 static Value json_item(Native *n, size_t i) {
   Value v = n->slot[VALUE];
+  if (native_get(n, FLAGS) & PRINT_JSON_LAZY) {
+    Value raw = value_tag(v) == TAG_ATTRS ? attrs_flat(v)->slots[i] : list_get(n->vm, v, i);
+    if (value_tag(raw) != TAG_LAZY && json_is_unevaluated(raw)) return raw;
+  }
   return value_ask(value_is_attrs(v) ? attrs_slot(n->vm, v, (uint32_t)i) : list_get(n->vm, v, i));
 }
 
@@ -119,6 +132,10 @@ static const NativeDef json_native;
 static Step json_step(Native *n) {
   NATIVE_BEGIN(n);
   native_set(n, IN_ITEM, 0);
+  if (native_get(n, FLAGS) & PRINT_JSON_LAZY && json_is_unevaluated(n->slot[VALUE])) {
+    eval_error(n->vm, EVAL_ERROR_TYPE, (PosId)native_get(n, POS), "cannot convert a thunk to JSON");
+    return STEP_ERROR;
+  }
   NATIVE_FORCE(n, n->slot[VALUE]);
   n->slot[VALUE] = n->result;
   if (value_is_attrs(n->result) && !attrs_has(n->result, SYM_to_string) && attrs_has(n->result, SYM_out_path)) {

@@ -405,7 +405,8 @@ static Follow walk_components(StoreIo *io, Place *place, Span logical_base, Span
   for (size_t at = 0;;) {
     bool is_last = at >= rest.len;
     Span here = span_make(logical.data, logical_base.len + at);
-    if (!access_check_path(&io->access, here.len ? here : SPAN("/"), err)) return FOLLOW_ERROR;
+    // The root on the way is no question: Nix begins with the first component.
+    if (here.len && !access_check_path(&io->access, here, err)) return FOLLOW_ERROR;
     observed_stat(io->observed, probe.len ? buf_cstr(&probe) : "/", false, &st);
     if (S_ISLNK(st.st_mode) && (!is_last || follow_last)) {
       Buf target CLEANUP(buf_done) = BUF_INIT;

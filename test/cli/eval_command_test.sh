@@ -112,7 +112,7 @@ test_errors() {
   run firn no-such-command
   expect_status 1
   run firn eval --arg x
-  expect_err_has "requires 2 arguments"
+  expect_err_has "requires 2 argument(s)"
 }
 
 test_settings() {
