@@ -295,12 +295,30 @@ static int print_sandboxes(Session *session, const BuildTargetList *targets) {
   return 0;
 }
 
+// --repeat: the targets that were built are built again, each time by a scheduler that does not know the answer.
+static int repeat(Session *session, BuildTargetList *targets) {
+  const char *text = option_get(&session->options, OPT_repeat);
+  uint64_t rounds = 0;
+  Err err = ERR_INIT;
+  if (text && !span_parse_u64(span_cstr(text), &rounds)) {
+    err_set(&err, ERR_USAGE, "option 'repeat' needs a number, not '%s'", text);
+    return session_fail(session, &err);
+  }
+  for (uint64_t i = 0; i < rounds; i++) {
+    session_drop_scheduler(session);
+    int code = build_command_build(session, targets, SCHEDULER_CHECK, true);
+    if (code) return code;
+  }
+  return 0;
+}
+
 // Builds what has been found; `code` is of finding it.
 static int build(Session *session, BuildTargetList *targets, int code, bool print) {
   Err err = ERR_INIT;
   if (option_has(&session->options, OPT_dry_sandbox)) return print_sandboxes(session, targets);
   int built = build_command_build(session, targets, mode_of(session), false);
   if (option_has(&session->options, OPT_dry_run)) return built;
+  if (!built && mode_of(session) == SCHEDULER_NORMAL) built = repeat(session, targets);
   if (built) code = built;
   const char *link = option_get(&session->options, OPT_out_link);
   bool no_link = option_has(&session->options, OPT_no_out_link) || option_has(&session->options, OPT_no_link);

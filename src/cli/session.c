@@ -35,16 +35,19 @@ static void on_signal(int sig) {
   if (session->scheduler) scheduler_interrupt(session->scheduler);
 }
 
+void session_drop_scheduler(Session *session) {
+  if (!session->scheduler) return;
+  scheduler_free(STEAL(session->scheduler));
+  substituters_free(STEAL(session->substituters));
+  if (session->io) store_io_forget_scheduler(session->io);
+}
+
 bool session_take_interrupt(Session *session) {
   bool was = interrupts > 0;
   interrupts = 0;
   if (session->vm) session->vm->interrupted = 0;
   // An interrupted scheduler starts nothing more: the next build gets a new one.
-  if (was && session->scheduler) {
-    scheduler_free(STEAL(session->scheduler));
-    substituters_free(STEAL(session->substituters));
-    if (session->io) store_io_forget_scheduler(session->io);
-  }
+  if (was) session_drop_scheduler(session);
   return was;
 }
 

@@ -71,6 +71,8 @@ void session_unit_dir(Buf *ret);
 // Gives back the evaluator's memory before a long build. Roots of the caller are gone.
 void session_drop_vm(Session *session);
 
+// The next build gets a new scheduler, which knows nothing of what the former one did.
+void session_drop_scheduler(Session *session);
 // Forgets an interrupt that has been dealt with; false when there was none.
 bool session_take_interrupt(Session *session);
 // Prints "error: ..." and gives the exit code. Frees *err.

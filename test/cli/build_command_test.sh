@@ -55,6 +55,19 @@ END
   expect_status 100
 }
 
+test_repeated_builds() {
+  cli_setup
+  cat > x.nix <<END
+let $sh_nix in { same = sh "same" "echo x > \$out"; random = sh "random" "cat /proc/sys/kernel/random/uuid > \$out"; }
+END
+  run nix-build --no-out-link x.nix -A same --repeat 2
+  expect_status 0
+  expect_equal "$(printf '%s\n' "$err" | grep -c "^building '")" 3
+  run nix-build --no-out-link x.nix -A random --repeat 1
+  expect_status 104
+  expect_err_has "may not be deterministic"
+}
+
 # Without a sandbox builders write to the store directory itself, which must be where they are told that it is.
 test_without_a_sandbox() {
   cli_setup
