@@ -4,6 +4,8 @@
 usage: traces.py check traces.txt NIX-INSTANTIATE       prints what differs; exit status 1 when something does
        traces.py record traces.txt NIX-INSTANTIATE...   writes the outputs of that (C++) program into the file
 
+The text behind places in files of the program itself (<nix/...>) is not compared: it is not Nix's, only its places are.
+
 A case in the file is a line "> expression", then the output, indented by two spaces. Lines that begin with # are comments.
 """
 import difflib
@@ -12,6 +14,7 @@ import re
 import subprocess
 import sys
 
+EXCERPT = re.compile(r"^ *\d* *\|")
 NOISE = re.compile(r"^(warning: the group '.*' specified in)")
 
 
@@ -30,12 +33,22 @@ def parse(path):
     return cases
 
 
+def without_own_excerpts(lines):
+    kept, own = [], False
+    for line in lines:
+        if own and EXCERPT.match(line):
+            continue
+        own = line.lstrip().startswith("at <nix/")
+        kept.append(line)
+    return kept
+
+
 def run(program, expression):
     env = dict(os.environ, NO_COLOR="1", TERM="dumb")
     done = subprocess.run(program + ["--eval", "--strict", "--show-trace", "-E", expression], env=env, capture_output=True, text=True,
                           errors="surrogateescape", timeout=60)
     lines = (done.stdout + done.stderr).rstrip("\n").split("\n")
-    return "\n".join(line for line in lines if not NOISE.match(line))
+    return "\n".join(without_own_excerpts(line for line in lines if not NOISE.match(line)))
 
 
 def record(path, program):
