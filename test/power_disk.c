@@ -54,6 +54,7 @@ static void power_node_leave(PowerNode *nodes, uint64_t dir, Span name) {
 }
 
 static void power_node_write(PowerNode *node, uint64_t offset, Span data, bool zeros) {
+  if (!data.len) return; // a write may be cut off before its first byte
   size_t end = (size_t)offset + data.len;
   if (node->data.len < end) buf_put_repeat(&node->data, 0, end - node->data.len);
   if (zeros) memset(node->data.data + offset, 0, data.len);
