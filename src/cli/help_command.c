@@ -103,8 +103,14 @@ static const char *program_name(int argc, char **argv) {
 
 bool help_command_bare(int argc, char **argv, int *ret_code) {
   Buf out CLEANUP(buf_done) = BUF_INIT;
-  if (strcmp(argv[1], "--version") == 0) put_version(&out, program_name(argc, argv));
-  else if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) put_commands(&out, program_name(argc, argv));
+  if (argv[1][0] != '-') return false; // an unknown command
+  bool version = false, help = false;
+  for (int at = 1; at < argc && !version && !help; at++) { // also behind other options: nix --option X Y --version
+    version = strcmp(argv[at], "--version") == 0;
+    help = strcmp(argv[at], "--help") == 0 || strcmp(argv[at], "-h") == 0;
+  }
+  if (version) put_version(&out, program_name(argc, argv));
+  else if (help) put_commands(&out, program_name(argc, argv));
   else return false;
   *ret_code = fputs(buf_cstr(&out), stdout) == EOF || fflush(stdout) != 0;
   return true;

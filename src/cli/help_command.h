@@ -5,5 +5,5 @@
 
 int help_command_show(Session *session, const Command *command); // --help
 int help_command_version(Session *session);                      // --version
-// "firn --help", "nix --version": no command, but something that can be answered.
+// "firn --help", "nix --option X Y --version": no command, but something that can be answered.
 bool help_command_bare(int argc, char **argv, int *ret_code);

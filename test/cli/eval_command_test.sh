@@ -167,6 +167,8 @@ test_help_and_completion() {
   expect_out_has '.TH "firn-build" 1'
   run nix-instantiate --version
   expect_out_has 'nix-instantiate (Nix) 2.'
+  run nix --option cores 1 --version
+  expect_out_has 'nix (Nix) 2.'
   NIX_GET_COMPLETIONS=1 run firn st
   expect_out_has 'store'
   NIX_GET_COMPLETIONS=2 run firn store pa
