@@ -76,13 +76,6 @@ static int cmp_packages(const void *a, const void *b, void *ctx) {
   return (*(const size_t *)a > *(const size_t *)b) - (*(const size_t *)a < *(const size_t *)b);
 }
 
-static size_t *all_indexes(const PackageSet *set, size_t *ret_count) {
-  *ret_count = package_set_count(set);
-  size_t *indexes = mem_alloc_array(*ret_count + 1, sizeof(size_t));
-  for (size_t i = 0; i < *ret_count; i++) indexes[i] = i;
-  return indexes;
-}
-
 static bool open_sources(Query *query, int *ret_code) {
   Session *session = query->session;
   bool compares = has(query, OPT_compare_versions);
@@ -102,7 +95,7 @@ static bool open_sources(Query *query, int *ret_code) {
     query->count = available_count;
   } else {
     mem_free(available);
-    query->indexes = all_indexes(query->installed, &query->count);
+    query->indexes = package_set_indexes(query->installed, &query->count);
   }
   if (!env_source_filter(session, source(query), session->options.operands, session->options.operand_count, false,
                          &query->indexes, &query->count, ret_code))
@@ -118,13 +111,10 @@ static bool describe(Query *query, int *ret_code) {
   if (complete && !package_set_complete(source(query), query->indexes, query->count, ret_code)) return false;
   if (!complete && meta && !package_set_meta(source(query), query->indexes, query->count, ret_code)) return false;
   if (!has(query, OPT_status) || !query->installed) return true;
-  size_t count;
-  size_t *indexes = all_indexes(query->installed, &count);
-  bool ok = package_set_complete(query->installed, indexes, count, ret_code);
-  for (size_t i = 0; ok && i < count; i++)
+  if (!package_set_complete_all(query->installed, ret_code)) return false;
+  for (size_t i = 0; i < package_set_count(query->installed); i++)
     map_set(&query->installed_paths, package_set_get(query->installed, i)->out_path, NULL);
-  mem_free(indexes);
-  return ok;
+  return true;
 }
 
 // ---- the table

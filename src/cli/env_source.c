@@ -256,9 +256,8 @@ static bool add_packages(Session *session, PackageSet *set, const size_t *indexe
 static bool add_query(Session *session, const TargetQuery *query, UserEnv *ret, int *ret_code) {
   PackageSet *set = package_set_new(session, query, true, ret_code);
   if (!set) return false;
-  size_t count = package_set_count(set);
-  size_t *indexes = mem_alloc_array(count + 1, sizeof(size_t));
-  for (size_t i = 0; i < count; i++) indexes[i] = i;
+  size_t count;
+  size_t *indexes = package_set_indexes(set, &count);
   bool ok = add_packages(session, set, indexes, count, ret, ret_code);
   mem_free(indexes);
   package_set_free(set);

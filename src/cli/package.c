@@ -366,6 +366,21 @@ bool package_set_complete(PackageSet *set, const size_t *indexes, size_t count, 
   return true;
 }
 
+size_t *package_set_indexes(const PackageSet *set, size_t *ret_count) {
+  *ret_count = package_set_count(set);
+  size_t *indexes = mem_alloc_array(*ret_count + 1, sizeof(*indexes));
+  for (size_t i = 0; i < *ret_count; i++) indexes[i] = i;
+  return indexes;
+}
+
+bool package_set_complete_all(PackageSet *set, int *ret_code) {
+  size_t count;
+  size_t *indexes = package_set_indexes(set, &count);
+  bool ok = package_set_complete(set, indexes, count, ret_code);
+  mem_free(indexes);
+  return ok;
+}
+
 // ---- questions
 
 static const PackageOutput *find_output(const Package *package, Span name) {

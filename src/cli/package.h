@@ -39,6 +39,9 @@ size_t package_set_count(const PackageSet *set);
 const Package *package_set_get(const PackageSet *set, size_t i);
 // Describes some of them completely. False: the error has been printed.
 MUST_CHECK bool package_set_complete(PackageSet *set, const size_t *indexes, size_t count, int *ret_code);
+MUST_CHECK bool package_set_complete_all(PackageSet *set, int *ret_code);
+// 0, 1, ... to the number of packages; owned by the caller.
+size_t *package_set_indexes(const PackageSet *set, size_t *ret_count);
 // Only their meta attributes.
 MUST_CHECK bool package_set_meta(PackageSet *set, const size_t *indexes, size_t count, int *ret_code);
 

@@ -104,11 +104,8 @@ bool user_env_read(Session *session, const char *profile, UserEnv *ret, int *ret
   TargetQuery query = {.roots = &root, .root_count = 1, .attr_paths = &attr, .attr_path_count = 1};
   PackageSet *set = package_set_new(session, &query, false, ret_code);
   if (!set) return false;
-  size_t count = package_set_count(set);
-  size_t *indexes = mem_alloc_array(count + 1, sizeof(*indexes));
-  for (size_t i = 0; i < count; i++) indexes[i] = i;
-  bool ok = package_set_complete(set, indexes, count, ret_code);
-  for (size_t i = 0; ok && i < count; i++) {
+  bool ok = package_set_complete_all(set, ret_code);
+  for (size_t i = 0; ok && i < package_set_count(set); i++) {
     UserEnvElement element;
     Package package = *package_set_get(set, i);
     // All outputs in a manifest have been chosen.
@@ -118,7 +115,6 @@ bool user_env_read(Session *session, const char *profile, UserEnv *ret, int *ret
     if (ok) user_env_add(ret, &element);
     else *ret_code = session_fail(session, &err);
   }
-  mem_free(indexes);
   package_set_free(set);
   return ok;
 }

@@ -52,6 +52,16 @@ static const char *type_text(EvalFileType type) {
   return "special";
 }
 
+// Asks `op` of the inner evaluator's world with the arguments behind `subject`, and tells what came of it.
+#define TRACED(io, op, question, subject, ...)                                 \
+  __extension__({                                                              \
+    IoTrace *trace_ = trace_of(io);                                            \
+    uint64_t begin_ = now_ns();                                                \
+    EvalIoStatus status_ = trace_->inner->ops->op(trace_->inner, __VA_ARGS__); \
+    tell(trace_, begin_, question, subject, status_text(status_));             \
+    status_;                                                                   \
+  })
+
 static EvalIoStatus trace_lstat(EvalIo *io, Span path, EvalStat *ret, EvalIoWait *ret_wait, Err *err) {
   IoTrace *trace = trace_of(io);
   uint64_t begin = now_ns();
@@ -61,54 +71,29 @@ static EvalIoStatus trace_lstat(EvalIo *io, Span path, EvalStat *ret, EvalIoWait
 }
 
 static EvalIoStatus trace_read_file(EvalIo *io, Span path, Buf *ret, EvalIoWait *ret_wait, Err *err) {
-  IoTrace *trace = trace_of(io);
-  uint64_t begin = now_ns();
-  EvalIoStatus status = trace->inner->ops->read_file(trace->inner, path, ret, ret_wait, err);
-  tell(trace, begin, "read_file", path, status_text(status));
-  return status;
+  return TRACED(io, read_file, "read_file", path, path, ret, ret_wait, err);
 }
 
 static EvalIoStatus trace_read_dir(EvalIo *io, Span path, EvalDirList *ret, EvalIoWait *ret_wait, Err *err) {
-  IoTrace *trace = trace_of(io);
-  uint64_t begin = now_ns();
-  EvalIoStatus status = trace->inner->ops->read_dir(trace->inner, path, ret, ret_wait, err);
-  tell(trace, begin, "read_dir", path, status_text(status));
-  return status;
+  return TRACED(io, read_dir, "read_dir", path, path, ret, ret_wait, err);
 }
 
 static EvalIoStatus trace_read_link(EvalIo *io, Span path, Buf *ret, EvalIoWait *ret_wait, Err *err) {
-  IoTrace *trace = trace_of(io);
-  uint64_t begin = now_ns();
-  EvalIoStatus status = trace->inner->ops->read_link(trace->inner, path, ret, ret_wait, err);
-  tell(trace, begin, "read_link", path, status_text(status));
-  return status;
+  return TRACED(io, read_link, "read_link", path, path, ret, ret_wait, err);
 }
 
 static EvalIoStatus trace_realise_context(EvalIo *io, Span context, Buf *ret_path, EvalIoWait *ret_wait, Err *err) {
-  IoTrace *trace = trace_of(io);
-  uint64_t begin = now_ns();
-  EvalIoStatus status = trace->inner->ops->realise_context(trace->inner, context, ret_path, ret_wait, err);
-  tell(trace, begin, "realise", context, status_text(status));
-  return status;
+  return TRACED(io, realise_context, "realise", context, context, ret_path, ret_wait, err);
 }
 
 static EvalIoStatus trace_copy_to_store(EvalIo *io, Span path, Span name, Buf *ret_store_path, EvalIoWait *ret_wait,
                                         Err *err) {
-  IoTrace *trace = trace_of(io);
-  uint64_t begin = now_ns();
-  EvalIoStatus status = trace->inner->ops->copy_to_store(trace->inner, path, name, ret_store_path, ret_wait, err);
-  tell(trace, begin, "copy_to_store", path, status_text(status));
-  return status;
+  return TRACED(io, copy_to_store, "copy_to_store", path, path, name, ret_store_path, ret_wait, err);
 }
 
 static EvalIoStatus trace_write_text(EvalIo *io, Span name, Span content, const Span *references,
                                      size_t reference_count, Buf *ret_store_path, Err *err) {
-  IoTrace *trace = trace_of(io);
-  uint64_t begin = now_ns();
-  EvalIoStatus status =
-      trace->inner->ops->write_text(trace->inner, name, content, references, reference_count, ret_store_path, err);
-  tell(trace, begin, "write_text", name, status_text(status));
-  return status;
+  return TRACED(io, write_text, "write_text", name, name, content, references, reference_count, ret_store_path, err);
 }
 
 static bool trace_get_env(EvalIo *io, Span name, Buf *ret) {
@@ -128,19 +113,11 @@ static EvalIoStatus trace_list_references(EvalIo *io, Span path, Buf *ret, EvalI
 }
 
 static EvalIoStatus trace_read_derivation(EvalIo *io, Span path, Buf *ret, EvalIoWait *ret_wait, Err *err) {
-  IoTrace *trace = trace_of(io);
-  uint64_t begin = now_ns();
-  EvalIoStatus status = trace->inner->ops->read_derivation(trace->inner, path, ret, ret_wait, err);
-  tell(trace, begin, "read_derivation", path, status_text(status));
-  return status;
+  return TRACED(io, read_derivation, "read_derivation", path, path, ret, ret_wait, err);
 }
 
 static EvalIoStatus trace_resolve_search_entry(EvalIo *io, Span entry, Buf *ret_path, EvalIoWait *ret_wait, Err *err) {
-  IoTrace *trace = trace_of(io);
-  uint64_t begin = now_ns();
-  EvalIoStatus status = trace->inner->ops->resolve_search_entry(trace->inner, entry, ret_path, ret_wait, err);
-  tell(trace, begin, "resolve_search_entry", entry, status_text(status));
-  return status;
+  return TRACED(io, resolve_search_entry, "resolve_search_entry", entry, entry, ret_path, ret_wait, err);
 }
 
 static size_t trace_poll(EvalIo *io, bool block, EvalIoWait *ret, size_t cap, Err *err) {
