@@ -5,6 +5,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "base/buf.h"
+
 enum { ARENA_FIRST_BYTES = 4 << 10, ARENA_MAX_BYTES = 1 << 20 };
 
 typedef struct ArenaChunk {
@@ -54,6 +56,21 @@ Span arena_dup(Arena *arena, Span s) {
   if (s.len) memcpy(copy, s.data, s.len);
   copy[s.len] = 0;
   return span_make(copy, s.len);
+}
+
+Span arena_replace(Arena *arena, Span text, Span from, Span to) {
+  size_t at = span_find(text, from);
+  if (at == SIZE_MAX) return text;
+  Buf buf = BUF_INIT;
+  for (; at != SIZE_MAX; at = span_find(text, from)) {
+    buf_put_span(&buf, span_sub(text, 0, at));
+    buf_put_span(&buf, to);
+    text = span_from(text, at + from.len);
+  }
+  buf_put_span(&buf, text);
+  Span ret = arena_dup(arena, buf_span(&buf));
+  buf_done(&buf);
+  return ret;
 }
 
 char *arena_printf(Arena *arena, const char *fmt, ...) {

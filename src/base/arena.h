@@ -35,4 +35,6 @@ static inline void *arena_alloc_array(Arena *arena, size_t count, size_t size_by
 #define ARENA_ARRAY(arena, Type, count) ((Type *)arena_alloc_array((arena), (count), sizeof(Type)))
 // NUL-terminated copy.
 Span arena_dup(Arena *arena, Span s);
+// `text` with every `from` replaced; `text` itself when there is none.
+Span arena_replace(Arena *arena, Span text, Span from, Span to);
 char *arena_printf(Arena *arena, const char *fmt, ...) PRINTF_LIKE(2, 3);

@@ -59,13 +59,6 @@ void buf_vprintf(Buf *buf, const char *fmt, va_list args) {
   buf->len += (size_t)len;
 }
 
-void buf_put_decimal(Buf *buf, uint64_t value) {
-  char digits[20], *at = digits + sizeof digits;
-  do *--at = (char)('0' + value % 10);
-  while (value /= 10);
-  buf_put(buf, at, (size_t)(digits + sizeof digits - at));
-}
-
 void buf_put_u64le(Buf *buf, uint64_t value) {
   unsigned char bytes[8];
   for (int i = 0; i < 8; i++) bytes[i] = (unsigned char)(value >> (8 * i));
@@ -79,14 +72,18 @@ void buf_put_repeat(Buf *buf, char c, size_t count) {
   buf->len += count;
 }
 
-void buf_put_i64(Buf *buf, int64_t value) {
-  char digits[20];
-  size_t at = sizeof digits;
+Span buf_digits(int64_t value, char digits[BUF_DIGITS_MAX]) {
+  size_t at = BUF_DIGITS_MAX;
   uint64_t magnitude = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
   do digits[--at] = (char)('0' + magnitude % 10);
   while (magnitude /= 10);
   if (value < 0) digits[--at] = '-';
-  buf_put(buf, digits + at, sizeof digits - at);
+  return span_make(digits + at, BUF_DIGITS_MAX - at);
+}
+
+void buf_put_i64(Buf *buf, int64_t value) {
+  char digits[BUF_DIGITS_MAX];
+  buf_put_span(buf, buf_digits(value, digits));
 }
 
 const char *buf_cstr(Buf *buf) {

@@ -23,10 +23,12 @@ void buf_put_cstr(Buf *buf, const char *s);
 void buf_printf(Buf *buf, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void buf_vprintf(Buf *buf, const char *fmt, va_list args) PRINTF_LIKE(2, 0);
 void buf_put_u64le(Buf *buf, uint64_t value);
-void buf_put_decimal(Buf *buf, uint64_t value);
 void buf_put_repeat(Buf *buf, char c, size_t count);
 // Decimal without printf.
 void buf_put_i64(Buf *buf, int64_t value);
+#define BUF_DIGITS_MAX 20
+// The same text at the end of `digits`.
+Span buf_digits(int64_t value, char digits[BUF_DIGITS_MAX]);
 
 static inline void buf_put_char(Buf *buf, char c) {
   if (UNLIKELY(buf->len + 1 >= buf->cap)) buf_reserve(buf, 1);

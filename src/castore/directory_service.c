@@ -145,18 +145,6 @@ bool directory_service_walk(DirectoryService *service, const CastoreDigest *root
   return ok;
 }
 
-static const CastoreNode *directory_service_find_entry(const CastoreDirectory *directory, Span name) {
-  size_t lo = 0, hi = directory->count;
-  while (lo < hi) {
-    size_t mid = lo + (hi - lo) / 2;
-    int c = span_cmp(directory->entries[mid].name, name);
-    if (c == 0) return &directory->entries[mid];
-    if (c < 0) lo = mid + 1;
-    else hi = mid;
-  }
-  return NULL;
-}
-
 bool directory_service_descend(DirectoryService *service, const CastoreNode *node, Span path, Arena *arena,
                                CastoreNode *ret, Span *ret_rest, bool *ret_found, Err *err) {
   *ret = *node;
@@ -174,7 +162,7 @@ bool directory_service_descend(DirectoryService *service, const CastoreNode *nod
     bool found;
     if (!directory_service_get(service, &ret->digest, arena, &directory, &found, err)) return false;
     if (!found) return directory_service_missing(&ret->digest, err);
-    const CastoreNode *entry = directory_service_find_entry(&directory, name);
+    const CastoreNode *entry = castore_node_find(&directory, name);
     if (!entry) {
       *ret_found = false;
       return true;

@@ -13,8 +13,7 @@
 #define LAYERED_MAX_DEPTH 12
 #define LAYERED_MIN_COUNT 16 // both sides smaller than this: copy
 #define ATTRS_FEW 32
-#define LAYERED_RATIO 4      // one side at least this many times the other: layer
-#define ATTRS_SETTLE_SHARE 1 // lookups for each name before layers are flattened
+#define LAYERED_RATIO 4 // one side at least this many times the other: layer
 
 // An upper bound that costs nothing.
 static uint64_t attrs_count_bound(Value set) {
@@ -148,13 +147,13 @@ Value attrs_flatten(Vm *vm, Value set) {
 }
 
 // A lookup in layers costs several times one in a flat set that the code has a cache for, and flattening costs about as much as
-// ATTRS_SETTLE_SHARE lookups for each name: so it pays as soon as the layers have been searched that often.
+// one lookup for each name: so it pays as soon as the layers have been searched that often.
 Value attrs_settle_layered(Vm *vm, Value set) {
   set = attrs_strip(set);
   if (!attrs_is_layered(set)) return set;
   Layered *layered = value_ptr(set);
   uint64_t lookups = head_payload(layered->head) >> LAYERED_LOOKUP_SHIFT;
-  if (lookups < attrs_count_bound(set) * ATTRS_SETTLE_SHARE && lookups < UINT16_MAX) {
+  if (lookups < attrs_count_bound(set) && lookups < UINT16_MAX) {
     layered->head += HEAD(0, 0, UINT64_C(1) << LAYERED_LOOKUP_SHIFT);
     return set;
   }

@@ -64,9 +64,9 @@ static void xml_position(Native *n, Buf *out, PosId id, const char *name, Span n
   bool known = native_get(n, FLAGS) & PRINT_XML_LOCATION && pos_resolve(n->vm->positions, id, &pos);
   if (known) {
     buf_put_cstr(out, " column=\"");
-    buf_put_decimal(out, pos.column);
+    buf_put_i64(out, pos.column);
     buf_put_cstr(out, "\" line=\"");
-    buf_put_decimal(out, pos.line);
+    buf_put_i64(out, pos.line);
     buf_put_char(out, '"');
   }
   if (name) xml_attr(out, name, name_value);

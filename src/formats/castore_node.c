@@ -69,6 +69,18 @@ void castore_node_sort(CastoreDirectory *directory) {
   if (directory->count > 1) qsort(directory->entries, directory->count, sizeof(CastoreNode), compare_nodes);
 }
 
+const CastoreNode *castore_node_find(const CastoreDirectory *directory, Span name) {
+  size_t lo = 0, hi = directory->count;
+  while (lo < hi) {
+    size_t mid = lo + (hi - lo) / 2;
+    int c = span_cmp(directory->entries[mid].name, name);
+    if (c == 0) return &directory->entries[mid];
+    if (c < 0) lo = mid + 1;
+    else hi = mid;
+  }
+  return NULL;
+}
+
 // Encoding. A node is field 1, 2 or 3 by its kind, in a Directory and in an Entry alike.
 
 static void put_node(const CastoreNode *node, Buf *ret) {

@@ -58,6 +58,8 @@ MUST_CHECK bool castore_node_directory_size(const CastoreDirectory *directory, C
 
 // Sorts entries by name; for those who collect them in another order. Duplicates remain (check finds them).
 void castore_node_sort(CastoreDirectory *directory);
+// The entry of that name in a sorted directory, or NULL.
+const CastoreNode *castore_node_find(const CastoreDirectory *directory, Span name);
 
 // Appends the canonical encoding. The directory must be valid.
 void castore_node_encode_directory(const CastoreDirectory *directory, Buf *ret);

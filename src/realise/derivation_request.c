@@ -31,23 +31,11 @@ static Span path_text(Maker *maker, const StorePath *path) {
   return in_arena(maker, &buf);
 }
 
-static Span replace_all(Maker *maker, Span text, const DerivationRequestRewrite *rewrite) {
-  size_t at = span_find(text, rewrite->from);
-  if (at == SIZE_MAX) return text;
-  Buf buf = BUF_INIT;
-  for (; at != SIZE_MAX; at = span_find(text, rewrite->from)) {
-    buf_put_span(&buf, span_sub(text, 0, at));
-    buf_put_span(&buf, rewrite->to);
-    text = span_from(text, at + rewrite->from.len);
-  }
-  buf_put_span(&buf, text);
-  return in_arena(maker, &buf);
-}
-
 static Span rewrite(Maker *maker, Span text) {
   // Every placeholder has a length, and hash parts have one; most texts are shorter.
   if (text.len < (maker->input->rewrite_count ? STORE_PATH_HASH_CHARS : PLACEHOLDER_LEN)) return text;
-  for (size_t i = 0; i < maker->rewrite_count; i++) text = replace_all(maker, text, &maker->rewrites[i]);
+  for (size_t i = 0; i < maker->rewrite_count; i++)
+    text = arena_replace(maker->arena, text, maker->rewrites[i].from, maker->rewrites[i].to);
   return text;
 }
 

@@ -35,22 +35,10 @@ static void make_rewrites(Resolver *resolver) {
   }
 }
 
-static Span replace_all(Resolver *resolver, Span text, const Rewrite *rewrite) {
-  size_t at = span_find(text, rewrite->from);
-  if (at == SIZE_MAX) return text;
-  Buf buf = BUF_INIT;
-  for (; at != SIZE_MAX; at = span_find(text, rewrite->from)) {
-    buf_put_span(&buf, span_sub(text, 0, at));
-    buf_put_span(&buf, rewrite->to);
-    text = span_from(text, at + rewrite->from.len);
-  }
-  buf_put_span(&buf, text);
-  return in_arena(resolver, &buf);
-}
-
 static Span rewrite(Resolver *resolver, Span text) {
   if (text.len < PLACEHOLDER_LEN) return text;
-  for (size_t i = 0; i < resolver->count; i++) text = replace_all(resolver, text, &resolver->rewrites[i]);
+  for (size_t i = 0; i < resolver->count; i++)
+    text = arena_replace(resolver->arena, text, resolver->rewrites[i].from, resolver->rewrites[i].to);
   return text;
 }
 

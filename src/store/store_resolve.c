@@ -38,18 +38,6 @@ static bool store_resolve_directory(Store *store, const CastoreDigest *digest, c
   return true;
 }
 
-static const CastoreNode *store_resolve_entry(const CastoreDirectory *directory, Span name) {
-  size_t lo = 0, hi = directory->count;
-  while (lo < hi) {
-    size_t mid = lo + (hi - lo) / 2;
-    int c = span_cmp(directory->entries[mid].name, name);
-    if (c == 0) return &directory->entries[mid];
-    if (c < 0) lo = mid + 1;
-    else hi = mid;
-  }
-  return NULL;
-}
-
 // The cache is locked.
 static bool store_resolve_node(Store *store, const CastoreNode *root, Span rest, StoreResolved *ret, Err *err) {
   const CastoreNode *node = root;
@@ -61,7 +49,7 @@ static bool store_resolve_node(Store *store, const CastoreNode *root, Span rest,
     Span tail = span_from(rest, 1); // behind the '/'
     (void)span_split(&tail, '/', &name);
     rest = span_from(rest, 1 + name.len);
-    node = store_resolve_entry(directory, name);
+    node = castore_node_find(directory, name);
     if (!node) {
       ret->found = false;
       return true;

@@ -30,6 +30,15 @@ TEST(a_large_object_does_not_waste_the_chunk) {
   arena_done(&arena);
 }
 
+TEST(every_occurrence_is_replaced) {
+  Arena arena = ARENA_INIT;
+  CHECK_STR(arena_replace(&arena, SPAN("a.b..c"), SPAN("."), SPAN("--")), "a--b----c");
+  CHECK_STR(arena_replace(&arena, SPAN("aaa"), SPAN("aa"), SPAN("b")), "ba");
+  Span text = SPAN("nothing");
+  CHECK(arena_replace(&arena, text, SPAN("x"), SPAN("y")).data == text.data);
+  arena_done(&arena);
+}
+
 TEST(copies_end_with_nul) {
   Arena arena = ARENA_INIT;
   Span copy = arena_dup(&arena, SPAN("abcdefgh"));

@@ -9,14 +9,9 @@ static void trace_coerce_0(Native *n) {
   builtins_util_trace_coerce(n, 0, 1);
 }
 
-// Decimal digits without the detour over printf: numbers are what programs convert most.
 static Value int_to_string(Vm *vm, int64_t i) {
-  char digits[24], *at = digits + sizeof(digits);
-  uint64_t rest = i < 0 ? 0 - (uint64_t)i : (uint64_t)i;
-  do *--at = (char)('0' + rest % 10);
-  while (rest /= 10);
-  if (i < 0) *--at = '-';
-  return str_plain(vm, span_make(at, (size_t)(digits + sizeof(digits) - at)));
+  char digits[BUF_DIGITS_MAX];
+  return str_plain(vm, buf_digits(i, digits));
 }
 
 static Value to_string_fast(Vm *vm, Value *args) {
