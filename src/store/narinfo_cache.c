@@ -17,7 +17,7 @@ struct NarinfoCache {
   int64_t positive_ttl_s, negative_ttl_s;
 };
 
-static const char schema[] = "PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF;"
+static const char schema[] = "PRAGMA synchronous = OFF;"
                              "CREATE TABLE IF NOT EXISTS answers(url TEXT NOT NULL, name TEXT NOT NULL, "
                              "time INTEGER NOT NULL, text BLOB, PRIMARY KEY(url, name)) WITHOUT ROWID";
 
@@ -28,7 +28,7 @@ static bool open_db(NarinfoCache *cache, const char *path, Err *err) {
   int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
   if (sqlite3_open_v2(path, &cache->db, flags, NULL) != SQLITE_OK) return sql_fail(cache->db, "opening", err);
   sqlite3_busy_timeout(cache->db, BUSY_MS);
-  return sql_exec(cache->db, schema, err);
+  return sql_use_wal(cache->db, err) && sql_exec(cache->db, schema, err);
 }
 
 NarinfoCache *narinfo_cache_open(const char *path, int64_t positive_ttl_s, int64_t negative_ttl_s) {

@@ -44,16 +44,6 @@ struct PathDb {
 
 // ---- opening
 
-// Sleeps a little longer each time, with jitter so that many waiting processes do not wake together.
-static int path_db_busy(void *ctx, int count) {
-  (void)ctx;
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  unsigned max_us = count < 10 ? 1000u : 20000u;
-  usleep(500 + (useconds_t)((unsigned long)now.tv_nsec / 1000 % max_us));
-  return count < PATH_DB_BUSY_MS / 10;
-}
-
 static bool path_db_user_version(sqlite3 *db, int *ret, Err *err) {
   sqlite3_stmt *stmt = NULL;
   bool row = false;
@@ -124,7 +114,7 @@ static bool path_db_open_file(PathDb *self, const char *path, bool read_only, Er
   }
   if (sqlite3_open_v2(path, &self->db, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL) != SQLITE_OK)
     return sql_fail(self->db, "opening the database", err);
-  sqlite3_busy_handler(self->db, path_db_busy, NULL);
+  sqlite3_busy_handler(self->db, sql_busy, NULL);
   return true;
 }
 
@@ -134,7 +124,7 @@ bool path_db_open(const char *path, const PathDbOptions *options, PathDb **ret, 
   self->no_sync = no_sync;
   pthread_mutex_init(&self->mutex, NULL);
   bool ok = path_db_open_file(self, path, read_only, err) &&
-            (read_only || (sql_exec(self->db, "PRAGMA journal_mode = WAL", err) && path_db_create(self, err))) &&
+            (read_only || (sql_use_wal(self->db, err) && path_db_create(self, err))) &&
             sql_exec(self->db, no_sync ? "PRAGMA synchronous = OFF" : "PRAGMA synchronous = NORMAL", err) &&
             sql_exec(self->db, "PRAGMA temp_store = MEMORY; PRAGMA cache_size = -16000", err);
   if (!ok) {

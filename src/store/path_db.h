@@ -12,14 +12,13 @@
 // Writing rows does not wait for the disk (synchronous NORMAL): a crash of the machine takes the newest transactions back, always a suffix of them.
 // Who deletes rows waits (path_db_begin, path_db_commit), because what they named is deleted next.
 //
-// One connection, under a mutex. Waiting for other writers is bounded by PATH_DB_BUSY_MS, with jittered sleeps.
+// One connection, under a mutex. Waiting for other writers is bounded by SQL_BUSY_MS, with jittered sleeps.
 #pragma once
 
 #include "store/path_info_service.h"
 #include "store/store.h"
 
 #define PATH_DB_VERSION 1
-#define PATH_DB_BUSY_MS 60000
 
 typedef struct PathDb PathDb;
 

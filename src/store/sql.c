@@ -1,11 +1,31 @@
 // sql.c: SQLite with Err.
 #include "store/sql.h"
 
+#include <time.h>
+#include <unistd.h>
+
 bool sql_fail(sqlite3 *db, const char *what, Err *err) {
   int code = sqlite3_errcode(db) & 0xff;
   const char *file = sqlite3_db_filename(db, "main");
   ErrKind kind = code == SQLITE_CORRUPT || code == SQLITE_NOTADB ? ERR_CORRUPT : ERR_IO;
   return err_set(err, kind, "%s: %s (in '%s')", what, sqlite3_errmsg(db), file ? file : "");
+}
+
+int sql_busy(void *ctx, int count) {
+  (void)ctx;
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  unsigned max_us = count < 10 ? 1000u : 20000u;
+  usleep(500 + (useconds_t)((unsigned long)now.tv_nsec / 1000 % max_us));
+  return count < SQL_BUSY_MS / 10;
+}
+
+bool sql_use_wal(sqlite3 *db, Err *err) {
+  for (int count = 0;; count++) {
+    int code = sqlite3_exec(db, "PRAGMA journal_mode = WAL", NULL, NULL, NULL);
+    if (code == SQLITE_OK) return true;
+    if ((code & 0xff) != SQLITE_BUSY || !sql_busy(NULL, count)) return sql_fail(db, "database", err);
+  }
 }
 
 bool sql_exec(sqlite3 *db, const char *text, Err *err) {

@@ -8,6 +8,12 @@
 
 // Always returns false: "<what>: <SQLite's message> ('<file>')". A damaged file is ERR_CORRUPT.
 MUST_CHECK bool sql_fail(sqlite3 *db, const char *what, Err *err);
+#define SQL_BUSY_MS 60000
+// For sqlite3_busy_handler: sleeps a little longer each time, with jitter so that many waiting processes do not wake together. 0 when it
+// has been long enough.
+int sql_busy(void *ctx, int count);
+// Write-ahead logging. Waits for others who open the same new database: SQLite refuses them all at once, without asking the handler.
+MUST_CHECK bool sql_use_wal(sqlite3 *db, Err *err);
 MUST_CHECK bool sql_exec(sqlite3 *db, const char *text, Err *err);
 // Prepares *stmt once; later calls only reset it and clear its bindings.
 MUST_CHECK bool sql_use(sqlite3 *db, sqlite3_stmt **stmt, const char *text, Err *err);

@@ -12,7 +12,7 @@ struct StoreRealisations {
 
 enum { REALISATION_BUSY_MS = 60000 };
 
-static const char schema[] = "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
+static const char schema[] = "PRAGMA synchronous = NORMAL;"
                              "CREATE TABLE IF NOT EXISTS realisations(drv_hash BLOB NOT NULL, output TEXT NOT NULL, "
                              "path TEXT NOT NULL, PRIMARY KEY(drv_hash, output)) WITHOUT ROWID";
 
@@ -39,7 +39,7 @@ static bool open_db(Store *store, bool create, Err *err) {
                 SQLITE_OK ||
             sql_fail(self->db, "opening the database", err);
   if (ok) sqlite3_busy_timeout(self->db, REALISATION_BUSY_MS);
-  if (ok && !store->read_only) ok = sql_exec(self->db, schema, err);
+  if (ok && !store->read_only) ok = sql_use_wal(self->db, err) && sql_exec(self->db, schema, err);
   if (!ok) store_realisation_close(store);
   return ok;
 }

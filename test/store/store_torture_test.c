@@ -119,6 +119,38 @@ static void work(unsigned number, uint64_t seed, int64_t end_ms) {
   store_free(worker.store);
 }
 
+// A new database that several processes turn to write-ahead logging at the same moment.
+TEST(a_new_store_is_opened_by_many) {
+  enum { ROUNDS = 20, OPENERS = 8 };
+  Err err = ERR_INIT;
+  for (unsigned round = 0; round < ROUNDS; round++) {
+    int gate[2];
+    CHECK(pipe(gate) == 0);
+    pid_t pids[OPENERS];
+    for (unsigned i = 0; i < OPENERS; i++) {
+      pids[i] = fork();
+      CHECK(pids[i] >= 0);
+      if (pids[i] != 0) continue;
+      char byte;
+      close(gate[1]);
+      while (read(gate[0], &byte, 1) > 0) {
+      } // until all are there
+      store_free(open_real());
+      _exit(0);
+    }
+    close(gate[0]);
+    close(gate[1]);
+    unsigned failed = 0;
+    for (unsigned i = 0; i < OPENERS; i++) {
+      int status;
+      CHECK(waitpid(pids[i], &status, 0) == pids[i]);
+      failed += status != 0;
+    }
+    CHECK_EQ_INT(failed, 0);
+    CHECK_OK(fs_remove_tree(test_temp_path("s"), &err), &err);
+  }
+}
+
 TEST(many_at_once) {
   bool torture = getenv("FIRN_TORTURE") != NULL;
   unsigned workers = torture ? 16 : 6;
