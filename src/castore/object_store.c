@@ -439,7 +439,20 @@ bool object_store_stat(ObjectStore *store, const CastoreDigest *digest, PackKind
 
 bool object_store_begin(ObjectStore *store, Err *err) {
   if (store->read_only) return err_set(err, ERR_OTHER, "the store at '%s' is read-only", store->root);
-  return shared_lock_take(&store->hold, err);
+  if (!shared_lock_take(&store->hold, err)) return false;
+  // A pack that we have mapped may have been swept since: what it holds is not there any more and has to be written again.
+  struct stat st;
+  if (fstat(store->hold.fd, &st) != 0) {
+    err_set_errno(err, errno, "looking at '%s'", store->hold.path);
+    shared_lock_release(&store->hold);
+    return false;
+  }
+  pthread_mutex_lock(&store->mutex);
+  if (store->sweep_stamp.tv_sec != st.st_mtim.tv_sec || store->sweep_stamp.tv_nsec != st.st_mtim.tv_nsec)
+    store->packs_listed = false;
+  store->sweep_stamp = st.st_mtim;
+  pthread_mutex_unlock(&store->mutex);
+  return true;
 }
 
 void object_store_end(ObjectStore *store) {

@@ -27,7 +27,8 @@ struct ObjectStore {
   Pack **packs;          // owned references
   size_t pack_count;
   bool packs_listed;
-  PackWriter *open_pack; // objects since the last flush; NULL when none
+  struct timespec sweep_stamp; // of the last sweep that the listing of packs has seen: the time of objects.lock
+  PackWriter *open_pack;       // objects since the last flush; NULL when none
   ObjectStoreStatePending *pending;
   size_t pending_count, pending_cap;
   Map pending_index;                                // digest and mode -> pending number + 1

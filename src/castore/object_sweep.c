@@ -27,6 +27,18 @@ static bool object_sweep_lock(ObjectStore *store, const char *name, int64_t wait
   return shared_lock_exclude(buf_cstr(&path), wait_ms, ret_fd, err);
 }
 
+// The exclusive lock for deleting objects. Whoever begins to import afterwards sees by its time, a random one, that there has been a sweep:
+// setting it needs no space on a full disk.
+static bool object_sweep_lock_objects(ObjectStore *store, int *ret_fd, Err *err) {
+  if (!object_sweep_lock(store, "objects.lock", OBJECT_SWEEP_WAIT_MS, ret_fd, err)) return false;
+  if (*ret_fd < 0) return true;
+  uint32_t random[2];
+  if (getrandom(random, sizeof(random), 0) != sizeof(random)) return err_set_errno(err, errno, "getting random bytes");
+  struct timespec stamp = {random[0] >> 1, random[1] % 1000000000u};
+  return futimens(*ret_fd, (const struct timespec[]){stamp, stamp}) == 0 ||
+         err_set_errno(err, errno, "stamping '%s/objects.lock'", store->root);
+}
+
 static bool object_sweep_random_pack(ObjectStore *store, const char *suffix, Buf *ret, Err *err) {
   uint64_t random;
   if (getrandom(&random, sizeof(random), 0) != sizeof(random)) return err_set_errno(err, errno, "getting random bytes");
@@ -218,7 +230,7 @@ static bool object_sweep_pack(ObjectStore *store, ObjectSweep *sweep, Pack *pack
   bool ok = object_sweep_copy_wanted(store, sweep, pack, writer, &dropped, &dead_count, err);
   CLEANUP(shared_lock_drop) int lock = -1;
   if (ok && dropped * OBJECT_SWEEP_PACK_FRACTION >= pack_size_bytes(pack) && dropped > 0) {
-    ok = object_sweep_lock(store, "objects.lock", OBJECT_SWEEP_WAIT_MS, &lock, err);
+    ok = object_sweep_lock_objects(store, &lock, err);
     if (ok && lock < 0) sweep->busy = true;
     ok = ok && (lock < 0 || (sweep->refresh(sweep->ctx, err) &&
                              object_sweep_copy_wanted(store, sweep, pack, writer, &dropped, &dead_count, err) &&
@@ -310,7 +322,7 @@ static bool object_sweep_files(ObjectStore *store, ObjectSweep *sweep, Err *err)
   bool ok = object_sweep_list_dead(store, sweep, &dead, &count, err);
   for (size_t at = 0; ok && at < count && !object_sweep_is_full(sweep);) {
     CLEANUP(shared_lock_drop) int lock = -1;
-    ok = object_sweep_lock(store, "objects.lock", OBJECT_SWEEP_WAIT_MS, &lock, err);
+    ok = object_sweep_lock_objects(store, &lock, err);
     if (ok && lock < 0) {
       sweep->busy = true;
       break;
