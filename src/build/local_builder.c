@@ -290,7 +290,7 @@ static bool start_sandboxed(LocalBuild *build, const SandboxRun *run, bool *ret_
   if (executor == SANDBOX_EXECUTOR_BUBBLEWRAP || builder->native_refused)
     return start_with_bwrap(build, run, err) || err_wrap(err, "setting up the sandbox");
   switch (sandbox_native_start(run, &build->process, err)) {
-  case SANDBOX_STARTED: return true;
+  case SANDBOX_STARTED: build->dir.reusable = true; return true;
   case SANDBOX_EXEC_FAILED: *ret_exec_failed = true; return false;
   case SANDBOX_FAILED: return err_wrap(err, "setting up the sandbox");
   case SANDBOX_NO_NAMESPACES: break;
@@ -380,6 +380,21 @@ static bool open_terminal(LocalBuild *build, bool raw, int *ret_slave, Err *err)
   return true;
 }
 
+// Tells the build's directory which mount points the plan makes in it.
+static bool note_mounts(LocalBuild *build, const SandboxPlan *plan, Err *err) {
+  LocalScratchMount *mounts = ARENA_ARRAY(&build->arena, LocalScratchMount, plan->step_count);
+  Span store_dir = span_cstr(build->builder->config.store_dir);
+  size_t count = 0;
+  for (size_t i = 0; i < plan->step_count; i++) {
+    const SandboxStep *step = &plan->steps[i];
+    Span path = span_cstr(step->path);
+    bool is_bind = step->kind == SANDBOX_STEP_BIND_READ_ONLY || step->kind == SANDBOX_STEP_BIND;
+    if (is_bind && span_eq(fs_path_dir(path), store_dir))
+      mounts[count++] = (LocalScratchMount){fs_path_base(path), step->is_dir};
+  }
+  return local_scratch_set_mounts(&build->dir, mounts, count, err);
+}
+
 static bool get_seccomp(LocalBuilder *builder, Err *err) {
   return !builder->config.filter_syscalls || builder->seccomp.len || sandbox_seccomp_program(&builder->seccomp, err);
 }
@@ -389,7 +404,9 @@ static bool start_process(LocalBuild *build, bool *ret_exec_failed, Err *err) {
   if (!open_terminal(build, true, &slave, err)) return false;
   if (build->options->no_sandbox) return start_plain(build, slave, ret_exec_failed, err);
   SandboxPlan plan;
-  if (!get_seccomp(build->builder, err) || !make_plan(build, &build->arena, &plan, err)) return false;
+  if (!get_seccomp(build->builder, err) || !make_plan(build, &build->arena, &plan, err) ||
+      !note_mounts(build, &plan, err))
+    return false;
   SandboxRun run = {.plan = &plan,
                     .root_dir = build->dir.root,
                     .output_fd = slave,
@@ -656,6 +673,14 @@ static LocalBuild *new_build(LocalBuilder *builder, const BuildRequest *request,
   return build;
 }
 
+static bool make_scratch(LocalBuild *build, Err *err) {
+  const BuildRequest *request = build->request;
+  Span *inputs = ARENA_ARRAY(&build->arena, Span, request->input_count);
+  for (size_t i = 0; i < request->input_count; i++) inputs[i] = request->inputs[i].name;
+  return local_scratch_make(build->builder->scratch, build->options->name, build->owner_uid, inputs,
+                            request->input_count, &build->arena, &build->dir, err);
+}
+
 static bool local_start(BuildService *service, const BuildRequest *request, const BuildOptions *options,
                         const BuildCallbacks *callbacks, BuildHandle **ret, Err *err) {
   LocalBuilder *builder = (LocalBuilder *)service;
@@ -673,11 +698,13 @@ static bool local_start(BuildService *service, const BuildRequest *request, cons
   build->owner_uid = native && !options->no_sandbox ? builder->builder_uid : 0;
   build->result.start_ns = build->last_output_ns = loop_now_ns();
   bool ok = check_outputs(build, err) &&
-            local_scratch_make(builder->scratch, options->name, build->owner_uid, &build->arena, &build->dir, err) &&
-            write_files(build, err) && start_process(build, &exec_failed, err);
+            make_scratch(build, err) && write_files(build, err) && start_process(build, &exec_failed, err);
   if (ok) {
     ok = watch(build, err);
-    if (!ok) process_kill(&build->process, SIGKILL, build->whole_group);
+    if (!ok) {
+      process_kill(&build->process, SIGKILL, build->whole_group);
+      build->dir.reusable = false; // its end is not waited for
+    }
   } else if (exec_failed) {
     ok = report_exec_failure(build, err);
   }

@@ -4,28 +4,75 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <linux/fs.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/file.h>
+#include <sys/ioctl.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "base/fs.h"
 #include "base/log.h"
 
+// More than that many directories lying ready are never worth their place: one for each build at once is enough.
+enum { IDLE_MAX = 16 };
+enum { BUILD_MODE = 0700, TMP_MODE = 01777, STORE_MODE = 01775, ROOT_MODE = 0755 };
+
+// Sorted by name.
+struct LocalScratchMounts {
+  LocalScratchMount *mounts;
+  size_t count;
+  Arena arena; // names
+};
+
+typedef struct Idle {
+  char *top; // owned
+  int lock_fd;
+  unsigned owner_uid;
+  LocalScratchMounts *mounts;
+} Idle;
+
 struct LocalScratch {
   char *dir;
   _Atomic unsigned counter;
+  pthread_mutex_t lock;
+  Idle idle[IDLE_MAX]; // under `lock`
+  size_t idle_count;
 };
 
 bool local_scratch_new(const char *dir, LocalScratch **ret, Err *err) {
   if (!fs_mkdir_all(dir, 0755, err)) return err_wrap(err, "making the directory for builds");
   LocalScratch *scratch = mem_alloc_zero(sizeof *scratch);
   scratch->dir = span_dup(span_cstr(dir));
+  pthread_mutex_init(&scratch->lock, NULL);
   *ret = scratch;
   return true;
 }
 
+static void free_mounts(LocalScratchMounts *mounts) {
+  if (!mounts) return;
+  arena_done(&mounts->arena);
+  mem_free(mounts);
+}
+
+static void remove_tree(const char *path) {
+  Err err = ERR_INIT;
+  if (!fs_remove_tree(path, &err)) log_warn("removing a build directory: %s", err_message(&err));
+  err_done(&err);
+}
+
 void local_scratch_free(LocalScratch *scratch) {
+  for (size_t i = 0; i < scratch->idle_count; i++) {
+    Idle *idle = &scratch->idle[i];
+    remove_tree(idle->top);
+    fs_close_fd(&idle->lock_fd);
+    free_mounts(idle->mounts);
+    mem_free(idle->top);
+  }
+  pthread_mutex_destroy(&scratch->lock);
   mem_free(scratch->dir);
   mem_free(scratch);
 }
@@ -67,24 +114,159 @@ static bool make_locked(LocalScratch *scratch, const char *name, Arena *arena, L
   return flock(ret->lock_fd, LOCK_EX | LOCK_NB) == 0 || err_set_errno(err, errno, "locking '%s'", ret->top);
 }
 
-bool local_scratch_give(const LocalScratchDir *dir, unsigned uid, Err *err) {
+bool local_scratch_give(LocalScratchDir *dir, unsigned uid, Err *err) {
   const char *const paths[] = {dir->build, dir->tmp, dir->store};
   for (size_t i = 0; i < ARRAY_LEN(paths); i++)
     if (chown(paths[i], uid, uid) != 0) return err_set_errno(err, errno, "changing the owner of '%s'", paths[i]);
+  dir->owner_uid = uid;
   return true;
 }
 
-bool local_scratch_make(LocalScratch *scratch, const char *name, unsigned owner_uid, Arena *arena, LocalScratchDir *ret,
-                        Err *err) {
+// --- using them again
+
+// How many of the mount points would have to be removed or made.
+static size_t distance(const LocalScratchMounts *mounts, const Span *inputs, size_t input_count) {
+  size_t i = 0, j = 0, common = 0, count = mounts ? mounts->count : 0;
+  while (i < count && j < input_count) {
+    int order = span_cmp(mounts->mounts[i].name, inputs[j]);
+    common += order == 0;
+    i += order <= 0;
+    j += order >= 0;
+  }
+  return count + input_count - 2 * common;
+}
+
+// The idle directory that is nearest to what is wanted.
+static bool take_idle(LocalScratch *scratch, unsigned owner_uid, const Span *inputs, size_t input_count, Idle *ret) {
+  size_t best = SIZE_MAX, best_distance = SIZE_MAX;
+  pthread_mutex_lock(&scratch->lock);
+  for (size_t i = 0; i < scratch->idle_count; i++) {
+    if (scratch->idle[i].owner_uid != owner_uid) continue;
+    size_t far = distance(scratch->idle[i].mounts, inputs, input_count);
+    if (far >= best_distance) continue;
+    best = i;
+    best_distance = far;
+  }
+  if (best != SIZE_MAX) {
+    *ret = scratch->idle[best];
+    scratch->idle[best] = scratch->idle[--scratch->idle_count];
+  }
+  pthread_mutex_unlock(&scratch->lock);
+  return best != SIZE_MAX;
+}
+
+// False, without an error, when there is none.
+static bool reuse(LocalScratch *scratch, const char *name, unsigned owner_uid, const Span *inputs, size_t input_count,
+                  Arena *arena, LocalScratchDir *ret) {
+  Idle idle;
+  if (!take_idle(scratch, owner_uid, inputs, input_count, &idle)) return false;
+  do local_scratch_name_only(scratch, name, arena, ret);
+  while (fs_exists(ret->top));
+  bool ok = rename(idle.top, ret->top) == 0;
+  if (ok) {
+    ret->lock_fd = idle.lock_fd;
+    ret->owner_uid = owner_uid;
+    ret->mounts = idle.mounts;
+  } else {
+    remove_tree(idle.top);
+    fs_close_fd(&idle.lock_fd);
+    free_mounts(idle.mounts);
+    *ret = (LocalScratchDir){.lock_fd = -1};
+  }
+  mem_free(idle.top);
+  return ok;
+}
+
+static int compare_mounts(const void *a, const void *b) {
+  return span_cmp(((const LocalScratchMount *)a)->name, ((const LocalScratchMount *)b)->name);
+}
+
+static LocalScratchMounts *copy_mounts(const LocalScratchMount *mounts, size_t count) {
+  LocalScratchMounts *copy = mem_alloc_zero(sizeof *copy);
+  copy->mounts = ARENA_ARRAY(&copy->arena, LocalScratchMount, count);
+  copy->count = count;
+  for (size_t i = 0; i < count; i++)
+    copy->mounts[i] = (LocalScratchMount){arena_dup(&copy->arena, mounts[i].name), mounts[i].is_dir};
+  if (count) qsort(copy->mounts, count, sizeof *copy->mounts, compare_mounts);
+  return copy;
+}
+
+static const LocalScratchMount *find_mount(const LocalScratchMounts *mounts, Span name) {
+  LocalScratchMount key = {.name = name};
+  if (!mounts || !mounts->count) return NULL;
+  return bsearch(&key, mounts->mounts, mounts->count, sizeof *mounts->mounts, compare_mounts);
+}
+
+bool local_scratch_set_mounts(LocalScratchDir *dir, const LocalScratchMount *mounts, size_t count, Err *err) {
+  LocalScratchMounts *former = dir->mounts;
+  dir->mounts = copy_mounts(mounts, count);
+  bool ok = true;
+  if (former && former->count) {
+    CLEANUP(fs_close_fd) int store_fd = -1;
+    ok = fs_open(dir->store, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, &store_fd, err);
+    for (size_t i = 0; ok && i < former->count; i++) {
+      const LocalScratchMount *old = &former->mounts[i], *now = find_mount(dir->mounts, old->name);
+      if (now && now->is_dir == old->is_dir) continue;
+      if (unlinkat(store_fd, old->name.data, old->is_dir ? AT_REMOVEDIR : 0) != 0 && errno != ENOENT)
+        ok = err_set_errno(err, errno, "removing '%s/%s'", dir->store, old->name.data);
+    }
+  }
+  free_mounts(former);
+  return ok;
+}
+
+// Attributes, flags and access lists are not what another build is to begin with.
+static bool is_as_made(int fd, mode_t mode, unsigned owner_uid) {
+  struct stat st;
+  int flags = 0;
+  unsigned uid = owner_uid ? owner_uid : geteuid();
+  if (fstat(fd, &st) != 0 || (st.st_mode & 07777) != mode || st.st_uid != uid) return false;
+  if (flistxattr(fd, NULL, 0) > 0) return false;
+  // Which of these a fresh directory has depends on the file system and on its parent: what the builder's user may set is none of them.
+  if (ioctl(fd, FS_IOC_GETFLAGS, &flags) != 0) return true;
+  return !(flags & ~(FS_EXTENT_FL | FS_INDEX_FL | FS_INLINE_DATA_FL | FS_NOCOW_FL));
+}
+
+// Removes what is in a directory, but for mount points. False when it is not to be used again.
+static bool empty_dir(const char *path, mode_t mode, unsigned owner_uid, const LocalScratchMounts *mounts) {
+  CLEANUP(fs_close_fd) int fd = -1;
+  FsList list = FS_LIST_INIT;
+  Buf entry = BUF_INIT;
+  bool ok = fs_open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, &fd, NULL) && is_as_made(fd, mode, owner_uid) &&
+            fs_list_dir_fd(fd, path, &list, NULL);
+  for (size_t i = 0; ok && i < list.count; i++) {
+    const LocalScratchMount *mount = find_mount(mounts, span_cstr(list.entries[i].name));
+    if (mount && list.entries[i].type == (mount->is_dir ? DT_DIR : DT_REG)) continue;
+    buf_clear(&entry);
+    fs_path_join(&entry, span_cstr(path), span_cstr(list.entries[i].name));
+    ok = fs_remove_tree(buf_cstr(&entry), NULL);
+  }
+  fs_list_done(&list);
+  buf_done(&entry);
+  return ok;
+}
+
+static bool add_idle(LocalScratch *scratch, const Idle *idle) {
+  pthread_mutex_lock(&scratch->lock);
+  bool fits = scratch->idle_count < IDLE_MAX;
+  if (fits) scratch->idle[scratch->idle_count++] = *idle;
+  pthread_mutex_unlock(&scratch->lock);
+  return fits;
+}
+
+bool local_scratch_make(LocalScratch *scratch, const char *name, unsigned owner_uid, const Span *inputs,
+                        size_t input_count, Arena *arena, LocalScratchDir *ret, Err *err) {
   *ret = (LocalScratchDir){.lock_fd = -1};
-  return make_locked(scratch, name, arena, ret, err) && make_dir(ret->build, 0700, err) &&
-         make_dir(ret->tmp, 01777, err) && make_dir(ret->store, 01775, err) && make_dir(ret->root, 0755, err) &&
-         (!owner_uid || local_scratch_give(ret, owner_uid, err));
+  if (reuse(scratch, name, owner_uid, inputs, input_count, arena, ret)) return true;
+  return make_locked(scratch, name, arena, ret, err) && make_dir(ret->build, BUILD_MODE, err) &&
+         make_dir(ret->tmp, TMP_MODE, err) && make_dir(ret->store, STORE_MODE, err) &&
+         make_dir(ret->root, ROOT_MODE, err) && (!owner_uid || local_scratch_give(ret, owner_uid, err));
 }
 
 const char *local_scratch_keep(LocalScratch *scratch, LocalScratchDir *dir, const char *name, Arena *arena) {
   const char *kept = arena_printf(arena, "%s/kept-%s-%d-%u", scratch->dir, name, (int)getpid(),
                                   atomic_fetch_add(&scratch->counter, 1));
+  dir->reusable = false;
   if (rename(dir->build, kept) == 0 && chown(kept, geteuid(), getegid()) == 0 && chmod(kept, 0755) == 0) return kept;
   log_warn("cannot keep the build directory '%s': %s", dir->build, strerror(errno));
   return NULL;
@@ -94,28 +276,57 @@ const char *local_scratch_keep(LocalScratch *scratch, LocalScratchDir *dir, cons
 typedef struct Removal {
   char *path;
   int lock_fd;
+  LocalScratch *scratch; // to be used again there, if possible; else NULL
+  unsigned owner_uid;
+  LocalScratchMounts *mounts;
 } Removal;
+
+static bool make_ready(const Removal *removal) {
+  static const struct {
+    const char *name;
+    mode_t mode;
+  } dirs[] = {{"build", BUILD_MODE}, {"tmp", TMP_MODE}, {"store", STORE_MODE}};
+  bool ok = removal->scratch != NULL;
+  Buf path = BUF_INIT;
+  for (size_t i = 0; ok && i < ARRAY_LEN(dirs); i++) {
+    buf_clear(&path);
+    fs_path_join(&path, span_cstr(removal->path), span_cstr(dirs[i].name));
+    ok = empty_dir(buf_cstr(&path), dirs[i].mode, removal->owner_uid, i == 2 ? removal->mounts : NULL);
+  }
+  buf_done(&path);
+  Idle idle = {removal->path, removal->lock_fd, removal->owner_uid, removal->mounts};
+  return ok && add_idle(removal->scratch, &idle);
+}
 
 static void remove_job(void *ctx) {
   Removal *removal = ctx;
-  Err err = ERR_INIT;
-  if (!fs_remove_tree(removal->path, &err)) log_warn("removing a build directory: %s", err_message(&err));
-  err_done(&err);
-  fs_close_fd(&removal->lock_fd);
-  mem_free(removal->path);
+  if (!make_ready(removal)) {
+    remove_tree(removal->path);
+    fs_close_fd(&removal->lock_fd);
+    free_mounts(removal->mounts);
+    mem_free(removal->path);
+  }
   mem_free(removal);
 }
 
-static void submit_removal(Pool *cleaner, Span path, int lock_fd) {
+static void submit(Pool *cleaner, Removal from) {
   Removal *removal = mem_alloc(sizeof *removal);
-  *removal = (Removal){span_dup(path), lock_fd};
+  *removal = from;
   pool_submit(cleaner, remove_job, removal);
 }
 
-void local_scratch_remove(LocalScratch *scratch UNUSED, Pool *cleaner, LocalScratchDir *dir) {
-  if (dir->top) submit_removal(cleaner, span_cstr(dir->top), dir->lock_fd);
-  dir->top = NULL;
-  dir->lock_fd = -1;
+static void submit_removal(Pool *cleaner, Span path, int lock_fd) {
+  submit(cleaner, (Removal){.path = span_dup(path), .lock_fd = lock_fd});
+}
+
+void local_scratch_remove(LocalScratch *scratch, Pool *cleaner, LocalScratchDir *dir) {
+  if (dir->top)
+    submit(cleaner, (Removal){.path = span_dup(span_cstr(dir->top)),
+                              .lock_fd = dir->lock_fd,
+                              .scratch = dir->reusable ? scratch : NULL,
+                              .owner_uid = dir->owner_uid,
+                              .mounts = dir->mounts});
+  *dir = (LocalScratchDir){.lock_fd = -1};
 }
 
 // -1 when somebody has it.
