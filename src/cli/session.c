@@ -567,12 +567,18 @@ static void put_error(Session *session, Span message, Buf *ret) {
   }
 }
 
+// C++ Nix names its program: `nix`, also for `nix eval`.
+static void put_usage_hint(const Session *session, Buf *ret) {
+  Span name = span_cstr(command_full_name(session->command));
+  if (span_has_prefix(name, SPAN("nix "))) name = SPAN("nix");
+  buf_printf(ret, "Try '%.*s --help' for more information.\n", SPAN_ARG(name));
+}
+
 int session_fail(Session *session, Err *err) {
   eval_cache_spoil(session, "the command failed");
   Buf text CLEANUP(buf_done) = BUF_INIT;
   put_error(session, span_cstr(err->kind == ERR_INTERRUPTED ? "interrupted by the user" : err_message(err)), &text);
-  if (err->kind == ERR_USAGE)
-    buf_printf(&text, "Try '%s --help' for more information.\n", command_full_name(session->command));
+  if (err->kind == ERR_USAGE) put_usage_hint(session, &text);
   progress_write(&session->progress, buf_span(&text));
   int code = err_exit_code(err->kind);
   err_done(err);
@@ -589,6 +595,7 @@ int session_eval_failed(Session *session, EvalError *error) {
   Buf text CLEANUP(buf_done) = BUF_INIT;
   eval_error_format(session->vm, error, &format, &text);
   if (text.len == 0 || text.data[text.len - 1] != '\n') buf_put_char(&text, '\n');
+  if (error->cause == ERR_USAGE) put_usage_hint(session, &text);
   eval_cache_failed(session, error);
   eval_cache_print(session, TRACE_CACHE_ERR, buf_span(&text));
   progress_write(&session->progress, buf_span(&text));

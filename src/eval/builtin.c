@@ -1,6 +1,10 @@
 // builtin.c: argument checks of the table of builtins.
 #include "eval/builtin.h"
 
+#include <inttypes.h>
+
+#include "eval/attrs.h"
+#include "eval/str.h"
 #include "eval/vm.h"
 
 static bool builtin_expect_number(Vm *vm, Value v, const char *context) {
@@ -10,11 +14,38 @@ static bool builtin_expect_number(Vm *vm, Value v, const char *context) {
   return false;
 }
 
+bool builtin_accepts(const Builtin *builtin, unsigned index, Value arg) {
+  if (!builtin->types || index >= strlen(builtin->types)) return true;
+  switch (builtin->types[index]) {
+  case 'i': return value_is_int(arg);
+  case 'o':
+  case 'c': return value_is_int(arg) && value_get_int(arg) >= 0;
+  case 'n': return value_is_int(arg) || value_is_float(arg);
+  case 'b': return value_is_bool(arg);
+  case 's': return value_is_string(arg) && !str_context(arg);
+  case 'S': return value_is_string(arg);
+  case 'a': return value_is_attrs(arg);
+  case 'l': return value_is_list(arg);
+  case 'f': return value_is_function(arg) || (value_is_attrs(arg) && attrs_has(arg, SYM_functor));
+  default: return true;
+  }
+}
+
+static bool builtin_expect_unsigned(Vm *vm, const Builtin *builtin, Value v, bool is_count, const char *context) {
+  if (!vm_expect_int(vm, v, context)) return false;
+  if (value_get_int(v) >= 0) return true;
+  if (is_count) eval_error(vm, EVAL_ERROR_EVAL, 0, "cannot create list of size %" PRId64, value_get_int(v));
+  else eval_error(vm, EVAL_ERROR_EVAL, 0, "negative start position in '%s'", builtin->name);
+  return false;
+}
+
 bool builtin_check_arg(Vm *vm, const Builtin *builtin, unsigned index, Value arg) {
   if (!builtin->types || index >= strlen(builtin->types)) return true;
   const char *context = builtin->contexts[index];
   switch (builtin->types[index]) {
   case 'i': return vm_expect_int(vm, arg, context);
+  case 'o': return builtin_expect_unsigned(vm, builtin, arg, false, context);
+  case 'c': return builtin_expect_unsigned(vm, builtin, arg, true, context);
   case 'n': return builtin_expect_number(vm, arg, context);
   case 'b': return vm_expect_bool(vm, arg, context);
   case 's': return vm_expect_string_no_context(vm, arg, context);

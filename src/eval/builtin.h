@@ -31,7 +31,7 @@ typedef struct Builtin {
   const char *args;        // names, separated by spaces
   const char *doc;         // Markdown
   // For errors while a strict argument is forced, see builtin_blame. One letter an argument ("sa"): what it must be.
-  //   i integer  n number  b Boolean  s string without context  S string  a set  l list  f function  . anything
+  //   i integer  o an offset, c a count: integers that are not negative  n number  b Boolean  s string without context  S string  a set  l list  f function  . anything
   const char *types;
   const char
       *contexts[BUILTIN_MAX_ARITY]; // trace frame of an argument ("while evaluating the first argument ..."), or NULL
@@ -41,6 +41,8 @@ typedef struct Builtin {
 // checks types argument by argument, so a wrong type before `failed` is the error to report: it replaces the pending one.
 // Else the argument's context is added to the trace. Called by the VM while it unwinds.
 void builtin_blame(Vm *vm, const Builtin *builtin, const Value *args, unsigned failed);
+// Whether an argument in WHNF is of the type that the table asks for.
+bool builtin_accepts(const Builtin *builtin, unsigned index, Value arg);
 // The same check for one argument in WHNF: false with the type error pending.
 MUST_CHECK bool builtin_check_arg(Vm *vm, const Builtin *builtin, unsigned index, Value arg);
 

@@ -34,3 +34,17 @@ uint32_t call_args_early(Vm *vm, Value f, uint32_t count) {
   uint32_t given = (uint32_t)head_payload(h), early = call_args_early(vm, pap->fn, given + count);
   return call_args_unready(early & ((1u << given) - 1), pap->args) ? 0 : early >> given;
 }
+
+bool call_args_refused(Vm *vm, Value f, const Value *args, uint32_t count) {
+  uint32_t given = 0;
+  const Pap *pap = value_is_obj(f, T_PAP) ? value_ptr(f) : NULL;
+  if (pap) given = (uint32_t)head_payload(pap->head);
+  Value fn = pap ? pap->fn : f;
+  if (!value_is_builtin(fn)) return false;
+  const Builtin *b = vm->builtins[value_builtin_index(fn)];
+  for (uint32_t i = 0; i < given + count; i++) {
+    Value arg = i < given ? pap->args[i] : args[i - given];
+    if (b->strict >> i & 1 && !builtin_accepts(b, i, value_follow(arg))) return true;
+  }
+  return false;
+}

@@ -75,6 +75,8 @@ int code_op_delta(const uint32_t *ip) {
   case OP_NOT:
   case OP_NEG:
   case OP_PIECE:
+  case OP_ADD_LEFT:
+  case OP_UPDATE_LEFT:
   case OP_SPARK:
   case OP_SPARK_END:
   case OP_REST:

@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "eval/ast_print.h"
 #include "eval/code.h"
+#include "eval/scope_check.h"
 
 #define COMPILE_NO_GLOBAL UINT32_MAX
 #define COMPILE_UNKNOWN_GLOBAL (UINT32_MAX - 1)
@@ -26,7 +27,7 @@ typedef struct Binding {
 } Binding;
 
 typedef struct WithScope {
-  uint32_t level;
+  uint32_t level, pos;
   struct WithScope *outer;
 } WithScope;
 
@@ -72,6 +73,7 @@ typedef struct Compiler {
   bool on_large_stack;
   AstName less_than, sub, mul, div, find_file, nix_path;
   bool failed;
+  bool is_undefined; // a variable is what has failed
   ParserError *error;
 } Compiler;
 
@@ -310,6 +312,7 @@ static void compile_with_var(Compiler *c, AstName name, uint32_t pos) {
     c->code[count_place]++;
     c->cache_count++;
   }
+  for (const WithScope *w = c->with; w; w = w->outer) compile_emit(c, w->pos);
 }
 
 static void compile_var(Compiler *c, const ExprVar *var) {
@@ -329,6 +332,7 @@ static void compile_var(Compiler *c, const ExprVar *var) {
   } else if (c->with) {
     compile_with_var(c, var->name, pos);
   } else {
+    c->is_undefined = !c->failed;
     compile_fail_text(c, pos, "undefined variable '", compile_name_text(c, var->name), "'");
     compile_adjust(c, 1);
   }
@@ -768,14 +772,9 @@ static uint32_t compile_formals(Compiler *c, const ExprLambda *l, uint32_t arg_s
 // LambdaHead.early of the function with that code. Its arguments are evaluated from left to right by who calls, so one that comes
 // after a later one is not among them.
 static uint16_t compile_early_args(const Compiler *c, const Block *block, uint32_t arity) {
-  uint32_t early = 0, end = (uint32_t)c->code_count;
-  // Before these operands are evaluated Nix looks at the type of the other one.
-  for (size_t i = block->operand_start; i < c->pending_operand_count; i++) {
-    const CodeOperand *o = &c->pending_operands[i];
-    OperandKind kind = (OperandKind)(o->kind_depth & 0xff);
-    if ((kind == OPERAND_ADD_RIGHT || kind == OPERAND_UPDATE_RIGHT) && o->begin < end) end = o->begin;
-  }
-  for (const uint32_t *ip = c->code + block->code_start; ip < c->code + end; ip += code_op_words[*ip & 0xff]) {
+  uint32_t early = 0;
+  for (const uint32_t *ip = c->code + block->code_start; ip < c->code + c->code_count;
+       ip += code_op_words[*ip & 0xff]) {
     uint32_t a = *ip >> 8;
     switch ((int)(*ip & 0xff)) {
     case OP_VAR0:
@@ -868,13 +867,36 @@ static void compile_call(Compiler *c, const ExprCall *call) {
   compile_op_at(c, OP_CALL, call->arg_count, -(int)call->arg_count, call->head.pos);
 }
 
+// The position that Nix knows of an expression, or AST_NO_POS.
+static uint32_t compile_known_pos(const Expr *e) {
+  for (;;) {
+    switch ((int)e->kind) {
+    case EXPR_INT:
+    case EXPR_FLOAT:
+    case EXPR_STRING:
+    case EXPR_PATH:
+    case EXPR_LET:
+    case EXPR_EQ:
+    case EXPR_NEQ: return AST_NO_POS;
+    case EXPR_NOT: e = ((const ExprUnary *)e)->operand; break;
+    case EXPR_HAS_ATTR: e = ((const ExprSelect *)e)->subject; break;
+    case EXPR_LIST:
+      if (!((const ExprList *)e)->count) return AST_NO_POS;
+      e = ((const ExprList *)e)->items[0];
+      break;
+    default: return e->pos;
+    }
+  }
+}
+
 // ---- selection ----
 
 // `pos`: of the whole selection, where a missing attribute is reported.
 static void compile_select_step(Compiler *c, const AstAttrName *step, uint32_t pos, size_t *fallback_jump) {
   if (step->expr) {
     compile_strict(c, step->expr);
-    compile_op_at(c, fallback_jump ? OP_SELECT_OR_DYN : OP_SELECT_DYN, 0, -1, step->expr->pos);
+    compile_op_at(c, fallback_jump ? OP_SELECT_OR_DYN : OP_SELECT_DYN, 0, -1, pos);
+    compile_emit(c, compile_known_pos(step->expr));
   } else {
     compile_op_at(c, fallback_jump ? OP_SELECT_OR : OP_SELECT, c->cache_count++, 0, pos);
     compile_emit(c, step->name);
@@ -909,6 +931,7 @@ static void compile_has_attr(Compiler *c, const ExprSelect *has) {
     if (step->expr) {
       compile_strict(c, step->expr);
       compile_op_at(c, OP_HAS_NEXT_DYN, 0, -1, step->pos);
+      compile_emit(c, compile_known_pos(step->expr));
     } else {
       compile_op_at(c, OP_HAS_NEXT, c->cache_count++, 0, step->pos);
       compile_emit(c, step->name);
@@ -919,6 +942,7 @@ static void compile_has_attr(Compiler *c, const ExprSelect *has) {
   if (step->expr) {
     compile_strict(c, step->expr);
     compile_op_at(c, OP_HAS_DYN, 0, -1, step->pos);
+    compile_emit(c, compile_known_pos(step->expr));
   } else {
     compile_op_at(c, OP_HAS, c->cache_count++, 0, step->pos);
     compile_emit(c, step->name);
@@ -971,10 +995,47 @@ static void compile_binary(Compiler *c, const ExprPair *pair, Op op) {
   compile_op_at(c, op, 0, -1, pair->head.pos);
 }
 
+// Nothing can be seen of its evaluation.
+static bool compile_is_silent(const Expr *e) {
+  switch ((int)e->kind) {
+  case EXPR_INT:
+  case EXPR_FLOAT:
+  case EXPR_STRING:
+  case EXPR_PATH:
+  case EXPR_LAMBDA:
+  case EXPR_LIST: return true;
+  case EXPR_ATTRS: return !((const ExprAttrs *)e)->dyn_count && !((const ExprAttrs *)e)->recursive;
+  default: return false;
+  }
+}
+
+// Is sure to be a string, a number or a path.
+static bool compile_is_addable(const Expr *e) {
+  switch ((int)e->kind) {
+  case EXPR_INT:
+  case EXPR_FLOAT:
+  case EXPR_STRING:
+  case EXPR_PATH:
+  case EXPR_INTERP:
+  case EXPR_INTERP_PATH:
+  case EXPR_ADD:
+  case EXPR_SUB:
+  case EXPR_MUL:
+  case EXPR_DIV: return true;
+  default: return false;
+  }
+}
+
+// Between two operands of which Nix looks at the first one before it evaluates the second one.
+static void compile_check_left(Compiler *c, const ExprPair *pair, Op op, uint32_t pos) {
+  if (!compile_is_silent(pair->second)) compile_op_at(c, op, 0, 0, pos);
+}
+
 static void compile_update(Compiler *c, const ExprPair *pair) {
   OperandStart start = compile_operand_start(c);
   compile_strict(c, pair->first);
   compile_operand(c, start, OPERAND_UPDATE_LEFT, pair->head.pos);
+  if (pair->first->kind != EXPR_ATTRS) compile_check_left(c, pair, OP_UPDATE_LEFT, pair->head.pos);
   start = compile_operand_start(c);
   compile_part(c, pair->second);
   compile_operand(c, start, OPERAND_UPDATE_RIGHT, pair->head.pos);
@@ -1054,28 +1115,6 @@ static void compile_negate(Compiler *c, const ExprUnary *e) {
   }
 }
 
-// The position that Nix knows of an expression, or AST_NO_POS.
-static uint32_t compile_known_pos(const Expr *e) {
-  for (;;) {
-    switch ((int)e->kind) {
-    case EXPR_INT:
-    case EXPR_FLOAT:
-    case EXPR_STRING:
-    case EXPR_PATH:
-    case EXPR_LET:
-    case EXPR_EQ:
-    case EXPR_NEQ: return AST_NO_POS;
-    case EXPR_NOT: e = ((const ExprUnary *)e)->operand; break;
-    case EXPR_HAS_ATTR: e = ((const ExprSelect *)e)->subject; break;
-    case EXPR_LIST:
-      if (!((const ExprList *)e)->count) return AST_NO_POS;
-      e = ((const ExprList *)e)->items[0];
-      break;
-    default: return e->pos;
-    }
-  }
-}
-
 // A chain of them at once: all have the position of what is negated first.
 static void compile_not(Compiler *c, const Expr *operand) {
   uint32_t count = 1;
@@ -1141,7 +1180,7 @@ static void compile_with(Compiler *c, const ExprPair *e) {
   uint32_t outer_group = c->group;
   compile_lazy(c, e->first);
   compile_op(c, OP_WITH, 0, -1);
-  WithScope scope = {++c->level, c->with};
+  WithScope scope = {++c->level, e->head.pos, c->with};
   c->with = &scope;
   compile_strict(c, e->second);
   c->with = scope.outer;
@@ -1245,10 +1284,9 @@ static void compile_expr(Compiler *c, const Expr *e) {
   case EXPR_ADD: {
     const ExprPair *pair = (const ExprPair *)e;
     compile_strict(c, pair->first);
-    OperandStart start = compile_operand_start(c);
+    if (!compile_is_addable(pair->first)) compile_check_left(c, pair, OP_ADD_LEFT, pair->first_pos);
     compile_part(c, pair->second);
-    compile_operand(c, start, OPERAND_ADD_RIGHT, pair->first_pos);
-    start = compile_operand_start(c);
+    OperandStart start = compile_operand_start(c);
     compile_op_at(c, OP_ADD, 0, -1, pair->second_pos);
     compile_operand(c, start, OPERAND_ADD, pair->first_pos);
     return;
@@ -1393,6 +1431,15 @@ static void compile_tables(Compiler *c, uint32_t root) {
   mem_free(names);
 }
 
+// There may be others: the one is reported that C++ Nix would meet first.
+static void compile_choose_undefined(Compiler *c) {
+  const ExprVar *var;
+  if (!scope_check_find(c->ast, c->scope, &var)) return;
+  mem_free(c->error->message);
+  c->failed = false;
+  compile_fail_text(c, var->head.pos, "undefined variable '", compile_name_text(c, var->name), "'");
+}
+
 bool compile_ast(const Ast *ast, Span source, const CompileScope *scope, Buf *ret, ParserError *ret_error) {
   Compiler c = {.ast = ast, .source = source, .scope = scope, .image = ret, .error = ret_error};
   compile_init(&c);
@@ -1409,6 +1456,7 @@ bool compile_ast(const Ast *ast, Span source, const CompileScope *scope, Buf *re
   uint32_t root = compile_end_block(&c, NULL, NULL);
   if (!c.failed) compile_tables(&c, root);
   bool ok = !c.failed;
+  if (c.is_undefined) compile_choose_undefined(&c);
   compile_done(&c);
   if (!ok) buf_done(ret);
   return ok;

@@ -7,6 +7,8 @@
 typedef struct CompileScope {
   // Names that are visible without definition (builtins): resolved when the unit is loaded.
   bool (*is_global)(void *ctx, Span name);
+  // NULL, or: when a program first named it, counted from 1; 0: nobody has. Decides which undefined variable is reported.
+  uint32_t (*name_order)(void *ctx, Span name);
   void *ctx;
   // scopedImport: names bound in an outermost env whose slots are in this order; NULL otherwise.
   const Span *scoped_names;

@@ -261,11 +261,25 @@ static uint32_t round_up_pow2(uint32_t n) {
   return n <= 1 ? 1 : 1u << (32 - __builtin_clz(n - 1));
 }
 
+// Operators that are calls of builtins in C++ Nix: what is applied to more arguments is that call.
+static bool is_call_in_nix(const Expr *e) {
+  switch ((int)e->kind) {
+  case EXPR_NEGATE:
+  case EXPR_SUB:
+  case EXPR_MUL:
+  case EXPR_DIV:
+  case EXPR_LT:
+  case EXPR_GT:
+  case EXPR_SEARCH_PATH: return true;
+  default: return false;
+  }
+}
+
 // fn applied to the arguments on `exprs` from `base`. A call of a call is one call, parenthesised
 // or not, as in C++ Nix.
 static Expr *new_call(Parser *p, uint32_t pos, Expr *fn, uint32_t base) {
   if (fn->kind != EXPR_CALL) {
-    ExprCall *call = NEW(p, ExprCall, EXPR_CALL, pos);
+    ExprCall *call = NEW(p, ExprCall, EXPR_CALL, is_call_in_nix(fn) ? fn->pos : pos);
     call->fn = fn;
     call->args = copy_exprs(p, base, &call->arg_count);
     return &call->head;

@@ -296,6 +296,8 @@ static bool spark_goes_on(Op op) {
   case OP_DIV:
   case OP_EQ:
   case OP_LT:
+  case OP_ADD_LEFT:
+  case OP_UPDATE_LEFT:
   case OP_UPDATE:
   case OP_CONCAT:
   case OP_PIECE:
@@ -310,7 +312,7 @@ static bool spark_goes_on(Op op) {
 static const uint32_t *spark_next(const uint32_t *ip) {
   Op op = (Op)(*ip & 0xff);
   if (op == OP_SPARK || op == OP_JMP) return ip + 2 + ip[1];
-  uint32_t more = op == OP_WITHVAR ? ip[1] : op == OP_DYNATTRS ? *ip >> 8 : 0;
+  uint32_t more = op == OP_WITHVAR ? 2 * ip[1] : op == OP_DYNATTRS ? *ip >> 8 : 0;
   return ip + code_op_words[op] + more;
 }
 

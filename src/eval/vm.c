@@ -116,10 +116,11 @@ static Value vm_make_pap(Vm *vm, Value f, const Value *args, uint32_t count) {
   return value_from_ptr(pap, TAG_OBJ);
 }
 
-// The name operand of a dynamic attribute path, for the instruction before `ip`.
-static Sym vm_dynamic_name(Vm *vm, Value name, const uint32_t *code, const uint32_t *ip) {
+// The name operand of a dynamic attribute path, whose position stands at `place` in the code.
+static Sym vm_dynamic_name(Vm *vm, Value name, const uint32_t *code, const uint32_t *place) {
   if (value_is_string(name) && !str_context(name)) return str_intern(vm, name);
-  PosId pos = vm_trace_pos_at(code, ip);
+  const Unit *unit = vm_trace_unit(code);
+  PosId pos = unit ? unit_pos(unit, *place) : 0;
   if (!vm_expect_string_no_context(vm, name, NULL) && !value_is_string(name)) vm->error->pos = pos;
   eval_error_trace(vm, pos, "while evaluating an attribute name");
   return SYMBOL_NONE;
@@ -315,17 +316,18 @@ op_WITHVAR : {
       goto force_drop;
     }
     if (UNLIKELY(!value_is_attrs(set))) {
-      ip += 2 + count;
-      eval_error_type(vm, POS(), "a set", set);
-      eval_error_trace(vm, POS(), "while evaluating the first subexpression of a with expression");
+      PosId pos = unit_pos(unit, ip[2 + count + i]);
+      ip += 2 + 2 * count;
+      eval_error_type(vm, 0, "a set", set);
+      eval_error_trace(vm, pos, "while evaluating the first subexpression of a with expression");
       goto unwind;
     }
     acc = vm_cached_get(vm, &caches[i], set, name);
     if (acc == VALUE_ABSENT) continue;
-    ip += 2 + count;
+    ip += 2 + 2 * count;
     goto force;
   }
-  ip += 2 + count;
+  ip += 2 + 2 * count;
   eval_error(vm, EVAL_ERROR_UNDEFINED, POS(), "undefined variable '%.*s'", SPAN_ARG(symbol_text(vm->symbols, name)));
   goto unwind;
 }
@@ -348,6 +350,12 @@ op_ARG : {
     acc = *before;
     ip--;
     goto force_drop;
+  }
+  if (UNLIKELY(index &&
+               call_args_refused(vm, sp[-(ptrdiff_t)index - 1], sp - index, index))) { // the call will fail before
+    ip += 2;
+    *sp++ = thunk_new(vm, image + A, env);
+    NEXT;
   }
   ip += 2;
   if (UNLIKELY(task->part_count)) goto arg_part;
@@ -494,7 +502,7 @@ op_HAS_NEXT : {
   goto force;
 }
 op_SELECT_DYN : {
-  Sym name = vm_dynamic_name(vm, sp[-1], code, ip);
+  Sym name = vm_dynamic_name(vm, sp[-1], code, ip++);
   if (!name) goto unwind;
   Value set = sp[-2];
   if (!value_is_attrs(set)) {
@@ -512,8 +520,8 @@ op_SELECT_DYN : {
 }
 op_SELECT_OR_DYN:
 op_HAS_NEXT_DYN : {
-  ip++;
   Sym name = vm_dynamic_name(vm, sp[-1], code, ip);
+  ip += 2;
   if (!name) goto unwind;
   acc = value_is_attrs(sp[-2]) ? attrs_get(vm, sp[-2], name) : VALUE_ABSENT;
   sp -= 2;
@@ -532,7 +540,7 @@ op_HAS:
   ip++;
   NEXT;
 op_HAS_DYN : {
-  Sym name = vm_dynamic_name(vm, sp[-1], code, ip);
+  Sym name = vm_dynamic_name(vm, sp[-1], code, ip++);
   if (!name) goto unwind;
   sp--;
   sp[-1] = value_bool(value_is_attrs(sp[-1]) && attrs_has(sp[-1], name));
@@ -690,6 +698,16 @@ push_binary:
   n->args[1] = sp[-1];
   sp -= 2;
   goto push_native;
+op_ADD_LEFT:
+  if (value_tag(sp[-1]) == TAG_INT || value_tag(sp[-1]) == TAG_STR || !vm_trace_refuses_string(sp[-1])) NEXT;
+  eval_error_coerce(vm, 0, sp[-1]);
+  eval_error_trace(vm, POS(), "while evaluating a path segment");
+  goto unwind;
+op_UPDATE_LEFT:
+  if (LIKELY(value_is_attrs(sp[-1]))) NEXT;
+  eval_error_type(vm, 0, "a set", sp[-1]);
+  eval_error_trace(vm, POS(), "in the left operand of the update (//) operator");
+  goto unwind;
 op_UPDATE : {
   Value a = sp[-2], b = sp[-1];
   if (UNLIKELY(!value_is_attrs(a) || !value_is_attrs(b))) {
@@ -790,6 +808,7 @@ op_FORMALS:
 op_CALL : {
   uint32_t count = A;
   Value f = sp[-(ptrdiff_t)count - 1];
+  uint32_t arity;
 call_again:
   if (LIKELY(value_tag(f) == TAG_OBJ)) {
     Object *object = value_ptr(f);
@@ -839,6 +858,7 @@ call_again:
       Value *unready = call_args_unready(b->strict, sp - count);
       if (UNLIKELY(unready != NULL)) {
         if (count != A || b->flags & BUILTIN_REVERSE) goto call_strict;
+        if (call_args_refused(vm, f, sp - count, (uint32_t)(unready - (sp - count)))) goto call_strict;
         acc = *unready;
         ip--;
         goto force_drop;
@@ -885,8 +905,11 @@ call_again:
     goto push_native;
   } else if (value_tag(f) == TAG_ATTRS) {
     Value functor = attrs_get(vm, f, SYM_functor);
-    if (functor != VALUE_ABSENT) { // functor self args...
-      if (count + 1 >= SNIPPET_MAX_ARGS) goto too_many_args;
+    if (functor != VALUE_ABSENT) { // functor self arg
+      if (count > 1) {             // only the first argument belongs to the call of the set
+        arity = 1;
+        goto call_rest;
+      }
       memmove(sp - count, sp - count - 1, (count + 1) * sizeof(Value));
       sp[-(ptrdiff_t)count - 1] = functor;
       sp++;
@@ -909,15 +932,15 @@ call_again:
 too_many_args:
   eval_error(vm, EVAL_ERROR_EVAL, POS(), "too many arguments in one call");
   goto unwind;
-call_arity : {
-  uint32_t arity = vm_arity(vm, f);
+call_arity:
+  arity = vm_arity(vm, f);
   if (count < arity) {
     acc = vm_make_pap(vm, f, sp - count, count);
     sp -= count + 1;
     *sp++ = acc;
     NEXT;
   }
-  // More arguments than it takes: a frame keeps the rest and applies the result to them.
+call_rest : { // More arguments than it takes: a frame keeps the rest and applies the result to them.
   uint32_t rest = count - arity;
   if (rest >= SNIPPET_MAX_ARGS || arity >= SNIPPET_MAX_ARGS) goto too_many_args;
   Value first[SNIPPET_MAX_ARGS + 1], others[SNIPPET_MAX_ARGS];

@@ -271,6 +271,13 @@ bool vm_compile(Vm *vm, Span text, Buf *ret) {
   return ok;
 }
 
+// CompileScope.name_order.
+static uint32_t vm_name_order(void *vm, Span name) {
+  const SymbolTable *symbols = ((Vm *)vm)->symbols;
+  Sym sym = symbol_find(symbols, name);
+  return sym == SYMBOL_NONE ? 0 : symbol_get(symbols, sym)->order;
+}
+
 static Unit *vm_load_source(Vm *vm, const PosSource *source, Span text, Span base_dir, const Span *scoped,
                             uint32_t scoped_count) {
   ParserOptions options = {.pipe_operators = vm->settings.pipe_operators,
@@ -283,6 +290,7 @@ static Unit *vm_load_source(Vm *vm, const PosSource *source, Span text, Span bas
   }
   for (uint32_t i = 0; i < ast.cursed_or_count; i++) vm_warn_cursed_or(vm, source, text, ast.cursed_ors[i]);
   CompileScope scope = {.is_global = vm_is_global,
+                        .name_order = vm_name_order,
                         .ctx = vm,
                         .scoped_names = scoped,
                         .scoped_count = scoped_count,

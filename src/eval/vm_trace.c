@@ -163,8 +163,7 @@ PosId vm_trace_coerce_pos(Vm *vm, const Task *task, const Value *fp) {
   }
 }
 
-// Nix makes a string of the left operand of `+` before it evaluates the right one.
-static bool refuses_string(Value v) {
+bool vm_trace_refuses_string(Value v) {
   if (value_is_attrs(v)) return !attrs_has(v, SYM_to_string) && !attrs_has(v, SYM_out_path);
   return !value_is_string(v) && !value_is_path(v) && !value_is_int(v) && !value_is_float(v);
 }
@@ -185,19 +184,6 @@ void vm_trace_operands(Vm *vm, const uint32_t *code, const uint32_t *ip, const V
       continue;
     }
     if (kind == OPERAND_ADD) continue;
-    Value left = kind == OPERAND_ADD_RIGHT || kind == OPERAND_UPDATE_RIGHT ? fp[(o->kind_depth >> 8) - 1] : VALUE_NULL;
-    if (kind == OPERAND_ADD_RIGHT) {
-      if (vm->error->kind == EVAL_ERROR_INTERRUPTED || !refuses_string(left)) continue;
-      eval_error_coerce(vm, 0, left);
-      eval_error_trace(vm, pos, "while evaluating a path segment");
-      continue;
-    }
-    if (kind == OPERAND_UPDATE_RIGHT) { // Nix looks at the left operand before it evaluates the right one
-      if (!value_is_attrs(left) && vm->error->kind != EVAL_ERROR_INTERRUPTED) {
-        eval_error_type(vm, 0, "a set", left);
-        kind = OPERAND_UPDATE_LEFT;
-      }
-    }
     eval_error_trace(vm, pos, "%s", texts[kind]);
   }
 }

@@ -15,6 +15,8 @@ PosId vm_trace_pos_at(const uint32_t *code, const uint32_t *ip);
 PosId vm_trace_call_site(Vm *vm, const Task *task, const Value *fp, const uint32_t *ip);
 // Where the interpolation or `+` is that the coercion of a native_coerce_string at `fp` is for; 0 when it is for a builtin.
 PosId vm_trace_coerce_pos(Vm *vm, const Task *task, const Value *fp);
+// Nix makes a string of the left operand of `+` before it evaluates the right one: true when that fails.
+bool vm_trace_refuses_string(Value v);
 // The frames of a call of a function of the program. `binding`: its argument did not fit; it was not entered yet.
 void vm_trace_call(Vm *vm, const uint32_t *callee, PosId call_pos, bool binding);
 // The frame of a builtin. `fp`: that of its native, or NULL for a leaf.

@@ -243,22 +243,25 @@ static Step import_step(Native *n) {
 static const NativeDef import_native = {.name = "import", .step = import_step, .arg_count = 1, .slot_count = 1};
 
 static Step scoped_import_step(Native *n) {
+  enum { SCOPE, PATH };
   ImportStep step;
   bool is_drv;
   NATIVE_BEGIN(n);
-  if (!expect_attrs(n->vm, n->slot[0], ARG1 "scopedImport")) return STEP_ERROR;
-  n->args[0] = n->slot[1];
+  n->args[0] = n->slot[PATH];
   n->args[1] = value_raw_ptr("while realising the context of a path");
   n->args[2] = value_raw(0);
   NATIVE_PUSH(n, &path_coerce_native);
-  n->slot[1] = n->result;
-  while ((step = import_drv(n, n->slot[1], &is_drv)) != IMPORT_STEP_DONE) {
+  n->slot[PATH] = n->result;
+  while ((step = import_drv(n, n->slot[PATH], &is_drv)) != IMPORT_STEP_DONE) {
     if (step == IMPORT_STEP_FAILED) return STEP_ERROR;
     NATIVE_PARK(n);
   }
   if (is_drv) return STEP_TAIL_CALL;
-  n->args[0] = n->slot[1];
-  n->args[1] = n->slot[0];
+  NATIVE_FORCE(n, n->slot[SCOPE]);
+  n->slot[SCOPE] = n->result;
+  if (!expect_attrs(n->vm, n->slot[SCOPE], ARG1 "scopedImport")) return STEP_ERROR;
+  n->args[0] = n->slot[PATH];
+  n->args[1] = n->slot[SCOPE];
   NATIVE_PUSH(n, &builtins_core_import_file);
   return STEP_RETURN;
   NATIVE_END;
@@ -355,7 +358,6 @@ static const Builtin rows[] = {
             "often it is imported. If *path* is the output of a derivation, it is built first."},
     {.name = "scopedImport",
      .arity = 2,
-     .strict = 1,
      .flags = BUILTIN_GLOBAL,
      .native = &scoped_import_native,
      .args = "scope path",

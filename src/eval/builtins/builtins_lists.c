@@ -422,7 +422,7 @@ static const Builtin rows[] = {
      "generator length",
      "Return a list of *length* elements, where element *i* is `generator i`, evaluated when it is needed.\n\n"
      "```nix\nbuiltins.genList (x: x * x) 5\n```\n\nis `[ 0 1 4 9 16 ]`.",
-     "fi",
+     "fc",
      {ARG1 "genList", ARG2 "genList"}},
     {"map",
      2,

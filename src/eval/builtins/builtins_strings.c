@@ -428,7 +428,7 @@ static const Builtin rows[] = {
      "a negative *len* means up to "
      "the end. What lies beyond the end of *s* is left out.\n\n```nix\nbuiltins.substring 0 3 \"nixos\"\n```\n\nis "
      "`\"nix\"`.",
-     "ii.",
+     "oi.",
      {SUBSTRING_START, SUBSTRING_LENGTH, NULL}},
     {"concatStringsSep",
      2,
