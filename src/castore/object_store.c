@@ -483,16 +483,30 @@ static bool object_store_put_file(ObjectStore *store, const CastoreDigest *diges
   return false;
 }
 
+static bool object_store_put_packed(ObjectStore *store, const CastoreDigest *digest, PackKind kind, Span data,
+                                    Err *err) {
+  uint64_t size;
+  Span found;
+  Pack *pack = NULL;
+  pthread_mutex_lock(&store->mutex);
+  bool ok = true;
+  if (!store->open_pack || !pack_writer_size(store->open_pack, digest->bytes, kind, &size)) {
+    ok = object_store_find_packed(store, digest, kind, &pack, &found, err);
+    if (ok && !pack)
+      ok = object_store_open_pack(store, err) && pack_writer_put(store->open_pack, digest->bytes, kind, data, err);
+  }
+  pthread_mutex_unlock(&store->mutex);
+  pack_unref(pack);
+  return ok;
+}
+
 bool object_store_put(ObjectStore *store, const CastoreDigest *digest, PackKind kind, Span data, Err *err) {
   bool found;
-  if (!object_store_stat(store, digest, kind, &found, NULL, err)) return false;
-  if (found) return true;
-  if (kind == PACK_BLOB && data.len >= OBJECT_STORE_PACKED_BYTES)
-    return object_store_put_file(store, digest, data, err);
-  pthread_mutex_lock(&store->mutex);
-  bool ok = object_store_open_pack(store, err) && pack_writer_put(store->open_pack, digest->bytes, kind, data, err);
-  pthread_mutex_unlock(&store->mutex);
-  return ok;
+  // That a small blob has a file, and is in no pack, is rare: four questions to the file system would cost more than a second copy.
+  if (kind != PACK_BLOB || data.len < OBJECT_STORE_PACKED_BYTES)
+    return object_store_put_packed(store, digest, kind, data, err);
+  return object_store_stat(store, digest, kind, &found, NULL, err) &&
+         (found || object_store_put_file(store, digest, data, err));
 }
 
 bool object_store_create(ObjectStore *store, int *ret_fd, char **ret_path, Err *err) {

@@ -117,12 +117,13 @@ static bool show_drv(Session *session, Store *store, const TargetDrv *drv, size_
 }
 
 // Other programs read derivations where C++ Nix leaves them: on disk, with everything that they need.
-static bool make_trees(Store *store, const TargetDrvList *drvs, Err *err) {
-  StorePathList paths = STORE_PATH_LIST_INIT;
+static bool write_drvs(Session *session, const TargetDrvList *drvs, Store **ret_store, Err *err) {
+  if (!session_store(session, ret_store, err)) return false;
+  StorePathList paths CLEANUP(store_path_list_done) = STORE_PATH_LIST_INIT;
   for (size_t i = 0; i < drvs->count; i++) store_path_list_add(&paths, &drvs->items[i].drv_path);
-  bool ok = store_materialise_closure(store, paths.paths, paths.count, err);
-  store_path_list_done(&paths);
-  return ok;
+  store_want_trees(*ret_store, true);
+  return (!session->io || store_io_flush(session->io, err)) &&
+         store_materialise_closure(*ret_store, paths.paths, paths.count, err);
 }
 
 static int instantiate(Session *session, const TargetRoot *roots, size_t root_count) {
@@ -141,9 +142,7 @@ static int instantiate(Session *session, const TargetRoot *roots, size_t root_co
   }
   Store *store = NULL;
   bool dry = option_has(&session->options, OPT_dry_run);
-  if (!dry && ((session->io && !store_io_flush(session->io, &err)) || !session_store(session, &store, &err) ||
-               !make_trees(store, &drvs, &err)))
-    return session_fail(session, &err);
+  if (!dry && !write_drvs(session, &drvs, &store, &err)) return session_fail(session, &err);
   if (!dry && !option_get(&session->options, OPT_add_root) && drvs.count &&
       !option_has(&session->options, OPT_no_gc_warning) && !session->command->quiet_start)
     log_warn("you did not specify '--add-root'; the result might be removed by the garbage collector");

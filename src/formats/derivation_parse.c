@@ -360,3 +360,93 @@ bool derivation_parse(Span text, Span name, Span store_dir, Arena *arena, Deriva
   if (p.pos != text.len) return fail(&p, "text after the end of the derivation");
   return true;
 }
+
+// References.
+
+// Store paths as they come; on the heap until their number is known.
+typedef struct PathList {
+  StorePath *items;
+  size_t count, cap;
+} PathList;
+
+static void path_list_done(PathList *list) {
+  mem_free(list->items);
+}
+
+static bool parse_reference(Parser *p, PathList *list) {
+  Span path;
+  if (!parse_plain(p, &path) || !check_absolute(p, path)) return false;
+  MEM_RESERVE(list->items, list->cap, list->count + 1);
+  return store_path_parse(path, p->store_dir, &list->items[list->count++], p->err);
+}
+
+// Outputs, or the outputs of an input: from its '[' or '(' to behind the bracket that closes it.
+static bool skip_nested(Parser *p) {
+  size_t depth = 0;
+  do {
+    int c = peek(p);
+    size_t len;
+    switch (c) {
+    case '[':
+    case '(': depth++; break;
+    case ']':
+    case ')':
+      if (depth == 0) return fail(p, "expected a list");
+      depth--;
+      break;
+    case ',': break;
+    case '"':
+      p->pos = measure_string(p, p->pos + 1, &len);
+      if (p->pos >= p->text.len) return fail(p, "unterminated string in derivation");
+      break;
+    default: return fail(p, "expected a list");
+    }
+    p->pos++;
+  } while (depth);
+  return true;
+}
+
+static bool parse_reference_list(Parser *p, bool are_inputs, PathList *list) {
+  if (!expect(p, SPAN("["))) return false;
+  for (bool end; next_element(p, list->count == 0, &end);) {
+    if (end) return true;
+    if (are_inputs ? !expect(p, SPAN("(")) || !parse_reference(p, list) || !expect(p, SPAN(",")) || !skip_nested(p) ||
+                         !expect(p, SPAN(")"))
+                   : !parse_reference(p, list))
+      return false;
+  }
+  return false;
+}
+
+static int compare_paths(const void *a, const void *b) {
+  return store_path_cmp(a, b);
+}
+
+static void sort_paths(PathList *list) {
+  for (size_t i = 1; i < list->count; i++)
+    if (UNLIKELY(store_path_cmp(&list->items[i - 1], &list->items[i]) > 0)) {
+      qsort(list->items, list->count, sizeof(StorePath), compare_paths);
+      return;
+    }
+}
+
+bool derivation_parse_references(Span text, Span store_dir, Arena *arena, StorePath **ret, size_t *ret_count,
+                                 Err *err) {
+  Parser p = {text, 0, store_dir, arena, false, err};
+  PathList drvs CLEANUP(path_list_done) = {NULL, 0, 0}, srcs CLEANUP(path_list_done) = {NULL, 0, 0};
+  if (!parse_head(&p) || !skip_nested(&p) || !expect(&p, SPAN(",")) || !parse_reference_list(&p, true, &drvs) ||
+      !expect(&p, SPAN(",")) || !parse_reference_list(&p, false, &srcs))
+    return false;
+  sort_paths(&drvs);
+  sort_paths(&srcs);
+  StorePath *merged = ARENA_ARRAY(arena, StorePath, drvs.count + srcs.count);
+  size_t count = 0, drv = 0, src = 0;
+  while (drv < drvs.count || src < srcs.count) {
+    bool take_src = drv == drvs.count || (src < srcs.count && store_path_cmp(&srcs.items[src], &drvs.items[drv]) <= 0);
+    const StorePath *next = take_src ? &srcs.items[src++] : &drvs.items[drv++];
+    if (count == 0 || !store_path_eq(&merged[count - 1], next)) merged[count++] = *next;
+  }
+  *ret = merged;
+  *ret_count = count;
+  return true;
+}

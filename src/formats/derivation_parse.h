@@ -23,3 +23,8 @@
 // `name` is the derivation's (derivation_name_of_path). Strings without escapes point into `text`, the rest is in `arena`:
 // the result lives as long as both. Errors are ERR_SYNTAX (ERR_LIMIT) and name the byte offset.
 MUST_CHECK bool derivation_parse(Span text, Span name, Span store_dir, Arena *arena, Derivation *ret, Err *err);
+
+// Only what the text refers to, its input sources and input derivations: sorted by store_path_cmp, unique, in `arena`. What stands
+// behind the inputs, nearly all of the text, is not looked at. Law: the inputs of derivation_parse (derivation_test).
+MUST_CHECK bool derivation_parse_references(Span text, Span store_dir, Arena *arena, StorePath **ret, size_t *ret_count,
+                                            Err *err);

@@ -111,20 +111,6 @@ static bool read_drv(void *ctx, Span drv_path, Buf *ret, Err *err) {
   return store_resolve_read(store, &file, DERIVATION_PARSE_SIZE_MAX, ret, err);
 }
 
-// References of a .drv file: its input sources and input derivations, sorted.
-static bool drv_references(StoreIo *io, const Derivation *drv, Arena *arena, StorePath **ret, size_t *ret_count,
-                           Err *err) {
-  size_t cap = drv->input_src_count + drv->input_drv_count, count = 0;
-  StorePath *refs = ARENA_ARRAY(arena, StorePath, cap);
-  for (size_t i = 0; i < drv->input_src_count; i++)
-    if (!store_path_parse(drv->input_srcs[i], io->store_dir, &refs[count++], err)) return false;
-  for (size_t i = 0; i < drv->input_drv_count; i++)
-    if (!store_path_parse(drv->input_drvs[i].key, io->store_dir, &refs[count++], err)) return false;
-  *ret = refs;
-  *ret_count = count;
-  return true;
-}
-
 static bool store_drvs(StoreIo *io, Store *store, Err *err) {
   size_t count = known_paths_count(io->known), item_count = 0;
   if (io->drv_stored_prefix == count) return true;
@@ -135,14 +121,13 @@ static bool store_drvs(StoreIo *io, Store *store, Err *err) {
   for (size_t i = io->drv_stored_prefix; i < count; i++) {
     KnownDrv *drv = known_paths_get(io->known, i);
     if (drv->is_stored) continue;
-    const Derivation *value = known_paths_parse(io->known, drv, err);
-    StorePath path, *refs;
+    StorePath *path = ARENA_NEW(&arena, StorePath), *refs;
     size_t ref_count;
-    if (!value || !store_path_parse(drv->path, io->store_dir, &path, err) ||
-        !drv_references(io, value, &arena, &refs, &ref_count, err))
+    if (!store_path_parse(drv->path, io->store_dir, path, err) ||
+        !derivation_parse_references(drv->text, io->store_dir, &arena, &refs, &ref_count, err))
       return false;
     items[item_count++] = (StoreAddText){
-        .name = arena_dup(&arena, store_path_name(&path)), .content = drv->text, .refs = refs, .ref_count = ref_count};
+        .name = store_path_name(path), .content = drv->text, .refs = refs, .ref_count = ref_count, .path = path};
   }
   if (!store_add_texts(store, items, item_count, paths, err)) return err_wrap(err, "writing derivations");
   for (size_t i = io->drv_stored_prefix; i < count; i++) known_paths_get(io->known, i)->is_stored = true;

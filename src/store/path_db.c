@@ -27,6 +27,8 @@ static const char path_db_fresh_schema[] =
     "CREATE TABLE IF NOT EXISTS fresh(id INTEGER PRIMARY KEY, waits INTEGER NOT NULL);"
     "CREATE TABLE IF NOT EXISTS boot(id TEXT NOT NULL);";
 
+#define PATH_DB_REF_GROUP 4u
+
 // Column order of every query that reads whole rows.
 #define PATH_DB_COLUMNS "id, hash, name, node, nar_sha256, nar_size, deriver, ca, sigs, registered, ultimate"
 
@@ -37,9 +39,9 @@ struct PathDb {
   bool in_transaction; // between path_db_begin and path_db_commit
   Map ids;             // digest -> id of valid rows, as of `data_version`
   int64_t data_version;
-  sqlite3_stmt *get, *refs_of, *is_valid, *find_id, *insert, *validate, *insert_ref, *set_tree, *get_sigs, *set_sigs,
-      *list, *all, *referrers, *newer, *newer_refs, *delete_path, *delete_refs, *has_referrers, *demote, *find_nar,
-      *put_nar, *data_version_stmt, *begin, *commit, *rollback, *mark_fresh, *any_fresh;
+  sqlite3_stmt *get, *refs_of, *is_valid, *find_id, *insert, *validate, *insert_ref, *insert_refs, *set_tree, *get_sigs,
+      *set_sigs, *list, *all, *referrers, *newer, *newer_refs, *delete_path, *delete_refs, *has_referrers, *demote,
+      *find_nar, *put_nar, *data_version_stmt, *begin, *commit, *rollback, *mark_fresh, *any_fresh;
 };
 
 // ---- opening
@@ -142,7 +144,7 @@ void path_db_close(PathDb *db) {
       &db->insert_ref, &db->set_tree,   &db->get_sigs,   &db->set_sigs,          &db->list,        &db->all,
       &db->referrers,  &db->newer,      &db->newer_refs, &db->delete_path,       &db->delete_refs, &db->has_referrers,
       &db->demote,     &db->find_nar,   &db->put_nar,    &db->data_version_stmt, &db->begin,       &db->commit,
-      &db->rollback,   &db->mark_fresh, &db->any_fresh};
+      &db->rollback,   &db->mark_fresh, &db->any_fresh,  &db->insert_refs};
   for (size_t i = 0; i < ARRAY_LEN(stmts); i++) sqlite3_finalize(*stmts[i]);
   sqlite3_close(db->db);
   map_done(&db->ids);
@@ -293,18 +295,32 @@ bool path_db_get(PathDb *db, const uint8_t digest[20], PathInfoRecord **ret, Err
   return ok;
 }
 
+static bool path_db_is_valid_locked(PathDb *db, const uint8_t digest[20], bool *ret, bool *ret_tree, Err *err) {
+  *ret = false;
+  if (!sql_use(db->db, &db->is_valid, "SELECT tree FROM paths WHERE hash = ? AND valid = 1", err)) return false;
+  sql_bind_blob(db->is_valid, 1, digest, STORE_PATH_DIGEST_BYTES);
+  bool ok = sql_step(db->db, db->is_valid, ret, err);
+  if (ret_tree) *ret_tree = ok && *ret && sqlite3_column_int(db->is_valid, 0) != 0;
+  if (*ret) sqlite3_reset(db->is_valid);
+  return ok;
+}
+
 bool path_db_is_valid(PathDb *db, const uint8_t digest[20], bool *ret, bool *ret_tree, Err *err) {
-  bool row = false;
   pthread_mutex_lock(&db->mutex);
-  bool ok = sql_use(db->db, &db->is_valid, "SELECT tree FROM paths WHERE hash = ? AND valid = 1", err);
+  bool ok = path_db_is_valid_locked(db, digest, ret, ret_tree, err);
+  pthread_mutex_unlock(&db->mutex);
+  return ok;
+}
+
+bool path_db_are_valid(PathDb *db, const StorePath *paths, size_t count, bool *ret, Err *err) {
+  pthread_mutex_lock(&db->mutex);
+  // Outside of a transaction each question takes and releases the lock of the file.
+  bool ok = sql_exec(db->db, "BEGIN", err);
   if (ok) {
-    sql_bind_blob(db->is_valid, 1, digest, STORE_PATH_DIGEST_BYTES);
-    ok = sql_step(db->db, db->is_valid, &row, err);
-    if (ret_tree) *ret_tree = ok && row && sqlite3_column_int(db->is_valid, 0) != 0;
-    if (row) sqlite3_reset(db->is_valid);
+    for (size_t i = 0; ok && i < count; i++) ok = path_db_is_valid_locked(db, paths[i].digest, &ret[i], NULL, err);
+    ok = sql_exec(db->db, "COMMIT", ok ? err : NULL) && ok;
   }
   pthread_mutex_unlock(&db->mutex);
-  *ret = row;
   return ok;
 }
 
@@ -493,16 +509,36 @@ static bool path_db_reference_id(PathDb *db, const PathInfo *info, const StorePa
   return *ret_id != 0 || path_db_insert_name(db, ref, ret_id, err);
 }
 
+// One statement for several references: half of its cost is that of a statement. `ids` are PATH_DB_REF_GROUP ones, or a single one.
+static bool path_db_insert_refs(PathDb *db, int64_t referrer, const int64_t *ids, size_t count, Err *err) {
+  bool single = count == 1;
+  sqlite3_stmt **stmt = single ? &db->insert_ref : &db->insert_refs;
+  if (!sql_use(db->db, stmt,
+               single ? "INSERT OR IGNORE INTO refs(referrer, reference) VALUES(?1, ?2)"
+                      : "INSERT OR IGNORE INTO refs(referrer, reference) VALUES(?1, ?2), (?1, ?3), (?1, ?4), (?1, ?5)",
+               err))
+    return false;
+  sqlite3_bind_int64(*stmt, 1, referrer);
+  for (size_t i = 0; i < count; i++) sqlite3_bind_int64(*stmt, (int)i + 2, ids[i]);
+  return sql_run(db->db, *stmt, err);
+}
+
+static int path_db_id_cmp(const void *a, const void *b) {
+  int64_t left = *(const int64_t *)a, right = *(const int64_t *)b;
+  return left < right ? -1 : left > right;
+}
+
 static bool path_db_put_refs(PathDb *db, const PathInfo *info, int64_t id, PathDbIsLower is_lower, void *ctx,
                              Err *err) {
-  for (size_t i = 0; i < info->ref_count; i++) {
-    int64_t reference;
-    if (!path_db_reference_id(db, info, &info->refs[i], is_lower, ctx, &reference, err)) return false;
-    if (!sql_use(db->db, &db->insert_ref, "INSERT OR IGNORE INTO refs(referrer, reference) VALUES(?, ?)", err))
-      return false;
-    sqlite3_bind_int64(db->insert_ref, 1, id);
-    sqlite3_bind_int64(db->insert_ref, 2, reference);
-    if (!sql_run(db->db, db->insert_ref, err)) return false;
+  CLEANUP(mem_free_ptr) int64_t *ids = mem_alloc_array(info->ref_count ? info->ref_count : 1, sizeof(*ids));
+  for (size_t i = 0; i < info->ref_count; i++)
+    if (!path_db_reference_id(db, info, &info->refs[i], is_lower, ctx, &ids[i], err)) return false;
+  // Rows of one referrer lie side by side: in order, each is found where the last one was put.
+  if (info->ref_count > 1) qsort(ids, info->ref_count, sizeof(*ids), path_db_id_cmp);
+  for (size_t i = 0; i < info->ref_count;) {
+    size_t count = info->ref_count - i >= PATH_DB_REF_GROUP ? PATH_DB_REF_GROUP : 1;
+    if (!path_db_insert_refs(db, id, ids + i, count, err)) return false;
+    i += count;
   }
   return true;
 }

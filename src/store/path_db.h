@@ -33,6 +33,9 @@ MUST_CHECK bool path_db_get(PathDb *db, const uint8_t digest[20], PathInfoRecord
 // *ret_tree (may be NULL): a tree was put in place.
 MUST_CHECK bool path_db_is_valid(PathDb *db, const uint8_t digest[20], bool *ret, bool *ret_tree, Err *err);
 
+// The same for many, in one transaction: ret[i] for paths[i].
+MUST_CHECK bool path_db_are_valid(PathDb *db, const StorePath *paths, size_t count, bool *ret, Err *err);
+
 typedef struct PathDbItem {
   const PathInfoRecord *record;
   bool has_tree;

@@ -14,6 +14,7 @@
 #include "castore/directory_local.h"
 #include "formats/derivation_parse.h"
 #include "formats/nixbase32.h"
+#include "store/store_flat_tree.h"
 #include "store/store_realisation.h"
 #include "store/store_recover.h"
 #include "store/store_resolve.h"
@@ -313,10 +314,22 @@ bool store_get(Store *store, const StorePath *path, PathInfoRecord **ret, Err *e
   return store_find_exact(store, path, ret, err) && (*ret || store_state_invalid(store, path, err));
 }
 
-bool store_is_valid(Store *store, const StorePath *path, bool *ret, Err *err) {
+static bool store_is_pending(Store *store, const StorePath *path) {
   pthread_mutex_lock(&store->mutex);
-  *ret = store->pending_count > 0 && map_has(&store->pending_index, span_make(path->digest, sizeof(path->digest)));
+  bool pending =
+      store->pending_count > 0 && map_has(&store->pending_index, span_make(path->digest, sizeof(path->digest)));
   pthread_mutex_unlock(&store->mutex);
+  return pending;
+}
+
+// Valid although the database does not know it.
+static bool store_is_valid_elsewhere(Store *store, const StorePath *path, bool *ret, Err *err) {
+  *ret = store_is_pending(store, path);
+  return *ret || store_state_is_lower(store, path, ret, err);
+}
+
+bool store_is_valid(Store *store, const StorePath *path, bool *ret, Err *err) {
+  *ret = store_is_pending(store, path);
   if (*ret) return true;
   if (store->db && !path_db_is_valid(store->db, path->digest, ret, NULL, err)) return false;
   return *ret || store_state_is_lower(store, path, ret, err);
@@ -388,6 +401,24 @@ bool store_pin(Store *store, const StorePath *path, bool *ret_valid, Err *err) {
   if (store->read_only || temp_roots_has(store->temp_roots, path)) return store_is_valid(store, path, ret_valid, err);
   if (!shared_lock_take(&store->gc_lock, err)) return false;
   bool ok = temp_roots_add(store->temp_roots, path, err) && store_is_valid(store, path, ret_valid, err);
+  shared_lock_release(&store->gc_lock);
+  return ok;
+}
+
+static bool store_are_valid(Store *store, const StorePath *paths, size_t count, bool *ret, Err *err) {
+  memset(ret, 0, count * sizeof(*ret));
+  if (store->db && !path_db_are_valid(store->db, paths, count, ret, err)) return false;
+  for (size_t i = 0; i < count; i++)
+    if (!ret[i] && !store_is_valid_elsewhere(store, &paths[i], &ret[i], err)) return false;
+  return true;
+}
+
+bool store_pin_many(Store *store, const StorePath *paths, size_t count, bool *ret_valid, Err *err) {
+  if (count == 0) return true;
+  if (store->read_only) return store_are_valid(store, paths, count, ret_valid, err);
+  if (!shared_lock_take(&store->gc_lock, err)) return false;
+  bool ok =
+      temp_roots_add_many(store->temp_roots, paths, count, err) && store_are_valid(store, paths, count, ret_valid, err);
   shared_lock_release(&store->gc_lock);
   return ok;
 }
@@ -490,8 +521,16 @@ bool store_register(Store *store, const StoreRegistration *items, size_t count, 
 static bool store_register_flush_pending(Store *store, Err *err) {
   size_t count = store->pending_count;
   PathDbItem *rows = mem_alloc_zero(count * sizeof(*rows));
+  CLEANUP(shared_lock_drop)
+  int lock = -1; // until the flags of the trees are committed: a tree without it counts as garbage
   for (size_t i = 0; i < count; i++) rows[i].record = store->pending[i];
-  bool ok = store_state_publish(store, err) && path_db_put(store->db, rows, count, store_state_use_lower, store, err);
+  bool ok = store_state_publish(store, err) &&
+            (!store->want_trees ||
+             (store_state_lock_trees(store, &lock, err) && store_flat_tree_make(store, rows, count, err))) &&
+            path_db_put(store->db, rows, count, store_state_use_lower, store, err);
+  for (size_t i = 0; ok && i < count; i++)
+    if (rows[i].has_tree)
+      map_set(&store->trees, span_make(rows[i].record->info.path.digest, STORE_PATH_DIGEST_BYTES), NULL);
   mem_free(rows);
   // What could not be written is dropped: the caller was told, and a second attempt would fail in the same way.
   for (size_t i = 0; i < count; i++) path_info_service_record_free(store->pending[i]);
@@ -518,6 +557,10 @@ static bool store_commit_pending(Store *store, Err *err) {
 bool store_flush(Store *store, Err *err) {
   bool some;
   return store_commit_pending_some(store, &some, err) && (!some || store_state_written(store, true, err));
+}
+
+void store_want_trees(Store *store, bool want) {
+  store->want_trees = want;
 }
 
 void store_defer_sync(Store *store, bool defer) {

@@ -117,6 +117,8 @@ MUST_CHECK bool store_closure_sizes(Store *store, const StorePath *paths, size_t
 // Protects `path` from collection until this process ends (or store_free), then tells whether it is valid. This order makes the answer lasting.
 // Adding and registering pin what they name.
 MUST_CHECK bool store_pin(Store *store, const StorePath *path, bool *ret_valid, Err *err);
+// The same for many: ret_valid[i] for paths[i].
+MUST_CHECK bool store_pin_many(Store *store, const StorePath *paths, size_t count, bool *ret_valid, Err *err);
 // Makes the trees of these valid paths exist. For a build: the whole input closure.
 MUST_CHECK bool store_materialise(Store *store, const StorePath *paths, size_t count, Err *err);
 // The same for everything in the closure of `paths`: what C++ Nix's commands leave on disk.
@@ -139,6 +141,9 @@ typedef struct StoreRegistration {
 MUST_CHECK bool store_register(Store *store, const StoreRegistration *items, size_t count, Err *err);
 // Commits deferred additions (store_add.h). Nothing to do is cheap.
 MUST_CHECK bool store_flush(Store *store, Err *err);
+// Deferred additions that are one small file each (texts, derivations) get their trees when they are committed: for those who will ask for the trees at
+// once. Made later, they cost twice as much.
+void store_want_trees(Store *store, bool want);
 // Registering no longer waits for the disk, except once every STORE_SYNC_MS; whoever asks for this calls store_sync before reporting a path.
 #define STORE_SYNC_MS 5000
 void store_defer_sync(Store *store, bool defer);

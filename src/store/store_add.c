@@ -9,6 +9,7 @@
 #include "base/fs.h"
 #include "castore/castore_archive.h"
 #include "castore/castore_nar.h"
+#include "formats/hash_pair.h"
 #include "formats/nar_write.h"
 #include "store/store_state.h"
 
@@ -28,31 +29,47 @@ static bool store_add_make_text(Store *store, const StoreAddText *item, const ui
                               store_dir(store), ret, err);
 }
 
-// The NAR of a small regular file is hashed without building it: header, content, padding and end are known.
-static void store_add_flat_nar_hash(Span content, bool executable, uint8_t ret_sha256[32], uint64_t *ret_size_bytes) {
-  CLEANUP(buf_done) Buf frame = BUF_INIT;
+// SHA-256 of the content and of its NAR, in one sweep.
+static void store_add_hash_text(HashPair *pair, Span content, Buf *nar_text, uint8_t ret_sha256[32],
+                                uint8_t ret_nar_sha256[32]) {
   NarWrite nar;
-  HashSha256 hash;
-  hash_sha256_init(&hash);
-  nar_write_init(&nar, &frame);
-  nar_write_file(&nar, executable, content.len);
-  hash_sha256_update_span(&hash, buf_span(&frame));
-  *ret_size_bytes = frame.len + content.len;
-  hash_sha256_update_span(&hash, content);
-  buf_clear(&frame);
+  buf_clear(nar_text);
+  nar_write_init(&nar, nar_text);
+  nar_write_file(&nar, false, content.len);
+  buf_put_span(nar_text, content);
   nar_write_file_end(&nar);
-  hash_sha256_update_span(&hash, buf_span(&frame));
-  *ret_size_bytes += frame.len;
   nar_write_done(&nar);
-  hash_sha256_final(&hash, ret_sha256);
+  hash_pair_sha256(pair, content, buf_span(nar_text), ret_sha256, ret_nar_sha256);
 }
 
 static int store_add_ref_cmp(const void *a, const void *b) {
   return store_path_cmp(a, b);
 }
 
+// Sorted, unique references. Those of derivations come so.
+static void store_add_copy_refs(PathInfoRecord *record, const StorePath *refs, size_t count) {
+  PathInfo *info = &record->info;
+  info->refs = ARENA_ARRAY(&record->arena, StorePath, count);
+  if (count == 0) return;
+  memcpy(info->refs, refs, count * sizeof(*refs));
+  size_t sorted = 1;
+  while (sorted < count && store_path_cmp(&refs[sorted - 1], &refs[sorted]) < 0) sorted++;
+  info->ref_count = count;
+  if (sorted == count) return;
+  qsort(info->refs, count, sizeof(*info->refs), store_add_ref_cmp);
+  info->ref_count = 1;
+  for (size_t i = 1; i < count; i++)
+    if (!store_path_eq(&info->refs[i], &info->refs[info->ref_count - 1])) info->refs[info->ref_count++] = info->refs[i];
+}
+
+// What is computed of one text.
+typedef struct StoreAddTextHashes {
+  uint8_t sha256[32], nar_sha256[32];
+  uint64_t nar_size_bytes;
+} StoreAddTextHashes;
+
 static PathInfoRecord *store_add_text_record(const StoreAddText *item, const StorePath *path,
-                                             const uint8_t sha256[32]) {
+                                             const StoreAddTextHashes *hashes) {
   PathInfoRecord *record = path_info_service_record_new();
   PathInfo *info = &record->info;
   record->has_root = true;
@@ -60,18 +77,12 @@ static PathInfoRecord *store_add_text_record(const StoreAddText *item, const Sto
   info->path = *path;
   info->root = (CastoreNode){.kind = CASTORE_FILE, .size = item->content.len};
   hash_blake3(item->content, info->root.digest.bytes);
-  store_add_flat_nar_hash(item->content, false, info->nar_sha256, &info->nar_size_bytes);
-  info->refs = ARENA_ARRAY(&record->arena, StorePath, item->ref_count);
-  if (item->ref_count > 0) {
-    memcpy(info->refs, item->refs, item->ref_count * sizeof(*item->refs));
-    qsort(info->refs, item->ref_count, sizeof(*info->refs), store_add_ref_cmp);
-  }
-  for (size_t i = 0; i < item->ref_count; i++)
-    if (info->ref_count == 0 || !store_path_eq(&info->refs[i], &info->refs[info->ref_count - 1]))
-      info->refs[info->ref_count++] = info->refs[i];
+  memcpy(info->nar_sha256, hashes->nar_sha256, 32);
+  info->nar_size_bytes = hashes->nar_size_bytes;
+  store_add_copy_refs(record, item->refs, item->ref_count);
   info->has_ca = true;
   info->ca = (ContentAddress){.method = CA_TEXT, .hash = {.algo = HASH_SHA256}};
-  memcpy(info->ca.hash.bytes, sha256, 32);
+  memcpy(info->ca.hash.bytes, hashes->sha256, 32);
   return record;
 }
 
@@ -96,13 +107,9 @@ static bool store_add_defer(Store *store, PathInfoRecord *record, Err *err) {
   return ok && (!due || store_flush(store, err));
 }
 
-static bool store_add_one_text(Store *store, const StoreAddText *item, StorePath *ret, Err *err) {
-  uint8_t sha256[32];
-  bool valid;
-  hash_sha256(item->content, sha256);
-  if (!store_add_make_text(store, item, sha256, ret, err) || !store_pin(store, ret, &valid, err)) return false;
-  if (valid) return true;
-  PathInfoRecord *record = store_add_text_record(item, ret, sha256);
+static bool store_add_one_text(Store *store, const StoreAddText *item, const StorePath *path,
+                               const StoreAddTextHashes *hashes, Err *err) {
+  PathInfoRecord *record = store_add_text_record(item, path, hashes);
   // Deferred before its content is put: from here on the objects are held.
   CastoreDigest digest = record->info.root.digest;
   return store_add_defer(store, record, err) &&
@@ -111,15 +118,28 @@ static bool store_add_one_text(Store *store, const StoreAddText *item, StorePath
 
 bool store_add_texts(Store *store, const StoreAddText *items, size_t count, StorePath *ret_paths, Err *err) {
   if (!store_state_writable(store, err)) return false;
-  for (size_t i = 0; i < count; i++)
-    if (!store_add_one_text(store, &items[i], &ret_paths[i], err))
-      return err_wrap(err, "adding '%.*s' to the store", SPAN_ARG(items[i].name));
-  return true;
+  CLEANUP(buf_done) Buf nar = BUF_INIT;
+  CLEANUP(mem_free_ptr) StoreAddTextHashes *hashes = mem_alloc_array(count ? count : 1, sizeof(*hashes));
+  CLEANUP(mem_free_ptr) bool *valid = mem_alloc_array(count ? count : 1, sizeof(*valid));
+  HashPair pair = {0};
+  bool ok = true;
+  size_t i = 0;
+  for (; ok && i < count; i++) {
+    store_add_hash_text(&pair, items[i].content, &nar, hashes[i].sha256, hashes[i].nar_sha256);
+    hashes[i].nar_size_bytes = nar.len;
+    if (items[i].path) ret_paths[i] = *items[i].path;
+    else ok = store_add_make_text(store, &items[i], hashes[i].sha256, &ret_paths[i], err);
+  }
+  if (ok && !store_pin_many(store, ret_paths, count, valid, err)) return false;
+  if (ok)
+    for (i = 0; ok && i < count; i++)
+      if (!valid[i]) ok = store_add_one_text(store, &items[i], &ret_paths[i], &hashes[i], err);
+  return ok || err_wrap(err, "adding '%.*s' to the store", SPAN_ARG(items[i - 1].name));
 }
 
 bool store_add_text(Store *store, Span name, Span content, const StorePath *refs, size_t ref_count, StorePath *ret,
                     Err *err) {
-  return store_add_texts(store, &(StoreAddText){name, content, refs, ref_count}, 1, ret, err);
+  return store_add_texts(store, &(StoreAddText){name, content, refs, ref_count, NULL}, 1, ret, err);
 }
 
 // ---- content-addressed trees and files

@@ -18,6 +18,7 @@ typedef struct StoreAddText {
   Span name, content;
   const StorePath *refs;
   size_t ref_count;
+  const StorePath *path; // the path that follows from all this, where the caller has computed it; else NULL
 } StoreAddText;
 MUST_CHECK bool store_add_texts(Store *store, const StoreAddText *items, size_t count, StorePath *ret_paths, Err *err);
 

@@ -36,7 +36,8 @@ void store_gc_result_done(StoreGcResult *result);
 
 MUST_CHECK bool store_gc_run(Store *store, const StoreGcOptions *options, StoreGcResult *ret, Err *err);
 
-// nix-store --optimise: drops packed copies of what has a file of its own, and objects that no valid path needs. (Files of trees are links to objects from the start.)
+// nix-store --optimise: drops packed copies of what has a file of its own, and objects that no valid path needs. (Files of trees are links to objects from the start,
+// but for trees that are one small file.)
 MUST_CHECK bool store_gc_optimise(Store *store, uint64_t *ret_freed_bytes, Err *err);
 
 // One chain from a root to `path`: *ret lists the paths root first, *ret_root describes the root (appended). *ret_alive false when nothing keeps it.

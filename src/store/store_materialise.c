@@ -5,6 +5,7 @@
 
 #include "base/fs.h"
 #include "castore/castore_materialise.h"
+#include "store/store_flat_tree.h"
 #include "store/store_state.h"
 
 // A tree that was made and waits to be put in place.
@@ -54,8 +55,9 @@ static bool store_materialise_make(Store *store, const StorePath *path, StoreMat
     return err_set(err, ERR_CORRUPT, "the tree '%s' is missing, and there are no objects to make it from",
                    buf_cstr(&physical));
   }
-  return castore_materialise_node(&store->castore, store->objects, &record->info.root, buf_cstr(&item->scratch), NULL,
-                                  err);
+  // A small file by itself is hardly ever shared: it is not worth an object of its own.
+  return castore_materialise_node(&store->castore, store_flat_tree_is(record) ? NULL : store->objects,
+                                  &record->info.root, buf_cstr(&item->scratch), NULL, err);
 }
 
 // Somebody else's directory stands where our tree belongs. When C++ Nix is just building that path, it holds the lock file.

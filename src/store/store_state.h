@@ -24,6 +24,7 @@ struct Store {
   bool read_only, no_sync, no_lower;
   bool is_temporary; // "memory:": the root is removed at the end
   bool defer_sync;   // see store_defer_sync
+  bool want_trees;   // see store_want_trees
   bool can_defer;    // a crash of the machine will be noticed
   int64_t synced_ms; // when this process last waited for the disk
   unsigned unsynced; // atomic; writes since then that rows do not tell of: roots, signatures

@@ -65,17 +65,23 @@ static bool temp_roots_create(TempRoots *roots, Err *err) {
 }
 
 bool temp_roots_add(TempRoots *roots, const StorePath *path, Err *err) {
-  Span key = span_make(path->digest, sizeof(path->digest));
+  return temp_roots_add_many(roots, path, 1, err);
+}
+
+bool temp_roots_add_many(TempRoots *roots, const StorePath *paths, size_t count, Err *err) {
+  CLEANUP(buf_done) Buf text = BUF_INIT;
   pthread_mutex_lock(&roots->mutex);
-  bool ok = true;
-  if (!map_has(&roots->paths, key)) {
-    CLEANUP(buf_done) Buf text = BUF_INIT;
-    store_path_format(path, roots->store_dir, &text);
+  for (size_t i = 0; i < count; i++) {
+    if (map_has(&roots->paths, span_make(paths[i].digest, sizeof(paths[i].digest)))) continue;
+    store_path_format(&paths[i], roots->store_dir, &text);
     buf_put_char(&text, 0);
-    ok = (roots->fd >= 0 || temp_roots_create(roots, err)) && fs_write_all(roots->fd, buf_span(&text), err);
-    if (ok) map_set(&roots->paths, key, NULL);
-    else err_wrap(err, "writing a temporary root to '%s'", roots->dir);
   }
+  bool ok = text.len == 0 ||
+            ((roots->fd >= 0 || temp_roots_create(roots, err)) && fs_write_all(roots->fd, buf_span(&text), err));
+  if (!ok) err_wrap(err, "writing a temporary root to '%s'", roots->dir);
+  if (ok && text.len > 0)
+    for (size_t i = 0; i < count; i++)
+      map_set(&roots->paths, span_make(paths[i].digest, sizeof(paths[i].digest)), NULL);
   pthread_mutex_unlock(&roots->mutex);
   return ok;
 }

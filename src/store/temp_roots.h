@@ -15,6 +15,8 @@ TempRoots *temp_roots_new(const char *dir, Span store_dir);
 void temp_roots_free(TempRoots *roots);
 // Once per path; thread-safe.
 MUST_CHECK bool temp_roots_add(TempRoots *roots, const StorePath *path, Err *err);
+// The same for many, in one write.
+MUST_CHECK bool temp_roots_add_many(TempRoots *roots, const StorePath *paths, size_t count, Err *err);
 bool temp_roots_has(TempRoots *roots, const StorePath *path);
 
 // All paths in the files of living processes, this one's too; files of dead ones are removed unless `read_only`.

@@ -130,6 +130,59 @@ TEST(unsorted_is_sorted) {
   arena_done(&arena);
 }
 
+// The same paths, in order, whether the whole text is parsed or not.
+static void check_references(Span text) {
+  Err err = ERR_INIT;
+  Arena arena = ARENA_INIT;
+  Derivation drv;
+  StorePath *refs;
+  size_t count;
+  CHECK_OK(derivation_parse(text, DRV_NAME, STORE_PATH_DIR, &arena, &drv, &err), &err);
+  CHECK_OK(derivation_parse_references(text, STORE_PATH_DIR, &arena, &refs, &count, &err), &err);
+  for (size_t i = 1; i < count; i++) CHECK(store_path_cmp(&refs[i - 1], &refs[i]) < 0);
+  size_t found = 0;
+  for (size_t i = 0; i < count; i++) {
+    Buf path = BUF_INIT;
+    bool is_input = false;
+    store_path_format(&refs[i], STORE_PATH_DIR, &path);
+    for (size_t k = 0; k < drv.input_src_count; k++) is_input |= span_eq(drv.input_srcs[k], buf_span(&path));
+    for (size_t k = 0; k < drv.input_drv_count; k++) is_input |= span_eq(drv.input_drvs[k].key, buf_span(&path));
+    found += is_input;
+    buf_done(&path);
+  }
+  CHECK_EQ_INT(found, count);
+  for (size_t k = 0; k < drv.input_src_count + drv.input_drv_count; k++) {
+    StorePath path;
+    bool is_listed = false;
+    Span input = k < drv.input_src_count ? drv.input_srcs[k] : drv.input_drvs[k - drv.input_src_count].key;
+    CHECK_OK(store_path_parse(input, STORE_PATH_DIR, &path, &err), &err);
+    for (size_t i = 0; i < count; i++) is_listed |= store_path_eq(&refs[i], &path);
+    CHECK(is_listed);
+  }
+  arena_done(&arena);
+}
+
+TEST(references_are_the_inputs) {
+  check_references(SPAN("Derive([(\"o]\",\"\",\"\",\"\")],[],[],\":\",\":\",[],[(\"o]\",\"\")])"));
+  check_references(SPAN("Derive([(\"dev\",\"\",\"\",\"\"),(\"out\",\"\",\"\",\"\")],[(\"" P3
+                        "\",[\"out\",\"d](ev\"]),(\"" P2 "\",[\"out\"])],[\"" P2 "\",\"" P1
+                        "\"],\":\",\":\",[],[(\"dev\",\"\"),(\"out\",\"\")])"));
+  check_references(SPAN("DrvWithVersion(\"xp-dyn-drv\",[(\"out\",\"\",\"\",\"\")],[(\"" P2
+                        "\",([\"a\"],[(\"o\",[\"b\"])])),(\"" P3 "\",[\"out\"])],[\"" P1
+                        "\"],\":\",\":\",[],[(\"out\",\"\")])"));
+  static const char *const bad[] = {"Derive([(\"out\"", "Derive(]", "Derive([],[(\"" P2 "\",[\"out\")],[]",
+                                    "Derive([],[],[\"relative\"]"};
+  for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+    Err err = ERR_INIT;
+    Arena arena = ARENA_INIT;
+    StorePath *refs;
+    size_t count;
+    CHECK_ERR(derivation_parse_references(span_cstr(bad[i]), STORE_PATH_DIR, &arena, &refs, &count, &err), &err,
+              ERR_SYNTAX, "");
+    arena_done(&arena);
+  }
+}
+
 // Sealing. Expected paths come from C++ Nix 2.8 and (content-addressed ones) 2.26.
 
 typedef struct SealCase {

@@ -108,16 +108,18 @@ TEST(specific_paths) {
 TEST(optimise_drops_second_copies) {
   Err err = ERR_INIT;
   Store *store = store_fixture_open("s");
-  StorePath path = store_fixture_text(store, "t", "small enough for a pack", NULL, 0);
+  CHECK_OK(fs_mkdir_all(test_temp_path("dir"), 0755, &err), &err);
+  CHECK_OK(fs_write_file_atomic(test_temp_path("dir/f"), SPAN("small enough for a pack"), 0644, false, &err), &err);
+  StorePath path = store_fixture_tree(store, "t", test_temp_path("dir"));
   CHECK_OK(store_materialise(store, &path, 1, &err), &err);
   ObjectStoreStats stats;
   CHECK_OK(object_store_stats(store_objects(store), &stats, &err), &err);
-  CHECK_EQ_INT(stats.packed_count, 1);
+  CHECK_EQ_INT(stats.packed_count, 2); // the file and its directory
   CHECK_EQ_INT(stats.file_count, 1);
   uint64_t freed;
   CHECK_OK(store_gc_optimise(store, &freed, &err), &err);
   CHECK_OK(object_store_stats(store_objects(store), &stats, &err), &err);
-  CHECK_EQ_INT(stats.packed_count, 0);
+  CHECK_EQ_INT(stats.packed_count, 1);
   CHECK_EQ_INT(stats.file_count, 1);
   check_clean(store);
   store_free(store);

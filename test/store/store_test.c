@@ -199,6 +199,46 @@ TEST(materialise_replaces_garbage) {
   store_free(store);
 }
 
+// Small files get their trees with the commit; what stood at their place is replaced, and a process with another mask makes the same.
+TEST(trees_with_the_commit) {
+  Err err = ERR_INIT;
+  Store *store = store_fixture_open("s");
+  store_want_trees(store, true);
+  umask(077);
+  StorePath a = store_fixture_text(store, "a", "content of a", NULL, 0);
+  StorePath b = store_fixture_text(store, "b", "content of b", &a, 1);
+  CLEANUP(buf_done) Buf physical = BUF_INIT;
+  CLEANUP(buf_done) Buf content = BUF_INIT;
+  store_format_physical(store, &b, &physical);
+  CHECK_OK(fs_mkdir_all(buf_cstr(&physical), 0755, &err), &err);
+  CHECK_OK(store_flush(store, &err), &err);
+  struct stat st;
+  CHECK(lstat(buf_cstr(&physical), &st) == 0);
+  CHECK_EQ_INT(st.st_mode, S_IFREG | 0444);
+  CHECK_EQ_INT(st.st_mtime, 1);
+  CHECK_OK(fs_read_file(buf_cstr(&physical), 0, &content, &err), &err);
+  CHECK_STR(buf_span(&content), "content of b");
+  CHECK_OK(fs_mkdir_all(test_temp_path("t/d"), 0755, &err), &err);
+  StorePath tree = store_fixture_tree(store, "tree", test_temp_path("t"));
+  StorePath paths[] = {a, b, tree};
+  CHECK_OK(store_materialise(store, paths, ARRAY_LEN(paths), &err), &err);
+  store_free(store);
+  // The flags are in the database: nothing is made again, except what somebody has removed.
+  store = store_fixture_open("s");
+  ino_t before = st.st_ino;
+  CHECK_OK(store_materialise(store, paths, ARRAY_LEN(paths), &err), &err);
+  CHECK(lstat(buf_cstr(&physical), &st) == 0);
+  CHECK_EQ_INT(st.st_ino, before);
+  CHECK(unlink(buf_cstr(&physical)) == 0);
+  store_free(store);
+  store = store_fixture_open("s");
+  CHECK_OK(store_materialise(store, paths, ARRAY_LEN(paths), &err), &err);
+  CHECK(lstat(buf_cstr(&physical), &st) == 0);
+  CHECK_EQ_INT(st.st_mode, S_IFREG | 0444);
+  CHECK_EQ_INT(st.st_mtime, 1);
+  store_free(store);
+}
+
 TEST(resolve_in_castore_and_on_disk) {
   Err err = ERR_INIT;
   CHECK_OK(fs_mkdir_all(test_temp_path("t/d"), 0755, &err), &err);
