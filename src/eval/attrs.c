@@ -20,11 +20,22 @@ static uint64_t attrs_count_bound(Value set) {
   return set == VALUE_EMPTY_ATTRS ? 0 : head_payload(value_head(set)) & UINT32_MAX;
 }
 
+static Value attrs_slot_from_lazy(Vm *vm, Attrs *set, uint32_t slot) {
+  Value v = thunk_from_lazy(vm, set->slots[slot], set->env);
+  heap_store(&vm->heap, set, &set->slots[slot], v);
+  return v;
+}
+
+// As attrs_slot_of, without a look at the thunk: for copies, whose values mostly nobody asks for.
+static inline Value attrs_slot_to_copy(Vm *vm, Attrs *set, uint32_t slot) {
+  Value v = set->slots[slot];
+  return LIKELY(value_tag(v) != TAG_LAZY) ? v : attrs_slot_from_lazy(vm, set, slot);
+}
+
 static Value attrs_slot_of(Vm *vm, Attrs *set, uint32_t slot) {
   Value v = set->slots[slot];
   if (UNLIKELY(value_tag(v) == TAG_LAZY)) {
-    v = thunk_from_lazy(vm, v, set->env);
-    heap_store(&vm->heap, set, &set->slots[slot], v);
+    v = attrs_slot_from_lazy(vm, set, slot);
   } else if (value_tag(v) == TAG_THUNK && head_type(value_head(v)) == T_IND) {
     Value followed = value_follow(v);
     if (value_keeps_thunk(followed)) return v;
@@ -120,7 +131,7 @@ static Value attrs_merge_flat(Vm *vm, Value left, Value right) {
   if (UNLIKELY(vm->counts)) vm->counts->update_copies += merge->result->count;
   for (uint32_t i = 0; i < merge->result->count; i++) {
     uint32_t from = merge->from[i];
-    set->slots[i] = from >> 31 ? attrs_slot_of(vm, r, from & INT32_MAX) : attrs_slot_of(vm, l, from);
+    set->slots[i] = from >> 31 ? attrs_slot_to_copy(vm, r, from & INT32_MAX) : attrs_slot_to_copy(vm, l, from);
   }
   return attrs_value(set);
 }

@@ -18,6 +18,7 @@
 #define HEAP_STRESS_MAJOR 500   // under stress, every so many collections are major (fewer when there is much to copy)
 #define HEAP_STRESS_POISON 0xdb // and recycled memory is overwritten, so that what was missed is noticed at once
 #define HEAP_AHEAD 16           // slots whose objects are on their way into the cache when they are visited
+#define HEAP_AHEAD_SLOTS 12     // remembered slots that are on their way themselves
 #define HEAP_KEEP_BYTES ((size_t)4 << 20) // of a nursery that overflowed, kept mapped beyond the soft end
 
 typedef struct HeapChunk {
@@ -102,6 +103,11 @@ void heap_remove_root(Heap *heap, HeapRoot *root) {
   root->next->prev = root->prev;
   root->prev->next = root->next;
   root->next = root->prev = NULL;
+}
+
+void heap_add_constant(Heap *heap, HeapRoot *root, Value value) {
+  *root = (HeapRoot){.value = value, .next = heap->constants};
+  heap->constants = root;
 }
 
 void *heap_alloc_slow(Heap *heap, size_t size_bytes) {
@@ -362,6 +368,9 @@ static void heap_drain(Heap *heap) {
 
 static void heap_scan_roots(Heap *heap, HeapScanFn scan, void *ctx) {
   for (HeapRoot *root = heap->roots.next; root != &heap->roots; root = root->next) heap_visit(heap, &root->value);
+  const HeapRoot *end = heap->space->major ? NULL : heap->old_constants;
+  for (HeapRoot *root = heap->constants; root != end; root = root->next) heap_visit(heap, &root->value);
+  heap->old_constants = heap->constants;
   scan(ctx, heap, heap->space->major);
 }
 
@@ -373,7 +382,10 @@ static void heap_minor(Heap *heap, HeapScanFn scan, void *ctx) {
   HeapSpace *space = heap->space;
   heap_flag_large(space);
   for (size_t i = space->large_young; i < space->large_count; i++) heap_scan_object(heap, space->large[i]);
-  for (size_t i = 0; i < heap->remembered_count; i++) heap_visit(heap, heap->remembered[i]);
+  for (size_t i = 0; i < heap->remembered_count; i++) {
+    if (i + HEAP_AHEAD_SLOTS < heap->remembered_count) __builtin_prefetch(heap->remembered[i + HEAP_AHEAD_SLOTS], 1);
+    heap_visit_later(heap, heap->remembered[i], false);
+  }
   heap_scan_roots(heap, scan, ctx);
   heap_drain(heap);
   heap->stats.minor_count++;

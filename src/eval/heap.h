@@ -45,6 +45,8 @@ typedef struct Heap {
   size_t remembered_count, remembered_cap;
   struct HeapSpace *space; // old space and large objects
   HeapRoot roots;          // list head
+  HeapRoot *constants;     // by `next`, newest first
+  HeapRoot *old_constants; // those from here on have been looked at
   HeapConfig config;
   HeapStats stats;
 } Heap;
@@ -56,6 +58,8 @@ void heap_init(Heap *heap, const HeapConfig *config);
 void heap_done(Heap *heap);
 void heap_add_root(Heap *heap, HeapRoot *root, Value value);
 void heap_remove_root(Heap *heap, HeapRoot *root);
+// A root that stays until heap_done and is never assigned to: minor collections look at it once.
+void heap_add_constant(Heap *heap, HeapRoot *root, Value value);
 
 void *heap_alloc_slow(Heap *heap, size_t size_bytes);
 // 8-aligned, uninitialised. `size_bytes` is rounded up to 8. Never collects, never fails (out of memory aborts).

@@ -5,19 +5,22 @@
 
 #include "eval/symbol.h"
 
+typedef struct ShapeIndexEntry {
+  Sym name; // SYMBOL_NONE: free
+  uint32_t slot;
+} ShapeIndexEntry;
+
 struct Shape {
   uint32_t count;
   uint32_t hash;
-  uint8_t index_log2; // 0: no index, search linearly
-  uint8_t pinned;     // used by a unit: never freed
-  uint8_t marked;     // by the collection in progress
-  uint8_t has_positions;
-  uint32_t *index;  // 2^index_log2 entries of slot + 1, by symbol
-  PosId *positions; // `count`, or NULL
-  uint32_t *order;  // see shape_order; made on demand
-  Shape *bare;      // the same names without positions; itself when it has none; made on demand
-  Shape *next_in_table;
-  Sym names[]; // `count`, in bytewise order of the texts
+  uint8_t index_log2;
+  uint8_t pinned;         // used by a unit: never freed
+  uint8_t marked;         // by the collection in progress
+  ShapeIndexEntry *index; // 2^index_log2, by symbol; made on demand
+  PosId *positions;       // `count`, behind the names, or NULL
+  uint32_t *order;        // see shape_order; made on demand
+  Shape *bare;            // the same names without positions; itself when it has none; made on demand
+  Sym names[];            // `count`, in bytewise order of the texts
 };
 
 typedef struct ShapeTable ShapeTable;
@@ -31,7 +34,7 @@ Shape *shape_intern(ShapeTable *table, const Sym *names, const PosId *positions,
 // The same names without positions.
 Shape *shape_bare(ShapeTable *table, Shape *shape);
 // Slot of `name` or SHAPE_NOT_FOUND.
-uint32_t shape_find(const Shape *shape, Sym name);
+uint32_t shape_find(Shape *shape, Sym name);
 static inline PosId shape_position(const Shape *shape, uint32_t slot) {
   return shape->positions ? shape->positions[slot] : 0;
 }
@@ -41,7 +44,7 @@ static inline const uint32_t *shape_order(ShapeTable *table, Shape *shape) {
   return shape->order ? shape->order : shape_make_order(table, shape);
 }
 // The names of `left // right`, and for each result slot where it comes from: bit 31 set: right, low bits the slot there.
-// Borrowed until the next major collection.
+// Borrowed until the next call or major collection.
 typedef struct ShapeMerge {
   Shape *left, *right, *result;
   uint32_t *from;
@@ -50,4 +53,3 @@ const ShapeMerge *shape_merge(ShapeTable *table, Shape *left, Shape *right);
 // Frees all shapes that are neither pinned nor marked, clears marks and caches.
 void shape_table_sweep(ShapeTable *table);
 uint32_t shape_table_count(const ShapeTable *table);
-// Grows by one at each sweep that freed anything: inline caches keyed by shape pointers compare it.

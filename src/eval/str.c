@@ -106,8 +106,19 @@ Value str_symbol(Vm *vm, Sym name) {
   return symbol_get(vm->symbols, name)->string;
 }
 
+static Sym str_known_symbol(Value s) {
+  const String *string = value_ptr(s);
+  return head_flags(string->head) & STR_SYMBOL ? symbol_of_string(string) : SYMBOL_NONE;
+}
+
 Sym str_intern(Vm *vm, Value s) {
-  Sym sym = symbol_intern(vm->symbols, str_span(s));
+  Sym sym = str_known_symbol(s);
+  if (!sym) sym = symbol_intern(vm->symbols, str_span(s));
   (void)symbol_order(vm->symbols, sym); // it is named now
   return sym;
+}
+
+Sym str_find_symbol(Vm *vm, Value s) {
+  Sym sym = str_known_symbol(s);
+  return sym ? sym : symbol_find(vm->symbols, str_span(s));
 }

@@ -28,5 +28,6 @@ Value str_path(Vm *vm, Span canonical_path);
 Value str_concat(Vm *vm, Value a, Value b, const Context *context);
 Value str_sub(Vm *vm, Value s, size_t start, size_t len); // keeps the context; clamped
 Value str_with_context(Vm *vm, Value s, const Context *context);
-Value str_symbol(Vm *vm, Sym name); // the name as a string value, no allocation
-Sym str_intern(Vm *vm, Value s);    // symbol of a string's text
+Value str_symbol(Vm *vm, Sym name);   // the name as a string value, no allocation
+Sym str_intern(Vm *vm, Value s);      // symbol of a string's text
+Sym str_find_symbol(Vm *vm, Value s); // the same, SYMBOL_NONE when nobody has interned the text

@@ -4,12 +4,23 @@
 #include "base/arena.h"
 #include "base/mem.h"
 
+typedef struct SymbolEntry {
+  Sym sym; // 0: free
+  uint32_t hash;
+} SymbolEntry;
+
+// Before the text of each symbol, which has the flag STR_SYMBOL.
+typedef struct SymbolString {
+  uint64_t sym;
+  String string;
+} SymbolString;
+
 struct SymbolTable {
   Arena arena;
   Symbol *symbols;
   uint32_t count, cap;
   uint32_t order_count;
-  Sym *index; // 0: empty
+  SymbolEntry *index;
   uint32_t index_mask;
 };
 
@@ -39,47 +50,50 @@ void symbol_table_free(SymbolTable *t) {
 }
 
 static void symbol_grow_index(SymbolTable *t) {
-  uint32_t mask = t->index_mask * 4 + 3;
+  uint32_t mask = t->index_mask * 2 + 1;
   mem_free(t->index);
   t->index = mem_alloc_zero(((size_t)mask + 1) * sizeof *t->index);
   t->index_mask = mask;
   for (Sym s = 1; s < t->count; s++) {
     uint32_t i = (t->symbols[s].hash * 0x9E3779B1u >> 7) & mask;
-    while (t->index[i]) i = (i + 1) & mask;
-    t->index[i] = s;
+    while (t->index[i].sym) i = (i + 1) & mask;
+    t->index[i] = (SymbolEntry){s, t->symbols[s].hash};
   }
 }
 
 // Slot of the index where `text` is or belongs.
 static uint32_t symbol_probe(const SymbolTable *t, Span text, uint32_t hash) {
   uint32_t i = (hash * 0x9E3779B1u >> 7) & t->index_mask;
-  for (; t->index[i]; i = (i + 1) & t->index_mask) {
-    const Symbol *s = &t->symbols[t->index[i]];
-    if (s->hash == hash && s->len == text.len && memcmp(s->text, text.data, text.len) == 0) break;
+  for (; t->index[i].sym; i = (i + 1) & t->index_mask) {
+    if (t->index[i].hash != hash) continue;
+    const Symbol *s = &t->symbols[t->index[i].sym];
+    if (s->len == text.len && memcmp(s->text, text.data, text.len) == 0) break;
   }
   return i;
 }
 
 Sym symbol_intern_hashed(SymbolTable *t, Span text, uint32_t hash) {
   uint32_t i = symbol_probe(t, text, hash);
-  if (t->index[i]) return t->index[i];
+  if (t->index[i].sym) return t->index[i].sym;
   MEM_RESERVE(t->symbols, t->cap, t->count + 1);
   size_t body = text.len + 1 < 8 ? 8 : text.len + 1;
-  String *str = arena_alloc(&t->arena, offsetof(String, bytes) + body);
-  str->head = HEAD(T_STRING, OBJ_STATIC, text.len);
+  Sym sym = t->count++;
+  SymbolString *symbol_string = arena_alloc(&t->arena, offsetof(SymbolString, string.bytes) + body);
+  symbol_string->sym = sym;
+  String *str = &symbol_string->string;
+  str->head = HEAD(T_STRING, OBJ_STATIC | STR_SYMBOL, text.len);
   str->context = NULL;
   memset(str->bytes, 0, 8);
   if (text.len) memcpy(str->bytes, text.data, text.len);
   ((char *)str + offsetof(String, bytes))[text.len] = 0; // behind the declared bounds of the array
   uint64_t prefix = 0;
   for (size_t k = 0; k < 8; k++) prefix = prefix << 8 | (k < text.len ? (uint8_t)text.data[k] : 0);
-  Sym sym = t->count++;
   t->symbols[sym] = (Symbol){.text = str->bytes,
                              .len = (uint32_t)text.len,
                              .hash = hash,
                              .prefix = prefix,
                              .string = value_from_ptr(str, TAG_STR)};
-  t->index[i] = sym;
+  t->index[i] = (SymbolEntry){sym, hash};
   if (t->count * 2 > t->index_mask) symbol_grow_index(t);
   return sym;
 }
@@ -89,7 +103,11 @@ Sym symbol_intern(SymbolTable *t, Span text) {
 }
 
 Sym symbol_find(const SymbolTable *t, Span text) {
-  return t->index[symbol_probe(t, text, symbol_hash(text))];
+  return t->index[symbol_probe(t, text, symbol_hash(text))].sym;
+}
+
+Sym symbol_of_string(const String *string) {
+  return (Sym)((const SymbolString *)((const char *)string - offsetof(SymbolString, string)))->sym;
 }
 
 const Symbol *symbol_get(const SymbolTable *t, Sym sym) {

@@ -22,6 +22,8 @@ Sym symbol_intern(SymbolTable *table, Span text);
 Sym symbol_intern_hashed(SymbolTable *table, Span text, uint32_t hash);
 // The number, or SYMBOL_NONE when nobody has interned `text`.
 Sym symbol_find(const SymbolTable *table, Span text);
+// Of a string with the flag STR_SYMBOL.
+Sym symbol_of_string(const String *string);
 uint32_t symbol_hash(Span text);
 const Symbol *symbol_get(const SymbolTable *table, Sym sym); // borrowed; moves when the table grows
 Span symbol_text(const SymbolTable *table, Sym sym);         // text itself does not move

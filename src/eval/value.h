@@ -23,6 +23,7 @@
 //   T_STRING    head, context, bytes... NUL                 payload length in bytes       (T_PATH alike, context NULL)
 //               flag STR_EXTERN: third word is a pointer to immortal bytes
 //               flag STR_SLICE:  third word is a T_BYTES object, fourth an offset into it
+//               flag STR_SYMBOL: owned by the symbol table; the number stands before the object
 //   T_BYTES     head, used, bytes...                        payload capacity in bytes; append buffer of strings
 //   T_CLOSURE   head, env                                   payload code pointer (a LambdaInfo stands before the code)
 //   T_PAP       head, function, args...                     payload number of args
@@ -85,6 +86,7 @@ enum {
 enum {
   STR_EXTERN = 1,
   STR_SLICE = 2,
+  STR_SYMBOL = 4,    // the text of a symbol: symbol_of_string
   THUNK_WAITED = 1,  // some task waits for this blackhole
   THUNK_IS_APP = 2,  // a blackhole that was a T_APP
   THUNK_SPARKED = 4, // a spark has been made for it

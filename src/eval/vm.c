@@ -127,7 +127,7 @@ static Sym vm_dynamic_name(Vm *vm, Value name, const uint32_t *code, const uint3
 }
 
 // Slot of `name` in sets of that shape, or SHAPE_NOT_FOUND; the cache remembers the last answer of its place in the code.
-static inline uint32_t vm_cached_slot(SelectCache *cache, const Shape *shape, Sym name) {
+static inline uint32_t vm_cached_slot(SelectCache *cache, Shape *shape, Sym name) {
   if (UNLIKELY(cache->shape != shape)) {
     cache->shape = shape;
     cache->slot = shape_find(shape, name);

@@ -165,7 +165,7 @@ static bool vm_ops_missing_argument(Vm *vm, const Unit *unit, const uint32_t *de
 
 // Where the formals are in a set of that shape (NULL: empty); false with an error pending.
 static bool vm_ops_find_formals(Vm *vm, const Unit *unit, const uint32_t *descriptor, const uint32_t *code, Value arg,
-                                const Shape *shape, uint32_t *slots) {
+                                Shape *shape, uint32_t *slots) {
   uint32_t count = descriptor[0], matched = 0;
   const uint32_t *formal = descriptor + FORMALS_HEADER;
   for (uint32_t i = 0; i < count; i++, formal += FORMAL_WORDS) {
@@ -207,7 +207,7 @@ bool vm_ops_formals(Vm *vm, Unit *unit, const uint32_t *descriptor, const uint32
   heap_store(&vm->heap, env, &env->slots[descriptor[3]], arg);
   if (attrs_is_layered(arg)) return vm_ops_bind_layered(vm, unit, descriptor, code, arg, env);
   FormalsCache *cache = &unit->formals[descriptor[2]];
-  const Shape *shape = arg == VALUE_EMPTY_ATTRS ? NULL : attrs_flat_shape(arg);
+  Shape *shape = arg == VALUE_EMPTY_ATTRS ? NULL : attrs_flat_shape(arg);
   if (!cache->slots) cache->slots = mem_alloc_array((size_t)count + 1, sizeof *cache->slots);
   if (!shape || cache->shape != shape) {
     cache->shape = NULL;

@@ -28,7 +28,7 @@ static Value attr_values_fn(Vm *vm, Value *args) {
 static Value get_attr_fn(Vm *vm, Value *args) {
   if (!expect_text(vm, args[0], ARG1 "getAttr")) return VALUE_ERROR;
   if (!expect_attrs(vm, args[1], ARG2 "getAttr")) return VALUE_ERROR;
-  Sym name = symbol_find(vm->symbols, str_span(args[0]));
+  Sym name = str_find_symbol(vm, args[0]);
   Value v = name == SYMBOL_NONE ? VALUE_ABSENT : attrs_get(vm, args[1], name);
   if (v != VALUE_ABSENT) return v;
   Buf text = BUF_INIT;
@@ -42,7 +42,7 @@ static Value get_attr_fn(Vm *vm, Value *args) {
 static Value has_attr_fn(Vm *vm, Value *args) {
   if (!expect_text(vm, args[0], ARG1 "hasAttr")) return VALUE_ERROR;
   if (!expect_attrs(vm, args[1], ARG2 "hasAttr")) return VALUE_ERROR;
-  Sym name = symbol_find(vm->symbols, str_span(args[0]));
+  Sym name = str_find_symbol(vm, args[0]);
   return value_bool(name != SYMBOL_NONE && attrs_has(args[1], name));
 }
 
@@ -86,7 +86,7 @@ Value builtins_attrs_position(Vm *vm, PosId id) {
 static Value unsafe_get_attr_pos_fn(Vm *vm, Value *args) {
   if (!expect_text(vm, args[0], ARG1 "unsafeGetAttrPos")) return VALUE_ERROR;
   if (!expect_attrs(vm, args[1], ARG2 "unsafeGetAttrPos")) return VALUE_ERROR;
-  Sym name = symbol_find(vm->symbols, str_span(args[0]));
+  Sym name = str_find_symbol(vm, args[0]);
   return builtins_attrs_position(vm, name == SYMBOL_NONE ? 0 : attrs_position(args[1], name));
 }
 
@@ -116,12 +116,12 @@ static Value attrs_subset(Vm *vm, Value set, const bool *keep, uint32_t kept) {
 static Value remove_attrs(Vm *vm, Value set, Value names) {
   if (set == VALUE_EMPTY_ATTRS || names == VALUE_EMPTY_LIST) return set;
   Value flat = attrs_flatten(vm, set);
-  const Shape *shape = attrs_flat_shape(flat);
+  Shape *shape = attrs_flat_shape(flat);
   bool *keep = mem_alloc(shape->count);
   memset(keep, true, shape->count);
   uint32_t kept = shape->count;
   for (size_t i = 0; i < list_count(names); i++) {
-    Sym name = symbol_find(vm->symbols, str_span(value_follow(list_get(vm, names, i))));
+    Sym name = str_find_symbol(vm, value_follow(list_get(vm, names, i)));
     uint32_t slot = name == SYMBOL_NONE ? SHAPE_NOT_FOUND : shape_find(shape, name);
     if (slot == SHAPE_NOT_FOUND || !keep[slot]) continue;
     keep[slot] = false;

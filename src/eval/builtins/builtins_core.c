@@ -107,7 +107,7 @@ static ImportStep import_from_text(Native *n) {
 static void import_remember(Vm *vm, Span path, Value value) {
   if (map_has(&vm->state->imports, path)) return;
   Import *import = mem_alloc(sizeof *import);
-  heap_add_root(&vm->heap, &import->root, value);
+  heap_add_constant(&vm->heap, &import->root, value);
   map_set(&vm->state->imports, path, import);
 }
 
