@@ -129,31 +129,37 @@ void heap_remember(Heap *heap, Value *slot) {
   heap->remembered[heap->remembered_count++] = slot;
 }
 
-static size_t heap_object_bytes(const Object *object) {
-  Head h = object->head;
+// What the collector knows of each type (number / 8): its size in words is `fixed`, and one for each unit of the payload where
+// `counted`; the words that may be pointers begin at `first`, and end with the object, or after `pointers` of them where that is not 0.
+typedef struct HeapLayout {
+  uint8_t fixed, counted, first, pointers;
+} HeapLayout;
+#define HEAP_LAYOUT(type) [(type) >> 3]
+static const HeapLayout heap_layouts[] = {
+    HEAP_LAYOUT(T_FLOAT) = {2, 0, 2, 0},   HEAP_LAYOUT(T_BIGINT) = {2, 0, 2, 0}, HEAP_LAYOUT(T_CLOSURE) = {2, 0, 1, 0},
+    HEAP_LAYOUT(T_PAP) = {2, 1, 1, 0},     HEAP_LAYOUT(T_ENV) = {2, 1, 1, 0},    HEAP_LAYOUT(T_ATTRS) = {3, 1, 2, 0},
+    HEAP_LAYOUT(T_LAYERED) = {3, 0, 1, 0}, HEAP_LAYOUT(T_LIST) = {1, 1, 1, 0},   HEAP_LAYOUT(T_SLICE) = {3, 0, 1, 1},
+    HEAP_LAYOUT(T_THUNK) = {2, 0, 1, 0},   HEAP_LAYOUT(T_APP) = {2, 1, 1, 0},    HEAP_LAYOUT(T_IND) = {2, 0, 1, 0},
+};
+
+// Of the types whose payload is no number of words (`fixed` is 0).
+static size_t heap_odd_words(Head h) {
   size_t payload = (size_t)head_payload(h);
   switch (head_type(h)) {
-  case T_FLOAT:
-  case T_BIGINT:
-  case T_CLOSURE:
-  case T_THUNK:
-  case T_IND: return 16;
   case T_STRING:
   case T_PATH:
-    if (head_flags(h) & STR_EXTERN) return 24;
-    if (head_flags(h) & STR_SLICE) return 32;
-    return (16 + (payload + 1 < 8 ? 8 : payload + 1) + 7) & ~(size_t)7;
-  case T_BYTES: return (16 + payload + 7) & ~(size_t)7;
-  case T_PAP:
-  case T_ENV:
-  case T_APP: return 16 + 8 * payload;
-  case T_BLACKHOLE: return head_flags(h) & THUNK_IS_APP ? 16 + 8 * (payload & 0xffff) : 16;
-  case T_ATTRS: return 24 + 8 * payload;
-  case T_LAYERED:
-  case T_SLICE: return 24;
-  case T_LIST: return 8 + 8 * payload;
-  default: assert(!"heap object with an unknown head"); return 8;
+    if (head_flags(h) & STR_EXTERN) return 3;
+    if (head_flags(h) & STR_SLICE) return 4;
+    return 2 + (payload + 1 + 7) / 8;
+  case T_BYTES: return 2 + (payload + 7) / 8;
+  case T_BLACKHOLE: return head_flags(h) & THUNK_IS_APP ? 2 + (payload & 0xffff) : 2;
+  default: assert(!"heap object with an unknown head"); return 1;
   }
+}
+
+static inline size_t heap_object_words(Head h) {
+  HeapLayout layout = heap_layouts[head_type(h) >> 3];
+  return LIKELY(layout.fixed) ? layout.fixed + layout.counted * (size_t)head_payload(h) : heap_odd_words(h);
 }
 
 static char *heap_new_chunk(HeapSpace *space) {
@@ -189,32 +195,27 @@ static bool heap_has_pointers(Head h) {
   }
 }
 
-static Object *heap_copy(Heap *heap, Object *from) {
+static Object *heap_copy(Heap *heap, Object *from, Head h) {
   HeapSpace *space = heap->space;
-  size_t size = heap_object_bytes(from);
-  if ((size_t)(space->end - space->next) < size) {
+  size_t words = heap_object_words(h);
+  if (UNLIKELY((size_t)(space->end - space->next) < words * sizeof(uint64_t))) {
     heap->stats.old_bytes += HEAP_CHUNK_BYTES;
     heap_new_chunk(space);
   }
   Object *to = (Object *)space->next;
-  space->next += size;
-  for (size_t i = 0; i < size / sizeof(uint64_t); i++) ((uint64_t *)to)[i] = ((const uint64_t *)from)[i];
-  heap->stats.promoted_bytes += size;
-  if (heap_has_pointers(to->head)) heap_push_gray(space, to);
+  space->next += words * sizeof(uint64_t);
+  const uint64_t *source = (const uint64_t *)from;
+  uint64_t *target = (uint64_t *)to;
+  for (size_t i = 0; i < words; i++) target[i] = source[i];
+  heap->stats.promoted_bytes += words * sizeof(uint64_t);
+  if (heap_has_pointers(h)) heap_push_gray(space, to);
   from->head = HEAD(T_FORWARD, 0, (uintptr_t)to);
   return to;
 }
 
-// Where the object is after this collection.
-static Object *heap_forward(Heap *heap, Object *object) {
+// Where an object that is not young is after a major collection; its head is `h`.
+static Object *heap_forward_old(Heap *heap, Object *object, Head h) {
   HeapSpace *space = heap->space;
-  if (!space->major) {
-    if (!heap_is_young(heap, object)) return object;
-    if (head_type(object->head) == T_FORWARD) return (Object *)head_payload(object->head);
-    return heap_copy(heap, object);
-  }
-  Head h = object->head;
-  if (head_type(h) == T_FORWARD) return (Object *)head_payload(h);
   unsigned flags = head_flags(h);
   if (flags & OBJ_STATIC) return object;
   if (flags & OBJ_LARGE) {
@@ -224,11 +225,8 @@ static Object *heap_forward(Heap *heap, Object *object) {
     }
     return object;
   }
-  if (!heap_is_young(heap, object)) {
-    const HeapChunk *chunk = (const HeapChunk *)((uintptr_t)object & ~(uintptr_t)(HEAP_CHUNK_BYTES - 1));
-    if (chunk->epoch == space->epoch) return object; // already in the new space
-  }
-  return heap_copy(heap, object);
+  const HeapChunk *chunk = (const HeapChunk *)((uintptr_t)object & ~(uintptr_t)(HEAP_CHUNK_BYTES - 1));
+  return chunk->epoch == space->epoch ? object : heap_copy(heap, object, h); // else it is in the new space already
 }
 
 // value_keeps_thunk for a value that may have been moved already.
@@ -254,33 +252,36 @@ static Value heap_shortcut(Value v) {
   return v;
 }
 
-void heap_visit(Heap *heap, Value *slot) {
-  Value v = *slot;
-  switch (value_tag(v)) {
-  case TAG_INT:
-  case TAG_IMM:
-  case TAG_LAZY: return;
-  case TAG_OBJ:
-    if (!v) return;
-    break;
-  case TAG_THUNK:
-  case TAG_ATTRS:
-    v = heap_shortcut(v);
-    if (value_tag(v) == TAG_INT || value_tag(v) == TAG_IMM) {
-      *slot = v;
-      return;
-    }
-    break;
-  default: break;
-  }
-  *slot = value_from_ptr(heap_forward(heap, value_ptr(v)), value_tag(v));
-}
-
 // Most slots hold nothing that a minor collection moves.
 static inline bool heap_may_move(const Heap *heap, Value v, bool major) {
   static const unsigned no_pointer = 1u << TAG_INT | 1u << TAG_IMM | 1u << TAG_LAZY;
   if (no_pointer >> value_tag(v) & 1) return false;
-  return major || heap_is_young(heap, value_ptr(v));
+  return major ? v != 0 : heap_is_young(heap, value_ptr(v));
+}
+
+// `major` is a constant where this is called.
+static inline void heap_visit_value(Heap *heap, Value *slot, bool major) {
+  Value v = *slot;
+  if (!heap_may_move(heap, v, major)) return;
+  Object *object = value_ptr(v);
+  Head h = object->head;
+  if (head_type(h) == T_IND || head_type(h) == T_LAYERED) {
+    v = heap_shortcut(v);
+    if (!heap_may_move(heap, v, major)) {
+      *slot = v;
+      return;
+    }
+    object = value_ptr(v);
+    h = object->head;
+  }
+  if (head_type(h) == T_FORWARD) object = (Object *)head_payload(h);
+  else object = !major || heap_is_young(heap, object) ? heap_copy(heap, object, h) : heap_forward_old(heap, object, h);
+  *slot = value_from_ptr(object, value_tag(v));
+}
+
+void heap_visit(Heap *heap, Value *slot) {
+  if (heap->space->major) heap_visit_value(heap, slot, true);
+  else heap_visit_value(heap, slot, false);
 }
 
 // Visits the slot some slots later: the time of a collection is that of cache misses on what it copies.
@@ -291,7 +292,7 @@ static inline void heap_visit_later(Heap *heap, Value *slot, bool major) {
   Value *due = space->ahead[space->ahead_next];
   space->ahead[space->ahead_next] = slot;
   space->ahead_next = (space->ahead_next + 1) % HEAP_AHEAD;
-  if (due) heap_visit(heap, due);
+  if (due) heap_visit_value(heap, due, major);
 }
 
 static void heap_visit_ahead(Heap *heap) {
@@ -303,65 +304,41 @@ static void heap_visit_ahead(Heap *heap) {
   }
 }
 
-// A slot with a bare pointer: the same bits as a value with TAG_OBJ.
-static void heap_visit_ptr(Heap *heap, void *slot) {
-  heap_visit_later(heap, slot, heap->space->major);
-}
-
-void heap_visit_range(Heap *heap, Value *slots, size_t count) {
-  bool major = heap->space->major;
+static inline void heap_visit_words(Heap *heap, Value *slots, size_t count, bool major) {
   for (size_t i = 0; i < count; i++) heap_visit_later(heap, &slots[i], major);
 }
 
-static void heap_scan_object(Heap *heap, Object *object) {
+void heap_visit_range(Heap *heap, Value *slots, size_t count) {
+  if (heap->space->major) heap_visit_words(heap, slots, count, true);
+  else heap_visit_words(heap, slots, count, false);
+}
+
+// Bare pointers (to envs, to the bytes of a string) are visited as values: the same bits as with TAG_OBJ.
+static inline void heap_scan_object(Heap *heap, Object *object, bool major) {
   Head h = object->head;
-  size_t payload = (size_t)head_payload(h);
-  switch (head_type(h)) {
-  case T_STRING:
-  case T_PATH:
-    if (head_flags(h) & STR_SLICE) heap_visit_ptr(heap, &((String *)object)->slice.owner);
-    break;
-  case T_CLOSURE: heap_visit_ptr(heap, &((Closure *)object)->env); break;
-  case T_THUNK: heap_visit_ptr(heap, &((Thunk *)object)->env); break;
-  case T_IND: heap_visit(heap, &((Thunk *)object)->value); break;
-  case T_PAP:
-  case T_APP:
-    heap_visit(heap, &((Pap *)object)->fn);
-    heap_visit_range(heap, ((Pap *)object)->args, payload);
-    break;
-  case T_BLACKHOLE:
-    if (head_flags(h) & THUNK_IS_APP) {
-      heap_visit(heap, &((AppThunk *)object)->fn);
-      heap_visit_range(heap, ((AppThunk *)object)->args, payload & 0xffff);
-    } else {
-      heap_visit_ptr(heap, &((Thunk *)object)->env);
-    }
-    break;
-  case T_ENV:
-    heap_visit_ptr(heap, &((Env *)object)->parent);
-    heap_visit_range(heap, ((Env *)object)->slots, payload);
-    break;
-  case T_ATTRS: {
-    Attrs *set = (Attrs *)object;
-    if (heap->space->major) set->shape->marked = true;
-    if (head_flags(h) & ATTRS_LAZY) heap_visit_ptr(heap, &set->env);
-    heap_visit_range(heap, set->slots, payload);
-    break;
+  HeapLayout layout = heap_layouts[head_type(h) >> 3];
+  Value *words = (Value *)object;
+  if (UNLIKELY(!layout.fixed)) {
+    if (head_type(h) == T_BLACKHOLE) heap_visit_words(heap, words + 1, heap_odd_words(h) - 1, major);
+    else if (head_flags(h) & STR_SLICE) heap_visit_later(heap, words + 2, major);
+    return;
   }
-  case T_LAYERED:
-    heap_visit(heap, &((Layered *)object)->base);
-    heap_visit(heap, &((Layered *)object)->top);
-    break;
-  case T_LIST: heap_visit_range(heap, ((List *)object)->items, payload); break;
-  case T_SLICE: heap_visit(heap, &((Slice *)object)->list); break;
-  default: break;
-  }
+  if (major && head_type(h) == T_ATTRS) ((Attrs *)object)->shape->marked = true;
+  size_t end =
+      layout.pointers ? layout.first + layout.pointers : layout.fixed + layout.counted * (size_t)head_payload(h);
+  heap_visit_words(heap, words + layout.first, end - layout.first, major);
+}
+
+static inline void heap_scan_gray(Heap *heap, bool major) {
+  HeapSpace *space = heap->space;
+  while (space->gray_count) heap_scan_object(heap, space->gray[--space->gray_count], major);
 }
 
 static void heap_drain(Heap *heap) {
   HeapSpace *space = heap->space;
   do {
-    while (space->gray_count) heap_scan_object(heap, space->gray[--space->gray_count]);
+    if (space->major) heap_scan_gray(heap, true);
+    else heap_scan_gray(heap, false);
     heap_visit_ahead(heap);
   } while (space->gray_count);
 }
@@ -381,7 +358,7 @@ static void heap_flag_large(HeapSpace *space) {
 static void heap_minor(Heap *heap, HeapScanFn scan, void *ctx) {
   HeapSpace *space = heap->space;
   heap_flag_large(space);
-  for (size_t i = space->large_young; i < space->large_count; i++) heap_scan_object(heap, space->large[i]);
+  for (size_t i = space->large_young; i < space->large_count; i++) heap_scan_object(heap, space->large[i], false);
   for (size_t i = 0; i < heap->remembered_count; i++) {
     if (i + HEAP_AHEAD_SLOTS < heap->remembered_count) __builtin_prefetch(heap->remembered[i + HEAP_AHEAD_SLOTS], 1);
     heap_visit_later(heap, heap->remembered[i], false);
