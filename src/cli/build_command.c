@@ -1,7 +1,9 @@
 // build_command.c: `firn build`, `nix build`, `nix-build`.
 #include "cli/build_command.h"
 
+#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/fs.h"
@@ -11,6 +13,7 @@
 #include "cli/command_list.h"
 #include "cli/eval_cache.h"
 #include "cli/installable.h"
+#include "cli/store_command.h"
 #include "formats/json_write.h"
 #include "realise/sandbox_preview.h"
 #include "store/store_roots.h"
@@ -85,6 +88,80 @@ static int say_failure(Session *session, Scheduler *scheduler, SchedulerTicket t
   return code;
 }
 
+// The target to speak of where the first failure ends everything: one that failed itself, rather than one that needed it. SIZE_MAX: none failed.
+static size_t first_failed(Scheduler *scheduler, const SchedulerTicket *tickets, size_t count) {
+  size_t found = SIZE_MAX;
+  for (size_t i = 0; i < count; i++) {
+    Err err = ERR_INIT, cause = ERR_INIT;
+    if (scheduler_state(scheduler, tickets[i], &err) == SCHEDULER_FAILED) {
+      scheduler_cause(scheduler, tickets[i], &cause);
+      bool itself = !err_is_set(&cause) || strcmp(err_message(&err), err_message(&cause)) == 0;
+      if (itself || found == SIZE_MAX) found = i;
+      err_done(&err);
+      err_done(&cause);
+      if (itself) return found;
+    }
+  }
+  return found;
+}
+
+static bool is_nix3(const Session *session) {
+  return strcmp(session->command->program, "nix") == 0;
+}
+
+static int cmp_spans(const void *a, const void *b) {
+  return span_cmp(*(const Span *)a, *(const Span *)b);
+}
+
+// Where more than one of the things that were asked for is not there: "build of 'a', 'b' failed". `nix` names outputs, too.
+static void say_incomplete(Session *session, const BuildTargetList *targets) {
+  Span *names = mem_alloc_array(targets->count + 1, sizeof(Span));
+  size_t count = 0, kept = 0;
+  Buf text CLEANUP(buf_done) = BUF_INIT, path CLEANUP(buf_done) = BUF_INIT;
+  for (size_t i = 0; i < targets->count; i++) {
+    const BuildTarget *target = &targets->items[i];
+    if (target->built) continue;
+    buf_clear(&path);
+    store_path_format(&target->path, session_store_dir(session), &path);
+    if (target->is_drv && is_nix3(session)) {
+      if (i && store_path_eq(&targets->items[i - 1].path, &target->path) && count) continue;
+      buf_printf(&path, "^%.*s", SPAN_ARG(target->output));
+      for (size_t j = i + 1; j < targets->count && store_path_eq(&targets->items[j].path, &target->path); j++)
+        buf_printf(&path, ",%.*s", SPAN_ARG(targets->items[j].output));
+    }
+    names[count++] = arena_dup(&session->arena, buf_span(&path));
+  }
+  if (count) qsort(names, count, sizeof(Span), cmp_spans);
+  for (size_t i = 0; i < count; i++) {
+    if (i && span_eq(names[i], names[i - 1])) continue;
+    buf_printf(&text, "%s'%.*s'", kept++ ? ", " : "", SPAN_ARG(names[i]));
+  }
+  mem_free(names);
+  Err err = ERR_INIT;
+  if (kept < 2) return;
+  err_set(&err, ERR_OTHER, "build of %s failed", buf_cstr(&text));
+  session_fail(session, &err);
+}
+
+// With --keep-going: what failed on the way, in the order in which it did.
+static void say_all_failures(Session *session, Map *said) {
+  Span rest = buf_span(&session->failures), text;
+  while (span_split(&rest, 0, &text)) {
+    if (map_has(said, text)) continue;
+    map_set(said, text, NULL);
+    Err err = ERR_INIT;
+    err_set(&err, ERR_BUILD_FAILED, "%.*s", SPAN_ARG(text));
+    session_fail(session, &err);
+  }
+}
+
+// nix-build says by its exit code what went wrong, `nix` only that something did. Failures that may pass (of fixed outputs) and refusals set no bit: 1.
+static int failure_code(Session *session, Scheduler *scheduler, int code) {
+  if (code == err_exit_code(ERR_INTERRUPTED) || !code) return code;
+  int status = is_nix3(session) ? 0 : scheduler_failure_status(scheduler);
+  return status ? status : 1;
+}
+
 int build_command_build(Session *session, BuildTargetList *targets, SchedulerMode mode, bool keep_vm) {
   Err err = ERR_INIT;
   Scheduler *scheduler;
@@ -95,6 +172,7 @@ int build_command_build(Session *session, BuildTargetList *targets, SchedulerMod
   progress_evaluating(&session->progress, NULL);
   if (!session_scheduler(session, &scheduler, &err)) return session_fail(session, &err);
 
+  buf_clear(&session->failures);
   SchedulerTicket *tickets = mem_alloc_array(targets->count + 1, sizeof(*tickets));
   for (size_t i = 0; i < targets->count; i++) tickets[i] = start(scheduler, &targets->items[i], mode);
   SchedulerTicket done;
@@ -104,21 +182,22 @@ int build_command_build(Session *session, BuildTargetList *targets, SchedulerMod
   int code = 0;
   Map said CLEANUP(map_done) = MAP_INIT;
   bool keep_going = setting_bool(session->settings, SETTING_ID_keep_going);
+  if (keep_going) say_all_failures(session, &said);
+  size_t only = keep_going ? SIZE_MAX : first_failed(scheduler, tickets, targets->count);
   for (size_t i = 0; i < targets->count; i++) {
     BuildTarget *target = &targets->items[i];
     SchedulerState state = scheduler_state(scheduler, tickets[i], &err);
     target->built = state == SCHEDULER_DONE && take_path(session, scheduler, target, tickets[i], &err);
     if (target->built) continue;
-    if (code == 0 || keep_going) {
+    if (keep_going || i == only || (only == SIZE_MAX && !code)) {
       int failed = say_failure(session, scheduler, tickets[i], &said, &err);
       if (!code) code = failed;
     }
     err_done(&err);
   }
-  int status = scheduler_failure_status(scheduler);
   mem_free(tickets);
-  // Failures that may pass (of fixed outputs) and refusals set no bit: 1.
-  return code == err_exit_code(ERR_INTERRUPTED) || !code ? code : status ? status : 1;
+  if (code && code != err_exit_code(ERR_INTERRUPTED)) say_incomplete(session, targets);
+  return failure_code(session, scheduler, code);
 }
 
 // ---- links
@@ -162,6 +241,29 @@ static void print_paths(Session *session, const BuildTargetList *targets) {
   session_print(session, buf_span(&text));
 }
 
+// {"drvPath":...,"outputs":{"out":...}}, or the text of a path that is no derivation.
+static bool put_json_target(Session *session, const BuildTargetList *targets, size_t i, JsonWrite *json, Err *err) {
+  const BuildTarget *target = &targets->items[i];
+  Buf path CLEANUP(buf_done) = BUF_INIT;
+  store_path_format(&target->path, session_store_dir(session), &path);
+  if (!target->is_drv) return json_write_str(json, buf_span(&path), err);
+  json_write_object_begin(json);
+  if (!json_write_key(json, SPAN("drvPath"), err) || !json_write_str(json, buf_span(&path), err) ||
+      !json_write_key(json, SPAN("outputs"), err))
+    return false;
+  json_write_object_begin(json);
+  for (size_t j = i; j < targets->count && store_path_eq(&targets->items[j].path, &target->path); j++) {
+    if (!json_write_key(json, targets->items[j].output, err)) return false;
+    buf_clear(&path);
+    store_path_format(&targets->items[j].out_path, session_store_dir(session), &path);
+    if (!targets->items[j].built) json_write_null(json);
+    else if (!json_write_str(json, buf_span(&path), err)) return false;
+  }
+  json_write_object_end(json);
+  json_write_object_end(json);
+  return true;
+}
+
 // [{"drvPath":...,"outputs":{"out":...}}]
 static bool print_json(Session *session, const BuildTargetList *targets, Err *err) {
   Buf text CLEANUP(buf_done) = BUF_INIT;
@@ -171,24 +273,7 @@ static bool print_json(Session *session, const BuildTargetList *targets, Err *er
   for (size_t i = 0; i < targets->count; i++) {
     const BuildTarget *target = &targets->items[i];
     if (i && store_path_eq(&targets->items[i - 1].path, &target->path)) continue;
-    Buf path CLEANUP(buf_done) = BUF_INIT;
-    json_write_object_begin(&json);
-    store_path_format(&target->path, session_store_dir(session), &path);
-    if (!json_write_key(&json, target->is_drv ? SPAN("drvPath") : SPAN("path"), err) ||
-        !json_write_str(&json, buf_span(&path), err))
-      return false;
-    if (target->is_drv) {
-      if (!json_write_key(&json, SPAN("outputs"), err)) return false;
-      json_write_object_begin(&json);
-      for (size_t j = i; j < targets->count && store_path_eq(&targets->items[j].path, &target->path); j++) {
-        buf_clear(&path);
-        store_path_format(&targets->items[j].out_path, session_store_dir(session), &path);
-        if (!json_write_key(&json, targets->items[j].output, err) || !json_write_str(&json, buf_span(&path), err))
-          return false;
-      }
-      json_write_object_end(&json);
-    }
-    json_write_object_end(&json);
+    if (!put_json_target(session, targets, i, &json, err)) return false;
   }
   json_write_array_end(&json);
   buf_put_char(&text, '\n');
@@ -196,7 +281,46 @@ static bool print_json(Session *session, const BuildTargetList *targets, Err *er
   return true;
 }
 
+// --dry-run --json: where the outputs will be, as far as that is known.
+static int print_dry(Session *session, BuildTargetList *targets) {
+  Err err = ERR_INIT;
+  if (!option_has(&session->options, OPT_build_json)) return 0;
+  KnownPaths *known = store_io_known(session_io(session));
+  for (size_t i = 0; i < targets->count; i++) {
+    BuildTarget *target = &targets->items[i];
+    Buf path CLEANUP(buf_done) = BUF_INIT;
+    target->out_path = target->path;
+    target->built = !target->is_drv;
+    if (!target->is_drv) continue;
+    store_path_format(&target->path, session_store_dir(session), &path);
+    KnownDrv *entry = known_paths_load(known, buf_span(&path), &err);
+    const Derivation *drv = entry ? known_paths_parse(known, entry, &err) : NULL;
+    if (!drv) return session_fail(session, &err);
+    const DerivationOutput *output = derivation_find_output(drv, target->output);
+    if (!output || !output->path.len) continue;
+    if (!store_path_parse(output->path, session_store_dir(session), &target->out_path, &err))
+      return session_fail(session, &err);
+    target->built = true;
+  }
+  return print_json(session, targets, &err) ? 0 : session_fail(session, &err);
+}
+
 // ---- targets
+
+// A link on disk that leads to a derivation stands for it.
+static bool follow_drv_link(Session *session, Span path, Buf *ret, Err *err) {
+  char real[PATH_MAX];
+  const char *text = arena_dup(&session->arena, path).data;
+  if (store_path_is_below(path, session_store_dir(session)) || !realpath(text, real) ||
+      !span_has_suffix(span_cstr(real), SPAN(".drv")))
+    return buf_put_span(ret, path), true;
+  Err absent = ERR_INIT;
+  (void)err;
+  if (store_command_follow(session, text, ret, &absent)) return true;
+  err_done(&absent); // a file of that name
+  buf_clear(ret);
+  return buf_put_span(ret, path), true;
+}
 
 // "/nix/store/x.drv", "/nix/store/x.drv^out,dev", "/nix/store/x.drv!out", "/nix/store/x". False when `text` is none of these.
 static bool add_store_path(Session *session, BuildTargetList *ret, const char *text, bool *ret_is_path, Err *err) {
@@ -209,7 +333,11 @@ static bool add_store_path(Session *session, BuildTargetList *ret, const char *t
   if (mark != SIZE_MAX) {
     outputs = span_from(path, mark + 1);
     path = span_sub(path, 0, mark);
+    if (!outputs.len) return err_set(err, ERR_USAGE, "'%s' names no outputs behind '%c'", text, text[strlen(text) - 1]);
   }
+  Buf followed CLEANUP(buf_done) = BUF_INIT;
+  if (!follow_drv_link(session, path, &followed, err)) return false;
+  path = buf_span(&followed);
   BuildTarget target = {.output = SPAN("out")};
   *ret_is_path = store_path_is_below(path, dir);
   if (!*ret_is_path) return true;
@@ -317,13 +445,15 @@ static int build(Session *session, BuildTargetList *targets, int code, bool prin
   Err err = ERR_INIT;
   if (option_has(&session->options, OPT_dry_sandbox)) return print_sandboxes(session, targets);
   int built = build_command_build(session, targets, mode_of(session), false);
-  if (option_has(&session->options, OPT_dry_run)) return built;
+  if (option_has(&session->options, OPT_dry_run)) return built ? built : print_dry(session, targets);
   if (!built && mode_of(session) == SCHEDULER_NORMAL) built = repeat(session, targets);
   if (built) code = built;
   const char *link = option_get(&session->options, OPT_out_link);
   bool no_link = option_has(&session->options, OPT_no_out_link) || option_has(&session->options, OPT_no_link);
   bool keep_going = setting_bool(session->settings, SETTING_ID_keep_going);
-  if (built && !keep_going) return code;
+  // What did come out is of use to a person; who calls C++ Nix's commands gets all or nothing.
+  bool is_ours = strcmp(session->command->program, "firn") == 0;
+  if (built && (!keep_going || !is_ours)) return code;
   if (!no_link && mode_of(session) == SCHEDULER_NORMAL && !make_links(session, targets, link ? link : "result", &err))
     return session_fail(session, &err);
   if (option_has(&session->options, OPT_build_json)) {
@@ -354,6 +484,10 @@ int build_command_nix(Session *session) {
   BuildTargetList targets CLEANUP(build_command_list_done) = {0};
   InstallableQuery query = {.operands = list->operands, .count = list->operand_count};
   int code = 0;
-  if (!installable_find(session, &query, &targets, &code)) return code;
+  Err err = ERR_INIT;
+  if (option_has(list, OPT_from_stdin) && !installable_read_stdin(session, &query, &err))
+    return session_fail(session, &err);
+  bool is_empty = option_has(list, OPT_from_stdin) && query.count == 0;
+  if (!is_empty && !installable_find(session, &query, &targets, &code)) return code;
   return build(session, &targets, code, option_has(list, OPT_print_out_paths));
 }

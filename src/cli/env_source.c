@@ -1,6 +1,7 @@
 // env_source.c: see env_source.h. Rules and messages: Nix 2.26, nix-env.cc.
 #include "cli/env_source.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
@@ -8,6 +9,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "cli/package_selector.h"
+#include "cli/store_command.h"
 #include "eval/print.h"
 #include "formats/drv_name.h"
 
@@ -41,6 +43,12 @@ static bool find_on_disk(Session *session, const char *path, Buf *ret, struct st
   return false;
 }
 
+// What links of other names lead to counts.
+static bool is_nix_file(const char *path) {
+  char real[PATH_MAX];
+  return realpath(path, real) && span_has_suffix(span_cstr(real), SPAN(".nix"));
+}
+
 // Adds `"name" = import /path;` for each expression in the folder, and goes into folders that are none. `disk` is where `dir` is.
 static bool put_folder(Session *session, const char *dir, const char *disk, Map *seen, unsigned depth, Buf *ret,
                        Err *err) {
@@ -56,7 +64,7 @@ static bool put_folder(Session *session, const char *dir, const char *disk, Map 
     buf_printf(&path, "%s/%.*s", dir, SPAN_ARG(name));
     buf_printf(&entry, "%s/%.*s", disk, SPAN_ARG(name));
     if (!find_on_disk(session, buf_cstr(&entry), &there, &st)) continue;
-    bool is_file = S_ISREG(st.st_mode) && span_has_suffix(name, SPAN(".nix"));
+    bool is_file = S_ISREG(st.st_mode) && is_nix_file(buf_cstr(&there));
     bool is_dir = S_ISDIR(st.st_mode) && has_default(buf_cstr(&there));
     if (!is_file && !is_dir) {
       if (S_ISDIR(st.st_mode) && !put_folder(session, buf_cstr(&path), buf_cstr(&there), seen, depth + 1, ret, err))
@@ -300,16 +308,17 @@ static bool add_by_function(Session *session, UserEnv *ret, int *ret_code) {
   return true;
 }
 
+bool env_source_store_path(Session *session, const char *text, StorePath *ret, Err *err) {
+  Buf real CLEANUP(buf_done) = BUF_INIT;
+  Span rest;
+  return store_command_follow(session, text, &real, err) &&
+         store_path_split(buf_span(&real), session_store_dir(session), ret, &rest, err);
+}
+
 static bool add_store_path(Session *session, const char *text, UserEnv *ret, Err *err) {
   StorePath path;
   Buf whole CLEANUP(buf_done) = BUF_INIT;
-  const char *absolute = session_absolute(session, text);
-  char *real = store_path_is_below(span_cstr(absolute), session_store_dir(session)) ? NULL : realpath(absolute, NULL);
-  bool parsed = real && store_path_parse_base(fs_path_base(span_cstr(real)), &path, NULL);
-  free(real);
-  Store *store;
-  if (!session_store(session, &store, err)) return false;
-  if (!parsed && !store_path_parse(span_cstr(absolute), session_store_dir(session), &path, err)) return false;
+  if (!env_source_store_path(session, text, &path, err)) return false;
   store_path_format(&path, session_store_dir(session), &whole);
   Span out = arena_dup(&session->arena, buf_span(&whole)), name = arena_dup(&session->arena, store_path_name(&path));
   UserEnvElement element = {.name = name,

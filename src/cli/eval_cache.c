@@ -105,6 +105,7 @@ static void put_roots(Session *session, const TargetRoot *roots, size_t count, B
     bool is_path = roots[i].kind == TARGET_FILE && roots[i].text[0] != '<';
     buf_put_char(out, (char)(1 + (int)roots[i].kind));
     put_text(out, is_path ? session_absolute(session, roots[i].text) : roots[i].text);
+    put_text(out, roots[i].base);
     if (!is_path) *ret_needs_cwd = true;
   }
   buf_put_char(out, 0);

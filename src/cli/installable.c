@@ -1,9 +1,15 @@
 // installable.c: see installable.h.
 #include "cli/installable.h"
 
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/fs.h"
 #include "base/mem.h"
 #include "cli/eval_cache.h"
 #include "cli/package.h"
+#include "cli/store_command.h"
+#include "formats/placeholder.h"
 
 bool installable_root(Session *session, const char *default_file, TargetRoot *ret, Err *err) {
   const char *file = option_get(&session->options, OPT_file), *expr = option_get(&session->options, OPT_expr);
@@ -49,6 +55,79 @@ static bool add_package(Session *session, const Package *package, Span outputs, 
   return true;
 }
 
+// ---- strings that name one store path. Nix 2.26: EvalState::coerceToSingleDerivedPath.
+
+// What a string has to be that stands for an output of a derivation.
+static bool expected_text(Session *session, Span drv_path, const StorePath *drv, Span output, Buf *ret, Err *err) {
+  KnownPaths *known = store_io_known(session_io(session));
+  KnownDrv *entry = known_paths_load(known, drv_path, err);
+  const Derivation *parsed = entry ? known_paths_parse(known, entry, err) : NULL;
+  if (!parsed) return false;
+  const DerivationOutput *found = derivation_find_output(parsed, output);
+  if (found && found->path.len) return buf_put_span(ret, found->path), true;
+  Placeholder placeholder;
+  placeholder_upstream(drv, output, &placeholder);
+  placeholder_put(&placeholder, ret);
+  return true;
+}
+
+static bool add_string(Session *session, const Package *package, TargetDrvList *ret, Err *err) {
+  StorePath path;
+  Buf expected CLEANUP(buf_done) = BUF_INIT;
+  size_t count = 0;
+  const JsonTree *context = &package->context, *outputs = NULL;
+  bool is_deep = false;
+  Span text = package->out_path;
+  for (size_t i = 0; i < context->count; i++) {
+    const JsonTree *made = json_tree_get(&context->items[i], SPAN("outputs"));
+    is_deep = is_deep || json_tree_get(&context->items[i], SPAN("allOutputs"));
+    count += json_tree_get(&context->items[i], SPAN("path")) != NULL;
+    count += json_tree_get(&context->items[i], SPAN("allOutputs")) != NULL;
+    count += made ? made->count : 0;
+    if (made) outputs = made;
+  }
+  if (count != 1)
+    return err_set(err, ERR_EVAL, "string '%.*s' has %zu entries in its context. It should only have exactly one entry",
+                   SPAN_ARG(text), count);
+  if (is_deep)
+    return err_set(
+        err, ERR_EVAL,
+        "string '%.*s' has a context which refers to a complete source and binary closure. This is not supported "
+        "at this time",
+        SPAN_ARG(text));
+  Span key = context->items[0].key;
+  if (!store_path_parse(key, session_store_dir(session), &path, err)) return false;
+  Span output = outputs ? outputs->items[0].string : SPAN("");
+  if (!outputs) buf_put_span(&expected, key);
+  else if (!expected_text(session, key, &path, output, &expected, err)) return false;
+  if (span_eq(text, buf_span(&expected))) return add_drv(ret, &path, output, store_path_name(&path)), true;
+  if (!outputs)
+    return err_set(err, ERR_EVAL, "path string '%.*s' has context with the different path '%s'", SPAN_ARG(text),
+                   buf_cstr(&expected));
+  return err_set(
+      err, ERR_EVAL,
+      "string '%.*s' has context with the output '%.*s' from derivation '%.*s', but the string is not the right "
+      "placeholder for this derivation output. It should be '%s'",
+      SPAN_ARG(text), SPAN_ARG(output), SPAN_ARG(fs_path_base(key)), buf_cstr(&expected));
+}
+
+// ---- attributes
+
+static int cmp_drvs(const void *a, const void *b) {
+  const TargetDrv *x = a, *y = b;
+  int order = store_path_cmp(&x->drv_path, &y->drv_path);
+  return order ? order : span_cmp(x->output, y->output);
+}
+
+// What one installable means is a set: each output of each derivation once, in order.
+static void normalise(TargetDrvList *list, size_t first) {
+  size_t kept = first;
+  if (list->count > first) qsort(list->items + first, list->count - first, sizeof(TargetDrv), cmp_drvs);
+  for (size_t i = first; i < list->count; i++)
+    if (kept == first || cmp_drvs(&list->items[kept - 1], &list->items[i]) != 0) list->items[kept++] = list->items[i];
+  list->count = kept;
+}
+
 // One attribute of the root.
 static bool find_attr(Session *session, const TargetRoot *root, const char *operand, bool one_output,
                       TargetDrvList *ret, int *ret_code) {
@@ -56,15 +135,19 @@ static bool find_attr(Session *session, const TargetRoot *root, const char *oper
   Span outputs = span_cstr(operand), attr;
   span_split(&outputs, '^', &attr);
   const char *path = arena_dup(&session->arena, attr).data;
-  TargetQuery query = {.roots = root, .root_count = 1, .attr_paths = &path, .attr_path_count = 1};
+  TargetQuery query = {.roots = root, .root_count = 1, .attr_paths = &path, .attr_path_count = 1, .strings = true};
+  size_t first = ret->count;
   PackageSet *set = package_set_new(session, &query, false, ret_code);
   if (!set) return false;
   bool ok = package_set_complete_all(set, ret_code);
   for (size_t i = 0; ok && i < package_set_count(set); i++) {
-    ok = add_package(session, package_set_get(set, i), outputs, one_output, ret, &err);
+    const Package *package = package_set_get(set, i);
+    ok = package->is_string ? add_string(session, package, ret, &err)
+                            : add_package(session, package, outputs, one_output, ret, &err);
     if (!ok) *ret_code = session_fail(session, &err);
   }
   package_set_free(set);
+  normalise(ret, first);
   return ok;
 }
 
@@ -81,6 +164,23 @@ static bool find_attrs(Session *session, const InstallableQuery *query, const Ta
   return ok;
 }
 
+// "./result" is the store path that it leads to. Other text is returned as it is.
+static const char *follow_link(Session *session, const char *operand) {
+  Buf path CLEANUP(buf_done) = BUF_INIT, text CLEANUP(buf_done) = BUF_INIT;
+  StorePath found;
+  Err absent = ERR_INIT;
+  Span outputs = span_cstr(operand), file, rest;
+  bool has_outputs = span_split(&outputs, '^', &file);
+  if (span_find_char(file, '/') == SIZE_MAX || store_path_is_below(file, session_store_dir(session))) return operand;
+  if (!fs_exists(arena_dup(&session->arena, file).data)) return operand;
+  if (!store_command_follow(session, arena_dup(&session->arena, file).data, &path, &absent) ||
+      !store_path_split(buf_span(&path), session_store_dir(session), &found, &rest, &absent))
+    return err_done(&absent), operand;
+  store_path_format(&found, session_store_dir(session), &text);
+  if (has_outputs) buf_printf(&text, "^%.*s", SPAN_ARG(outputs));
+  return arena_dup(&session->arena, buf_span(&text)).data;
+}
+
 bool installable_find(Session *session, const InstallableQuery *query, BuildTargetList *ret, int *ret_code) {
   Err err = ERR_INIT;
   TargetRoot root;
@@ -89,9 +189,10 @@ bool installable_find(Session *session, const InstallableQuery *query, BuildTarg
   size_t count = 0;
   for (size_t i = 0; i < query->count; i++) {
     bool is_path;
-    if (!build_command_add_path(session, ret, query->operands[i], &is_path, &err))
+    const char *operand = follow_link(session, query->operands[i]);
+    if (!build_command_add_path(session, ret, operand, &is_path, &err))
       return *ret_code = session_fail(session, &err), false;
-    if (!is_path) attrs[count++] = query->operands[i];
+    if (!is_path) attrs[count++] = operand;
   }
   if (query->count == 0) attrs[count++] = "";
   if (count == 0) return true;
@@ -99,7 +200,26 @@ bool installable_find(Session *session, const InstallableQuery *query, BuildTarg
     return *ret_code = session_fail(session, &err), false;
   if (!find_attrs(session, query, &root, attrs, count, &drvs, ret_code)) return false;
   for (size_t i = 0; i < drvs.count; i++)
-    build_command_list_add(
-        ret, &(BuildTarget){.path = drvs.items[i].drv_path, .output = drvs.items[i].output, .is_drv = true});
+    build_command_list_add(ret, &(BuildTarget){.path = drvs.items[i].drv_path,
+                                               .output = drvs.items[i].output,
+                                               .is_drv = drvs.items[i].output.len > 0});
+  return true;
+}
+
+bool installable_read_stdin(Session *session, InstallableQuery *query, Err *err) {
+  Buf text CLEANUP(buf_done) = BUF_INIT;
+  if (!fs_read_fd(STDIN_FILENO, 0, &text, err)) return err_wrap(err, "standard input");
+  size_t lines = query->count + 1;
+  for (size_t i = 0; i < text.len; i++) lines += text.data[i] == '\n';
+  const char **operands = ARENA_ARRAY(&session->arena, const char *, lines);
+  size_t count = 0;
+  for (size_t i = 0; i < query->count; i++) operands[count++] = query->operands[i];
+  Span rest = buf_span(&text), line;
+  for (bool more = true; more;) {
+    more = span_split(&rest, '\n', &line);
+    if (line.len) operands[count++] = arena_dup(&session->arena, line).data;
+  }
+  query->operands = operands;
+  query->count = count;
   return true;
 }

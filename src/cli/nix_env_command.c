@@ -183,10 +183,14 @@ static bool select_elements(Session *session, const char *text, const UserEnv *e
   bool is_path = strchr(text, '/') != NULL;
   *ret_hit = false;
   if (!is_path && !package_selector_new(text, &selector, &err)) return *ret_code = session_fail(session, &err), false;
-  const char *path = is_path ? session_absolute(session, text) : NULL;
+  StorePath found;
+  Buf path CLEANUP(buf_done) = BUF_INIT;
+  if (is_path && !env_source_store_path(session, text, &found, &err))
+    return *ret_code = session_fail(session, &err), false;
+  if (is_path) store_path_format(&found, session_store_dir(session), &path);
   for (size_t i = 0; i < env->count; i++) {
-    bool hit =
-        is_path ? span_eq_cstr(env->items[i].out_path, path) : package_selector_matches(selector, env->items[i].name);
+    bool hit = is_path ? span_eq(env->items[i].out_path, buf_span(&path))
+                       : package_selector_matches(selector, env->items[i].name);
     selected[i] = selected[i] || hit;
     *ret_hit = *ret_hit || hit;
   }

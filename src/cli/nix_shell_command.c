@@ -15,6 +15,7 @@
 #include "cli/shebang.h"
 #include "cli/store_exec.h"
 #include "realise/build_prepare.h"
+#include "realise/drv_resolve.h"
 
 // ---- which derivation
 
@@ -27,11 +28,27 @@ static const char *packages_expr(Session *session) {
   return arena_dup(&session->arena, buf_span(&text)).data;
 }
 
+// What <x> means: the file, or of a folder shell.nix rather than default.nix.
+static const char *search_path_expr(Session *session, const char *name) {
+  bool always = setting_bool(session->settings, SETTING_ID_nix_shell_always_looks_for_shell_nix);
+  return arena_printf(&session->arena,
+                      "let path = %s; has = name: builtins.pathExists (path + \"/${name}\");\n"
+                      "in if !builtins.pathExists (path + \"/.\") then import path\n"
+                      "else if %s && has \"shell.nix\" then import (path + \"/shell.nix\")\n"
+                      "else if has \"default.nix\" then import (path + \"/default.nix\")\n"
+                      "else throw \"neither 'shell.nix' nor 'default.nix' found in '${toString path}'\"",
+                      name, always ? "true" : "false");
+}
+
 // shell.nix rather than default.nix. False with *err set when a folder has neither.
 static bool resolve_file(Session *session, TargetRoot *root, Err *err) {
   struct stat st;
   const char *script = session->shebang.script;
   if (root->kind != TARGET_FILE) return true;
+  if (root->text[0] == '<') {
+    *root = (TargetRoot){TARGET_EXPR, search_path_expr(session, root->text)};
+    return true;
+  }
   // Names in a script are seen from where it lies.
   if (script && root->text[0] != '/' && root->text[0] != '<') {
     Span dir = fs_path_dir(span_cstr(session_absolute(session, script)));
@@ -40,9 +57,16 @@ static bool resolve_file(Session *session, TargetRoot *root, Err *err) {
   const char *path = session_absolute(session, root->text);
   if (stat(path, &st) != 0 || !S_ISDIR(st.st_mode)) return true;
   const char *names[] = {"shell.nix", "default.nix"};
+  bool always = setting_bool(session->settings, SETTING_ID_nix_shell_always_looks_for_shell_nix);
   for (size_t i = 0; i < ARRAY_LEN(names); i++) {
     const char *file = arena_printf(&session->arena, "%s/%s", path, names[i]);
-    if (stat(file, &st) == 0) return root->text = file, true;
+    if (stat(file, &st) != 0) continue;
+    // Nix 2.3 took shell.nix only where nothing was named.
+    if (i > 0 || always || session->options.operand_count == 0) return root->text = file, true;
+    log_warn(
+        "Skipping '%s', because the setting 'nix-shell-always-looks-for-shell-nix' is disabled. This is a deprecated "
+        "behavior. Consider enabling 'nix-shell-always-looks-for-shell-nix'.",
+        file);
   }
   if (session->options.operand_count == 0)
     return err_set(err, ERR_NOT_FOUND,
@@ -64,7 +88,7 @@ static bool find_drv(Session *session, StorePath *ret, int *ret_code) {
   target_roots(session, true, &given, &count, &used);
   TargetRoot *roots = ARENA_ARRAY(&session->arena, TargetRoot, count);
   if (packages) {
-    roots[kept++] = (TargetRoot){TARGET_EXPR, packages_expr(session)};
+    roots[kept++] = (TargetRoot){TARGET_EXPR, packages_expr(session), target_expr_base(session)};
     count = 0;
   }
   for (size_t i = 0; i < count; i++) {
@@ -354,6 +378,25 @@ static const Derivation *load(Session *session, const StorePath *path, Err *err)
   return entry ? known_paths_parse(known, entry, err) : NULL;
 }
 
+// Where paths of inputs follow from their content, the builder would see those in place of placeholders.
+static bool resolve(Shell *shell, const BuildTargetList *inputs, Err *err) {
+  Session *session = shell->session;
+  if (!session_has_feature(session, "ca-derivations") || option_has(&session->options, OPT_exclude)) return true;
+  DrvResolveInput *used = ARENA_ARRAY(&session->arena, DrvResolveInput, inputs->count);
+  Derivation *resolved = ARENA_ARRAY(&session->arena, Derivation, 1);
+  DerivationSealed sealed;
+  size_t count = 0;
+  for (size_t i = 0; i < inputs->count; i++) {
+    const BuildTarget *input = &inputs->items[i];
+    if (input->is_drv && input->built)
+      used[count++] = (DrvResolveInput){.drv_path = input->path, .path = input->out_path, .output = input->output};
+  }
+  if (!drv_resolve_make(shell->drv, used, count, session_store_dir(session), &session->arena, resolved, &sealed, err))
+    return false;
+  shell->drv = resolved;
+  return true;
+}
+
 static int run_shell(Shell *shell) {
   Session *session = shell->session;
   Err err = ERR_INIT;
@@ -370,7 +413,8 @@ static int run_shell(Shell *shell) {
   if (has_bash) build_command_list_add(&inputs, &bash_target);
   code = build_command_build(session, &inputs, SCHEDULER_NORMAL, false);
   if (code || option_has(&session->options, OPT_dry_run)) return code;
-  if (!session_store(session, &store, &err) || !materialise(store, &inputs, &err)) return session_fail(session, &err);
+  if (!session_store(session, &store, &err) || !materialise(store, &inputs, &err) || !resolve(shell, &inputs, &err))
+    return session_fail(session, &err);
   shell->bash = given ? given : "bash";
   if (has_bash) {
     store_path_format(&inputs.items[inputs.count - 1].out_path, session_store_dir(session), &bash);

@@ -122,10 +122,13 @@ static bool use_setting(const char *given, const char *inline_arg, Words *words,
   *ret_used = true;
   bool found = setting_find(name, &id);
   if (!found && span_has_prefix(name, SPAN("no-"))) found = negated = setting_find(span_from(name, 3), &id);
+  // The sandbox is a switch with three positions.
+  if (!found && span_eq_cstr(name, "relaxed-sandbox"))
+    return setting_set(settings, SPAN("sandbox"), SPAN("relaxed"), SETTING_COMMAND_LINE, err);
   bool extra = false;
   if (!found && span_has_prefix(name, SPAN("extra-"))) found = extra = setting_find(span_from(name, 6), &id);
   if (!found) return *ret_used = false, true;
-  bool is_bool = setting_table[id].type == SETTING_BOOL;
+  bool is_bool = setting_table[id].type == SETTING_BOOL || id == SETTING_ID_sandbox;
   if (negated && !is_bool) return *ret_used = false, true;
   if (is_bool && !extra)
     return setting_set(settings, negated ? span_from(name, 3) : name, negated ? SPAN("false") : SPAN("true"),

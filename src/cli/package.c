@@ -259,8 +259,13 @@ static bool seek_in_root(Session *session, const TargetQuery *query, const HeapR
     heap_add_root(&vm->heap, &path, str_plain(vm, span_cstr(query->attr_paths[i])));
     heap_add_root(&vm->heap, &ignore, value_bool(ignore_failures));
     heap_add_root(&vm->heap, &part, VALUE_NULL);
-    bool ok = target_select(session, root, args, query->attr_paths[i], &value) &&
-              vm_run_native(vm, &native_seek, seek_args, 4, &part);
+    bool ok = target_select(session, root, args, query->attr_paths[i], &value);
+    if (ok && query->strings && (value_is_string(value.value) || value_is_path(value.value))) {
+      Value pair[2] = {path.value, value.value};
+      part.value = list_from(vm, pair, 2);
+    } else {
+      ok = ok && vm_run_native(vm, &native_seek, seek_args, 4, &part);
+    }
     if (ok) found->value = list_concat(vm, found->value, part.value);
     else *ret_code = session_eval_failed(session, NULL);
     heap_remove_root(&vm->heap, &part);
@@ -351,6 +356,13 @@ bool package_set_complete(PackageSet *set, const size_t *indexes, size_t count, 
     Package *package = &set->items[indexes[i]];
     const JsonTree *outputs = json_tree_get(record, SPAN("outputs"));
     package->is_complete = true;
+    const JsonTree *context = json_tree_get(record, SPAN("context"));
+    if (context) {
+      package->is_string = true;
+      package->context = *context;
+      package->out_path = text_of(record, "path");
+      continue;
+    }
     package->drv_path = text_of(record, "drvPath");
     package->out_path = text_of(record, "path");
     package->output_name = text_of(record, "outputName");

@@ -25,6 +25,9 @@ typedef struct Package {
   size_t output_count;
   bool output_specified; // by attribute: x.dev
   Span main_program;
+  // A string or a path (TargetQuery.strings) instead of a package: out_path is its text, and this its context: store path -> what is meant of it.
+  bool is_string;
+  JsonTree context;
   JsonTree meta;     // an object; also from package_set_meta
   JsonTree bad_meta; // names of those that are no plain data
 } Package;

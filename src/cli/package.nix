@@ -1,7 +1,7 @@
 # package.nix: what commands ask about values, as plain data that can be printed as JSON. Read by package.c.
 let
   inherit (builtins)
-    all attrNames attrValues deepSeq elemAt filter genList getContext isAttrs isBool isFloat isInt isList isString
+    all attrNames attrValues deepSeq elemAt filter genList getContext isAttrs isBool isFloat isInt isList isPath isString
     length listToAttrs map mapAttrs parseDrvName tryEval;
 
   text = builtins.unsafeDiscardStringContext;
@@ -29,15 +29,18 @@ let
   drvAt = found: i: elemAt found (2 * i + 1);
 in {
   brief = found:
-    genList (i: attempt { attrPath = pathAt found i; name = text (drvAt found i).name; system = (drvAt found i).system or "unknown"; })
+    genList (i:
+      if !isAttrs (drvAt found i) then { attrPath = pathAt found i; name = ""; system = ""; }
+      else attempt { attrPath = pathAt found i; name = text (drvAt found i).name; system = (drvAt found i).system or "unknown"; })
       (length found / 2);
 
   meta = found: indexes: map (i: attempt (metaOf (drvAt found i))) indexes;
 
+  # What is no derivation is a string or a path that stands for itself.
   complete = found: indexes:
     map (i:
-      let drv = drvAt found i;
-      in {
+      let drv = drvAt found i; single = if isPath drv then "${drv}" else drv;
+      in if !isAttrs drv then { path = text single; context = getContext single; } else {
         drvPath = if drv ? drvPath then text drv.drvPath else null;
         path = text drv.outPath; # not outPath: with that, the set is printed as a string
         outputName = drv.outputName or "";

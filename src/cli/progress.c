@@ -17,6 +17,11 @@
 
 enum { DRAW_INTERVAL_NS = 100 * 1000 * 1000 };
 
+bool progress_is_terminal(void) {
+  const char *term = getenv("TERM");
+  return isatty(STDERR_FILENO) && term && strcmp(term, "dumb") != 0;
+}
+
 void progress_init(Progress *progress) {
   *progress = (Progress){.level = LOG_NOTICE, .store_dir = STORE_PATH_DIR};
   json_log_init(&progress->json, &progress->json_text);
@@ -248,8 +253,7 @@ static bool is_utf8(void) {
 }
 
 void progress_start(Progress *progress, ProgressFormat format, LogLevel level) {
-  const char *term = getenv("TERM");
-  bool terminal = isatty(STDERR_FILENO) && term && strcmp(term, "dumb") != 0;
+  bool terminal = progress_is_terminal();
   progress->format = format;
   if (!terminal && format == PROGRESS_BAR) progress->format = PROGRESS_RAW;
   if (!terminal && format == PROGRESS_BAR_WITH_LOGS) progress->format = PROGRESS_RAW_WITH_LOGS;

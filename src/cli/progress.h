@@ -55,6 +55,8 @@ typedef struct Progress {
   void *tee_ctx;
 } Progress;
 
+// Standard error is a terminal that can be drawn on.
+bool progress_is_terminal(void);
 void progress_init(Progress *progress);
 // The status line is removed.
 void progress_done(Progress *progress);

@@ -25,10 +25,27 @@ static void enqueue(PathQueue *queue, const StorePath *path) {
   store_path_list_add(&queue->paths, path);
 }
 
+// A path that is itself a link stands for the store path that it leads to.
+static bool follow_output(Store *store, StorePath *path, Err *err) {
+  for (unsigned links = 0; links < 40; links++) {
+    Buf file CLEANUP(buf_done) = BUF_INIT, target CLEANUP(buf_done) = BUF_INIT;
+    Err not_link = ERR_INIT;
+    store_format_physical(store, path, &file);
+    if (!fs_read_link(buf_cstr(&file), &target, &not_link)) return err_done(&not_link), true;
+    if (!store_parse_path(store, buf_span(&target), path, &not_link)) {
+      err_done(&not_link);
+      return err_set(err, ERR_NOT_FOUND, "path '%s' is not in the Nix store", buf_cstr(&target));
+    }
+  }
+  return err_set(err, ERR_LIMIT, "'%.*s' is a chain of too many links", SPAN_ARG(store_path_name(path)));
+}
+
 // What a package wants to come along: nix-support/propagated-user-env-packages.
 static bool enqueue_propagated(Store *store, PathQueue *queue, const StorePath *path, Err *err) {
   Buf file CLEANUP(buf_done) = BUF_INIT, text CLEANUP(buf_done) = BUF_INIT;
-  store_format_physical(store, path, &file);
+  StorePath real = *path;
+  if (!follow_output(store, &real, err)) return false;
+  store_format_physical(store, &real, &file);
   buf_put_cstr(&file, "/nix-support/propagated-user-env-packages");
   Err absent = ERR_INIT;
   if (!fs_read_file(buf_cstr(&file), 1 << 20, &text, &absent)) return err_done(&absent), true;

@@ -135,6 +135,7 @@ void session_close(Session *session) {
   write_reports(session);
   if (session->store) history_recorder_flush(&session->history, session->store);
   history_recorder_done(&session->history);
+  buf_done(&session->failures);
   if (session->store) store_free(session->store);
   current = NULL;
   progress_done(&session->progress);
@@ -149,7 +150,10 @@ void session_done(Session *session) {
 }
 
 static LogLevel wanted_level(const Session *session) {
-  int level = session->command->quiet_start ? LOG_NOTICE : LOG_INFO;
+  // Where there is no picture of what goes on, `nix` tells it in lines.
+  bool is_nix = strcmp(session->command->program, "nix") == 0;
+  bool quiet = session->command->quiet_start && !(is_nix && !progress_is_terminal());
+  int level = quiet ? LOG_NOTICE : LOG_INFO;
   for (size_t i = 0; i < session->options.use_count; i++) {
     OptionId id = session->options.uses[i].id;
     if (id == OPT_verbose) level++;
@@ -310,6 +314,10 @@ static void on_build_event(void *ctx, const SchedulerEvent *event) {
   progress_event(&session->progress, event);
   history_recorder_event(&session->history, event);
   timeline_build(session->timeline, event);
+  if (event->kind == SCHEDULER_EVENT_BUILD_STOP && event->text.len) {
+    buf_put_span(&session->failures, event->text);
+    buf_put_char(&session->failures, 0);
+  }
 }
 
 bool session_scheduler(Session *session, Scheduler **ret, Err *err) {
@@ -331,10 +339,12 @@ bool session_scheduler(Session *session, Scheduler **ret, Err *err) {
   config.logs_shown = format == PROGRESS_RAW_WITH_LOGS || format == PROGRESS_BAR_WITH_LOGS || format == PROGRESS_JSON;
   config.debug_shell = option_has(&session->options, OPT_debug_shell);
   config.fallback = setting_bool(settings, SETTING_ID_fallback);
-  // Debian's nix.conf switches C++ Nix's sandbox off. Isolation is never dropped because of a file: it takes --no-sandbox.
+  // Debian's nix.conf switches C++ Nix's sandbox off. Isolation is never dropped because of a file: it takes --no-sandbox or NIX_CONFIG.
   config.ca_derivations = session_has_feature(session, "ca-derivations");
   config.impure_derivations = session_has_feature(session, "impure-derivations");
-  config.no_sandbox = strcmp(sandbox, "false") == 0 && settings[SETTING_ID_sandbox].source == SETTING_COMMAND_LINE;
+  // A store that lies elsewhere is only seen at its place from inside one.
+  config.no_sandbox = strcmp(sandbox, "false") == 0 && settings[SETTING_ID_sandbox].source >= SETTING_ENVIRONMENT &&
+                      span_eq(buf_span(&physical), session_store_dir(session));
   config.relaxed_sandbox = strcmp(sandbox, "relaxed") == 0;
   config.timeout_ns = (uint64_t)setting_int(settings, SETTING_ID_timeout) * 1000000000u;
   config.max_silent_ns = (uint64_t)setting_int(settings, SETTING_ID_max_silent_time) * 1000000000u;
@@ -418,6 +428,7 @@ static void read_search_path(Session *session) {
   if (!setting_bool(session->settings, SETTING_ID_pure_eval)) {
     if (setting->source == SETTING_COMMAND_LINE || (setting->value && !env)) {
       Span rest = span_cstr(setting_text(session->settings, SETTING_ID_nix_path)), word;
+      if (setting->extends_env && env) search_path_add_list(&path, span_cstr(env), &session->arena);
       while (setting_next_word(&rest, &word)) search_path_add(&path, word, &session->arena);
     } else if (env) {
       search_path_add_list(&path, span_cstr(env), &session->arena);

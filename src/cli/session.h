@@ -29,6 +29,7 @@ typedef struct Session {
   Substituters *substituters; // substitution.h
   Timeline *timeline;         // --timings, --trace; NULL: not asked for
   HistoryRecorder history;
+  Buf failures;      // messages of builds that failed, each with a NUL behind it; the scheduler's thread writes them
   uint64_t start_ns; // of the session
   StoreIo *io;
   IoTrace *io_trace; // in front of `io`; NULL: not asked for

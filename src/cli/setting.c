@@ -112,7 +112,9 @@ bool setting_set(Setting *settings, Span name, Span value, SettingSource source,
   if (extra) {
     Buf joined = BUF_INIT;
     Span word;
-    buf_put_cstr(&joined, setting_text(settings, id));
+    if (id == SETTING_ID_nix_path && source == SETTING_COMMAND_LINE && setting->source < source && getenv("NIX_PATH"))
+      setting->extends_env = true;
+    else buf_put_cstr(&joined, setting_text(settings, id));
     while (setting_next_word(&value, &word)) {
       if (is_repeated(buf_span(&joined), word)) continue;
       if (joined.len) buf_put_char(&joined, ' ');
@@ -121,6 +123,7 @@ bool setting_set(Setting *settings, Span name, Span value, SettingSource source,
     buf_cstr(&joined);
     next = joined.data ? buf_take(&joined) : span_dup(SPAN(""));
   } else {
+    setting->extends_env = false;
     next = span_dup(value);
   }
   mem_free(setting->value);
@@ -129,9 +132,15 @@ bool setting_set(Setting *settings, Span name, Span value, SettingSource source,
   return true;
 }
 
-static bool read_file(Setting *settings, const char *path, bool optional, unsigned depth, Err *err);
+// What is being read: a file and those that it includes.
+typedef struct Reading {
+  Setting *settings;
+  SettingSource source;
+} Reading;
 
-static bool read_text(Setting *settings, Span text, const char *origin, unsigned depth, Err *err) {
+static bool read_file(const Reading *reading, const char *path, bool optional, unsigned depth, Err *err);
+
+static bool read_text(const Reading *reading, Span text, const char *origin, unsigned depth, Err *err) {
   Span line;
   for (unsigned number = 1; span_split(&text, '\n', &line) || line.len; number++) {
     size_t comment = span_find_char(line, '#');
@@ -142,20 +151,20 @@ static bool read_text(Setting *settings, Span text, const char *origin, unsigned
     if (optional || span_has_prefix(line, SPAN("include "))) {
       Buf path CLEANUP(buf_done) = BUF_INIT;
       fs_path_canon(fs_path_dir(span_cstr(origin)), span_trim(span_from(line, optional ? 9 : 8)), &path);
-      if (!read_file(settings, buf_cstr(&path), optional, depth + 1, err)) return false;
+      if (!read_file(reading, buf_cstr(&path), optional, depth + 1, err)) return false;
       continue;
     }
     Span name;
     if (!span_split(&line, '=', &name))
       return err_set(err, ERR_USAGE, "illegal configuration line '%.*s' in '%s', line %u", SPAN_ARG(name), origin,
                      number);
-    if (!setting_set(settings, span_trim(name), span_trim(line), SETTING_FILE, err))
+    if (!setting_set(reading->settings, span_trim(name), span_trim(line), reading->source, err))
       return err_wrap(err, "%s:%u", origin, number);
   }
   return true;
 }
 
-static bool read_file(Setting *settings, const char *path, bool optional, unsigned depth, Err *err) {
+static bool read_file(const Reading *reading, const char *path, bool optional, unsigned depth, Err *err) {
   if (depth > SETTING_INCLUDE_DEPTH_MAX) return err_set(err, ERR_LIMIT, "'%s': files include each other", path);
   Buf text CLEANUP(buf_done) = BUF_INIT;
   Err failed = ERR_INIT;
@@ -163,15 +172,15 @@ static bool read_file(Setting *settings, const char *path, bool optional, unsign
     if (optional && failed.kind == ERR_NOT_FOUND) return err_done(&failed), true;
     return err_move(err, &failed);
   }
-  return read_text(settings, buf_span(&text), path, depth, err);
+  return read_text(reading, buf_span(&text), path, depth, err);
 }
 
 bool setting_read_text(Setting *settings, Span text, const char *origin, Err *err) {
-  return read_text(settings, text, origin, 0, err);
+  return read_text(&(Reading){settings, SETTING_FILE}, text, origin, 0, err);
 }
 
 // What a user may set instead: the files themselves, else the XDG directories, the most important one last.
-static bool read_user_files(Setting *settings, Err *err) {
+static bool read_user_files(const Reading *reading, Err *err) {
   const char *files = getenv("NIX_USER_CONF_FILES"), *home = getenv("HOME"), *config = getenv("XDG_CONFIG_HOME");
   const char *nix_home = getenv("NIX_CONFIG_HOME"), *dirs = getenv("XDG_CONFIG_DIRS");
   Buf list CLEANUP(buf_done) = BUF_INIT;
@@ -189,7 +198,7 @@ static bool read_user_files(Setting *settings, Err *err) {
     Buf path CLEANUP(buf_done) = BUF_INIT;
     buf_put_span(&path, colon == SIZE_MAX ? rest : span_from(rest, colon + 1));
     rest = span_sub(rest, 0, colon == SIZE_MAX ? 0 : colon);
-    if (path.len && !read_file(settings, buf_cstr(&path), true, 0, err)) return false;
+    if (path.len && !read_file(reading, buf_cstr(&path), true, 0, err)) return false;
   }
   return true;
 }
@@ -198,8 +207,9 @@ bool setting_read_all(Setting *settings, Err *err) {
   const char *dir = getenv("NIX_CONF_DIR"), *inherited = getenv("NIX_CONFIG");
   Buf path CLEANUP(buf_done) = BUF_INIT;
   buf_printf(&path, "%s/nix.conf", dir ? dir : "/etc/nix");
-  return read_file(settings, buf_cstr(&path), true, 0, err) && read_user_files(settings, err) &&
-         (!inherited || read_text(settings, span_cstr(inherited), "NIX_CONFIG", 0, err));
+  Reading files = {settings, SETTING_FILE}, environment = {settings, SETTING_ENVIRONMENT};
+  return read_file(&files, buf_cstr(&path), true, 0, err) && read_user_files(&files, err) &&
+         (!inherited || read_text(&environment, span_cstr(inherited), "NIX_CONFIG", 0, err));
 }
 
 const char *setting_text(const Setting *settings, SettingId id) {

@@ -24,12 +24,14 @@ typedef struct SettingRow {
 } SettingRow;
 extern const SettingRow setting_table[SETTING_COUNT];
 
-typedef enum SettingSource { SETTING_DEFAULT, SETTING_FILE, SETTING_COMMAND_LINE } SettingSource;
+// In the order of their weight. SETTING_ENVIRONMENT: NIX_CONFIG, which somebody has set for what runs now.
+typedef enum SettingSource { SETTING_DEFAULT, SETTING_FILE, SETTING_ENVIRONMENT, SETTING_COMMAND_LINE } SettingSource;
 
 // The value of one setting; an array of SETTING_COUNT of these is a set of settings.
 typedef struct Setting {
   char *value; // owned; NULL: the default
   SettingSource source;
+  bool extends_env; // nix-path: --extra-nix-path, to be put behind what NIX_PATH says
 } Setting;
 
 #define SETTING_INCLUDE_DEPTH_MAX 16

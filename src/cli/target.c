@@ -434,6 +434,12 @@ static void root_text(const char *file, Buf *ret) {
   }
 }
 
+const char *target_expr_base(Session *session) {
+  const char *script = session->shebang.script;
+  if (!script || !setting_bool(session->settings, SETTING_ID_nix_shell_shebang_arguments_relative)) return NULL;
+  return arena_dup(&session->arena, fs_path_dir(span_cstr(session_absolute(session, script)))).data;
+}
+
 bool target_eval_root(Session *session, const TargetRoot *target, HeapRoot *root, int *ret_code) {
   Err err = ERR_INIT;
   Buf text CLEANUP(buf_done) = BUF_INIT;
@@ -446,7 +452,10 @@ bool target_eval_root(Session *session, const TargetRoot *target, HeapRoot *root
     if (!read_stdin(&text, &err)) return *ret_code = session_fail(session, &err), false;
     ok = vm_eval_text(vm, buf_span(&text), cwd, SPAN("«stdin»"), root);
     break;
-  case TARGET_EXPR: ok = vm_eval_text(vm, span_cstr(target->text), cwd, SPAN("«string»"), root); break;
+  case TARGET_EXPR:
+    ok =
+        vm_eval_text(vm, span_cstr(target->text), target->base ? span_cstr(target->base) : cwd, SPAN("«string»"), root);
+    break;
   case TARGET_FILE:
     root_text(target->text, &text);
     ok = text.len ? vm_eval_text(vm, buf_span(&text), cwd, SPAN("«string»"), root)
@@ -468,7 +477,10 @@ static bool eval_arg(Session *session, const OptionUse *use, HeapRoot *root, int
     if (!fs_read_file(use->args[1], 0, &text, &err)) return *ret_code = session_fail(session, &err), false;
     root->value = str_plain(vm, buf_span(&text));
     return true;
-  default: return target_eval_root(session, &(TargetRoot){TARGET_EXPR, use->args[1]}, root, ret_code);
+  default: {
+    TargetRoot expr = {TARGET_EXPR, use->args[1], target_expr_base(session)};
+    return target_eval_root(session, &expr, root, ret_code);
+  }
   }
 }
 
@@ -514,10 +526,9 @@ void target_roots(Session *session, bool classic, const TargetRoot **ret, size_t
     for (size_t i = 0; i < options->operand_count; i++) {
       const char *operand = options->operands[i];
       bool is_stdin = strcmp(operand, "-") == 0;
-      roots[i] = (TargetRoot){is_stdin                             ? TARGET_STDIN
-                              : option_has(options, OPT_expr_flag) ? TARGET_EXPR
-                                                                   : TARGET_FILE,
-                              operand};
+      bool is_expr = !is_stdin && option_has(options, OPT_expr_flag);
+      TargetKind kind = is_stdin ? TARGET_STDIN : is_expr ? TARGET_EXPR : TARGET_FILE;
+      roots[i] = (TargetRoot){kind, operand, is_expr ? target_expr_base(session) : NULL};
     }
   }
 }

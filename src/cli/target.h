@@ -15,8 +15,11 @@ typedef enum TargetKind {
 typedef struct TargetRoot {
   TargetKind kind;
   const char *text;
+  const char *base; // of an expression: the folder that relative paths in it are relative to; NULL: the current one
 } TargetRoot;
 
+// Where relative paths in expressions of the command line begin: NULL (the current folder) but for scripts of nix-shell.
+const char *target_expr_base(Session *session);
 // Evaluates it into `root`, registered by the caller. False: the error has been printed and *ret_code is set.
 MUST_CHECK bool target_eval_root(Session *session, const TargetRoot *target, HeapRoot *root, int *ret_code);
 // The set of --arg, --argstr and --arg-from-file into `root`.
@@ -49,8 +52,8 @@ extern const NativeDef target_native_call;
 
 // One derivation as a plain record.
 typedef struct TargetDrv {
-  StorePath drv_path;
-  Span output; // in the session's arena
+  StorePath drv_path; // or, of a string that names it, any store path
+  Span output;        // in the session's arena; empty: `drv_path` itself is meant
   Span name;
 } TargetDrv;
 
@@ -71,6 +74,7 @@ typedef struct TargetQuery {
   size_t root_count;
   const char *const *attr_paths; // "": the root itself
   size_t attr_path_count;
+  bool strings;      // of package_set_new: an attribute path may lead to a string or a path, too
   bool in_nix_shell; // functions that have an argument `inNixShell` get `true` for it
 } TargetQuery;
 // The attribute paths of the options (-A); one empty one when there are none. In the session's arena.

@@ -29,6 +29,56 @@ END
   expect_status 0
 }
 
+test_installables() {
+  cli_setup
+  cat > x.nix <<END
+let $sh_nix in rec {
+  two = derivation { name = "two"; system = builtins.currentSystem; builder = "/bin/sh"; PATH = "/bin"; outputs = [ "out" "doc" ];
+    args = [ "-c" "mkdir \$out \$doc; echo \$doc > \$out/doc" ]; };
+  doc = two.doc.outPath; file = ./x.nix; text = builtins.toFile "text" "hi"; drv = builtins.unsafeDiscardOutputDependency two.drvPath;
+  both = "\${two}\${two.doc}"; deep = two.drvPath; part = "\${two}/doc"; bad = sh "bad" "exit 1"; worse = sh "worse" "exit 1";
+}
+END
+  # Strings and paths that stand for one store path.
+  run nix build --no-link --json -f x.nix doc
+  expect_status 0
+  expect_out_has '"outputs":{"doc":"/nix/store/'
+  run nix build --no-link --print-out-paths -f x.nix file text
+  expect_out_has -x.nix
+  expect_out_has -text
+  run nix build --no-link --json -f x.nix drv
+  expect_out_has 'two.drv"]'
+  drv=$(printf '%s' "$out" | tr -d '["]')
+  run nix build --no-link -f x.nix both
+  expect_status 1
+  expect_err_has 'has 2 entries in its context. It should only have exactly one entry'
+  run nix build --no-link -f x.nix deep
+  expect_err_has 'refers to a complete source and binary closure'
+  run nix build --no-link -f x.nix part
+  expect_err_has 'has context with the output '
+  # Operands from standard input, links, outputs.
+  echo "$drv^doc" > operands
+  status=0; out=$(nix build --no-link --stdin --print-out-paths < operands) || status=$?
+  expect_status 0
+  expect_out_has -two-doc
+  run nix build --no-link "$drv^"
+  expect_status 1
+  run nix build --no-link "$drv^none"
+  expect_err_has "does not have an output named 'none'"
+  nix build -f x.nix two -o link
+  run nix build --no-link --print-out-paths ./link
+  expect_out_has -two
+  # What is not built is named; the exit code of \`nix\` says only that.
+  run nix build --keep-going --no-link -f x.nix bad worse
+  expect_status 1
+  expect_err_has "-bad.drv^out'"
+  run nix-build --keep-going --no-out-link x.nix -A bad -A worse -A two
+  expect_status 100
+  expect_out ''
+  run nix build --dry-run --json -f x.nix bad
+  expect_out_has '-bad"'
+}
+
 test_a_failing_build() {
   cli_setup
   cat > x.nix <<END
