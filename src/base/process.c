@@ -28,6 +28,7 @@ typedef enum ChildStep {
   CHILD_KEEP,
   CHILD_SESSION,
   CHILD_PARENT,
+  CHILD_CGROUP,
   CHILD_CWD,
   CHILD_EXEC,
 } ChildStep;
@@ -116,6 +117,7 @@ IN_CHILD static int child_main(void *arg) {
     // The parent may have died before the prctl; then no signal will come.
     if (getppid() != plan->parent_pid) _exit(127);
   }
+  if (spec->cgroup_fd >= 0 && write(spec->cgroup_fd, "0", 1) != 1) child_fail(plan, CHILD_CGROUP);
   child_set_stdio(plan);
   child_set_keep(plan);
   if (spec->cwd && chdir(spec->cwd) != 0) child_fail(plan, CHILD_CWD);
@@ -155,6 +157,7 @@ static bool set_failure(const ChildPlan *plan, ChildFailure failure, Err *err) {
       [CHILD_KEEP] = "passing on a file descriptor",
       [CHILD_SESSION] = "starting a session",
       [CHILD_PARENT] = "binding to the parent's life",
+      [CHILD_CGROUP] = "entering a control group",
       [CHILD_CWD] = "entering directory",
       [CHILD_EXEC] = "executing",
   };

@@ -21,11 +21,12 @@ typedef struct ProcessSpec {
   unsigned umask;
   bool no_core_dumps;    // soft limit 0
   unsigned long persona; // for personality(2); 0 inherits
+  int cgroup_fd;         // cgroup.procs of the control group that the child is to run in; -1: ours
   int cancel_fd; // process_run: once this is readable the child (with new_session: its group) is killed and the run is ERR_INTERRUPTED; -1: never
 } ProcessSpec;
 
 #define PROCESS_SPEC_INIT \
-  { .stdin_fd = -1, .stdout_fd = -1, .stderr_fd = -1, .cancel_fd = -1 }
+  { .stdin_fd = -1, .stdout_fd = -1, .stderr_fd = -1, .cgroup_fd = -1, .cancel_fd = -1 }
 
 typedef struct Process {
   pid_t pid;

@@ -9,6 +9,7 @@
 #include <sys/ioctl.h>
 #include <poll.h>
 #include <sys/personality.h>
+#include <sys/resource.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -23,6 +24,7 @@
 #include "build/local_scratch.h"
 #include "build/sandbox_bwrap.h"
 #include "build/sandbox_native.h"
+#include "build/sandbox_oci.h"
 #include "build/sandbox_seccomp.h"
 
 // What is readable at once is read in pieces of this size.
@@ -35,10 +37,12 @@ typedef struct LocalBuilder {
   Loop *loop;
   Pool *cleaner; // removes directories of finished builds
   LocalScratch *scratch;
-  Buf seccomp;          // once it was needed
-  char *shell;          // owned; NULL until looked for
-  unsigned builder_uid; // 0: builders are the caller
-  bool native_refused;  // AUTO: the system refused, bubblewrap did not
+  Buf seccomp;           // once it was needed
+  char *shell;           // owned; NULL until looked for
+  unsigned builder_uid;  // 0: builders are the caller
+  bool native_refused;   // AUTO: the system refused, bubblewrap did not
+  BuildCgroups *cgroups; // once they were needed
+  bool cgroups_refused;
 } LocalBuilder;
 
 typedef struct LocalBuild {
@@ -52,10 +56,13 @@ typedef struct LocalBuild {
   BuildLog *log;
   int master_fd;
   Process process; // its pidfd is the loop's
-  bool running, whole_group;
+  bool running, whole_group, is_container;
   unsigned owner_uid; // on the host; 0: the caller
   int inner_pidfd;    // bubblewrap's PID 1
-  DebugShell *shell;  // while one is shown after a failure
+  int control_fd;     // of an OCI container: closing it kills
+  BuildCgroup cgroup;
+  uint64_t own_peak_bytes; // firn's memory when the build started
+  DebugShell *shell;       // while one is shown after a failure
   LoopSource *output_source, *child_source, *timeout_timer, *silence_timer, *done_timer;
   uint64_t last_output_ns;
   BuildOutcome stopped_as; // why it was killed; SUCCEEDED: it was not
@@ -284,11 +291,28 @@ static bool start_with_bwrap(LocalBuild *build, const SandboxRun *run, Err *err)
   return build->inner_pidfd >= 0 || set_bwrap_failure(build, err);
 }
 
+// What runs the next build.
+static SandboxExecutor current_executor(const LocalBuilder *builder) {
+  if (builder->config.executor != SANDBOX_EXECUTOR_AUTO) return builder->config.executor;
+  return builder->native_refused ? SANDBOX_EXECUTOR_BUBBLEWRAP : SANDBOX_EXECUTOR_NATIVE;
+}
+
+static SandboxOciRun oci_run(const LocalBuild *build, const SandboxRun *run) {
+  return (SandboxOciRun){run, build->builder->config.oci_runtime, build->dir.top};
+}
+
 static bool start_sandboxed(LocalBuild *build, const SandboxRun *run, bool *ret_exec_failed, Err *err) {
   LocalBuilder *builder = build->builder;
   SandboxExecutor executor = builder->config.executor;
-  if (executor == SANDBOX_EXECUTOR_BUBBLEWRAP || builder->native_refused)
-    return start_with_bwrap(build, run, err) || err_wrap(err, "setting up the sandbox");
+  SandboxOciRun oci = oci_run(build, run);
+  switch (current_executor(builder)) {
+  case SANDBOX_EXECUTOR_BUBBLEWRAP: return start_with_bwrap(build, run, err) || err_wrap(err, "setting up the sandbox");
+  case SANDBOX_EXECUTOR_OCI:
+    build->whole_group = build->is_container = true;
+    return sandbox_oci_start(&oci, &build->process, &build->control_fd, err) || err_wrap(err, "setting up the sandbox");
+  case SANDBOX_EXECUTOR_AUTO:
+  case SANDBOX_EXECUTOR_NATIVE: break;
+  }
   switch (sandbox_native_start(run, &build->process, err)) {
   case SANDBOX_STARTED: build->dir.reusable = true; return true;
   case SANDBOX_EXEC_FAILED: *ret_exec_failed = true; return false;
@@ -309,6 +333,27 @@ static bool start_sandboxed(LocalBuild *build, const SandboxRun *run, bool *ret_
   err_done(err);
   builder->native_refused = true;
   return true;
+}
+
+static bool has_limits(const LocalBuilderConfig *config) {
+  return config->limits.memory_bytes || config->limits.cpu_percent || config->limits.pid_count;
+}
+
+static bool make_cgroup(LocalBuild *build, Err *err) {
+  LocalBuilder *builder = build->builder;
+  const LocalBuilderConfig *config = &builder->config;
+  if ((!config->use_cgroups && !has_limits(config)) || builder->cgroups_refused) return true;
+  if (!builder->cgroups && !build_cgroup_open(&config->limits, &builder->cgroups, err)) {
+    if (has_limits(config)) return false;
+    log_warn("%s", err_message(err));
+    err_done(err);
+    return builder->cgroups_refused = true;
+  }
+  return build_cgroup_make(builder->cgroups, &build->arena, &build->cgroup, err);
+}
+
+static const BuildCgroup *cgroup_of(const LocalBuild *build) {
+  return build->cgroup.path ? &build->cgroup : NULL;
 }
 
 // Variables that name the build directory get its real place, which without a sandbox is not
@@ -347,6 +392,7 @@ static bool start_plain(LocalBuild *build, int output_fd, bool *ret_exec_failed,
   spec.stdout_fd = spec.stderr_fd = output_fd;
   spec.new_session = spec.die_with_parent = spec.no_core_dumps = spec.set_umask = true;
   spec.umask = 022;
+  spec.cgroup_fd = cgroup_of(build) ? build->cgroup.procs_fd : -1;
   spec.persona = ADDR_NO_RANDOMIZE | (build->options->uname_32bit ? PER_LINUX32 : PER_LINUX);
   build->whole_group = true;
   if (process_spawn(&spec, &build->process, err)) return true;
@@ -401,7 +447,7 @@ static bool get_seccomp(LocalBuilder *builder, Err *err) {
 
 static bool start_process(LocalBuild *build, bool *ret_exec_failed, Err *err) {
   CLEANUP(fs_close_fd) int slave = -1;
-  if (!open_terminal(build, true, &slave, err)) return false;
+  if (!open_terminal(build, true, &slave, err) || !make_cgroup(build, err)) return false;
   if (build->options->no_sandbox) return start_plain(build, slave, ret_exec_failed, err);
   SandboxPlan plan;
   if (!get_seccomp(build->builder, err) || !make_plan(build, &build->arena, &plan, err) ||
@@ -412,7 +458,8 @@ static bool start_process(LocalBuild *build, bool *ret_exec_failed, Err *err) {
                     .output_fd = slave,
                     .seccomp = buf_span(&build->builder->seccomp),
                     .host_uid = build->owner_uid,
-                    .host_gid = build->owner_uid};
+                    .host_gid = build->owner_uid,
+                    .cgroup = cgroup_of(build)};
   return start_sandboxed(build, &run, ret_exec_failed, err);
 }
 
@@ -421,6 +468,10 @@ static bool start_process(LocalBuild *build, bool *ret_exec_failed, Err *err) {
 static void kill_build(LocalBuild *build, BuildOutcome why) {
   if (!build->running || build->stopped_as != BUILD_SUCCEEDED) return;
   build->stopped_as = why;
+  if (build->control_fd >= 0) {
+    fs_close_fd(&build->control_fd);
+    return;
+  }
   if (build->whole_group) kill(-build->process.pid, SIGKILL);
   if (build->inner_pidfd >= 0) syscall(SYS_pidfd_send_signal, build->inner_pidfd, SIGKILL, NULL, 0);
   process_kill(&build->process, SIGKILL, false);
@@ -456,7 +507,8 @@ static void read_output(LocalBuild *build) {
     if (got <= 0) {
       close_output(build);
       // Nobody can write to the log any more: for C++ Nix this is the end of the build. What is exiting keeps its exit code.
-      if (build->running && !build->shell) process_kill(&build->process, SIGKILL, false);
+      // A container's runtime has it open until it ends.
+      if (build->running && !build->shell && !build->is_container) process_kill(&build->process, SIGKILL, false);
       return;
     }
     build->last_output_ns = loop_now_ns();
@@ -583,8 +635,8 @@ static bool show_shell(LocalBuild *build, Err *err) {
 // True when the build's end waits for a shell.
 static bool start_debug_shell(LocalBuild *build) {
   bool failed = build->result.outcome == BUILD_EXITED || build->result.outcome == BUILD_SIGNALLED;
-  bool native = build->builder->config.executor != SANDBOX_EXECUTOR_BUBBLEWRAP && !build->builder->native_refused;
-  if (!failed || !native || !build->options->debug_shell || build->options->no_sandbox || !debug_shell_is_possible())
+  if (!failed || current_executor(build->builder) != SANDBOX_EXECUTOR_NATIVE || !build->options->debug_shell ||
+      build->options->no_sandbox || !debug_shell_is_possible())
     return false;
   Err err = ERR_INIT;
   loop_remove(build->timeout_timer);
@@ -600,6 +652,53 @@ static bool start_debug_shell(LocalBuild *build) {
   return shown;
 }
 
+static uint64_t micros(struct timeval time) {
+  return (uint64_t)time.tv_sec * 1000000 + (uint64_t)time.tv_usec;
+}
+
+// From the group, or else from what the kernel counts of processes that are waited for. To that, a process that shared our memory until exec brings our peak.
+static void set_usage(LocalBuild *build, const struct rusage *usage) {
+  BuildResult *result = &build->result;
+  uint64_t peak_bytes = (uint64_t)usage->ru_maxrss * 1024;
+  result->usage = (BuildUsage){.user_us = micros(usage->ru_utime), .system_us = micros(usage->ru_stime)};
+  if (peak_bytes > build->own_peak_bytes) result->usage.peak_memory_bytes = peak_bytes;
+  if (!build->cgroup.path) return;
+  BuildCgroupEnd end;
+  build_cgroup_remove(&build->cgroup, &end);
+  if (!end.usage.is_whole_group) end.usage.peak_memory_bytes = result->usage.peak_memory_bytes;
+  result->usage = end.usage;
+  result->out_of_memory = end.out_of_memory;
+  result->out_of_pids = end.out_of_pids;
+}
+
+static uint64_t own_peak_bytes(void) {
+  struct rusage usage;
+  return getrusage(RUSAGE_SELF, &usage) == 0 ? (uint64_t)usage.ru_maxrss * 1024 : UINT64_MAX;
+}
+
+// The runtime has ended: was it the builder that failed?
+static void check_container(LocalBuild *build) {
+  BuildResult *result = &build->result;
+  SandboxOciRun oci = oci_run(build, NULL);
+  Buf message = BUF_INIT;
+  bool is_exec;
+  fs_close_fd(&build->control_fd);
+  if (result->outcome != BUILD_EXITED) return;
+  if (sandbox_oci_failed(&oci, cstr(&build->arena, build->request->args[0]), &message, &is_exec)) {
+    size_t tail_count;
+    read_output(build);
+    const Span *tail = build_log_tail(build->log, &tail_count);
+    if (!message.len && tail_count) buf_put_span(&message, tail[tail_count - 1]);
+    if (is_exec) {
+      result->exit_code = 1;
+    } else {
+      result->outcome = BUILD_NOT_STARTED;
+      err_set(&result->err, ERR_OTHER, "setting up the sandbox: %s", buf_cstr(&message));
+    }
+  }
+  buf_done(&message);
+}
+
 static void on_child_exit(void *ctx, int status, const struct rusage *usage) {
   LocalBuild *build = ctx;
   build->child_source = NULL;
@@ -607,9 +706,9 @@ static void on_child_exit(void *ctx, int status, const struct rusage *usage) {
   // process group cannot have been given to anybody else while it has members.
   if (build->whole_group) kill(-build->process.pid, SIGKILL);
   wait_for_namespace(build);
-  build->result.user_us = (uint64_t)usage->ru_utime.tv_sec * 1000000 + (uint64_t)usage->ru_utime.tv_usec;
-  build->result.system_us = (uint64_t)usage->ru_stime.tv_sec * 1000000 + (uint64_t)usage->ru_stime.tv_usec;
+  set_usage(build, usage);
   set_outcome(build, status);
+  if (build->is_container) check_container(build);
   if (!start_debug_shell(build)) finish(build);
 }
 
@@ -652,6 +751,8 @@ static void free_build(LocalBuild *build) {
   if (build->output_source) loop_remove(build->output_source);
   fs_close_fd(&build->master_fd);
   fs_close_fd(&build->inner_pidfd);
+  fs_close_fd(&build->control_fd);
+  build_cgroup_remove(&build->cgroup, NULL);
   build_log_free(build->log);
   err_done(&build->result.err);
   arena_done(&build->arena);
@@ -668,8 +769,9 @@ static LocalBuild *new_build(LocalBuilder *builder, const BuildRequest *request,
   build->callbacks = *callbacks;
   build->master_fd = -1;
   build->process.pidfd = -1;
-  build->inner_pidfd = -1;
+  build->inner_pidfd = build->control_fd = -1;
   build->dir.lock_fd = -1;
+  build->cgroup.procs_fd = -1;
   return build;
 }
 
@@ -694,15 +796,16 @@ static bool local_start(BuildService *service, const BuildRequest *request, cons
   build->log = build_log_new(&log_config);
   bool exec_failed = false;
   // bubblewrap cannot choose, and without a sandbox the builder must be able to write to the store.
-  bool native = builder->config.executor != SANDBOX_EXECUTOR_BUBBLEWRAP && !builder->native_refused;
-  build->owner_uid = native && !options->no_sandbox ? builder->builder_uid : 0;
+  bool can_choose = current_executor(builder) != SANDBOX_EXECUTOR_BUBBLEWRAP;
+  build->owner_uid = can_choose && !options->no_sandbox ? builder->builder_uid : 0;
+  build->own_peak_bytes = own_peak_bytes();
   build->result.start_ns = build->last_output_ns = loop_now_ns();
-  bool ok = check_outputs(build, err) &&
-            make_scratch(build, err) && write_files(build, err) && start_process(build, &exec_failed, err);
+  bool ok = check_outputs(build, err) && make_scratch(build, err) && write_files(build, err) &&
+            start_process(build, &exec_failed, err);
   if (ok) {
     ok = watch(build, err);
     if (!ok) {
-      process_kill(&build->process, SIGKILL, build->whole_group);
+      if (!build->is_container) process_kill(&build->process, SIGKILL, build->whole_group);
       build->dir.reusable = false; // its end is not waited for
     }
   } else if (exec_failed) {
@@ -730,6 +833,7 @@ static void local_release(BuildHandle *handle) {
 static void local_free(BuildService *service) {
   LocalBuilder *builder = (LocalBuilder *)service;
   pool_free(builder->cleaner);
+  build_cgroup_close(builder->cgroups);
   local_scratch_free(builder->scratch);
   buf_done(&builder->seccomp);
   mem_free(builder->shell);
@@ -753,6 +857,7 @@ static void copy_config(LocalBuilder *builder, const LocalBuilderConfig *config)
   copy->build_dir = copy_text(arena, config->build_dir);
   copy->shell = copy_text(arena, config->shell);
   copy->ca_certs = copy_text(arena, config->ca_certs);
+  copy->oci_runtime = copy_text(arena, config->oci_runtime);
   SandboxBind *binds = ARENA_ARRAY(arena, SandboxBind, config->extra_bind_count);
   for (size_t i = 0; i < config->extra_bind_count; i++) {
     binds[i] = config->extra_binds[i];

@@ -1,12 +1,12 @@
 // local_builder.h: the BuildService that runs builders on this machine: in a sandbox (sandbox.h)
-// made by firn's own use of namespaces or by bubblewrap, or, only when asked for by name, without
+// made by firn's own use of namespaces, by bubblewrap or by an OCI runtime, or, only when asked for by name, without
 // isolation.
 //
 // Each build has a directory of its own, made below `scratch_dir`, which must be on the file system
 // of the store so that outputs are moved by rename:
 //   <scratch_dir>/<pid>-<n>-<name>/   0700
 //     build/    the builder's /build         tmp/   its /tmp
-//     store/    its writable /nix/store      root/  mount point of its root
+//     store/    its writable /nix/store      root/  mount point of its root (for an OCI runtime: its root, and beside it the bundle)
 // It is removed when the build is released, and what a killed firn left behind by local_builder_new
 // of a later one.
 //
@@ -21,6 +21,7 @@ typedef enum SandboxExecutor {
                          // namespaces
   SANDBOX_EXECUTOR_NATIVE,
   SANDBOX_EXECUTOR_BUBBLEWRAP,
+  SANDBOX_EXECUTOR_OCI, // crun or runc
 } SandboxExecutor;
 
 // Where Nix's auto-allocate-uids starts: outside of what distributions give to people and containers.
@@ -37,10 +38,14 @@ typedef struct LocalBuilderConfig {
   size_t extra_bind_count;
   uint64_t shm_size_bytes; // 0: half of memory
   SandboxExecutor executor;
+  const char *oci_runtime; // a program; NULL: crun or else runc
   // The user on the host that builders are when firn is root; 0: LOCAL_BUILDER_UID. Where root does not have that user (in a
   // container with few users), builders are root there, without its privileges.
   unsigned builder_uid;
   bool filter_syscalls;
+  bool
+      use_cgroups; // where they cannot be had, this is a warning, and times are those of the kernel's process accounting
+  BuildCgroupLimits limits; // any of them needs cgroups: where they cannot be had, builds are refused
 } LocalBuilderConfig;
 
 // The configuration is copied. Fails when scratch_dir cannot be made. A missing shell or missing

@@ -36,7 +36,7 @@ typedef struct LocalScratchDir {
   const char *build, *tmp, *store, *root; // in it
   int lock_fd;                            // owned
   unsigned owner_uid;
-  bool reusable;              // said by who knows that nothing of the build runs any more, and that its mounts were as noted
+  bool reusable; // said by who knows that nothing of the build runs any more, and that its mounts were as noted
   LocalScratchMounts *mounts; // owned: mount points that may be in `store`
 } LocalScratchDir;
 

@@ -202,6 +202,7 @@ static bool spawn(const SandboxRun *run, const Fds *fds, int args_fd, Process *r
   spec.new_session = spec.die_with_parent = spec.no_core_dumps = true;
   spec.set_umask = true;
   spec.umask = 022;
+  spec.cgroup_fd = run->cgroup ? run->cgroup->procs_fd : -1;
   spec.persona = ADDR_NO_RANDOMIZE | (run->plan->uname_32bit ? PER_LINUX32 : PER_LINUX);
   bool ok = process_spawn(&spec, ret, err);
   mem_free(argv);

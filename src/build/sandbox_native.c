@@ -5,6 +5,7 @@
 //
 // Kernel facts that the order of things depends on:
 // - A process in a new user namespace may map its own user without any privilege once setgroups is denied.
+// - A process that enters a control group before it makes a cgroup namespace has that group as its root. That, too, is done by a process in between.
 // - With a builder that is another user on the host, the namespace knows two users: 0 inside is root outside, who sets
 //   everything up, and the builder's. Only root outside may write such a map, and only for a process that exists: so a
 //   process in between makes the builder's (with CLONE_PARENT, so that it is our child all the same) and writes its maps.
@@ -162,6 +163,7 @@ typedef enum Phase {
   PHASE_PARENT,
   PHASE_IDENTITY,
   PHASE_PRIVATE,
+  PHASE_CGROUP,
   PHASE_STEP,
   PHASE_NETWORK,
   PHASE_HOSTNAME,
@@ -389,6 +391,7 @@ static SandboxStart set_failure(const Child *child, const Failure *failure, Err 
       [PHASE_PARENT] = "starting a session",
       [PHASE_IDENTITY] = "mapping the builder's user",
       [PHASE_PRIVATE] = "making mounts private",
+      [PHASE_CGROUP] = "entering a control group",
       [PHASE_STEP] = "",
       [PHASE_NETWORK] = "setting up the loopback interface",
       [PHASE_HOSTNAME] = "setting the host name",
@@ -441,12 +444,15 @@ static bool write_proc(Child *child, const char *name, const char *text) {
 // for the builder's process: it waits for the maps. Both share one errno meanwhile, but until then it only reads a pipe.
 static int between_main(void *arg) {
   Child *child = arg;
+  const BuildCgroup *cgroup = child->run->cgroup;
+  if (cgroup && write(cgroup->procs_fd, "0", 1) != 1) child_fail(child, PHASE_CGROUP, 0);
   int flags = CLONE_VM | CLONE_PIDFD | CLONE_PARENT | SIGCHLD | namespace_flags(child);
   child->pid = clone(child_main, child->stack_top, flags, child, &child->pidfd);
   if (child->pid < 0) {
     child->clone_errno = errno;
     return 0;
   }
+  if (!child->other_user) return 0;
   if (!write_proc(child, "uid_map", child->uid_map) || !write_proc(child, "gid_map", child->gid_map))
     child_fail(child, PHASE_IDENTITY, 0);
   if (write(child->go_fd, "x", 1) != 1) child_fail(child, PHASE_IDENTITY, 0);
@@ -458,7 +464,7 @@ static int between_main(void *arg) {
 static void clone_child(Child *child, char *stacks) {
   char *first = (char *)((uintptr_t)(stacks + CHILD_STACK_BYTES) & ~(uintptr_t)15);
   child->stack_top = (char *)((uintptr_t)(stacks + 2 * CHILD_STACK_BYTES) & ~(uintptr_t)15);
-  if (!child->other_user) {
+  if (!child->other_user && !child->run->cgroup) {
     int flags = CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD | namespace_flags(child);
     child->pid = clone(child_main, first, flags, child, &child->pidfd);
     child->clone_errno = errno;

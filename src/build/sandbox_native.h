@@ -11,6 +11,7 @@
 #pragma once
 
 #include "base/process.h"
+#include "build/build_cgroup.h"
 #include "build/sandbox.h"
 
 typedef struct SandboxRun {
@@ -22,6 +23,7 @@ typedef struct SandboxRun {
   // The user that the builder is on the host; only root can choose. 0: the caller. What the builder is to write, and
   // output_fd, must be this user's.
   unsigned host_uid, host_gid;
+  const BuildCgroup *cgroup; // in which everything of the build runs; NULL: in ours
 } SandboxRun;
 
 typedef enum SandboxStart {

@@ -1,6 +1,7 @@
 // sandbox_seccomp.c: see sandbox_seccomp.h.
 #include "build/sandbox_seccomp.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <seccomp.h>
 #include <sys/mman.h>
@@ -11,32 +12,45 @@
 // Younger than libseccomp 2.5.4; the same number on every architecture.
 enum { SYSCALL_FCHMODAT2 = 452 };
 
-// Each returns 0 or a negative errno, as libseccomp does.
-static int add_architectures(scmp_filter_ctx ctx) {
+typedef struct Call {
+  const char *name;
+  int number;
+  unsigned mode_arg;
+} Call;
+
+static const Call mode_calls[] = {{"chmod", SCMP_SYS(chmod), 1},
+                                  {"fchmod", SCMP_SYS(fchmod), 1},
+                                  {"fchmodat", SCMP_SYS(fchmodat), 2},
+                                  {"fchmodat2", SYSCALL_FCHMODAT2, 2}};
+static const unsigned mode_bits[] = {S_ISUID, S_ISGID};
+static const Call attribute_calls[] = {{"getxattr", SCMP_SYS(getxattr), 0},   {"lgetxattr", SCMP_SYS(lgetxattr), 0},
+                                       {"fgetxattr", SCMP_SYS(fgetxattr), 0}, {"setxattr", SCMP_SYS(setxattr), 0},
+                                       {"lsetxattr", SCMP_SYS(lsetxattr), 0}, {"fsetxattr", SCMP_SYS(fsetxattr), 0}};
+
 #if defined(__x86_64__)
-  static const uint32_t extra[] = {SCMP_ARCH_X86, SCMP_ARCH_X32};
+static const uint32_t extra_architectures[] = {SCMP_ARCH_X86, SCMP_ARCH_X32};
+static const char *const architecture_names[] = {"SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"};
 #elif defined(__aarch64__)
-  static const uint32_t extra[] = {SCMP_ARCH_ARM};
+static const uint32_t extra_architectures[] = {SCMP_ARCH_ARM};
+static const char *const architecture_names[] = {"SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"};
 #else
 #error "name the 32-bit system call tables of this architecture"
 #endif
-  for (size_t i = 0; i < ARRAY_LEN(extra); i++) {
-    int status = seccomp_arch_add(ctx, extra[i]);
+
+// Each returns 0 or a negative errno, as libseccomp does.
+static int add_architectures(scmp_filter_ctx ctx) {
+  for (size_t i = 0; i < ARRAY_LEN(extra_architectures); i++) {
+    int status = seccomp_arch_add(ctx, extra_architectures[i]);
     if (status != 0 && status != -EEXIST) return status;
   }
   return 0;
 }
 
 static int forbid_mode_bits(scmp_filter_ctx ctx) {
-  static const struct {
-    int syscall;
-    unsigned mode_arg;
-  } calls[] = {{SCMP_SYS(chmod), 1}, {SCMP_SYS(fchmod), 1}, {SCMP_SYS(fchmodat), 2}, {SYSCALL_FCHMODAT2, 2}};
-  static const scmp_datum_t bits[] = {S_ISUID, S_ISGID};
-  for (size_t i = 0; i < ARRAY_LEN(calls); i++) {
-    for (size_t j = 0; j < ARRAY_LEN(bits); j++) {
-      struct scmp_arg_cmp has_bit = SCMP_CMP(calls[i].mode_arg, SCMP_CMP_MASKED_EQ, bits[j], bits[j]);
-      int status = seccomp_rule_add_array(ctx, SCMP_ACT_ERRNO(EPERM), calls[i].syscall, 1, &has_bit);
+  for (size_t i = 0; i < ARRAY_LEN(mode_calls); i++) {
+    for (size_t j = 0; j < ARRAY_LEN(mode_bits); j++) {
+      struct scmp_arg_cmp has_bit = SCMP_CMP(mode_calls[i].mode_arg, SCMP_CMP_MASKED_EQ, mode_bits[j], mode_bits[j]);
+      int status = seccomp_rule_add_array(ctx, SCMP_ACT_ERRNO(EPERM), mode_calls[i].number, 1, &has_bit);
       if (status != 0) return status;
     }
   }
@@ -44,10 +58,8 @@ static int forbid_mode_bits(scmp_filter_ctx ctx) {
 }
 
 static int forbid_attributes(scmp_filter_ctx ctx) {
-  static const int calls[] = {SCMP_SYS(getxattr), SCMP_SYS(lgetxattr), SCMP_SYS(fgetxattr),
-                              SCMP_SYS(setxattr), SCMP_SYS(lsetxattr), SCMP_SYS(fsetxattr)};
-  for (size_t i = 0; i < ARRAY_LEN(calls); i++) {
-    int status = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOTSUP), calls[i], 0);
+  for (size_t i = 0; i < ARRAY_LEN(attribute_calls); i++) {
+    int status = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOTSUP), attribute_calls[i].number, 0);
     if (status != 0) return status;
   }
   return 0;
@@ -72,4 +84,56 @@ bool sandbox_seccomp_program(Buf *ret, Err *err) {
   seccomp_release(ctx);
   if (status == 0) return true;
   return (err && err_is_set(err)) ? false : err_set_errno(err, -status, "creating the system call filter");
+}
+
+static void put_raw_key(JsonWrite *json, const char *key) {
+  bool ok = json_write_key(json, span_cstr(key), NULL);
+  assert(ok);
+  (void)ok;
+}
+
+static void put_oci_rule(JsonWrite *json, const char *name, int error, const unsigned *arg, unsigned bits) {
+  json_write_object_begin(json);
+  put_raw_key(json, "names");
+  json_write_array_begin(json);
+  json_write_text(json, span_cstr(name));
+  json_write_array_end(json);
+  put_raw_key(json, "action");
+  json_write_text(json, SPAN("SCMP_ACT_ERRNO"));
+  put_raw_key(json, "errnoRet");
+  json_write_int(json, error);
+  if (arg) {
+    put_raw_key(json, "args");
+    json_write_array_begin(json);
+    json_write_object_begin(json);
+    put_raw_key(json, "index");
+    json_write_uint(json, *arg);
+    put_raw_key(json, "value");
+    json_write_uint(json, bits);
+    put_raw_key(json, "valueTwo");
+    json_write_uint(json, bits);
+    put_raw_key(json, "op");
+    json_write_text(json, SPAN("SCMP_CMP_MASKED_EQ"));
+    json_write_object_end(json);
+    json_write_array_end(json);
+  }
+  json_write_object_end(json);
+}
+
+void sandbox_seccomp_write_oci(JsonWrite *json) {
+  json_write_object_begin(json);
+  put_raw_key(json, "defaultAction");
+  json_write_text(json, SPAN("SCMP_ACT_ALLOW"));
+  put_raw_key(json, "architectures");
+  json_write_array_begin(json);
+  for (size_t i = 0; i < ARRAY_LEN(architecture_names); i++) json_write_text(json, span_cstr(architecture_names[i]));
+  json_write_array_end(json);
+  put_raw_key(json, "syscalls");
+  json_write_array_begin(json);
+  for (size_t i = 0; i < ARRAY_LEN(mode_calls); i++)
+    for (size_t j = 0; j < ARRAY_LEN(mode_bits); j++)
+      put_oci_rule(json, mode_calls[i].name, EPERM, &mode_calls[i].mode_arg, mode_bits[j]);
+  for (size_t i = 0; i < ARRAY_LEN(attribute_calls); i++) put_oci_rule(json, attribute_calls[i].name, ENOTSUP, NULL, 0);
+  json_write_array_end(json);
+  json_write_object_end(json);
 }

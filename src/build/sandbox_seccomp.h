@@ -12,7 +12,10 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "formats/json_write.h"
 
 // Appends an array of struct sock_filter. The same bytes for every build on a machine: make it
 // once.
 MUST_CHECK bool sandbox_seccomp_program(Buf *ret, Err *err);
+// The same rules as the value of "linux.seccomp" in an OCI configuration.
+void sandbox_seccomp_write_oci(JsonWrite *json);

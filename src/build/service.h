@@ -10,6 +10,7 @@
 #pragma once
 
 #include "base/loop.h"
+#include "build/build_cgroup.h"
 #include "build/request.h"
 
 typedef struct BuildService BuildService;
@@ -62,8 +63,8 @@ typedef struct BuildResult {
   bool disk_full;             // a failed build's file system had no room left
   const char *kept_dir;       // keep_failed; NULL: none
   uint64_t start_ns, stop_ns; // loop_now_ns
-  uint64_t user_us,
-      system_us; // processor time of all processes of the build; 0 where it is not known
+  BuildUsage usage;
+  bool out_of_memory, out_of_pids; // the limits of the build's control group were met
 } BuildResult;
 
 typedef struct BuildCallbacks {

@@ -12,6 +12,7 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "cli/builder_settings.h"
 #include "cli/command.h"
 #include "cli/eval_cache.h"
 #include "cli/eval_stats.h"
@@ -274,37 +275,6 @@ static const char *const *setting_words(Session *session, SettingId id) {
   return words;
 }
 
-// "/inside=/outside?" of sandbox-paths; '?' allows it to be missing.
-static bool read_binds(Session *session, LocalBuilderConfig *config, Err *err) {
-  const char *const *words = setting_words(session, SETTING_ID_sandbox_paths);
-  size_t count = 0;
-  while (words[count]) count++;
-  SandboxBind *binds = ARENA_ARRAY(&session->arena, SandboxBind, count);
-  config->extra_binds = binds;
-  for (size_t i = 0; i < count; i++) {
-    Span word = span_cstr(words[i]), inside;
-    bool optional = span_has_suffix(word, SPAN("?"));
-    if (optional) word.len--;
-    span_split(&word, '=', &inside);
-    const char *path = arena_dup(&session->arena, inside).data;
-    const char *source = word.len ? arena_dup(&session->arena, word).data : path;
-    struct stat st;
-    if (stat(source, &st) != 0) {
-      if (optional) continue;
-      int failed = errno;
-      return err_set_errno(err, failed, "sandbox path '%s'", source);
-    }
-    // The shell is given to builders by its own option of the sandbox.
-    if (strcmp(path, "/bin/sh") == 0) {
-      config->shell = source;
-      continue;
-    }
-    binds[config->extra_bind_count++] =
-        (SandboxBind){.path = path, .source = source, .is_dir = S_ISDIR(st.st_mode), .writable = true};
-  }
-  return true;
-}
-
 static bool open_scheduler(void *ctx, Store *store, Scheduler **ret, Err *err) {
   return session_scheduler(ctx, ret, err);
 }
@@ -356,13 +326,12 @@ bool session_scheduler(Session *session, Scheduler **ret, Err *err) {
   config.system_features = setting_words(session, SETTING_ID_system_features);
   if (setting_bool(settings, SETTING_ID_keep_build_log))
     config.log_dir = arena_printf(&session->arena, "%s/var/log/nix", store_root(store));
-  config.builder = (LocalBuilderConfig){.store_dir = arena_dup(&session->arena, store_dir(store)).data,
-                                        .physical_store_dir = arena_dup(&session->arena, buf_span(&physical)).data,
-                                        .build_dir = setting_text(settings, SETTING_ID_sandbox_build_dir),
-                                        .filter_syscalls = setting_bool(settings, SETTING_ID_filter_syscalls)};
   config.event = on_build_event;
   config.event_ctx = session;
-  if (!read_binds(session, &config.builder, err) || !substitution_open(session, &config.substituters, err))
+  config.builder.store_dir = arena_dup(&session->arena, store_dir(store)).data;
+  config.builder.physical_store_dir = arena_dup(&session->arena, buf_span(&physical)).data;
+  if (!builder_settings_read(settings, &session->arena, &config.builder, err) ||
+      !substitution_open(session, &config.substituters, err))
     return false;
   Scheduler *scheduler;
   if (!scheduler_new(store, &config, &scheduler, err)) return false;

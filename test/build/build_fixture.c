@@ -1,12 +1,15 @@
 #include "build_fixture.h"
 
+#include <errno.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fs.h"
 #include "harness.h"
 
-void build_fixture_init_at(BuildFixture *fixture, SandboxExecutor executor, const char *store_dir) {
+static void init(BuildFixture *fixture, SandboxExecutor executor, const char *store_dir, const char *runtime) {
   Err err = ERR_INIT;
   *fixture = (BuildFixture){.program = "/bin/sh"};
   fixture->input_dir = test_temp_path("inputs");
@@ -18,10 +21,30 @@ void build_fixture_init_at(BuildFixture *fixture, SandboxExecutor executor, cons
       .physical_store_dir = store_dir ? store_dir : test_temp_path("store"),
       .build_dir = "/build",
       .executor = executor,
+      .oci_runtime = runtime,
       .filter_syscalls = true,
   };
   CHECK_OK(local_builder_new(&fixture->config, fixture->loop, &fixture->service, &err), &err);
   fixture->options = (BuildOptions){.name = "test", .log_tail_lines = 10};
+}
+
+void build_fixture_init_at(BuildFixture *fixture, SandboxExecutor executor, const char *store_dir) {
+  init(fixture, executor, store_dir, NULL);
+}
+
+// crun 1.8 refuses a machine that has cgroup controllers in both versions of the hierarchy, although it is to make no cgroup. It is shown another one.
+static void show_one_hierarchy(void) {
+  Err err = ERR_INIT;
+  if (!fs_exists("/sys/fs/cgroup/unified") || geteuid() != 0) return;
+  if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+      mount("cgroup2", "/sys/fs/cgroup", "cgroup2", 0, NULL) != 0)
+    err_set_errno(&err, errno, "mounting the cgroup hierarchy");
+  CHECK_OK(!err_is_set(&err), &err);
+}
+
+void build_fixture_init_oci(BuildFixture *fixture, const char *runtime) {
+  show_one_hierarchy();
+  init(fixture, SANDBOX_EXECUTOR_OCI, NULL, runtime);
 }
 
 void build_fixture_init(BuildFixture *fixture, SandboxExecutor executor) {

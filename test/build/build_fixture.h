@@ -25,6 +25,8 @@ typedef struct BuildFixture {
 void build_fixture_init(BuildFixture *fixture, SandboxExecutor executor);
 // The store, inside and outside, is this directory (which then is where outputs are made).
 void build_fixture_init_at(BuildFixture *fixture, SandboxExecutor executor, const char *store_dir);
+// The container runtime `runtime` ("crun", "runc").
+void build_fixture_init_oci(BuildFixture *fixture, const char *runtime);
 void build_fixture_done(BuildFixture *fixture);
 // "/bin/sh -c script" with PATH empty, out=/nix/store/<32 a>-out, one output of that name. Waits
 // for the end.

@@ -1,4 +1,4 @@
-// What a builder finds, and what it cannot reach: every test on both executors.
+// What a builder finds, and what it cannot reach: every test on each executor.
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <fcntl.h>
@@ -11,6 +11,7 @@
 
 #include "base/fs.h"
 #include "build/sandbox_bwrap.h"
+#include "build/sandbox_oci.h"
 #include "build_fixture.h"
 #include "harness.h"
 
@@ -19,18 +20,36 @@ static bool write_in_place(const char *path, Span text) {
   return fs_open(path, O_WRONLY, 0, &fd, NULL) && fs_write_all(fd, text, NULL);
 }
 
-static const SandboxExecutor executors[] = {SANDBOX_EXECUTOR_NATIVE, SANDBOX_EXECUTOR_BUBBLEWRAP};
+static void run_body(void (*body)(BuildFixture *fixture), BuildFixture *fixture, const char *what) {
+  test_note("%s", what);
+  body(fixture);
+  build_fixture_done(fixture);
+}
 
-// Runs `body` with a fresh fixture for each executor that this machine has.
+static bool has_runtime(const char *runtime) {
+  Buf path = BUF_INIT;
+  bool found = sandbox_oci_find(runtime, &path);
+  buf_done(&path);
+  return found && (geteuid() == 0 || strcmp(runtime, "crun") == 0);
+}
+
+// Runs `body` with a fresh fixture for each executor. Each kind must be there; of the container runtimes one.
 static void on_each_executor(void (*body)(BuildFixture *fixture)) {
-  for (size_t i = 0; i < ARRAY_LEN(executors); i++) {
-    if (executors[i] == SANDBOX_EXECUTOR_BUBBLEWRAP && !sandbox_bwrap_available()) test_skip("no bubblewrap here");
-    BuildFixture fixture;
-    build_fixture_init(&fixture, executors[i]);
-    test_note("%s", i ? "bubblewrap" : "native");
-    body(&fixture);
-    build_fixture_done(&fixture);
+  static const char *const runtimes[] = {"crun", "runc"};
+  BuildFixture fixture;
+  size_t runtime_count = 0;
+  build_fixture_init(&fixture, SANDBOX_EXECUTOR_NATIVE);
+  run_body(body, &fixture, "native");
+  if (!sandbox_bwrap_available()) test_skip("no bubblewrap here");
+  build_fixture_init(&fixture, SANDBOX_EXECUTOR_BUBBLEWRAP);
+  run_body(body, &fixture, "bubblewrap");
+  for (size_t i = 0; i < ARRAY_LEN(runtimes); i++) {
+    if (!has_runtime(runtimes[i])) continue;
+    build_fixture_init_oci(&fixture, runtimes[i]);
+    run_body(body, &fixture, runtimes[i]);
+    runtime_count++;
   }
+  if (!runtime_count) test_skip("neither crun nor runc here");
 }
 
 static void check_success(BuildFixture *fixture, const char *script) {
@@ -74,7 +93,7 @@ static void world_body(BuildFixture *fixture) {
       "echo /*; echo /dev/*; echo /nix/store/*; test -w /dev/null; test -c /dev/ptmx; echo x > /dev/full && exit 7\n"
       "echo x > /tmp/x; echo x > /dev/shm/x; echo x > /build/x; head -c 3 /dev/zero > /build/y\n"
       "test $(cat /proc/self/fd/0 | wc -c) = 0\n"
-      "test -t 1; test -t 2; echo x > /dev/stderr; echo x > /dev/stdout\n"
+      "echo x > /dev/stderr; echo x > /dev/stdout\n"
       "set -- /proc/[0-9]*; test $# -lt 5\n");
   Span out = build_fixture_output(fixture, "");
   CHECK_CONTAINS(
@@ -88,6 +107,15 @@ static void world_body(BuildFixture *fixture) {
 }
 TEST(world_is_that_of_nix) {
   on_each_executor(world_body);
+}
+
+static void terminal_body(BuildFixture *fixture) {
+  const char *runtime = fixture->config.oci_runtime;
+  bool is_runc = runtime && strcmp(runtime, "runc") == 0; // sandbox_oci.h
+  check_success(fixture, is_runc ? "echo > $out" : "set -e; test -t 1; test -t 2; echo > $out");
+}
+TEST(builders_write_to_a_terminal) {
+  on_each_executor(terminal_body);
 }
 
 static void inputs_body(BuildFixture *fixture) {
@@ -355,6 +383,38 @@ TEST(refused_namespaces_are_said_clearly) {
     if (WIFEXITED(status) && WEXITSTATUS(status) == 77) test_skip("this machine has no user namespaces to forbid");
     CHECK_EQ_INT(status, 0);
   }
+}
+
+TEST(a_container_runtime_that_fails_is_no_failed_build) {
+  BuildFixture fixture;
+  build_fixture_init_oci(&fixture, "/no/such/runtime");
+  build_fixture_fails_to_start(&fixture, "exit 0", "setting up the sandbox: there is no program '/no/such/runtime'");
+  build_fixture_done(&fixture);
+  build_fixture_init_oci(&fixture, "/bin/false");
+  build_fixture_run(&fixture, "exit 0");
+  CHECK_EQ_INT(fixture.result.outcome, BUILD_NOT_STARTED);
+  CHECK_CONTAINS(span_cstr(err_message(&fixture.result.err)), "setting up the sandbox");
+  build_fixture_done(&fixture);
+}
+
+TEST(containers_die_with_firn) {
+  if (!has_runtime("crun")) test_skip("no crun here");
+  BuildFixture fixture;
+  build_fixture_init_oci(&fixture, "crun");
+  const char *number = unique_number(&fixture);
+  pid_t pid = fork();
+  if (pid == 0) {
+    build_fixture_start(&fixture, arena_printf(&fixture.arena, "sleep %s & sleep %s", number, number));
+    build_fixture_wait(&fixture, 100000);
+    _exit(0);
+  }
+  for (int i = 0; i < 500 && !is_running(number); i++) usleep(10000);
+  CHECK(is_running(number));
+  kill(pid, SIGKILL);
+  CHECK_EQ_INT(waitpid(pid, NULL, 0), pid);
+  for (int i = 0; i < 500 && is_running(number); i++) usleep(10000);
+  CHECK(!is_running(number));
+  build_fixture_done(&fixture);
 }
 
 // For the record; the machine may be busy, so the limit only finds mistakes of an order of magnitude. The budget of a build's overhead is

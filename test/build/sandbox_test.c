@@ -1,6 +1,8 @@
 #include "build/sandbox.h"
 
 #include "build/sandbox_bwrap.h"
+#include "build/sandbox_oci.h"
+#include "formats/json_read.h"
 #include "harness.h"
 
 static const char *const command[] = {"sh", "-c", "say \"hi\"\n", NULL};
@@ -113,6 +115,68 @@ TEST(bubblewrap_gets_the_same_plan) {
   CHECK_CONTAINS(buf_span(&text), "--clearenv --setenv A 1 --setenv B x\ty --chdir /build ");
   CHECK_CONTAINS(buf_span(&text), "--bind /scratch/store /nix/store ");
   CHECK_CONTAINS(buf_span(&text), "--ro-bind /usr/bin/busybox /bin/sh --remount-ro / ");
+  buf_done(&text);
+  arena_done(&arena);
+}
+static SandboxRun oci_run(const SandboxPlan *plan) {
+  return (SandboxRun){.plan = plan, .root_dir = "/scratch/root", .host_uid = 7, .host_gid = 8};
+}
+
+TEST(oci_bundle) {
+  static const SandboxBind binds[] = {{.path = "/nix/store/x-tree", .source = "/store/x-tree", .is_dir = true}};
+  SandboxSpec spec = base_spec();
+  Arena arena = ARENA_INIT;
+  Buf text = BUF_INIT;
+  Err err = ERR_INIT;
+  JsonRead json;
+  spec.binds = binds;
+  spec.bind_count = 1;
+  SandboxPlan plan = sandbox_plan(&spec, &arena);
+  SandboxRun run = oci_run(&plan);
+  CHECK_OK(sandbox_oci_format(&run, &text, &err), &err);
+  // It is JSON, and says what the plan says.
+  json_read_init(&json, buf_span(&text));
+  JsonEvent event;
+  while ((event = json_read_next(&json, &err)) != JSON_END && event != JSON_ERROR) continue;
+  CHECK_OK(event == JSON_END, &err);
+  json_read_done(&json);
+  for (size_t i = 0; i < text.len; i++)
+    if (text.data[i] == '\n') text.data[i] = ' ';
+  Span whole = buf_span(&text);
+  CHECK_CONTAINS(whole, "\"terminal\": false,");
+  CHECK_CONTAINS(whole, "\"/bin/sh\",    \"-c\",    \"say \\\"hi\\\"\\n\"");
+  CHECK_CONTAINS(whole, "\"A=1\",    \"B=x\\ty\"");
+  CHECK_CONTAINS(whole, "\"noNewPrivileges\": true");
+  CHECK_CONTAINS(whole, "\"path\": \"/scratch/root\",   \"readonly\": true");
+  CHECK_CONTAINS(whole,
+                 "\"destination\": \"/nix/store/x-tree\",    \"type\": \"bind\",    \"source\": \"/store/x-tree\",    "
+                 "\"options\": [     \"rbind\",     \"rprivate\",     \"ro\",");
+  CHECK_CONTAINS(whole, "\"containerID\": 1000,     \"hostID\": 7,     \"size\": 1");
+  CHECK_CONTAINS(whole, "\"containerID\": 100,     \"hostID\": 8,     \"size\": 1");
+  CHECK_CONTAINS(whole, "\"type\": \"network\"");
+  CHECK_CONTAINS(whole, "\"fchmodat2\"");
+  // With the network of the host.
+  buf_clear(&text);
+  spec.network = true;
+  plan = sandbox_plan(&spec, &arena);
+  CHECK_OK(sandbox_oci_format(&run, &text, &err), &err);
+  CHECK(span_find(buf_span(&text), SPAN("\"network\"")) == SIZE_MAX);
+  buf_done(&text);
+  arena_done(&arena);
+}
+
+TEST(oci_bundles_hold_only_utf8) {
+  static const char *const bad_env[] = {"A=\xff", NULL};
+  SandboxSpec spec = base_spec();
+  Arena arena = ARENA_INIT;
+  Buf text = BUF_INIT;
+  Err err = ERR_INIT;
+  spec.env = bad_env;
+  SandboxPlan plan = sandbox_plan(&spec, &arena);
+  SandboxRun run = oci_run(&plan);
+  CHECK(!sandbox_oci_format(&run, &text, &err));
+  CHECK_CONTAINS(span_cstr(err_message(&err)), "a container's arguments and environment must be UTF-8");
+  err_done(&err);
   buf_done(&text);
   arena_done(&arena);
 }
