@@ -20,7 +20,28 @@ WORDS = ["a", "b", "ab", "abc", "foo", "bar", "x", "1", "12", "-", "_", ".", "/"
 VERSIONS = ["1", "1.2", "1.2.3", "1.2pre", "1.2pre1", "2.3a", "", "1..2", "1-2", "-1", "a", "pre", "1.02", "01", "0.0", "1.2.", "20200101", "1a2b",
             "99999999999999999999", "+", "1.2+3", "1_2"]
 PACKAGES = ["hello", "hello-1.2", "a-b-c-1", "x-", "-1", "a--1", "a-1b", "firefox-bin-78.0.1", "", "-", "a-é", "foo-1-2", "0-0", "a-.1"]
-PATHS = ["/a", "/a/b", "/", "./x", "../y", "/a/../b", "/a//b", "/.", "./.", "../.", "/a/b.nix", "a/b", "/é", "./-", "/a-b_c+d"]
+PATHS = ["./data/a", "./data", "/a", "/a/b", "/", "./x", "../y", "/a/../b", "/a//b", "/.", "./.", "../.", "/a/b.nix", "a/b", "/é", "./-", "/a-b_c+d"]
+# Files that tools/fuzz-diff makes beside the expressions: name -> text, None for a folder, "-> x" for a link.
+FILES = {"data": None, "data/a": "hello\n", "data/empty": "", "data/b.json": "{\"a\":[1,2.5,null,\"x\"]}", "data/c.toml": "a = 1\n[b]\nc = \"d\"\n",
+         "data/sub": None, "data/sub/default.nix": "{ a = 1; b = ./x; }\n", "data/sub/x": "x", "data/sub/y": "y", "data/link": "-> a", "data/broken": "-> nowhere",
+         "data/e.nix": "{ a = 1; b = \"s\"; x = throw \"e\"; }\n", "data/f.nix": "x: x + 1\n", "data/g.nix": "a + 1\n", "data/h.nix": "{ a = ; }\n",
+         "data/i.nix": "{ a ? 1, ... }@b: [ a b ]\n", "data/j.nix": "builtins.trace \"j\" (throw \"j\")\n"}
+FILE_PATHS = ["./data/a", "./data", "./data/sub", "./data/link", "./data/b.json", "./data/empty", "./data/none", "./data/e.nix", "./data/sub/x", "./data/broken",
+              "(./data + \"/a\")", "(./. + \"/data/sub\")", "\"${toString ./data}/a\"", "(toString ./data/sub)", "./data/../data/a", "./data/a/x"]
+MODULES = ["./data/e.nix", "./data/f.nix", "./data/g.nix", "./data/h.nix", "./data/i.nix", "./data/j.nix", "./data/sub", "./data/a", "./data/none.nix", "./data"]
+# What any builtin is called with, right or wrong: name -> number of arguments.
+ARITIES = {}
+for _count, _names in (
+        (1, "abort attrNames attrValues baseNameOf bitAnd ceil concatLists dirOf floor fromJSON fromTOML functionArgs genericClosure getContext getEnv hasContext head "
+            "import isAttrs isBool isFloat isFunction isInt isList isNull isPath isString length listToAttrs parseDrvName pathExists placeholder readDir readFile "
+            "readFileType splitVersion stringLength tail throw toJSON toPath toString toXML tryEval typeOf unsafeDiscardOutputDependency "
+            "unsafeDiscardStringContext addDrvOutputDependencies convertHash path derivation warn"),
+        (2, "add addErrorContext all any appendContext bitAnd bitOr bitXor catAttrs compareVersions concatMap concatStringsSep deepSeq div elem elemAt filter "
+            "filterSource genList getAttr groupBy hasAttr hashFile hashString intersectAttrs lessThan map mapAttrs match mul partition removeAttrs "
+            "scopedImport seq sort split sub toFile trace traceVerbose unsafeGetAttrPos zipAttrsWith warn"),
+        (3, "foldl' replaceStrings substring")):
+    for _name in _names.split():
+        ARITIES.setdefault(_name, _count)
 NUMBERS = ["0", "1", "-1", "1.5", "1e3", "1E-2", "1.0", "9223372036854775807", "9223372036854775808", "-9223372036854775808", "18446744073709551616",
            "0.1", "1e400", "-0", "-0.0", "123456789.125", "1e-7", "100000", "1e6", "3.14159265358979", "0.30000000000000004", "1e22", "5e-324"]
 ALGORITHMS = ["md5", "sha1", "sha256", "sha512"]
@@ -261,6 +282,60 @@ class Generator:
             return Node(EXPR, "let r = builtins.tryEval ", self.at(SELECT, kind, depth), "; in if r.success then r.value else ",
                         self.of(kind, depth))
         return Node(SELECT, "(builtins.tryEval ", self.at(SELECT, kind, depth), ").value")
+
+    def any_builtin(self, kind, depth):
+        """A builtin with arguments of any types: mostly an error. Its value is not of `kind`, so it is looked at by something that takes all."""
+        name = self.pick(list(ARITIES))
+        parts = ["builtins.", name]
+        for _ in range(ARITIES[name] - (1 if ARITIES[name] > 1 and self.chance(0.05) else 0)):
+            parts += [" ", Node(SELECT, self.pick(TYPED_LITERALS)) if self.chance(0.3) else self.at(SELECT, "any", min(depth, 1))]
+        call = Node(APPLY, *parts)
+        how = self.number(0, 3)
+        if how == 0:
+            return Node(EXPR, "let r = builtins.tryEval (", call, "); in if r.success then ", self.of(kind, depth - 1), " else ", self.of(kind, depth - 1))
+        if how == 1:
+            return Node(APPLY, "builtins.seq (", call, ") ", self.at(SELECT, kind, depth - 1))
+        if how == 2:
+            return Node(APPLY, "(x: y: y) (", call, ") ", self.at(SELECT, kind, depth - 1))
+        return Node(SELECT, "(builtins.head [ ", self.at(SELECT, kind, depth - 1), " (", call, ") ])")
+
+    def any_deep(self, kind, depth):
+        """The value at the end of a chain of sets, lists or functions."""
+        count = self.number(2, 12)
+        how = self.number(0, 2)
+        inner = self.at(SELECT, kind, depth)
+        if how == 0:
+            return Node(SELECT, "({ a = " * count, inner, "; })" * count, ".a" * count)
+        if how == 1:
+            return Node(APPLY, "(builtins.head [ " * count, inner, " ])" * count)
+        return Node(APPLY, "(x: x) (" * count, inner, ")" * count)
+
+    def any_dynamic(self, kind, depth):
+        """A path of attributes of which some have computed names."""
+        names = [self.pick(ATTRS[:-2]) for _ in range(self.number(2, 4))]
+        parts = ["{ "]
+        for index, name in enumerate(names):
+            parts.append(("." if index else "") + (self.attr_text(name) if self.chance(0.7) else "${" + quoted(name) + "}"))
+        parts += [" = ", self.of(kind, depth), "; }"]
+        path = []
+        for name in names if not self.chance(0.05) else names[:-1] + [self.pick(ATTRS)]:
+            path += ["."] + ([self.attr_text(name)] if self.chance(0.5) else ["${", self.string_of(name), "}"])
+        if self.chance(0.2):
+            path += [" or ", self.at(SELECT, kind, depth - 1)]
+        return Node(SELECT, "(", *parts, ")", *path)
+
+    def any_file(self, kind, depth):
+        """What a file gives is of any type."""
+        how = self.number(0, 4)
+        if how <= 1:
+            value = Node(APPLY, "import ", self.pick(MODULES))
+        elif how == 2:
+            value = Node(APPLY, "builtins.scopedImport ", self.at(SELECT, ("set", {"a": "int"}), min(depth, 1)), " ", self.pick(MODULES))
+        else:
+            value = Node(APPLY, self.pick(["builtins.readFile ", "builtins.readDir ", "builtins.readFileType ", "builtins.hashFile \"sha256\" ", "builtins.pathExists ",
+                                           "builtins.filterSource (p: t: true) ", "builtins.fromJSON (builtins.readFile ./data/b.json) == ", "toString "]),
+                         self.pick(FILE_PATHS))
+        return Node(APPLY, "builtins.seq (", value, ") ", self.at(SELECT, kind, depth))
 
     def any_functor(self, kind, depth):
         argument = self.a_type(0)
@@ -508,10 +583,16 @@ class Generator:
                     kind = item
                 elif kind == "items":
                     kind = list_of(item)
+                elif kind == "listsofsets":
+                    kind = list_of(("set", {self.pick(ATTRS): item}))
                 elif kind == "listsoflists":
                     kind = list_of(list_of(item))
                 elif isinstance(kind, tuple) and "item" in kind:
                     kind = tuple(item if k == "item" else k for k in kind)
+                if kind == "item2":
+                    kind = self.random.choice(["num", list_of("num"), ("set", {"a": "num", "type": "str"})])
+                elif kind == "listsofints":
+                    kind = list_of(list_of("num"))
                 if kind == "compare":
                     out.append(Node(SELECT, "(", self.comparator(item, depth), ")"))
                     continue
@@ -521,6 +602,12 @@ class Generator:
                     continue
                 out.append(self.at(part[0], kind, depth))
         return Node(level, *out)
+
+    def text_longints(self):
+        return "[ " + " ".join(str(self.number(0, 30)) for _ in range(self.number(5, 40))) + " ]"
+
+    def text_file(self):
+        return self.pick(FILE_PATHS)
 
     def text_word(self):
         return quoted(self.pick(WORDS))
@@ -687,7 +774,7 @@ LEVELS = {"expr": EXPR, "impl": IMPL, "or": OR, "and": AND, "eq": EQ, "less": LE
           "concat": CONCAT, "has": HAS, "neg": NEG, "apply": APPLY, "select": SELECT, "": SELECT}
 
 GENERAL = ["any_if", "any_let", "any_let", "any_with", "any_assert", "any_apply", "any_apply", "any_select", "any_select", "any_list", "any_seq", "any_trace",
-           "any_try", "any_functor", "any_rec"]
+           "any_try", "any_functor", "any_rec", "any_builtin", "any_deep", "any_dynamic", "any_file"]
 
 INTS = table(
     "plus <int:plus> + <int:times>", "plus <int:plus> - <int:times>", "times <int:times> * <int:concat>", "times <int:times> / <int:concat>", "neg -<int:neg>",
@@ -715,7 +802,9 @@ BOOLS = table(
     "apply builtins.hasContext <drv>", "apply builtins.hasContext <str>", "select (builtins.tryEval <any>).success", "eq <int:less> == <float:less>",
     "eq <attrs:less> == <attrs:less>", "eq <list.any:less> == <list.any:less>", "less <list.any:update> < <list.any:update>",
     "eq builtins.functionArgs <any> == { }", "eq <drv:less> == <str:less>", "expr let f = <any>; in [ f ] == [ f ]", "expr let f = <any>; in f == f",
-    "expr let f = <any>; in { a = f; } == { a = f; }", "eq builtins.match <@regex> <@subject> == null")
+    "expr let f = <any>; in { a = f; } == { a = f; }", "apply builtins.pathExists <@file>", "eq <item2:less> == <item2:less>", "less <listsofints:update> < <listsofints:update>",
+    "eq { a = <any>; b = <any>; } == { b = <any>; a = <any>; }", "apply builtins.all <fn.any.bool> <list.any>", "has <any:has> ? <@attrname>.${<@attr>}.<@attrname>",
+    "apply builtins.elem <str> <strs>", "less <any:update> < <any:update>", "eq builtins.match <@regex> <@subject> == null")
 
 STRINGS = table(
     (3, "plus <str:plus> + <str:times>"), (2, "apply toString <any>"), "apply toString <num>", "apply toString <list.any>", "apply builtins.concatStringsSep <@word> <strs>",
@@ -728,7 +817,18 @@ STRINGS = table(
     "apply toString <path>", "apply builtins.elemAt (builtins.match \"(.*)\" <str>) 0", "select (builtins.parseDrvName <@package>).version",
     "apply builtins.concatStringsSep \"\" (builtins.filter builtins.isString (builtins.split <@regex> <@subject>))", "select (builtins.toFile \"a\" <str>)",
     "apply toString { __toString = self: <str>; }", "plus <str:plus> + { outPath = <str>; }", "apply builtins.appendContext <str> (builtins.getContext <drv>)",
-    "select <drv>", "apply builtins.toJSON (builtins.getContext <drv>)", "apply builtins.toJSON (builtins.fromJSON <@json>)", "apply builtins.toJSON (builtins.fromTOML <@toml>)",
+    "select <drv>", "apply builtins.toJSON (builtins.getContext <drv>)", "apply builtins.readFile <@file>", "apply builtins.hashFile <@algorithm> <@file>",
+    "apply builtins.readFileType <@file>", "select \"${<@file>}\"", "select \"${builtins.path { path = <@file>; name = <@word>; }}\"", "apply baseNameOf <@file>", "apply dirOf <@file>",
+    "apply toString (builtins.filterSource (p: t: t != \"symlink\") <@file>)", "apply builtins.toJSON (builtins.readDir <@file>)",
+    "select \"${builtins.path { path = <@file>; filter = p: t: builtins.trace (baseNameOf p) (t == \"directory\"); recursive = <bool>; }}\"",
+    "apply builtins.replaceStrings [ <str> <@word> <str> ] [ <str> <drv> <@word> ] \"${<str>}${<@word>}${<str>}\"", "apply builtins.substring <int> (-1) <drv>",
+    "apply builtins.concatStringsSep <str> [ <drv> <str> <drv> ]", "apply builtins.toJSON { a = <any>; b = [ <any> <path> ]; c.d = <num>; }", "apply builtins.toXML { a = <any>; b = [ <any> <path> ]; c = x: x; }",
+    "apply builtins.toXML ({ a, b ? 1, ... }@c: a)", "apply toString [ <any> [ <any> ] <null> <bool> ]", "apply builtins.unsafeDiscardStringContext (toString <any>)",
+    "apply builtins.toJSON (builtins.tryEval <any>)", "apply builtins.toJSON (builtins.genericClosure { startSet = [ { key = <any>; } { key = <any>; } ]; operator = e: [ ]; })",
+    "apply (builtins.derivation { name = <str>; system = <any>; builder = <any>; a = <any>; args = <list.any>; }).drvPath",
+    "apply (builtins.derivation { name = <@word>; system = \"s\"; builder = <str>; outputs = <strs>; b = <any>; }).outPath",
+    "apply (builtins.derivation { name = \"n\"; system = \"s\"; builder = \"b\"; outputHash = <@hash>; outputHashAlgo = <@algorithm>; outputHashMode = \"recursive\"; }).outPath",
+    "apply (builtins.derivation { name = \"n\"; system = \"s\"; builder = \"b\"; __structuredAttrs = true; j = <any>; k = <num>; __ignoreNulls = <bool>; n = null; }).drvPath", "apply builtins.toJSON (builtins.fromJSON <@json>)", "apply builtins.toJSON (builtins.fromTOML <@toml>)",
     "apply builtins.toXML (builtins.fromTOML <@toml>)", "apply builtins.getEnv \"FIRN_FUZZ_ABSENT\"", "apply builtins.concatMap <fn.int.str> <ints>",
     "apply builtins.toJSON (builtins.match <@regex> <@subject>)", "apply builtins.toJSON (builtins.split <@regex> <@subject>)", "apply builtins.toJSON (builtins.splitVersion <@version>)",
     "apply builtins.toJSON { __toString = self: <str>; a = 1; }", "apply builtins.toJSON { outPath = <any>; a = 1; }", "apply toString { outPath = <any>; }")
@@ -741,7 +841,13 @@ LISTS = table(
     "apply builtins.attrValues (builtins.mapAttrs (n: v: v) { a = <item>; })", "apply builtins.foldl' (a: b: a ++ [ b ]) [ ] <items>",
     "apply map (e: e.key) (builtins.genericClosure { startSet = [ { key = <item>; } ]; operator = e: [ ]; })", "apply builtins.tail <items>",
     "apply map (e: e.v) (builtins.genericClosure { startSet = [ { key = <int>; v = <item>; } { key = <int>; v = <item>; } ]; operator = e: if e.key < 3 then [ { key = e.key + 1; v = e.v; } ] else [ ]; })",
-    "apply map (e: e.value) [ { value = <item>; } ]", "apply builtins.concatLists [ <items> [ ] <items> ]", "apply builtins.attrValues (builtins.listToAttrs (map (x: { name = toString 1; value = x; }) <items>))",
+    "apply map (e: e.value) [ { value = <item>; } ]", "apply builtins.sort (a: b: builtins.trace \"${toString a}-${toString b}\" (a < b)) <@longints>",
+    "apply builtins.sort <fn.int.int.bool> <@longints>", "apply builtins.sort (a: b: a.k < b.k) (builtins.genList (i: { k = (i * 7) / (1 + (i - i / 3 * 3)); n = i; }) 23)",
+    "apply map (e: e.key) (builtins.genericClosure { startSet = [ { key = 1; } ]; operator = e: if e.key > 20 then [ ] else [ { key = e.key * 2; } { key = e.key + 3; } ]; })",
+    "apply map (e: e.key) (builtins.genericClosure { startSet = [ { key = <int>; } ]; operator = <fn.any.items>; })",
+    "apply builtins.genericClosure { startSet = [ { key = [ 1 <int> ]; v = <item>; } { key = [ 1 2 ]; } ]; operator = e: [ ]; }",
+    "apply builtins.concatMap <fn.item.any> <items>", "apply builtins.filter <fn.item.any> <items>", "apply builtins.attrValues <attrs>", "apply builtins.catAttrs <@attr> <listsofsets>",
+    "apply builtins.genList <fn.int.item> (<int> - <int>)", "apply builtins.elemAt <listsoflists> <int>", "apply map (x: <item>) (builtins.split <@regex> <str>)", "apply builtins.concatLists [ <items> [ ] <items> ]", "apply builtins.attrValues (builtins.listToAttrs (map (x: { name = toString 1; value = x; }) <items>))",
     "apply builtins.concatLists (builtins.attrValues (builtins.groupBy <fn.item.str> <items>))")
 
 SETS = table(
