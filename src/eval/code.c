@@ -31,7 +31,12 @@ int code_op_delta(const uint32_t *ip) {
   case OP_LAZY_ADDK:
   case OP_ARG:
   case OP_ATTRS:
-  case OP_CUR_POS: return 1;
+  case OP_CUR_POS:
+  case OP_DUP:
+  case OP_NAME:
+  case OP_SELECT_DYN:
+  case OP_SELECT_OR_DYN: return 1;
+  case OP_DROP: return -a;
   case OP_DUP2: return 2;
   case OP_LIST:
   case OP_INTERP:
@@ -39,8 +44,6 @@ int code_op_delta(const uint32_t *ip) {
   case OP_DYNATTRS: return -2 * a;
   case OP_CALL: return -a;
   case OP_WITH:
-  case OP_SELECT_DYN:
-  case OP_SELECT_OR_DYN:
   case OP_HAS_DYN:
   case OP_HAS_NEXT_DYN:
   case OP_JF:

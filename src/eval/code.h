@@ -109,6 +109,10 @@ static inline const LambdaHead *code_lambda(const uint32_t *code) {
 }
 // Words of each instruction without the variable part of WITHVAR and DYNATTRS.
 extern const uint8_t code_op_words[];
+// Of a SELECT_DYN or SELECT_OR_DYN, behind its first word: is its name computed?
+static inline bool code_is_computed_step(const uint32_t *image, const uint32_t *ip) {
+  return image[ip[1] + 1 + (ip[-1] >> 9)] & 1;
+}
 // What the instruction `ip` does to the number of operands, when it does not jump.
 int code_op_delta(const uint32_t *ip);
 static inline const uint32_t *code_image(const uint32_t *code) {

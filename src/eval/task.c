@@ -284,7 +284,10 @@ static bool spark_goes_on(Op op) {
   case OP_ATTRS:
   case OP_UNASKED:
   case OP_SELECT:
+  case OP_DUP:
+  case OP_NAME:
   case OP_SELECT_DYN:
+  case OP_DROP:
   case OP_HAS:
   case OP_HAS_DYN:
   case OP_CHECK_BOOL:

@@ -486,7 +486,7 @@ select_missing:
     eval_error_type(vm, 0, "a set", set);
     eval_error_trace(vm, POS(), "while selecting an attribute");
   }
-  vm_trace_steps(vm, code, ip - 1, env);
+  vm_trace_steps(vm, code, ip - 1, env, sp - 2);
   goto unwind;
 }
 op_SELECT_OR:
@@ -501,24 +501,55 @@ op_HAS_NEXT : {
   }
   goto force;
 }
-op_SELECT_DYN : {
-  Sym name = vm_dynamic_name(vm, sp[-1], code, ip++);
+op_NAME:
+  *sp++ = value_raw(UNIT()->names[A]);
+  NEXT;
+op_SELECT_DYN:
+op_SELECT_OR_DYN : {
+  Value set = sp[-2] = value_ask(sp[-2]);
+  bool computed = code_is_computed_step(image, ip);
+  Sym name = computed ? vm_dynamic_name(vm, sp[-1], code, ip) : (Sym)value_get_raw(sp[-1]);
   if (!name) goto unwind;
-  Value set = sp[-2];
-  if (!value_is_attrs(set)) {
-    eval_error_type(vm, 0, "a set", set);
-    eval_error_trace(vm, POS(), "while selecting an attribute");
-    goto unwind;
+  if (UNLIKELY(!value_is_whnf(set))) {
+    acc = set;
+    ip--;
+    goto force_drop;
   }
-  acc = attrs_get(vm, set, name);
+  bool has_fallback = (word & 0xff) == OP_SELECT_OR_DYN;
+  acc = value_is_attrs(set) ? attrs_get(vm, set, name) : VALUE_ABSENT;
   if (acc == VALUE_ABSENT) {
-    vm_ops_missing(vm, set, name, POS());
+    if (has_fallback) {
+      sp[-2] = value_raw(name);
+      sp[-1] = value_raw(0);
+      for (uint32_t k = image[ip[1]] - (A >> 1) - 1; k; k--, sp += 2) sp[0] = sp[1] = value_raw(0);
+      ip += 3 + ip[2];
+      NEXT;
+    }
+    PosId pos = vm_trace_pos_at(code, ip + 2);
+    if (value_is_attrs(set)) {
+      vm_ops_missing(vm, set, name, pos);
+    } else {
+      eval_error_type(vm, 0, "a set", set);
+      eval_error_trace(vm, pos, "while selecting an attribute");
+    }
     goto unwind;
   }
-  sp -= 2;
-  goto force;
+  sp[-2] = value_raw(name);
+  sp[-1] = value_raw(attrs_position(set, name));
+  ip += has_fallback ? 3 : 2;
+  if (!(A & 1)) goto force;
+  *sp++ = acc;
+  NEXT;
 }
-op_SELECT_OR_DYN:
+op_DUP:
+  sp[0] = sp[-1];
+  sp++;
+  NEXT;
+op_DROP:
+  acc = sp[-1];
+  sp -= A;
+  sp[-1] = acc;
+  NEXT;
 op_HAS_NEXT_DYN : {
   Sym name = vm_dynamic_name(vm, sp[-1], code, ip);
   ip += 2;

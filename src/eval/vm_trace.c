@@ -5,6 +5,7 @@
 #include "eval/attrs.h"
 #include "eval/call_args.h"
 #include "eval/snippet.h"
+#include "eval/str.h"
 #include "eval/vm_state.h"
 
 Unit *vm_trace_unit(const uint32_t *code) {
@@ -58,8 +59,9 @@ void vm_trace_call(Vm *vm, const uint32_t *callee, PosId call_pos, bool binding)
 static const CodePosition *first_step(const Unit *unit, const uint32_t *instruction) {
   const CodePosition *table = (const CodePosition *)(unit->image + unit_header(unit)->position_off);
   const CodePosition *at = unit_find_position(unit, instruction + 1);
-  while (at > table && at[-1].code + 2 == at->code && at[-1].pos == at->pos &&
-         (unit->image[at[-1].code] & 0xff) == (*instruction & 0xff))
+  uint32_t op = *instruction & 0xff;
+  while (at > table && at[-1].code + code_op_words[op] == at->code && at[-1].pos == at->pos &&
+         (unit->image[at[-1].code] & 0xff) == op)
     at--;
   return at;
 }
@@ -70,8 +72,9 @@ static void put_attr_path(Vm *vm, const Unit *unit, const uint32_t *instruction,
   const CodePosition *at = first_step(unit, instruction);
   const CodePosition *end = (const CodePosition *)(unit->image + header->position_off) + header->position_count;
   const uint32_t pos = at->pos;
-  for (uint32_t step = at->code; at < end && at->code == step; at++, step += 2) {
-    if ((unit->image[step] & 0xff) != (*instruction & 0xff) || at->pos != pos) break;
+  const uint32_t op = *instruction & 0xff;
+  for (uint32_t step = at->code; at < end && at->code == step; at++, step += code_op_words[op]) {
+    if ((unit->image[step] & 0xff) != op || at->pos != pos) break;
     if (ret->len) buf_put_char(ret, '.');
     buf_put_span(ret, symbol_text(vm->symbols, unit->names[unit->image[step + 1]]));
   }
@@ -93,32 +96,41 @@ static Value loaded_variable(Vm *vm, const Unit *unit, const uint32_t *at, const
   return value_follow(env->slots[*at >> 8]);
 }
 
-void vm_trace_steps(Vm *vm, const uint32_t *code, const uint32_t *ip, const Env *env) {
+static bool is_internal(Vm *vm, PosId pos) {
+  const PosSource *source = pos_source(vm->positions, pos);
+  return source && source->origin[0] == '<';
+}
+
+// Walks from `step` along the path until one of its steps fails, at `end` at the latest, and names the one before.
+static void trace_steps(Vm *vm, const Unit *unit, const CodePosition *step, const CodePosition *end, Value set) {
+  const uint32_t *first = unit->image + step->code;
+  PosId pos = 0;
+  for (; step != end; step++) {
+    set = value_follow(set);
+    Value found = value_is_attrs(set) ? attrs_get(vm, set, unit->names[unit->image[step->code + 1]]) : VALUE_ABSENT;
+    if (found == VALUE_ABSENT) break;
+    pos = attrs_position(set, unit->names[unit->image[step->code + 1]]);
+    set = found;
+  }
+  if (!pos || is_internal(vm, pos)) return;
+  Buf path = BUF_INIT;
+  put_attr_path(vm, unit, first, &path);
+  eval_error_trace(vm, pos, "while evaluating the attribute '%s'", buf_cstr(&path));
+  buf_done(&path);
+}
+
+void vm_trace_steps(Vm *vm, const uint32_t *code, const uint32_t *ip, const Env *env, const Value *subject) {
   const Unit *unit = vm_trace_unit(code);
   const CodePosition *failed = unit ? unit_find_position(unit, ip) : NULL;
   if (!failed) return;
-  const uint32_t *last = unit->image + failed->code;
   const CodePosition *table = (const CodePosition *)(unit->image + unit_header(unit)->position_off);
-  const CodePosition *step = first_step(unit, last);
-  if (step == table || unit->image + step->code == last) return;
-  const uint32_t *variable = unit->image + step[-1].code;
-  uint32_t words = (*variable & 0xff) == OP_VARN ? 2 : 1;
-  if (step[-1].code + words != step->code) return;
-  Value set = loaded_variable(vm, unit, variable, env);
-  PosId pos = 0;
-  for (; step != failed; step++) {
-    if (!value_is_attrs(set)) return;
-    Sym name = unit->names[unit->image[step->code + 1]];
-    pos = attrs_position(set, name);
-    set = attrs_get(vm, set, name);
-    if (set == VALUE_ABSENT) return;
-    set = value_follow(set);
-  }
-  if (!pos) return;
-  Buf path = BUF_INIT;
-  put_attr_path(vm, unit, last, &path);
-  eval_error_trace(vm, pos, "while evaluating the attribute '%s'", buf_cstr(&path));
-  buf_done(&path);
+  const CodePosition *step = first_step(unit, unit->image + failed->code);
+  if (step == failed) return;
+  const uint32_t *variable = step > table ? unit->image + step[-1].code : NULL;
+  Value set = variable ? loaded_variable(vm, unit, variable, env) : VALUE_ABSENT;
+  if (variable && variable + code_op_words[*variable & 0xff] != unit->image + step->code) set = VALUE_ABSENT;
+  if (set == VALUE_ABSENT && unit->image[step->code - 1] == OP_WORD(OP_DUP, 0)) set = *subject;
+  trace_steps(vm, unit, step, failed, set);
 }
 
 void vm_trace_builtin(Vm *vm, const Value *fp, const char *name, PosId call_pos) {
@@ -168,6 +180,49 @@ bool vm_trace_refuses_string(Value v) {
   return !value_is_string(v) && !value_is_path(v) && !value_is_int(v) && !value_is_float(v);
 }
 
+// The path of a SELECT_DYN; `names`: what the `found` steps so far have left on the stack; `next`: the name of the next one, if evaluated.
+static void put_computed_path(Vm *vm, const Unit *unit, uint32_t descriptor, const Value *names, uint32_t found,
+                              Value next, Buf *ret) {
+  const uint32_t *steps = unit->image + descriptor;
+  for (uint32_t i = 0; i < steps[0]; i++) {
+    uint32_t step = steps[1 + i];
+    if (i) buf_put_char(ret, '.');
+    if (i < found) buf_put_span(ret, symbol_text(vm->symbols, (Sym)value_get_raw(names[2 * i])));
+    else if (!(step & 1)) buf_put_span(ret, symbol_text(vm->symbols, unit->names[step >> 1]));
+    else if (i == found && value_is_string(next)) buf_put_span(ret, str_span(next));
+    else buf_put_span(ret, str_span(value_from_ptr(unit->image + (step >> 1), TAG_STR)));
+  }
+}
+
+// In a step of a path with computed names (its name, the look-up, what that evaluates), or in its fallback: names the attribute that the last
+// step has found.
+static void trace_path(Vm *vm, const Unit *unit, const CodeOperand *o, const uint32_t *ip, const Value *fp) {
+  const Value *names = fp + (o->kind_depth >> 8);
+  uint32_t descriptor, found;
+  Value next = VALUE_ABSENT;
+  if ((o->kind_depth & 0xff) == OPERAND_FALLBACK) {
+    descriptor = o->pos;
+    found = unit->image[descriptor];
+    names -= 2 * found;
+    while (found && !value_get_raw(names[2 * found - 1])) found--;
+    Sym failed = (Sym)value_get_raw(names[2 * found]);
+    if (failed) next = symbol_get(vm->symbols, failed)->string;
+  } else {
+    const uint32_t *end = unit->image + o->end, *select = end - o->pos;
+    descriptor = select[2];
+    found = *select >> 9;
+    names -= 2 * found + 1; // and the set
+    if (ip == end) found++;
+    else if (ip > select) next = names[2 * found + 1];
+  }
+  PosId pos = found ? (PosId)value_get_raw(names[2 * found - 1]) : 0;
+  if (!pos || is_internal(vm, pos)) return;
+  Buf path = BUF_INIT;
+  put_computed_path(vm, unit, descriptor, names, found, next, &path);
+  eval_error_trace(vm, pos, "while evaluating the attribute '%s'", buf_cstr(&path));
+  buf_done(&path);
+}
+
 void vm_trace_operands(Vm *vm, const uint32_t *code, const uint32_t *ip, const Value *fp, bool *ret_binding) {
   static const char *const texts[] = {
 #define OPERAND(name, text) text,
@@ -184,6 +239,16 @@ void vm_trace_operands(Vm *vm, const uint32_t *code, const uint32_t *ip, const V
       continue;
     }
     if (kind == OPERAND_ADD) continue;
+    if (kind == OPERAND_PLAIN_FALLBACK) {
+      const CodePosition *last = unit_find_position(unit, unit->image + o->begin);
+      const uint32_t *instruction = unit->image + last->code;
+      trace_steps(vm, unit, first_step(unit, instruction), last + 1, fp[(o->kind_depth >> 8) - 1]);
+      continue;
+    }
+    if (kind == OPERAND_STEP || kind == OPERAND_FALLBACK) {
+      trace_path(vm, unit, o, ip, fp);
+      continue;
+    }
     eval_error_trace(vm, pos, "%s", texts[kind]);
   }
 }
@@ -244,7 +309,8 @@ void vm_trace_recursion(Vm *vm, const Task *task, const Value *fp, const uint32_
   const Unit *unit = callee ? vm_trace_unit(code) : NULL;
   const CodePosition *found = unit ? unit_find_position(unit, ip) : NULL;
   Op op = found ? (Op)(unit->image[found->code] & 0xff) : OP_RET;
-  bool selects = (op == OP_SELECT || op == OP_SELECT_OR) && vm_trace_unit(callee);
+  bool selects =
+      (op == OP_SELECT || op == OP_SELECT_OR || op == OP_SELECT_DYN || op == OP_SELECT_OR_DYN) && vm_trace_unit(callee);
   if (selects) pos = unit_pos(vm_trace_unit(callee), code_head(callee)->pos);
   eval_error(vm, EVAL_ERROR_RECURSION, pos, "infinite recursion encountered");
   if (selects) vm_trace_select(vm, code, ip, callee);

@@ -29,8 +29,8 @@ void vm_trace_operands(Vm *vm, const uint32_t *code, const uint32_t *ip, const V
 // The frame of an attribute whose code (`callee`) a selection in `caller` has evaluated.
 void vm_trace_select(Vm *vm, const uint32_t *caller, const uint32_t *caller_ip, const uint32_t *callee);
 // A selection a.b.c failed at one of its steps, before `ip`: Nix names the attribute of the step before it. Its set is not at hand any more,
-// but when `a` is a variable the steps can be repeated.
-void vm_trace_steps(Vm *vm, const uint32_t *code, const uint32_t *ip, const Env *env);
+// but the steps can be repeated: from the variable, or from where the subject was kept.
+void vm_trace_steps(Vm *vm, const uint32_t *code, const uint32_t *ip, const Env *env, const Value *subject);
 // Raises the error: `thunk` is needed by its own evaluation, before `ip` (NULL: by a native). An attribute that is selected is blamed where it
 // is defined.
 void vm_trace_recursion(Vm *vm, const Task *task, const Value *fp, const uint32_t *code, const uint32_t *ip,
