@@ -1,7 +1,6 @@
 // object_sweep.c: garbage and pack merging.
 #include "castore/object_sweep.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,16 +26,20 @@ static bool object_sweep_lock(ObjectStore *store, const char *name, int64_t wait
   return shared_lock_exclude(buf_cstr(&path), wait_ms, ret_fd, err);
 }
 
-// The exclusive lock for deleting objects. Whoever begins to import afterwards sees by its time, a random one, that there has been a sweep:
-// setting it needs no space on a full disk.
-static bool object_sweep_lock_objects(ObjectStore *store, int *ret_fd, Err *err) {
-  if (!object_sweep_lock(store, "objects.lock", OBJECT_SWEEP_WAIT_MS, ret_fd, err)) return false;
-  if (*ret_fd < 0) return true;
+// Whoever begins to import afterwards sees by the time of objects.lock, a random one, that objects are gone which it may have mapped: setting it needs no
+// space on a full disk.
+static bool object_sweep_stamp(ObjectStore *store, Err *err) {
   uint32_t random[2];
   if (getrandom(random, sizeof(random), 0) != sizeof(random)) return err_set_errno(err, errno, "getting random bytes");
   struct timespec stamp = {random[0] >> 1, random[1] % 1000000000u};
-  return futimens(*ret_fd, (const struct timespec[]){stamp, stamp}) == 0 ||
+  return utimensat(store->root_fd, "objects.lock", (const struct timespec[]){stamp, stamp}, 0) == 0 ||
          err_set_errno(err, errno, "stamping '%s/objects.lock'", store->root);
+}
+
+// The exclusive lock for deleting objects.
+static bool object_sweep_lock_objects(ObjectStore *store, int *ret_fd, Err *err) {
+  return object_sweep_lock(store, "objects.lock", OBJECT_SWEEP_WAIT_MS, ret_fd, err) &&
+         (*ret_fd < 0 || object_sweep_stamp(store, err));
 }
 
 static bool object_sweep_random_pack(ObjectStore *store, const char *suffix, Buf *ret, Err *err) {
@@ -175,7 +178,7 @@ bool object_sweep_drop(ObjectStore *store, const char *path, const CastoreDigest
   }
   PackWriter *writer = NULL;
   bool ok = object_sweep_open_writer(store, &writer, err) && object_sweep_copy_but(writer, pack, digest, kind, err) &&
-            object_sweep_replace(store, writer, &pack, 1, false, err);
+            object_sweep_replace(store, writer, &pack, 1, false, err) && object_sweep_stamp(store, err);
   pack_writer_free(writer);
   pack_unref(pack);
   return ok;
@@ -269,7 +272,7 @@ static bool object_sweep_all_packs(ObjectStore *store, ObjectSweep *sweep, Err *
 
 typedef struct ObjectSweepDead {
   CastoreDigest digest;
-  bool executable;
+  bool executable, fresh;
 } ObjectSweepDead;
 
 static bool object_sweep_list_dead(ObjectStore *store, ObjectSweep *sweep, ObjectSweepDead **ret, size_t *ret_count,
@@ -277,22 +280,43 @@ static bool object_sweep_list_dead(ObjectStore *store, ObjectSweep *sweep, Objec
   size_t cap = 0;
   for (unsigned i = 0; i < 257; i++) {
     char folder[20], whole[OBJECT_STORE_STATE_NAME_MAX + 256];
+    const char *name;
+    uint8_t type;
+    FsDirReader reader;
     snprintf(folder, sizeof(folder), i < 256 ? "objects/%02x" : "fresh", i);
-    int fd = openat(store->root_fd, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    CLEANUP(fs_close_fd) int fd = openat(store->root_fd, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0 && errno == ENOENT) continue;
-    DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
-    if (!dir) return err_set_errno(err, errno, "opening '%s/%s'", store->root, folder);
-    for (struct dirent *entry; (entry = readdir(dir));) {
-      ObjectSweepDead dead;
-      snprintf(whole, sizeof(whole), "%s%s", i < 256 ? folder + strlen("objects/") : "", entry->d_name);
+    if (fd < 0) return err_set_errno(err, errno, "opening '%s/%s'", store->root, folder);
+    fs_dir_init(&reader, fd);
+    for (;;) {
+      ObjectSweepDead dead = {.fresh = i == 256};
+      if (!fs_dir_next(&reader, &name, &type, err)) return err_wrap(err, "reading '%s/%s'", store->root, folder);
+      if (!name) break;
+      snprintf(whole, sizeof(whole), "%s%s", i < 256 ? folder + strlen("objects/") : "", name);
       if (!object_store_state_parse_name(whole, &dead.digest, &dead.executable) ||
           sweep->is_live(sweep->ctx, &dead.digest, PACK_BLOB))
         continue;
       MEM_RESERVE(*ret, cap, *ret_count + 1);
       (*ret)[(*ret_count)++] = dead;
     }
-    closedir(dir);
   }
+  return true;
+}
+
+// *ret_there false: it has no such name.
+static bool object_sweep_unlink(ObjectStore *store, ObjectSweep *sweep, const ObjectSweepDead *dead, bool fresh,
+                                bool *ret_there, Err *err) {
+  char name[OBJECT_STORE_STATE_NAME_MAX];
+  struct stat st;
+  int dir_fd = fresh ? store->fresh_fd : store->objects_fd;
+  object_store_state_name(&dead->digest, dead->executable, fresh, name);
+  *ret_there = fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+  if (!*ret_there) return true;
+  if (unlinkat(dir_fd, name, 0) != 0 && errno != ENOENT)
+    return err_set_errno(err, errno, "removing '%s/%s/%s'", store->root, fresh ? "fresh" : "objects", name);
+  // A tree that still links the file frees the blocks itself.
+  if (st.st_nlink == 1) sweep->freed_bytes += (uint64_t)st.st_blocks * 512;
+  sweep->freed_count++;
   return true;
 }
 
@@ -300,18 +324,13 @@ static bool object_sweep_list_dead(ObjectStore *store, ObjectSweep *sweep, Objec
 static bool object_sweep_slice(ObjectStore *store, ObjectSweep *sweep, const ObjectSweepDead *dead, size_t count,
                                size_t *at, Err *err) {
   int64_t end = object_sweep_now_ms() + OBJECT_SWEEP_SLICE_MS;
-  CLEANUP(buf_done) Buf path = BUF_INIT;
   for (; *at < count && object_sweep_now_ms() < end && !object_sweep_is_full(sweep); (*at)++) {
-    if (sweep->is_live(sweep->ctx, &dead[*at].digest, PACK_BLOB)) continue;
-    struct stat st;
-    buf_clear(&path);
-    object_store_format_path(store, &dead[*at].digest, dead[*at].executable, &path);
-    if (lstat(buf_cstr(&path), &st) != 0) continue;
-    if (unlink(buf_cstr(&path)) != 0 && errno != ENOENT)
-      return err_set_errno(err, errno, "removing '%s'", buf_cstr(&path));
-    // A tree that still links the file (one that is just being removed) frees the blocks itself.
-    if (st.st_nlink == 1) sweep->freed_bytes += (uint64_t)st.st_blocks * 512;
-    sweep->freed_count++;
+    const ObjectSweepDead *item = &dead[*at];
+    bool there;
+    if (sweep->is_live(sweep->ctx, &item->digest, PACK_BLOB)) continue;
+    if (!object_sweep_unlink(store, sweep, item, item->fresh, &there, err)) return false;
+    // It may have been moved to its final place since it was listed.
+    if (!there && item->fresh && !object_sweep_unlink(store, sweep, item, false, &there, err)) return false;
   }
   return true;
 }

@@ -170,31 +170,36 @@ static bool path_db_end_locked(PathDb *db, bool ok, Err *err) {
 
 bool path_db_begin(PathDb *db, Err *err) {
   pthread_mutex_lock(&db->mutex);
-  if ((db->no_sync || sql_exec(db->db, "PRAGMA synchronous = FULL", err)) && path_db_begin_locked(db, err)) {
-    db->in_transaction = true; // the mutex stays locked until the end
-    return true;
-  }
-  pthread_mutex_unlock(&db->mutex);
-  return false;
-}
-
-// The transaction that waited for the disk is over.
-static bool path_db_end_full(PathDb *db, bool ok, Err *err) {
-  ok = path_db_end_locked(db, ok, err);
-  bool reset = db->no_sync || sql_exec(db->db, "PRAGMA synchronous = NORMAL", ok ? err : NULL);
-  db->in_transaction = false;
-  return ok && reset;
+  db->in_transaction = path_db_begin_locked(db, err); // the mutex stays locked until the end
+  if (!db->in_transaction) pthread_mutex_unlock(&db->mutex);
+  return db->in_transaction;
 }
 
 bool path_db_commit(PathDb *db, Err *err) {
-  bool ok = path_db_end_full(db, true, err);
+  bool ok = path_db_end_locked(db, true, err);
+  db->in_transaction = false;
   pthread_mutex_unlock(&db->mutex);
   return ok;
 }
 
 void path_db_rollback(PathDb *db) {
-  (void)path_db_end_full(db, false, NULL);
+  (void)path_db_end_locked(db, false, NULL);
+  db->in_transaction = false;
   pthread_mutex_unlock(&db->mutex);
+}
+
+// SQLite waits at the end of a transaction that has written something; the log is one file, so everything before it is there as well.
+bool path_db_wait(PathDb *db, Err *err) {
+  if (db->no_sync) return true;
+  pthread_mutex_lock(&db->mutex);
+  bool ok = sql_exec(db->db, "PRAGMA synchronous = FULL", err);
+  if (ok) {
+    ok = path_db_begin_locked(db, err);
+    if (ok) ok = path_db_end_locked(db, sql_exec(db->db, "PRAGMA user_version = 1", err), err);
+    ok = sql_exec(db->db, "PRAGMA synchronous = NORMAL", ok ? err : NULL) && ok;
+  }
+  pthread_mutex_unlock(&db->mutex);
+  return ok;
 }
 
 // ---- rows to records

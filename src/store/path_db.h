@@ -10,7 +10,7 @@
 //   PRAGMA user_version = PATH_DB_VERSION
 //
 // Writing rows does not wait for the disk (synchronous NORMAL): a crash of the machine takes the newest transactions back, always a suffix of them.
-// Who deletes rows waits (path_db_begin, path_db_commit), because what they named is deleted next.
+// Who deletes rows waits (path_db_wait) before he deletes what they named.
 //
 // One connection, under a mutex. Waiting for other writers is bounded by SQL_BUSY_MS, with jittered sleeps.
 #pragma once
@@ -73,10 +73,12 @@ typedef struct PathDbGraph {
 MUST_CHECK bool path_db_graph(PathDb *db, PathDbGraph *ret, Err *err);
 void path_db_graph_done(PathDbGraph *graph);
 
-// Garbage collection: begin takes the write lock of the database, so that nobody registers meanwhile; commit or rollback lets go.
+// Garbage collection: begin takes the write lock of the database, so that nobody registers meanwhile; commit or rollback lets go. The commit does not wait for the
+// disk: path_db_wait does, for everything that was committed before.
 MUST_CHECK bool path_db_begin(PathDb *db, Err *err);
 MUST_CHECK bool path_db_commit(PathDb *db, Err *err);
 void path_db_rollback(PathDb *db);
+MUST_CHECK bool path_db_wait(PathDb *db, Err *err);
 MUST_CHECK bool path_db_delete(PathDb *db, const int64_t *ids, size_t count, Err *err);
 // Rows newer than `id`, in the order of ids; `root` texts are in `arena`. The array is owned by the caller.
 typedef struct PathDbNew {
@@ -88,7 +90,7 @@ typedef struct PathDbNew {
 MUST_CHECK bool path_db_newer(PathDb *db, int64_t id, PathDbNew **ret, size_t *ret_count, Arena *arena, Err *err);
 // What rows newer than `id` refer to.
 MUST_CHECK bool path_db_newer_refs(PathDb *db, int64_t id, StorePathList *ret, Err *err);
-// Deletes names (valid 0) that nothing refers to any more, and lists them.
+// Deletes names (valid 0) that nothing refers to any more, and lists them. Does not wait.
 MUST_CHECK bool path_db_drop_names(PathDb *db, StorePathList *ret, Err *err);
 
 // Syncing: what is fresh now is marked, then somebody waits for the disk, then the marked rows are no longer fresh, unless they were written again.

@@ -1,4 +1,4 @@
-// store_gc.c: mark in memory, delete in slices.
+// store_gc.c: mark in memory, delete in slices: rows first; then one wait for the disk; then trees, and at last objects.
 #include "store/store_gc.h"
 
 #include <dirent.h>
@@ -26,6 +26,8 @@ typedef struct StoreGc {
   uint32_t *next_output; // further outputs of the same derivation
   uint32_t *stack;       // scratch
   int64_t last_id;       // newest row that is known
+  Map newer;             // digests of rows that are newer than the graph, up to `newest_id`
+  int64_t newest_id;
   DigestSet objects;     // live ones
   Buf trash;             // scratch names to remove, NUL-terminated
 } StoreGc;
@@ -81,13 +83,14 @@ static bool store_gc_load(StoreGc *gc, Err *err) {
     gc->next_output[i] = gc->outputs_of[deriver - 1];
     gc->outputs_of[deriver - 1] = (uint32_t)i + 1;
   }
-  gc->last_id = graph->count > 0 ? graph->ids[graph->count - 1] : 0;
+  gc->last_id = gc->newest_id = graph->count > 0 ? graph->ids[graph->count - 1] : 0;
   return true;
 }
 
 static void store_gc_done(StoreGc *gc) {
   path_db_graph_done(&gc->graph);
   map_done(&gc->index);
+  map_done(&gc->newer);
   mem_free(gc->live);
   mem_free(gc->parent);
   mem_free(gc->outputs_of);
@@ -211,27 +214,11 @@ static bool store_gc_choose(StoreGc *gc, bool *chosen, Err *err) {
   return true;
 }
 
-// ---- deleting
+// ---- deleting rows
 
-static bool store_gc_remove_tree(StoreGc *gc, const StorePath *path, Err *err) {
-  bool lower;
-  if (!store_state_is_lower(gc->store, path, &lower, err)) return false;
-  if (lower) return true; // the tree is the other store's
-  CLEANUP(buf_done) Buf scratch = BUF_INIT;
-  if (!store_state_move_away(gc->store, path, &scratch, err)) return false;
-  if (scratch.len > 0) buf_put(&gc->trash, buf_cstr(&scratch), scratch.len + 1);
-  return true;
-}
-
-static void store_gc_forget_tree(Store *store, const StorePath *path) {
-  pthread_mutex_lock(&store->mutex);
-  map_remove(&store->trees, span_make(path->digest, sizeof(path->digest)));
-  pthread_mutex_unlock(&store->mutex);
-}
-
-// Everything here happens while nobody can pin or register. Rows go first, and safely: a tree without a row is garbage that the next run finds,
-// but a row whose tree is half gone would be damage.
-static bool store_gc_slice_locked(StoreGc *gc, const uint32_t *order, size_t count, Err *err) {
+// Everything here happens while nobody can pin or register. Rows go first, and safely (path_db_wait): a tree without a row is garbage that the next run
+// finds, but a row whose tree is half gone would be damage.
+static bool store_gc_rows_locked(StoreGc *gc, const uint32_t *order, size_t count, Err *err) {
   Store *store = gc->store;
   bool respects_roots = !gc->options->ignore_liveness;
   if (!path_db_begin(store->db, err)) return false;
@@ -247,28 +234,21 @@ static bool store_gc_slice_locked(StoreGc *gc, const uint32_t *order, size_t cou
   ok = ok && path_db_delete(store->db, ids, id_count, err);
   if (!ok) path_db_rollback(store->db);
   if (!ok || !path_db_commit(store->db, err)) return false;
-  for (size_t i = 0; ok && i < id_count; i++) {
+  pthread_mutex_lock(&store->mutex);
+  for (size_t i = 0; i < id_count; i++) {
     const StorePath *path = &gc->graph.paths[nodes[i]];
-    store_gc_forget_tree(store, path);
+    map_remove(&store->trees, span_make(path->digest, sizeof(path->digest)));
     gc->result->freed_bytes += gc->options->max_freed_bytes ? gc->graph.nar_sizes[nodes[i]] : 0;
+    gc->graph.valid[nodes[i]] = false;
     store_path_list_add(&gc->result->paths, path);
-    ok = store_gc_remove_tree(gc, path, err);
   }
-  return ok;
+  pthread_mutex_unlock(&store->mutex);
+  return true;
 }
 
-static bool store_gc_slice(StoreGc *gc, const uint32_t *order, size_t count, Err *err) {
-  CLEANUP(shared_lock_drop) int lock = -1, trees = -1;
-  return shared_lock_exclude(gc->store->gc_lock.path, -1, &lock, err) &&
-         store_state_lock_trees(gc->store, &trees, err) && store_gc_slice_locked(gc, order, count, err);
-}
-
-static bool store_gc_empty_trash(StoreGc *gc, Err *err) {
-  bool ok = true;
-  for (size_t at = 0; ok && at < gc->trash.len; at += strlen(gc->trash.data + at) + 1)
-    ok = fs_remove_tree(gc->trash.data + at, err);
-  buf_clear(&gc->trash);
-  return ok;
+static bool store_gc_rows(StoreGc *gc, const uint32_t *order, size_t count, Err *err) {
+  CLEANUP(shared_lock_drop) int lock = -1;
+  return shared_lock_exclude(gc->store->gc_lock.path, -1, &lock, err) && store_gc_rows_locked(gc, order, count, err);
 }
 
 static bool store_gc_delete(StoreGc *gc, Err *err) {
@@ -286,46 +266,109 @@ static bool store_gc_delete(StoreGc *gc, Err *err) {
       while (k < n && sum < gc->options->max_freed_bytes) sum += gc->graph.nar_sizes[order[at + k++]];
       n = k;
     }
-    ok = store_gc_slice(gc, order + at, n, err);
+    ok = store_gc_rows(gc, order + at, n, err);
   }
   mem_free(order);
   mem_free(chosen);
-  return store_gc_empty_trash(gc, ok ? err : NULL) && ok;
-}
-
-// ---- orphans: trees that nobody registered, because their process died before the row was committed
-
-static bool store_gc_list_orphans(StoreGc *gc, Err *err) {
-  Store *store = gc->store;
-  CLEANUP(buf_done) Buf path = BUF_INIT;
-  CLEANUP(shared_lock_drop) int trees = -1;
-  buf_printf(&path, "%s/store", store->root);
-  if (!store_state_lock_trees(store, &trees, err)) return false;
-  DIR *dir = opendir(buf_cstr(&path));
-  if (!dir) return err_set_errno(err, errno, "opening '%s'", buf_cstr(&path));
-  bool ok = true;
-  for (struct dirent *entry; ok && (entry = readdir(dir));) {
-    StorePath orphan;
-    bool valid, locked = false;
-    Span name = span_cstr(entry->d_name);
-    if (span_has_suffix(name, SPAN(".lock")) || !store_path_parse_base(name, &orphan, NULL)) continue;
-    ok = path_db_is_valid(store->db, orphan.digest, &valid, NULL, err);
-    if (!ok || valid) continue;
-    buf_clear(&path);
-    store_format_physical(store, &orphan, &path);
-    buf_put_cstr(&path, ".lock");
-    locked = fs_exists(buf_cstr(&path)); // somebody is building it
-    if (!locked) ok = store_gc_remove_tree(gc, &orphan, err);
-  }
-  closedir(dir);
   return ok;
 }
 
-// Another Nix's unknown trees are its own business.
-static bool store_gc_orphans(StoreGc *gc, Err *err) {
+// ---- deleting trees: those of the deleted rows, and orphans, which nobody registered because their process died before the row was committed
+
+// A single file goes at once; a directory is renamed away, since removing it takes time.
+static bool store_gc_remove_tree(StoreGc *gc, int store_fd, const StorePath *path, const char *base, Err *err) {
+  bool lower;
+  if (!store_state_is_lower(gc->store, path, &lower, err)) return false;
+  if (lower) return true; // the tree is the other store's
+  if (unlinkat(store_fd, base, 0) == 0 || errno == ENOENT) return true;
+  CLEANUP(buf_done) Buf scratch = BUF_INIT;
+  if (!store_state_move_away(gc->store, path, &scratch, err)) return false;
+  if (scratch.len > 0) buf_put(&gc->trash, buf_cstr(&scratch), scratch.len + 1);
+  return true;
+}
+
+// What has been registered since the graph was read is valid; its rows have higher ids than all before.
+static bool store_gc_note_newer(StoreGc *gc, Err *err) {
+  CLEANUP(arena_done) Arena arena = ARENA_INIT;
+  CLEANUP(mem_free_ptr) PathDbNew *rows = NULL;
+  size_t count;
+  if (!path_db_newer(gc->store->db, gc->newest_id, &rows, &count, &arena, err)) return false;
+  for (size_t i = 0; i < count; i++) {
+    map_set(&gc->newer, span_make(rows[i].path.digest, STORE_PATH_DIGEST_BYTES), NULL);
+    gc->newest_id = rows[i].id;
+  }
+  return true;
+}
+
+// Under both locks: a path that has been registered again since keeps its tree, and who holds the lock of an output is about to make one.
+static bool store_gc_trees_locked(StoreGc *gc, int store_fd, const StorePath *paths, size_t count, Err *err) {
+  CLEANUP(buf_done) Buf base = BUF_INIT;
+  if (!store_gc_note_newer(gc, err)) return false;
+  for (size_t i = 0; i < count; i++) {
+    if (map_has(&gc->newer, span_make(paths[i].digest, STORE_PATH_DIGEST_BYTES))) continue;
+    buf_clear(&base);
+    store_path_format_base(&paths[i], &base);
+    size_t len = base.len;
+    buf_put_cstr(&base, ".lock");
+    if (faccessat(store_fd, buf_cstr(&base), F_OK, AT_SYMLINK_NOFOLLOW) == 0) continue;
+    base.len = len;
+    if (!store_gc_remove_tree(gc, store_fd, &paths[i], buf_cstr(&base), err)) return false;
+  }
+  return true;
+}
+
+static bool store_gc_remove_trees(StoreGc *gc, int store_fd, const StorePathList *paths, Err *err) {
+  for (size_t at = 0; at < paths->count; at += STORE_GC_SLICE_PATHS) {
+    CLEANUP(shared_lock_drop) int lock = -1, trees = -1;
+    size_t n = paths->count - at < STORE_GC_SLICE_PATHS ? paths->count - at : STORE_GC_SLICE_PATHS;
+    if (!shared_lock_exclude(gc->store->gc_lock.path, -1, &lock, err) ||
+        !store_state_lock_trees(gc->store, &trees, err) ||
+        !store_gc_trees_locked(gc, store_fd, paths->paths + at, n, err))
+      return false;
+  }
+  return true;
+}
+
+// What lies in the store directory and is not valid as far as the graph knows.
+static bool store_gc_list_trees(const StoreGc *gc, int store_fd, StorePathList *ret, Err *err) {
+  FsDirReader reader;
+  const char *name;
+  uint8_t type;
+  fs_dir_init(&reader, store_fd);
+  for (;;) {
+    StorePath path;
+    if (!fs_dir_next(&reader, &name, &type, err)) return err_wrap(err, "reading '%s/store'", gc->store->root);
+    if (!name) return true;
+    if (span_has_suffix(span_cstr(name), SPAN(".lock")) || !store_path_parse_base(span_cstr(name), &path, NULL))
+      continue;
+    uint32_t number = store_gc_number(gc, &path);
+    if (number == 0 || !gc->graph.valid[number - 1]) store_path_list_add(ret, &path);
+  }
+}
+
+static bool store_gc_empty_trash(StoreGc *gc, Err *err) {
+  bool ok = true;
+  for (size_t at = 0; ok && at < gc->trash.len; at += strlen(gc->trash.data + at) + 1)
+    ok = fs_remove_tree(gc->trash.data + at, err);
+  buf_clear(&gc->trash);
+  return ok;
+}
+
+static bool store_gc_trees(StoreGc *gc, Err *err) {
+  CLEANUP(buf_done) Buf path = BUF_INIT;
+  CLEANUP(fs_close_fd) int store_fd = -1;
+  StorePathList listed = STORE_PATH_LIST_INIT;
   LocalNix *lower;
-  if (!store_state_lower(gc->store, &lower, err)) return false;
-  return lower || (store_gc_list_orphans(gc, err) && store_gc_empty_trash(gc, err));
+  buf_printf(&path, "%s/store", gc->store->root);
+  if (!store_state_lower(gc->store, &lower, err) ||
+      !fs_open(buf_cstr(&path), O_RDONLY | O_DIRECTORY, 0, &store_fd, err))
+    return false;
+  // Another Nix's unknown trees are its own business.
+  bool all = gc->options->action == STORE_GC_DELETE_DEAD && !lower;
+  bool ok = (!all || store_gc_list_trees(gc, store_fd, &listed, err)) &&
+            store_gc_remove_trees(gc, store_fd, all ? &listed : &gc->result->paths, err);
+  store_path_list_done(&listed);
+  return store_gc_empty_trash(gc, ok ? err : NULL) && ok;
 }
 
 // Lower paths that nothing of ours refers to any more lose the root that we gave them.
@@ -333,6 +376,8 @@ static bool store_gc_release_lower(StoreGc *gc, Err *err) {
   StorePathList names = STORE_PATH_LIST_INIT;
   CLEANUP(buf_done) Buf link = BUF_INIT;
   bool ok = path_db_drop_names(gc->store->db, &names, err);
+  // Whatever is removed from here on has no row any more, also after a failure of power.
+  if (ok && (names.count > 0 || gc->result->paths.count > 0)) ok = path_db_wait(gc->store->db, err);
   for (size_t i = 0; ok && i < names.count; i++) {
     buf_clear(&link);
     store_state_format(gc->store, "nix/gcroots/firn/", &link);
@@ -425,8 +470,7 @@ bool store_gc_run(Store *store, const StoreGcOptions *options, StoreGcResult *re
             (options->ignore_liveness || store_gc_mark_roots(&gc, true, err));
   if (ok && !deletes) ok = store_gc_print(&gc);
   if (ok && deletes) {
-    ok = store_gc_delete(&gc, err) && store_gc_release_lower(&gc, err) &&
-         (options->action == STORE_GC_DELETE_SPECIFIC || store_gc_orphans(&gc, err)) &&
+    ok = store_gc_delete(&gc, err) && store_gc_release_lower(&gc, err) && store_gc_trees(&gc, err) &&
          store_gc_sweep_objects(&gc, err);
   }
   store_path_list_sort(&ret->paths);

@@ -238,6 +238,31 @@ TEST(check_finds_damage) {
   object_store_free(store);
 }
 
+// Who has mapped a pack before a repair took an object out of it must not believe that it still has the object.
+TEST(what_repair_drops_is_written_again) {
+  Err err = ERR_INIT;
+  ObjectStore *repairing = open_store();
+  CastoreDigest dropped = put(repairing, SPAN("damaged")), kept = put(repairing, SPAN("sound"));
+  CHECK_OK(object_store_flush(repairing, &err), &err);
+  ObjectStore *importing = open_store();
+  CHECK(has(importing, &dropped));
+  ObjectRef ref;
+  CHECK_OK(object_store_find(repairing, &dropped, PACK_BLOB, &ref, &err), &err);
+  ObjectCheckProblem problem = {.digest = dropped, .kind = PACK_BLOB, .in_pack = true, .path = pack_path(ref.pack)};
+  CHECK_OK(object_check_remove(repairing, &problem, &err), &err);
+  object_store_release(&ref);
+  CHECK(!has(repairing, &dropped) && has(repairing, &kept));
+  CHECK_OK(object_store_begin(importing, &err), &err);
+  put(importing, SPAN("damaged"));
+  CHECK_OK(object_store_flush(importing, &err), &err);
+  object_store_end(importing);
+  object_store_free(importing);
+  importing = open_store();
+  CHECK(has(importing, &dropped) && has(importing, &kept));
+  object_store_free(importing);
+  object_store_free(repairing);
+}
+
 TEST(read_only_store_writes_nothing) {
   Err err = ERR_INIT;
   object_store_free(open_store());
