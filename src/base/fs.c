@@ -280,6 +280,7 @@ bool fs_dir_next(FsDirReader *reader, const char **ret_name, uint8_t *ret_type, 
     if (name[0] == '.' && (name[1] == 0 || (name[1] == '.' && name[2] == 0))) continue;
     *ret_name = name;
     *ret_type = entry->d_type;
+    reader->ino = entry->d_ino;
     return true;
   }
 }

@@ -42,6 +42,7 @@ MUST_CHECK bool fs_list_dir_fd(int fd, const char *path, FsList *ret, Err *err);
 typedef struct FsDirReader {
   int fd;
   size_t at, len;
+  uint64_t ino; // of the last entry, as the listing has it: some file systems say something else in stat
   char data[16384] __attribute__((aligned(8)));
 } FsDirReader;
 void fs_dir_init(FsDirReader *reader, int fd);

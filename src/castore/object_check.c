@@ -1,7 +1,6 @@
-// object_check.c: hashes objects on several threads and reports in order.
+// object_check.c: every object of a store is looked at, in pieces, on a few threads. Four system calls for a small file.
 #include "castore/object_check.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -10,200 +9,326 @@
 #include "castore/byte_stream.h"
 #include "castore/object_store_state.h"
 #include "castore/object_sweep.h"
-#include "castore/shared_lock.h"
 #include "castore/work_pool.h"
 
 #define OBJECT_CHECK_GROUP 64u // objects per piece of work
-#define OBJECT_CHECK_WINDOW 16u
 
 static const struct timespec object_check_times[2] = {{1, 0}, {1, 0}};
 
-// An object file ("<2 hex>", "<62 hex>[.x]"), or one object of a pack.
+typedef enum ObjectCheckState {
+  OBJECT_CHECK_GOOD,
+  OBJECT_CHECK_GONE, // collected meanwhile
+  OBJECT_CHECK_MODE,
+  OBJECT_CHECK_TIME,
+  OBJECT_CHECK_TYPE, // this and the following: must not be used
+  OBJECT_CHECK_READ,
+  OBJECT_CHECK_CONTENT
+} ObjectCheckState;
+
+// An object file, or one object of a pack.
 typedef struct ObjectCheckItem {
   CastoreDigest digest;
-  bool executable;
-  const Pack *pack; // NULL: a file
-  size_t number;    // in the pack
+  const Pack *pack;    // NULL: a file
+  uint64_t number;     // in the pack; of a file its inode
+  uint64_t size_bytes; // of a file: known when it was looked at
+  bool executable, fresh;
+  PackKind kind;
+  ObjectCheckState state;
+  unsigned detail; // the mode, or errno
 } ObjectCheckItem;
 
-typedef struct ObjectCheckFinding {
-  char what[96]; // "" when all is well
-  bool is_content_bad;
-  uint64_t bytes;
-} ObjectCheckFinding;
-
-typedef struct ObjectCheck {
+struct ObjectCheck {
   ObjectStore *store;
   bool contents;
+  Pack **packs; // owned references
+  size_t pack_count;
   ObjectCheckItem *items;
   size_t count, cap;
-  ObjectCheckFinding (*slots)[OBJECT_CHECK_GROUP]; // ring of OBJECT_CHECK_WINDOW
-} ObjectCheck;
+  uint32_t *by_digest, *by_inode; // item number + 1; linear probing
+  size_t slot_mask;
+  uint64_t dev; // of the object files
+  WorkPool *pool;
+};
 
-static void object_check_add(ObjectCheck *check, const ObjectCheckItem *item) {
+// ---- listing
+
+static ObjectCheckItem *object_check_add(ObjectCheck *check) {
   MEM_RESERVE(check->items, check->cap, check->count + 1);
-  check->items[check->count++] = *item;
+  ObjectCheckItem *item = &check->items[check->count++];
+  *item = (ObjectCheckItem){.kind = PACK_BLOB};
+  return item;
+}
+
+static bool object_check_list_folder(ObjectCheck *check, const char *folder, const char *prefix, bool fresh, Err *err) {
+  CLEANUP(fs_close_fd) int fd = openat(check->store->root_fd, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  FsDirReader reader;
+  const char *name;
+  uint8_t type;
+  if (fd < 0 && errno == ENOENT) return true;
+  if (fd < 0) return err_set_errno(err, errno, "opening '%s/%s'", check->store->root, folder);
+  fs_dir_init(&reader, fd);
+  for (;;) {
+    char whole[OBJECT_STORE_STATE_NAME_MAX + 256];
+    CastoreDigest digest;
+    bool executable;
+    if (!fs_dir_next(&reader, &name, &type, err)) return err_wrap(err, "'%s/%s'", check->store->root, folder);
+    if (!name) return true;
+    snprintf(whole, sizeof(whole), "%s%s", prefix, name);
+    if (!object_store_state_parse_name(whole, &digest, &executable)) continue;
+    ObjectCheckItem *item = object_check_add(check);
+    item->digest = digest;
+    item->executable = executable;
+    item->fresh = fresh;
+    item->number = reader.ino;
+  }
 }
 
 static bool object_check_list_files(ObjectCheck *check, Err *err) {
-  for (unsigned i = 0; i < 257; i++) {
-    char folder[20], whole[OBJECT_STORE_STATE_NAME_MAX + 256];
-    snprintf(folder, sizeof(folder), i < 256 ? "objects/%02x" : "fresh", i);
-    int fd = openat(check->store->root_fd, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0 && errno == ENOENT) continue;
-    DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
-    if (!dir) return err_set_errno(err, errno, "opening '%s/%s'", check->store->root, folder);
-    for (struct dirent *entry; (entry = readdir(dir));) {
-      ObjectCheckItem item = {.pack = NULL};
-      snprintf(whole, sizeof(whole), "%s%s", i < 256 ? folder + strlen("objects/") : "", entry->d_name);
-      if (object_store_state_parse_name(whole, &item.digest, &item.executable)) object_check_add(check, &item);
-    }
-    closedir(dir);
+  struct stat st;
+  if (fstat(check->store->objects_fd, &st) != 0) return err_set_errno(err, errno, "reading '%s'", check->store->root);
+  check->dev = st.st_dev;
+  for (unsigned i = 0; i < 256; i++) {
+    char folder[20];
+    snprintf(folder, sizeof(folder), "objects/%02x", i);
+    if (!object_check_list_folder(check, folder, folder + strlen("objects/"), false, err)) return false;
   }
-  return true;
+  // Last, since what is fresh may be moved to its final place meanwhile: better seen twice than not at all.
+  return object_check_list_folder(check, "fresh", "", true, err);
 }
 
-static void object_check_list_packs(ObjectCheck *check, Pack *const *packs, size_t count) {
-  for (size_t i = 0; i < count; i++)
-    for (size_t k = 0; k < pack_count(packs[i]); k++) {
-      ObjectCheckItem item = {.pack = packs[i], .number = k};
+static bool object_check_list_packs(ObjectCheck *check, Err *err) {
+  ObjectStore *store = check->store;
+  pthread_mutex_lock(&store->mutex);
+  bool ok = object_store_state_reload(store, err);
+  check->pack_count = ok ? store->pack_count : 0;
+  check->packs = mem_alloc_array(check->pack_count + 1, sizeof(*check->packs));
+  for (size_t i = 0; i < check->pack_count; i++) check->packs[i] = pack_ref(store->packs[i]);
+  pthread_mutex_unlock(&store->mutex);
+  for (size_t i = 0; i < check->pack_count; i++)
+    for (size_t k = 0; k < pack_count(check->packs[i]); k++) {
+      ObjectCheckItem *item = object_check_add(check);
       const unsigned char *digest;
-      PackKind kind;
       Span data;
-      pack_get(packs[i], k, &digest, &kind, &data);
-      memcpy(item.digest.bytes, digest, 32);
-      object_check_add(check, &item);
+      pack_get(check->packs[i], k, &digest, &item->kind, &data);
+      memcpy(item->digest.bytes, digest, 32);
+      item->pack = check->packs[i];
+      item->number = k;
+      item->size_bytes = data.len;
     }
+  return ok;
 }
 
-static void object_check_file_content(int fd, const ObjectCheckItem *item, ObjectCheckFinding *finding) {
-  CLEANUP(mem_free_ptr) char *chunk = mem_alloc(BYTE_STREAM_CHUNK_BYTES);
+// ---- finding
+
+static size_t object_check_digest_slot(const ObjectCheck *check, const CastoreDigest *digest) {
+  uint64_t head;
+  memcpy(&head, digest->bytes, sizeof(head));
+  return (size_t)head & check->slot_mask;
+}
+
+static size_t object_check_inode_slot(const ObjectCheck *check, uint64_t ino) {
+  return (size_t)((ino * UINT64_C(0x9E3779B97F4A7C15)) >> 24) & check->slot_mask;
+}
+
+static void object_check_index(ObjectCheck *check) {
+  size_t slots = 64;
+  while (slots < check->count * 2) slots *= 2;
+  check->slot_mask = slots - 1;
+  check->by_digest = mem_alloc_zero(slots * sizeof(*check->by_digest));
+  check->by_inode = mem_alloc_zero(slots * sizeof(*check->by_inode));
+  for (size_t i = 0; i < check->count; i++) {
+    const ObjectCheckItem *item = &check->items[i];
+    size_t slot = object_check_digest_slot(check, &item->digest);
+    while (check->by_digest[slot] != 0) slot = (slot + 1) & check->slot_mask;
+    check->by_digest[slot] = (uint32_t)i + 1;
+    if (item->pack) continue;
+    slot = object_check_inode_slot(check, item->number);
+    while (check->by_inode[slot] != 0) slot = (slot + 1) & check->slot_mask;
+    check->by_inode[slot] = (uint32_t)i + 1;
+  }
+}
+
+bool object_check_find(const ObjectCheck *check, const CastoreDigest *digest, PackKind kind, uint64_t *ret_size_bytes) {
+  size_t slot = object_check_digest_slot(check, digest);
+  for (; check->by_digest[slot] != 0; slot = (slot + 1) & check->slot_mask) {
+    const ObjectCheckItem *item = &check->items[check->by_digest[slot] - 1];
+    if (item->kind != kind || item->state == OBJECT_CHECK_GONE || !castore_node_digest_eq(&item->digest, digest))
+      continue;
+    *ret_size_bytes = item->size_bytes;
+    return true;
+  }
+  return false;
+}
+
+const CastoreDigest *object_check_inode(const ObjectCheck *check, const struct stat *st, bool executable) {
+  if (st->st_dev != check->dev) return NULL;
+  size_t slot = object_check_inode_slot(check, st->st_ino);
+  for (; check->by_inode[slot] != 0; slot = (slot + 1) & check->slot_mask) {
+    const ObjectCheckItem *item = &check->items[check->by_inode[slot] - 1];
+    if (item->number == st->st_ino && item->executable == executable) return &item->digest;
+  }
+  return NULL;
+}
+
+// ---- looking
+
+static void object_check_find_bad(ObjectCheckItem *item, ObjectCheckState state, int detail) {
+  item->state = state;
+  item->detail = (unsigned)detail;
+}
+
+// A file that is small is read by one call, which comes back short.
+static void object_check_file_content(int fd, ObjectCheckItem *item, char *chunk) {
   HashCtx ctx;
   Hash hash;
+  ssize_t n;
+  uint64_t done = 0;
   hash_init(&ctx, HASH_BLAKE3);
-  for (;;) {
-    ssize_t n = read(fd, chunk, BYTE_STREAM_CHUNK_BYTES);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) {
-      finding->is_content_bad = true;
-      snprintf(finding->what, sizeof(finding->what), "it cannot be read: %s", strerrordesc_np(errno));
-      return;
-    }
-    if (n == 0) break;
+  do {
+    do n = read(fd, chunk, BYTE_STREAM_CHUNK_BYTES);
+    while (n < 0 && errno == EINTR);
+    if (n < 0) return object_check_find_bad(item, OBJECT_CHECK_READ, errno);
     hash_update(&ctx, chunk, (size_t)n);
-  }
+    done += (uint64_t)n;
+  } while (n > 0 && (done < item->size_bytes || n == BYTE_STREAM_CHUNK_BYTES));
   hash_final(&ctx, &hash);
-  if (memcmp(hash.bytes, item->digest.bytes, 32) == 0) return;
-  finding->is_content_bad = true;
-  snprintf(finding->what, sizeof(finding->what), "its content has another digest");
+  if (memcmp(hash.bytes, item->digest.bytes, 32) != 0) object_check_find_bad(item, OBJECT_CHECK_CONTENT, 0);
 }
 
-static void object_check_file(const ObjectCheck *check, const ObjectCheckItem *item, ObjectCheckFinding *finding) {
-  CLEANUP(buf_done) Buf path = BUF_INIT;
-  object_store_format_path(check->store, &item->digest, item->executable, &path);
-  CLEANUP(fs_close_fd) int fd = open(buf_cstr(&path), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+static void object_check_file(const ObjectCheck *check, ObjectCheckItem *item, char *chunk) {
+  const ObjectStore *store = check->store;
+  char name[OBJECT_STORE_STATE_NAME_MAX];
   struct stat st;
-  if (fd < 0 && errno == ENOENT) return; // collected meanwhile
-  if (fd < 0 || fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
-    finding->is_content_bad = true;
-    snprintf(finding->what, sizeof(finding->what), "it is not a readable regular file");
-    return;
+  const int flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
+  object_store_state_name(&item->digest, item->executable, item->fresh, name);
+  CLEANUP(fs_close_fd) int fd = -1;
+  // Without `contents` nothing needs to be opened.
+  int dir_fd = item->fresh ? store->fresh_fd : store->objects_fd;
+  bool there = check->contents ? (fd = openat(dir_fd, name, flags)) >= 0 && fstat(fd, &st) == 0
+                               : fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+  if (!there && errno == ENOENT) { // collected, or moved to its final place, where it is safe
+    object_store_state_name(&item->digest, item->executable, false, name);
+    if (!item->fresh || fstatat(store->objects_fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+      return object_check_find_bad(item, OBJECT_CHECK_GONE, 0);
+    item->fresh = false;
+    item->size_bytes = (uint64_t)st.st_size;
+    if (!check->contents) return;
+    fd = openat(store->objects_fd, name, flags);
+    there = fd >= 0 && fstat(fd, &st) == 0;
   }
-  finding->bytes = (uint64_t)st.st_size;
-  unsigned want = item->executable ? 0555 : 0444;
-  if ((st.st_mode & 07777) != want)
-    snprintf(finding->what, sizeof(finding->what), "its mode is %04o instead of %04o", st.st_mode & 07777, want);
-  else if (st.st_mtim.tv_sec != 1) snprintf(finding->what, sizeof(finding->what), "its modification time is not 1");
-  if (check->contents) object_check_file_content(fd, item, finding);
+  if (!there || !S_ISREG(st.st_mode)) return object_check_find_bad(item, OBJECT_CHECK_TYPE, 0);
+  item->size_bytes = (uint64_t)st.st_size;
+  if ((st.st_mode & 07777) != (item->executable ? 0555 : 0444))
+    object_check_find_bad(item, OBJECT_CHECK_MODE, (int)(st.st_mode & 07777));
+  else if (st.st_mtim.tv_sec != 1) object_check_find_bad(item, OBJECT_CHECK_TIME, 0);
+  if (check->contents) object_check_file_content(fd, item, chunk);
 }
 
-static void object_check_packed(const ObjectCheck *check, const ObjectCheckItem *item, ObjectCheckFinding *finding) {
+static void object_check_packed(ObjectCheckItem *item) {
   const unsigned char *digest;
   PackKind kind;
   Span data;
   uint8_t got[32];
-  pack_get(item->pack, item->number, &digest, &kind, &data);
-  finding->bytes = data.len;
-  if (!check->contents) return;
+  pack_get(item->pack, (size_t)item->number, &digest, &kind, &data);
   hash_blake3(data, got);
-  if (memcmp(got, digest, 32) == 0) return;
-  finding->is_content_bad = true;
-  snprintf(finding->what, sizeof(finding->what), "its content has another digest");
+  if (memcmp(got, digest, 32) != 0) object_check_find_bad(item, OBJECT_CHECK_CONTENT, 0);
 }
 
 static void object_check_work(void *ctx, size_t group) {
   ObjectCheck *check = ctx;
-  ObjectCheckFinding *findings = check->slots[group % OBJECT_CHECK_WINDOW];
-  memset(findings, 0, sizeof(check->slots[0]));
-  for (size_t i = 0; i < OBJECT_CHECK_GROUP && group * OBJECT_CHECK_GROUP + i < check->count; i++) {
-    const ObjectCheckItem *item = &check->items[group * OBJECT_CHECK_GROUP + i];
-    if (item->pack) object_check_packed(check, item, &findings[i]);
-    else object_check_file(check, item, &findings[i]);
+  CLEANUP(mem_free_ptr) char *chunk = check->contents ? mem_alloc(BYTE_STREAM_CHUNK_BYTES) : NULL;
+  for (size_t i = group * OBJECT_CHECK_GROUP; i < (group + 1) * OBJECT_CHECK_GROUP && i < check->count; i++) {
+    ObjectCheckItem *item = &check->items[i];
+    if (!item->pack) object_check_file(check, item, chunk);
+    else if (check->contents) object_check_packed(item);
   }
 }
 
-static bool object_check_report(ObjectCheck *check, const ObjectCheckItem *item, const ObjectCheckFinding *finding,
-                                ObjectCheckReport report, void *ctx, Err *err) {
-  CLEANUP(buf_done) Buf path = BUF_INIT;
-  PackKind kind = PACK_BLOB;
-  if (item->pack) {
-    const unsigned char *digest;
-    Span data;
-    pack_get(item->pack, item->number, &digest, &kind, &data);
-    buf_put_cstr(&path, pack_path(item->pack));
-  } else {
-    object_store_format_path(check->store, &item->digest, item->executable, &path);
+// ---- telling
+
+static void object_check_describe(const ObjectCheckItem *item, Buf *ret) {
+  switch (item->state) {
+  case OBJECT_CHECK_GOOD:
+  case OBJECT_CHECK_GONE: break;
+  case OBJECT_CHECK_MODE:
+    buf_printf(ret, "its mode is %04o instead of %04o", item->detail, item->executable ? 0555 : 0444);
+    break;
+  case OBJECT_CHECK_TIME: buf_put_cstr(ret, "its modification time is not 1"); break;
+  case OBJECT_CHECK_TYPE: buf_put_cstr(ret, "it is not a readable regular file"); break;
+  case OBJECT_CHECK_READ: buf_printf(ret, "it cannot be read: %s", strerrordesc_np((int)item->detail)); break;
+  case OBJECT_CHECK_CONTENT: buf_put_cstr(ret, "its content has another digest"); break;
   }
+}
+
+static bool object_check_report(const ObjectCheck *check, const ObjectCheckItem *item, ObjectCheckReport report,
+                                void *ctx, Err *err) {
+  CLEANUP(buf_done) Buf path = BUF_INIT;
+  CLEANUP(buf_done) Buf what = BUF_INIT;
+  if (item->pack) buf_put_cstr(&path, pack_path(item->pack));
+  else object_store_format_path(check->store, &item->digest, item->executable, &path);
+  object_check_describe(item, &what);
   ObjectCheckProblem problem = {.digest = item->digest,
-                                .kind = kind,
+                                .kind = item->kind,
                                 .executable = item->executable,
                                 .in_pack = item->pack != NULL,
                                 .path = buf_cstr(&path),
-                                .what = finding->what,
-                                .is_content_bad = finding->is_content_bad};
+                                .what = buf_cstr(&what),
+                                .is_content_bad = item->state >= OBJECT_CHECK_TYPE};
   return report(ctx, &problem, err);
 }
 
-static bool object_check_all(ObjectCheck *check, unsigned threads, ObjectCheckReport report, void *ctx,
-                             ObjectCheckStats *ret, Err *err) {
-  size_t group_count = (check->count + OBJECT_CHECK_GROUP - 1) / OBJECT_CHECK_GROUP;
-  check->slots = mem_alloc_zero(OBJECT_CHECK_WINDOW * sizeof(*check->slots));
-  WorkPool *pool = work_pool_start(threads, group_count, OBJECT_CHECK_WINDOW, object_check_work, check);
-  bool ok = true;
-  for (size_t group = 0; ok && group < group_count; group++) {
-    work_pool_wait(pool, group);
-    const ObjectCheckFinding *findings = check->slots[group % OBJECT_CHECK_WINDOW];
-    for (size_t i = 0; ok && i < OBJECT_CHECK_GROUP && group * OBJECT_CHECK_GROUP + i < check->count; i++) {
-      ret->count++;
-      ret->bytes += findings[i].bytes;
-      if (findings[i].what[0])
-        ok = object_check_report(check, &check->items[group * OBJECT_CHECK_GROUP + i], &findings[i], report, ctx, err);
-    }
-    work_pool_release(pool, group);
+static size_t object_check_group_count(const ObjectCheck *check) {
+  return (check->count + OBJECT_CHECK_GROUP - 1) / OBJECT_CHECK_GROUP;
+}
+
+bool object_check_begin(ObjectStore *store, bool contents, unsigned threads, ObjectCheck **ret, Err *err) {
+  ObjectCheck *check = mem_alloc_zero(sizeof(*check));
+  *check = (ObjectCheck){.store = store, .contents = contents};
+  // Packs last: a small blob that gets a file of its own is still there in its pack, but not the reverse.
+  if (!object_check_list_files(check, err) || !object_check_list_packs(check, err)) {
+    object_check_free(check);
+    return false;
   }
-  work_pool_free(pool);
-  mem_free(check->slots);
-  return ok;
+  if (check->count >= UINT32_MAX) {
+    object_check_free(check);
+    return err_set(err, ERR_LIMIT, "'%s' has more objects than can be checked", store->root);
+  }
+  object_check_index(check);
+  size_t groups = object_check_group_count(check);
+  check->pool = work_pool_start(threads, groups, groups, object_check_work, check);
+  *ret = check;
+  return true;
+}
+
+bool object_check_end(ObjectCheck *check, ObjectCheckReport report, void *ctx, ObjectCheckStats *ret, Err *err) {
+  *ret = (ObjectCheckStats){0};
+  for (size_t group = 0; group < object_check_group_count(check); group++) work_pool_wait(check->pool, group);
+  for (size_t i = 0; i < check->count; i++) {
+    const ObjectCheckItem *item = &check->items[i];
+    ret->count++;
+    ret->bytes += item->size_bytes;
+    if (item->state > OBJECT_CHECK_GONE && !object_check_report(check, item, report, ctx, err)) return false;
+  }
+  return true;
+}
+
+void object_check_free(ObjectCheck *check) {
+  if (!check) return;
+  work_pool_free(check->pool);
+  for (size_t i = 0; i < check->pack_count; i++) pack_unref(check->packs[i]);
+  mem_free(check->packs);
+  mem_free(check->items);
+  mem_free(check->by_digest);
+  mem_free(check->by_inode);
+  mem_free(check);
 }
 
 bool object_check_run(ObjectStore *store, bool contents, unsigned threads, ObjectCheckReport report, void *ctx,
                       ObjectCheckStats *ret, Err *err) {
-  ObjectCheck check = {.store = store, .contents = contents};
-  *ret = (ObjectCheckStats){0};
-  pthread_mutex_lock(&store->mutex);
-  bool ok = object_store_state_reload(store, err);
-  size_t pack_total = ok ? store->pack_count : 0;
-  Pack **packs = mem_alloc_array(pack_total ? pack_total : 1, sizeof(*packs));
-  for (size_t i = 0; i < pack_total; i++) packs[i] = pack_ref(store->packs[i]);
-  pthread_mutex_unlock(&store->mutex);
-  ok = ok && object_check_list_files(&check, err);
-  if (ok) {
-    object_check_list_packs(&check, packs, pack_total);
-    ok = object_check_all(&check, threads, report, ctx, ret, err);
-  }
-  for (size_t i = 0; i < pack_total; i++) pack_unref(packs[i]);
-  mem_free(packs);
-  mem_free(check.items);
+  ObjectCheck *check = NULL;
+  if (!object_check_begin(store, contents, threads, &check, err)) return false;
+  bool ok = object_check_end(check, report, ctx, ret, err);
+  object_check_free(check);
   return ok;
 }
 

@@ -1,6 +1,8 @@
 // object_check.h: looks at every object of a local store. Called by store/store_check.
 #pragma once
 
+#include <sys/stat.h>
+
 #include "castore/object_store.h"
 
 typedef struct ObjectCheckProblem {
@@ -18,7 +20,21 @@ typedef struct ObjectCheckStats {
   uint64_t count, bytes; // objects looked at
 } ObjectCheckStats;
 
-// Types, modes and times; with `contents` every byte is hashed, on `threads` threads.
+// All objects as they were listed when it began, being looked at.
+typedef struct ObjectCheck ObjectCheck;
+
+// Lists the objects, and begins to look at types, modes and times, with `contents` at every byte, on `threads` threads.
+MUST_CHECK bool object_check_begin(ObjectStore *store, bool contents, unsigned threads, ObjectCheck **ret, Err *err);
+// Waits for the threads, helping them, and reports what they found.
+MUST_CHECK bool object_check_end(ObjectCheck *check, ObjectCheckReport report, void *ctx, ObjectCheckStats *ret,
+                                 Err *err);
+void object_check_free(ObjectCheck *check);
+// Was an object of that content there? After object_check_end. Any of its copies counts, also a damaged one.
+bool object_check_find(const ObjectCheck *check, const CastoreDigest *digest, PackKind kind, uint64_t *ret_size_bytes);
+// Of which object is this inode, as far as the listing tells? NULL: of none.
+const CastoreDigest *object_check_inode(const ObjectCheck *check, const struct stat *st, bool executable);
+
+// All of it: begin, end, free.
 MUST_CHECK bool object_check_run(ObjectStore *store, bool contents, unsigned threads, ObjectCheckReport report,
                                  void *ctx, ObjectCheckStats *ret, Err *err);
 // Sets mode and time of an object file right.

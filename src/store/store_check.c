@@ -1,7 +1,7 @@
-// store_check.c: objects, then what paths need of them, then trees, then NAR hashes.
+// store_check.c: objects, then what paths need of them, then trees, then NAR hashes. In a sound store that is one pass: while other threads look at the objects,
+// this one compares trees and hashes NARs; only where something is wrong the order matters, and it is looked at again.
 #include "store/store_check.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -22,8 +22,14 @@ typedef struct StoreCheck {
   StoreCheckResult *result;
   unsigned threads;
   PathDbGraph graph;
-  DigestSet bad;     // objects that must not be used
-  DigestSet checked; // directories whose content was looked at
+  ObjectCheck *objects; // NULL: not listed (store_check_tree)
+  bool *tree_good;      // by number: the tree is as it should be
+  bool *tree_linked;    // and every file in it is a listed object itself: so these are there
+  bool *nar_good;       // the NAR has the recorded hash
+  bool all_linked;      // of the tree being compared
+  bool early;           // before it is known which objects are sound
+  DigestSet bad;        // objects that must not be used
+  DigestSet checked;    // directories whose content was looked at
 } StoreCheck;
 
 static void store_check_report(StoreCheck *check, bool repaired, const char *fmt, ...) PRINTF_LIKE(3, 4);
@@ -77,8 +83,7 @@ static bool store_check_object(StoreCheck *check, StoreCheckObject *item, Err *e
 static bool store_check_objects(StoreCheck *check, Err *err) {
   StoreCheckObjects list = {NULL, 0, 0};
   ObjectCheckStats stats;
-  bool ok = object_check_run(check->store->objects, check->options->contents, check->threads, store_check_on_object,
-                             &list, &stats, err);
+  bool ok = object_check_end(check->objects, store_check_on_object, &list, &stats, err);
   for (size_t i = 0; i < list.count; i++) {
     ok = ok && store_check_object(check, &list.items[i], err);
     mem_free(list.items[i].path);
@@ -115,9 +120,12 @@ static bool store_check_restore(StoreCheck *check, const CastoreNode *node, cons
 static bool store_check_is_present(StoreCheck *check, const CastoreNode *node, bool *ret, Err *err) {
   PackKind kind = node->kind == CASTORE_DIRECTORY ? PACK_DIRECTORY : PACK_BLOB;
   uint64_t size;
+  bool bad = digest_set_has(&check->bad, &node->digest, kind);
   *ret = false;
-  if (!check->options->repair && digest_set_has(&check->bad, &node->digest, kind)) return true;
-  if (!object_store_stat(check->store->objects, &node->digest, kind, ret, &size, err)) return false;
+  if (bad && !check->options->repair) return true;
+  *ret = !bad && object_check_find(check->objects, &node->digest, kind, &size);
+  // Perhaps it came since, or another copy is left of what was removed.
+  if (!*ret && !object_store_stat(check->store->objects, &node->digest, kind, ret, &size, err)) return false;
   if (*ret && kind == PACK_BLOB && size != node->size) *ret = false;
   return true;
 }
@@ -185,10 +193,17 @@ static bool store_check_file_matches(StoreCheck *check, const CastoreNode *node,
   if ((uint64_t)st->st_size != node->size) return false;
   CLEANUP(buf_done) Buf object = BUF_INIT;
   struct stat object_st;
-  object_store_format_path(check->store->objects, &node->digest, node->executable, &object);
   // The same inode as a sound object needs no second look.
-  if (lstat(buf_cstr(&object), &object_st) == 0 && object_st.st_ino == st->st_ino && object_st.st_dev == st->st_dev)
-    return !digest_set_has(&check->bad, &node->digest, PACK_BLOB) || check->options->repair;
+  bool bad = digest_set_has(&check->bad, &node->digest, PACK_BLOB);
+  const CastoreDigest *known = check->objects && !bad ? object_check_inode(check->objects, st, node->executable) : NULL;
+  bool same = known && castore_node_digest_eq(known, &node->digest);
+  if (!same) {
+    check->all_linked = false;
+    object_store_format_path(check->store->objects, &node->digest, node->executable, &object);
+    same =
+        lstat(buf_cstr(&object), &object_st) == 0 && object_st.st_ino == st->st_ino && object_st.st_dev == st->st_dev;
+  }
+  if (same) return !bad || check->options->repair;
   if (!check->options->contents) return true;
   CLEANUP(fs_close_fd) int fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
   CLEANUP(mem_free_ptr) char *chunk = mem_alloc(BYTE_STREAM_CHUNK_BYTES);
@@ -234,7 +249,10 @@ static bool store_check_tree_at(StoreCheck *check, const CastoreNode *node, int 
   bool found;
   if (!directory_service_get(check->store->castore.directories, &node->digest, &arena, &directory, &found, err))
     return false;
-  if (!found) return true; // reported already
+  if (!found) { // reported elsewhere
+    check->all_linked = false;
+    return true;
+  }
   CLEANUP(fs_close_fd) int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
   if (fd < 0) return err_set_errno(err, errno, "opening '%s'", name);
   for (size_t i = 0; i < directory.count && why->len == 0; i++) {
@@ -244,12 +262,14 @@ static bool store_check_tree_at(StoreCheck *check, const CastoreNode *node, int 
     if (!store_check_tree_at(check, &directory.entries[i], fd, entry_name, why, err)) return false;
   }
   if (why->len > 0) return true;
-  int list_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-  DIR *dir = list_fd >= 0 ? fdopendir(list_fd) : NULL;
+  FsDirReader reader;
+  const char *listed;
+  uint8_t type;
   size_t entries = 0;
-  for (struct dirent *entry; dir && (entry = readdir(dir));)
-    entries += strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
-  if (dir) closedir(dir);
+  for (fs_dir_init(&reader, fd);; entries++) {
+    if (!fs_dir_next(&reader, &listed, &type, err)) return err_wrap(err, "'%s'", name);
+    if (!listed) break;
+  }
   if (entries != directory.count)
     buf_printf(why, "'%s' has %zu entries instead of %zu", name, entries, directory.count);
   return true;
@@ -271,22 +291,50 @@ static bool store_check_remake_tree(StoreCheck *check, const StorePath *path, Er
   return store_materialise(store, path, 1, err);
 }
 
-static bool store_check_one_tree(StoreCheck *check, size_t number, Err *err) {
+// A tree that is gone (another Nix's collector, a crash during collection) is made again when it is needed: there is nothing to look at, nor is
+// there in a tree of the lower store.
+static bool store_check_has_tree(StoreCheck *check, size_t number, Buf *ret_physical, bool *ret, Err *err) {
   const StorePath *path = &check->graph.paths[number];
+  bool lower = false;
+  store_format_physical(check->store, path, ret_physical);
+  *ret = check->graph.valid[number] && check->graph.trees[number] && fs_exists(buf_cstr(ret_physical));
+  if (*ret && !store_state_is_lower(check->store, path, &lower, err)) return false;
+  *ret = *ret && !lower;
+  return true;
+}
+
+// Compares trees while other threads look at the objects. What is found wrong here is looked at again when it is known which objects are sound.
+static bool store_check_compare_trees(StoreCheck *check, Err *err) {
+  check->tree_good = mem_alloc_zero(check->graph.count + 1);
+  check->tree_linked = mem_alloc_zero(check->graph.count + 1);
+  for (size_t i = 0; i < check->graph.count; i++) {
+    CLEANUP(buf_done) Buf physical = BUF_INIT;
+    CLEANUP(buf_done) Buf why = BUF_INIT;
+    Err quiet = ERR_INIT;
+    bool has_tree;
+    if (!check->graph.has_root[i]) continue;
+    if (!store_check_has_tree(check, i, &physical, &has_tree, err)) return false;
+    check->all_linked = has_tree;
+    check->tree_good[i] =
+        !has_tree || (store_check_tree_at(check, &check->graph.roots[i], AT_FDCWD, buf_cstr(&physical), &why, &quiet) &&
+                      why.len == 0);
+    check->tree_linked[i] = check->tree_good[i] && check->all_linked;
+    check->result->trees += has_tree;
+    err_done(&quiet);
+  }
+  return true;
+}
+
+static bool store_check_one_tree(StoreCheck *check, size_t number, Err *err) {
   CLEANUP(buf_done) Buf physical = BUF_INIT;
   CLEANUP(buf_done) Buf why = BUF_INIT;
-  bool lower;
-  if (!check->graph.trees[number]) return true;
-  store_format_physical(check->store, path, &physical);
-  // A tree that is gone (another Nix's collector, a crash during collection) is made again when it is needed.
-  if (!fs_exists(buf_cstr(&physical))) return true;
-  if (!store_state_is_lower(check->store, path, &lower, err)) return false;
-  if (lower) return true;
-  check->result->trees++;
+  bool has_tree;
+  if (!store_check_has_tree(check, number, &physical, &has_tree, err)) return false;
+  if (!has_tree) return true;
   if (!store_check_tree_at(check, &check->graph.roots[number], AT_FDCWD, buf_cstr(&physical), &why, err)) return false;
   if (why.len == 0) return true;
   Err repair_err = ERR_INIT;
-  bool repaired = check->options->repair && store_check_remake_tree(check, path, &repair_err);
+  bool repaired = check->options->repair && store_check_remake_tree(check, &check->graph.paths[number], &repair_err);
   store_check_report(check, repaired, "tree '%s': %s%s%s", buf_cstr(&physical), buf_cstr(&why),
                      err_is_set(&repair_err) ? "; " : "", err_is_set(&repair_err) ? err_message(&repair_err) : "");
   err_done(&repair_err);
@@ -314,16 +362,19 @@ static void store_check_nar_work(void *ctx, size_t item) {
                               slot->sha256, &slot->size_bytes, &slot->err);
 }
 
-static bool store_check_nar(StoreCheck *check, const StorePath *path, struct StoreCheckNar *slot, Err *err) {
+static bool store_check_nar(StoreCheck *check, size_t number, struct StoreCheckNar *slot, Err *err) {
   CLEANUP(path_info_service_record_free_ptr) PathInfoRecord *record = NULL;
+  const StorePath *path = &check->graph.paths[number];
   if (!slot->ok) {
-    store_check_report(check, false, "path '%s': %s", path->name, err_message(&slot->err));
+    if (!check->early) store_check_report(check, false, "path '%s': %s", path->name, err_message(&slot->err));
     err_done(&slot->err);
     return true;
   }
   if (!path_db_get(check->store->db, path->digest, &record, err)) return false;
   if (!record) return true; // collected meanwhile
-  if (memcmp(record->info.nar_sha256, slot->sha256, 32) != 0 || record->info.nar_size_bytes != slot->size_bytes)
+  check->nar_good[number] =
+      memcmp(record->info.nar_sha256, slot->sha256, 32) == 0 && record->info.nar_size_bytes == slot->size_bytes;
+  if (!check->nar_good[number] && !check->early)
     store_check_report(check, false, "path '%s' was modified: its NAR has another hash or size than recorded",
                        path->name);
   return true;
@@ -338,12 +389,26 @@ static bool store_check_nars(StoreCheck *check, const size_t *numbers, size_t co
   bool ok = true;
   for (size_t i = 0; ok && i < count; i++) {
     work_pool_wait(pool, i);
-    ok = store_check_nar(check, &check->graph.paths[numbers[i]], &nars->slots[i % STORE_CHECK_WINDOW], err);
+    ok = store_check_nar(check, numbers[i], &nars->slots[i % STORE_CHECK_WINDOW], err);
     work_pool_release(pool, i);
   }
   work_pool_free(pool);
   for (size_t i = 0; i < STORE_CHECK_WINDOW; i++) err_done(&nars->slots[i].err);
   mem_free(nars);
+  return ok;
+}
+
+static bool store_check_early_nars(StoreCheck *check, Err *err) {
+  const PathDbGraph *graph = &check->graph;
+  CLEANUP(mem_free_ptr) size_t *numbers = mem_alloc_array(graph->count + 1, sizeof(*numbers));
+  size_t count = 0;
+  check->nar_good = mem_alloc_zero(graph->count + 1);
+  if (!check->options->contents) return true;
+  for (size_t i = 0; i < graph->count; i++)
+    if (graph->valid[i] && graph->has_root[i]) numbers[count++] = i;
+  check->early = true;
+  bool ok = store_check_nars(check, numbers, count, err);
+  check->early = false;
   return ok;
 }
 
@@ -370,23 +435,30 @@ static bool store_check_references(StoreCheck *check, size_t number, Err *err) {
   return true;
 }
 
+// Where all objects are sound, what was found good next to looking at them is good.
+static bool store_check_is_sure(const StoreCheck *check, const bool *good, size_t number) {
+  return check->bad.count == 0 && good[number];
+}
+
 static bool store_check_paths(StoreCheck *check, Err *err) {
   const PathDbGraph *graph = &check->graph;
-  size_t *complete = mem_alloc_array(graph->count ? graph->count : 1, sizeof(*complete));
-  size_t complete_count = 0;
-  bool ok = true;
-  for (size_t i = 0; ok && i < graph->count; i++) {
+  CLEANUP(mem_free_ptr) size_t *complete = mem_alloc_array(graph->count + 1, sizeof(*complete));
+  size_t complete_count = 0, again_count = 0;
+  for (size_t i = 0; i < graph->count; i++) {
     if (!graph->valid[i]) continue;
     check->result->paths++;
-    bool is_complete = false;
-    ok = store_check_references(check, i, err) &&
-         (!graph->has_root[i] || store_check_path_objects(check, i, &is_complete, err));
-    if (ok && is_complete) complete[complete_count++] = i;
+    bool is_complete = store_check_is_sure(check, check->tree_linked, i);
+    if (!store_check_references(check, i, err) ||
+        (!is_complete && graph->has_root[i] && !store_check_path_objects(check, i, &is_complete, err)))
+      return false;
+    if (is_complete) complete[complete_count++] = i;
   }
-  for (size_t i = 0; ok && i < complete_count; i++) ok = store_check_one_tree(check, complete[i], err);
-  if (ok && check->options->contents) ok = store_check_nars(check, complete, complete_count, err);
-  mem_free(complete);
-  return ok;
+  for (size_t i = 0; i < complete_count; i++)
+    if (!store_check_is_sure(check, check->tree_good, complete[i]) && !store_check_one_tree(check, complete[i], err))
+      return false;
+  for (size_t i = 0; i < complete_count; i++)
+    if (!store_check_is_sure(check, check->nar_good, complete[i])) complete[again_count++] = complete[i];
+  return !check->options->contents || store_check_nars(check, complete, again_count, err);
 }
 
 bool store_check_run(Store *store, const StoreCheckOptions *options, StoreCheckResult *ret, Err *err) {
@@ -401,8 +473,14 @@ bool store_check_run(Store *store, const StoreCheckOptions *options, StoreCheckR
   bool held = !store->read_only;
   // Nothing is collected while the graph in memory and the objects on disk are compared.
   if (held && !object_store_begin(store->objects, err)) return false;
-  bool ok = store_check_database(&check, err) && store_check_objects(&check, err) &&
-            path_db_graph(store->db, &check.graph, err) && store_check_paths(&check, err);
+  bool ok = store_check_database(&check, err) &&
+            object_check_begin(store->objects, options->contents, check.threads, &check.objects, err) &&
+            path_db_graph(store->db, &check.graph, err) && store_check_compare_trees(&check, err) &&
+            store_check_early_nars(&check, err) && store_check_objects(&check, err) && store_check_paths(&check, err);
+  object_check_free(check.objects);
+  mem_free(check.tree_good);
+  mem_free(check.tree_linked);
+  mem_free(check.nar_good);
   if (held) object_store_end(store->objects);
   path_db_graph_done(&check.graph);
   digest_set_done(&check.bad);

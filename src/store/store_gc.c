@@ -28,8 +28,8 @@ typedef struct StoreGc {
   int64_t last_id;       // newest row that is known
   Map newer;             // digests of rows that are newer than the graph, up to `newest_id`
   int64_t newest_id;
-  DigestSet objects;     // live ones
-  Buf trash;             // scratch names to remove, NUL-terminated
+  DigestSet objects; // live ones
+  Buf trash;         // scratch names to remove, NUL-terminated
 } StoreGc;
 
 void store_gc_result_done(StoreGcResult *result) {

@@ -107,7 +107,8 @@ static bool store_recover_forget(Store *store, const PathDbFresh *rows, size_t c
       if (store_path_eq(&rows[i].path, &broken->paths[k])) ids[id_count++] = rows[i].id;
   if (id_count == 0) return true;
   if (!path_db_begin(store->db, err)) return false;
-  if (path_db_delete(store->db, ids, id_count, err)) return path_db_commit(store->db, err) && path_db_wait(store->db, err);
+  if (path_db_delete(store->db, ids, id_count, err))
+    return path_db_commit(store->db, err) && path_db_wait(store->db, err);
   path_db_rollback(store->db);
   return false;
 }
