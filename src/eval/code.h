@@ -23,7 +23,7 @@ typedef enum Op {
 } Op;
 
 #define CODE_MAGIC 0x4e524946u // "FIRN"
-#define CODE_VERSION 11u
+#define CODE_VERSION 12u
 
 typedef struct CodeImage {
   uint64_t unit; // written by unit.c when the image is loaded: the Unit *; 0 in files
@@ -37,10 +37,11 @@ typedef struct CodeImage {
   uint32_t operand_off, operand_count;   // CodeOperand[], ascending by end, the enclosed before the enclosing
   uint32_t shape_count, cache_count, formals_cache_count;
   uint32_t source_len;
+  uint32_t has_home_paths; // some path literal begins with "~"
 } CodeImage;
 
 typedef struct CodeName {
-  uint32_t text, len;
+  uint32_t text, hash; // hash: symbol_hash
   uint32_t ordered; // of the k-th entry: the number of the name that comes k-th in the order of symbol_order
 } CodeName;         // text: word offset of a string object
 typedef struct CodePosition {

@@ -60,6 +60,7 @@ typedef struct Compiler {
   uint32_t *name_globals;
   uint32_t *globals, global_count, global_cap;
   uint32_t *paths, path_count, path_cap;
+  bool has_home_paths;
   uint32_t *name_strings; // word offset + 1 of the string object of a name
   Arena arena;            // bindings
   WithScope *with;
@@ -367,6 +368,7 @@ static void compile_int(Compiler *c, int64_t i) {
 
 static uint32_t compile_path_literal(Compiler *c, Span text) {
   MEM_RESERVE(c->paths, c->path_cap, c->path_count + 1);
+  c->has_home_paths |= text.len && text.data[0] == '~';
   c->paths[c->path_count] = compile_string_object(c, text);
   return c->path_count++;
 }
@@ -1474,7 +1476,7 @@ static void compile_tables(Compiler *c, uint32_t root) {
   const Ast *ast = c->ast;
   CodeName *names = mem_alloc_array((size_t)ast->name_count + 1, sizeof *names);
   for (uint32_t i = 0; i < ast->name_count; i++)
-    names[i] = (CodeName){compile_name_string(c, i), (uint32_t)ast->names[i].text.len, 0};
+    names[i] = (CodeName){compile_name_string(c, i), ast->names[i].hash, 0};
   compile_order_names(ast, names);
   CodeImage header = {
       .magic = CODE_MAGIC,
@@ -1489,6 +1491,7 @@ static void compile_tables(Compiler *c, uint32_t root) {
       .cache_count = c->cache_count,
       .formals_cache_count = c->formals_cache_count,
       .source_len = (uint32_t)c->source.len,
+      .has_home_paths = c->has_home_paths,
   };
   header.name_off = compile_table(c, names, ast->name_count * sizeof *names);
   header.path_off = compile_table(c, c->paths, c->path_count * sizeof *c->paths);

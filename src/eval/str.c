@@ -103,7 +103,7 @@ Value str_with_context(Vm *vm, Value s, const Context *context) {
 }
 
 Value str_symbol(Vm *vm, Sym name) {
-  return symbol_get(vm->symbols, name)->string;
+  return symbol_string(vm->symbols, name);
 }
 
 static Sym str_known_symbol(Value s) {

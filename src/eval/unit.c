@@ -5,24 +5,31 @@
 #include "base/mem.h"
 #include "eval/vm_state.h"
 
-// Immortal path value of a literal.
-static bool unit_make_path(Vm *vm, Span text, Span base_dir, Value *ret) {
-  Buf buf = BUF_INIT;
-  if (text.len && text.data[0] == '~') {
-    if (!vm->settings.home_dir) {
-      eval_error(vm, EVAL_ERROR_EVAL, 0, "the path '%.*s' can not be resolved: there is no home directory",
-                 SPAN_ARG(text));
-      return false;
-    }
+static const String *unit_image_string(const uint32_t *image, uint32_t at) {
+  return (const String *)(const void *)(image + at);
+}
+
+static Span unit_string_text(const String *s) {
+  return span_make(s->bytes, (size_t)head_payload(s->head));
+}
+
+static void unit_format_path(Vm *vm, Span text, Span base_dir, Buf *ret) {
+  if (text.data[0] == '~') {
     Buf joined = BUF_INIT;
     fs_path_join(&joined, span_cstr(vm->settings.home_dir), span_from(text, text.len > 1 ? 2 : 1));
-    fs_path_canon(SPAN("/"), buf_span(&joined), &buf);
+    fs_path_canon(SPAN("/"), buf_span(&joined), ret);
     buf_done(&joined);
   } else {
-    fs_path_canon(base_dir, text, &buf);
+    fs_path_canon(base_dir, text, ret);
   }
   // The literal part of ./a/${b} keeps its slash; others have none.
-  if (text.len && text.data[text.len - 1] == '/' && buf.len > 1) buf_put_char(&buf, '/');
+  if (text.data[text.len - 1] == '/' && ret->len > 1) buf_put_char(ret, '/');
+}
+
+Value unit_make_path(Vm *vm, const Unit *unit, uint32_t number) {
+  Span text = unit_string_text(unit_image_string(unit->image, unit->image[unit_header(unit)->path_off + number]));
+  Buf buf = BUF_INIT;
+  unit_format_path(vm, text, unit->base_dir, &buf);
   size_t body = buf.len + 1 < 8 ? 8 : buf.len + 1;
   String *s = arena_alloc(&vm->state->immortal, offsetof(String, bytes) + body);
   s->head = HEAD(T_PATH, OBJ_STATIC, buf.len);
@@ -30,27 +37,52 @@ static bool unit_make_path(Vm *vm, Span text, Span base_dir, Value *ret) {
   memcpy(s->bytes, buf.data, buf.len);
   ((char *)s + offsetof(String, bytes))[buf.len] = 0; // behind the declared bounds of the array
   buf_done(&buf);
-  *ret = value_from_ptr(s, TAG_OBJ);
+  return unit->paths[number] = value_from_ptr(s, TAG_OBJ);
+}
+
+// Literals that need the home directory fail when the file is loaded, whether they are used or not, as in Nix.
+static bool unit_check_home_paths(Vm *vm, const uint32_t *image) {
+  const CodeImage *header = (const CodeImage *)(const void *)image;
+  if (!header->has_home_paths || vm->settings.home_dir) return true;
+  for (uint32_t i = 0; i < header->path_count; i++) {
+    Span text = unit_string_text(unit_image_string(image, image[header->path_off + i]));
+    if (text.data[0] != '~') continue;
+    eval_error(vm, EVAL_ERROR_EVAL, 0, "the path '%.*s' can not be resolved: there is no home directory",
+               SPAN_ARG(text));
+    return false;
+  }
   return true;
 }
 
-static Span unit_image_string(const uint32_t *image, uint32_t at) {
-  const String *s = (const String *)(const void *)(image + at);
-  return span_make(s->bytes, (size_t)head_payload(s->head));
+#define UNIT_PREFETCH_NAMES 12u // names whose places in the symbol table are on their way
+
+static void unit_intern_names(Vm *vm, Unit *u) {
+  const CodeImage *header = unit_header(u);
+  const CodeName *names = (const CodeName *)(u->image + header->name_off);
+  uint32_t count = header->name_count;
+  u->names = mem_alloc_array((size_t)count + 1, sizeof *u->names);
+  symbol_reserve(vm->symbols, count);
+  for (uint32_t i = 0; i < count; i++) {
+    if (i + UNIT_PREFETCH_NAMES < count) symbol_prefetch(vm->symbols, names[i + UNIT_PREFETCH_NAMES].hash);
+    Span text = unit_string_text(unit_image_string(u->image, names[i].text));
+    u->names[i] = symbol_intern_static(vm->symbols, text, names[i].hash);
+  }
+  for (uint32_t i = 0; i < count; i++) symbol_order(vm->symbols, u->names[names[i].ordered]);
 }
 
 Unit *unit_load(Vm *vm, uint32_t *image, bool owned, const PosSource *source, Span base_dir) {
   CodeImage *header = (CodeImage *)(void *)image;
+  if (!unit_check_home_paths(vm, image)) {
+    if (owned) mem_free(image);
+    return NULL;
+  }
   Unit *u = mem_alloc_zero(sizeof *u);
   u->image = image;
   u->owns_image = owned;
   u->source = source;
+  u->base_dir = header->path_count ? arena_dup(&vm->state->immortal, base_dir) : SPAN("");
   header->unit = (uint64_t)(uintptr_t)u;
-  const CodeName *names = (const CodeName *)(image + header->name_off);
-  u->names = mem_alloc_array((size_t)header->name_count + 1, sizeof *u->names);
-  for (uint32_t i = 0; i < header->name_count; i++)
-    u->names[i] = symbol_intern(vm->symbols, unit_image_string(image, names[i].text));
-  for (uint32_t i = 0; i < header->name_count; i++) symbol_order(vm->symbols, u->names[names[i].ordered]);
+  unit_intern_names(vm, u);
   u->globals = mem_alloc_array((size_t)header->global_count + 1, sizeof *u->globals);
   for (uint32_t i = 0; i < header->global_count; i++)
     u->globals[i] = vm_global_find(vm, u->names[image[header->global_off + i]]);
@@ -58,11 +90,6 @@ Unit *unit_load(Vm *vm, uint32_t *image, bool owned, const PosSource *source, Sp
   u->shapes = mem_alloc_zero((header->shape_count + 1) * sizeof *u->shapes);
   u->caches = mem_alloc_zero((header->cache_count + 1) * sizeof *u->caches);
   u->formals = mem_alloc_zero((header->formals_cache_count + 1) * sizeof *u->formals);
-  for (uint32_t i = 0; i < header->path_count; i++)
-    if (!unit_make_path(vm, unit_image_string(image, image[header->path_off + i]), base_dir, &u->paths[i])) {
-      unit_free(u);
-      return NULL;
-    }
   return u;
 }
 

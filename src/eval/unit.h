@@ -19,8 +19,9 @@ struct Unit {
   bool owns_image;
   bool has_warnings; // of the parser: not kept, so that the next run warns again
   const PosSource *source;
+  Span base_dir; // for relative path literals
   Sym *names;
-  Value *paths;      // immortal path values
+  Value *paths;      // immortal path values, made on demand; 0: not yet (see unit_path)
   uint32_t *globals; // numbers for vm_global
   Shape **shapes;    // made on demand, pinned
   SelectCache *caches;
@@ -28,12 +29,18 @@ struct Unit {
   struct Unit *next;
 };
 
-// The image (8-aligned, as compile_ast makes it) is freed with the unit when `owned`, and must outlive it otherwise. `base_dir`: for relative path literals.
-// False with an error pending when a literal needs a home directory that is not known.
+// The image (8-aligned, as compile_ast makes it) is freed with the unit when `owned`, and must outlive the VM otherwise: its texts become those of symbols. `base_dir`:
+// for relative path literals. NULL with an error pending when a literal needs a home directory that is not known.
 Unit *unit_load(Vm *vm, uint32_t *image, bool owned, const PosSource *source, Span base_dir);
 void unit_free(Unit *unit);
 // Forgets cached shapes (after shapes have been freed).
 void unit_clear_caches(Unit *unit);
+// The value of a path literal.
+Value unit_make_path(Vm *vm, const Unit *unit, uint32_t number);
+static inline Value unit_path(Vm *vm, const Unit *unit, uint32_t number) {
+  Value v = unit->paths[number];
+  return LIKELY(v) ? v : unit_make_path(vm, unit, number);
+}
 static inline Unit *unit_of(const uint32_t *image) {
   return (Unit *)(uintptr_t)((const CodeImage *)(const void *)image)->unit;
 }

@@ -236,7 +236,7 @@ op_IMM:
   *sp++ = VALUE_IMM(A);
   NEXT;
 op_PATH:
-  *sp++ = UNIT()->paths[A];
+  *sp++ = unit_path(vm, UNIT(), A);
   NEXT;
 op_GLOBAL:
 op_LGLOBAL : {

@@ -34,7 +34,7 @@ Value vm_ops_slot(Vm *vm, const Unit *unit, uint32_t word, Env *env) {
     Value v = env->slots[payload];
     return value_tag(v) == TAG_LAZY ? value_lazy(LAZY_ENV_SLOT, payload) : v;
   }
-  case SLOT_PATH: return unit->paths[payload];
+  case SLOT_PATH: return unit_path(vm, unit, payload);
   case SLOT_GLOBAL: return vm_global(vm, unit->globals[payload]);
   case SLOT_KIND_COUNT_: break;
   }
