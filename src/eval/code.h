@@ -42,8 +42,8 @@ typedef struct CodeImage {
 
 typedef struct CodeName {
   uint32_t text, hash; // hash: symbol_hash
-  uint32_t ordered; // of the k-th entry: the number of the name that comes k-th in the order of symbol_order
-} CodeName;         // text: word offset of a string object
+  uint32_t ordered;    // of the k-th entry: the number of the name that comes k-th in the order of symbol_order
+} CodeName;            // text: word offset of a string object
 typedef struct CodePosition {
   uint32_t code, pos;
 } CodePosition; // an instruction and its byte offset in the source

@@ -44,6 +44,18 @@ typedef struct HeapSpace {
   bool major;                 // a major collection is in progress
 } HeapSpace;
 
+// The nursery is written from end to end by every evaluation but the smallest, and two huge pages cost a fifth of a thousand small ones (a tenth of the time
+// of hello). It begins a little before the first, on small pages, so that the smallest evaluations touch no more than they need.
+static char *heap_place_nursery(char *reserve, size_t *reserve_bytes, size_t nursery_bytes) {
+  const size_t small_bytes = 128u << 10, huge_bytes = 2u << 20;
+  char *huge = (char *)(((uintptr_t)reserve + small_bytes + huge_bytes - 1) & ~(uintptr_t)(huge_bytes - 1));
+  char *start = huge - small_bytes;
+  if (start > reserve) munmap(reserve, (size_t)(start - reserve));
+  *reserve_bytes -= (size_t)(start - reserve);
+  if (nursery_bytes >= 2 * huge_bytes) (void)madvise(huge, nursery_bytes & ~(huge_bytes - 1), MADV_HUGEPAGE);
+  return start;
+}
+
 void heap_init(Heap *heap, const HeapConfig *config) {
   *heap = (Heap){.config = *config};
   if (!heap->config.nursery_bytes) heap->config.nursery_bytes = HEAP_DEFAULT_NURSERY_BYTES;
@@ -57,6 +69,7 @@ void heap_init(Heap *heap, const HeapConfig *config) {
     if (p != MAP_FAILED) break;
   }
   if (p == MAP_FAILED) mem_die(reserve);
+  p = heap_place_nursery(p, &reserve, heap->config.nursery_bytes);
   space->reserve_bytes = reserve;
   heap->nursery = heap->next = p;
   heap->hard_end = heap->nursery + reserve;
