@@ -8,13 +8,13 @@
 
 #include "base/mem.h"
 #include "eval/ast_print.h"
+#include "eval/attr_order.h"
 #include "eval/code.h"
 #include "eval/scope_check.h"
 
 #define COMPILE_NO_GLOBAL UINT32_MAX
 #define COMPILE_UNKNOWN_GLOBAL (UINT32_MAX - 1)
 #define COMPILE_EAGER_ITEMS 8    // literal lists and sets up to this size are made at once instead of delayed
-#define COMPILE_FEW_ATTRS 16     // sets up to this size are sorted by insertion
 #define COMPILE_MAX_ARITY 16     // arguments of one function; longer chains return closures
 #define COMPILE_STACK_DEPTH 1500 // nesting of expressions that any C stack holds; deeper parts go on a large one
 #define COMPILE_MAX_DEPTH 400000
@@ -596,55 +596,18 @@ static void compile_unbind_all(Compiler *c, const ExprAttrs *set) {
   for (uint32_t i = 0; i < set->attr_count; i++) compile_unbind(c, set->attrs[i].name);
 }
 
-typedef struct SortedAttr {
-  uint64_t prefix; // the first bytes of the name, as a number: decides nearly all comparisons
-  Span text;
-  uint32_t index;
-} SortedAttr;
-
-static uint64_t compile_name_prefix(Span text) {
-  unsigned char bytes[8] = {0};
-  memcpy(bytes, text.data, text.len < sizeof bytes ? text.len : sizeof bytes);
-  uint64_t prefix = 0;
-  for (size_t i = 0; i < sizeof bytes; i++) prefix = prefix << 8 | bytes[i];
-  return prefix;
-}
-
-static int compile_compare_attrs(const void *a, const void *b) {
-  const SortedAttr *x = a, *y = b;
-  if (x->prefix != y->prefix) return x->prefix < y->prefix ? -1 : 1;
-  return span_cmp(x->text, y->text);
-}
-
-static void compile_sort_attrs(SortedAttr *attrs, uint32_t count) {
-  if (count > COMPILE_FEW_ATTRS) {
-    qsort(attrs, count, sizeof *attrs, compile_compare_attrs);
-    return;
-  }
-  for (uint32_t i = 1; i < count; i++) {
-    SortedAttr attr = attrs[i];
-    uint32_t k = i;
-    for (; k && compile_compare_attrs(&attrs[k - 1], &attr) > 0; k--) attrs[k] = attrs[k - 1];
-    attrs[k] = attr;
-  }
-}
-
 // Set descriptor with the slot word of each attribute (source order).
 static uint32_t compile_set_descriptor(Compiler *c, const ExprAttrs *set, const uint32_t *slots) {
   uint32_t n = set->attr_count;
-  SortedAttr *sorted = mem_alloc_array(n, sizeof *sorted);
-  for (uint32_t i = 0; i < n; i++) {
-    Span text = compile_name_text(c, set->attrs[i].name);
-    sorted[i] = (SortedAttr){compile_name_prefix(text), text, i};
-  }
-  compile_sort_attrs(sorted, n);
+  uint32_t *order = mem_alloc_array(n, sizeof *order);
+  attr_order_sort(c->ast, set, order);
   uint32_t at = compile_here(c);
   compile_put_word(c, n);
   compile_put_word(c, c->shape_count++);
-  for (uint32_t i = 0; i < n; i++) compile_put_word(c, set->attrs[sorted[i].index].name);
-  for (uint32_t i = 0; i < n; i++) compile_put_word(c, set->attrs[sorted[i].index].pos);
-  for (uint32_t i = 0; i < n; i++) compile_put_word(c, slots[sorted[i].index]);
-  mem_free(sorted);
+  for (uint32_t i = 0; i < n; i++) compile_put_word(c, set->attrs[order[i]].name);
+  for (uint32_t i = 0; i < n; i++) compile_put_word(c, set->attrs[order[i]].pos);
+  for (uint32_t i = 0; i < n; i++) compile_put_word(c, slots[order[i]]);
+  mem_free(order);
   return at;
 }
 
