@@ -188,6 +188,7 @@ int build_command_build(Session *session, BuildTargetList *targets, SchedulerMod
     BuildTarget *target = &targets->items[i];
     SchedulerState state = scheduler_state(scheduler, tickets[i], &err);
     target->built = state == SCHEDULER_DONE && take_path(session, scheduler, target, tickets[i], &err);
+    target->was_built_here = scheduler_times(scheduler, tickets[i], &target->times);
     if (target->built) continue;
     if (keep_going || i == only || (only == SIZE_MAX && !code)) {
       int failed = say_failure(session, scheduler, tickets[i], &said, &err);
@@ -241,6 +242,30 @@ static void print_paths(Session *session, const BuildTargetList *targets) {
   session_print(session, buf_span(&text));
 }
 
+// What C++ Nix says about a build that has just happened; it knows the processor time only with cgroups.
+static bool put_json_cpu(const SchedulerTimes *times, JsonWrite *json, Err *err) {
+  if (!times->usage.user_us && !times->usage.system_us) return true;
+  if (!json_write_key(json, SPAN("cpuSystem"), err)) return false;
+  json_write_float(json, (double)times->usage.system_us / 1e6);
+  if (!json_write_key(json, SPAN("cpuUser"), err)) return false;
+  json_write_float(json, (double)times->usage.user_us / 1e6);
+  return true;
+}
+
+static bool put_json_number(JsonWrite *json, const char *key, int64_t number, Err *err) {
+  if (!json_write_key(json, span_cstr(key), err)) return false;
+  json_write_int(json, number);
+  return true;
+}
+
+static bool put_json_times(const SchedulerTimes *times, JsonWrite *json, Err *err) {
+  uint64_t peak = times->usage.peak_memory_bytes;
+  return (!peak || put_json_number(json, times->usage.is_whole_group ? "peakMemory" : "peakMemoryAtLeast",
+                                   (int64_t)peak, err)) &&
+         put_json_number(json, "startTime", times->start_s, err) &&
+         put_json_number(json, "stopTime", times->stop_s, err);
+}
+
 // {"drvPath":...,"outputs":{"out":...}}, or the text of a path that is no derivation.
 static bool put_json_target(Session *session, const BuildTargetList *targets, size_t i, JsonWrite *json, Err *err) {
   const BuildTarget *target = &targets->items[i];
@@ -248,6 +273,7 @@ static bool put_json_target(Session *session, const BuildTargetList *targets, si
   store_path_format(&target->path, session_store_dir(session), &path);
   if (!target->is_drv) return json_write_str(json, buf_span(&path), err);
   json_write_object_begin(json);
+  if (target->was_built_here && !put_json_cpu(&target->times, json, err)) return false;
   if (!json_write_key(json, SPAN("drvPath"), err) || !json_write_str(json, buf_span(&path), err) ||
       !json_write_key(json, SPAN("outputs"), err))
     return false;
@@ -260,6 +286,7 @@ static bool put_json_target(Session *session, const BuildTargetList *targets, si
     else if (!json_write_str(json, buf_span(&path), err)) return false;
   }
   json_write_object_end(json);
+  if (target->was_built_here && !put_json_times(&target->times, json, err)) return false;
   json_write_object_end(json);
   return true;
 }

@@ -7,7 +7,9 @@ typedef struct BuildTarget {
   StorePath path; // a derivation, or (not is_drv) a path that is to be valid
   Span output;
   bool is_drv;
-  bool built;         // result
+  bool built;          // result
+  bool was_built_here; // result: and not valid before, nor fetched; then `times` says how that went
+  SchedulerTimes times;
   StorePath out_path; // result
 } BuildTarget;
 

@@ -399,10 +399,22 @@ static void build_line(Progress *progress, const SchedulerEvent *event) {
   else put_line(progress, buf_span(&line));
 }
 
+// A peak without a control group is that of the largest process.
+static void say_usage(Progress *progress, const BuildUsage *usage, Span path) {
+  Buf line CLEANUP(buf_done) = BUF_INIT;
+  buf_printf(&line, "the builder of '%.*s' used %.2f s of processor time (%.2f s of it in the kernel)", SPAN_ARG(path),
+             (double)(usage->user_us + usage->system_us) / 1e6, (double)usage->system_us / 1e6);
+  if (usage->peak_memory_bytes)
+    buf_printf(&line, " and %s%.1f MiB of memory", usage->is_whole_group ? "" : "at least ",
+               (double)usage->peak_memory_bytes / (1 << 20));
+  put_line(progress, buf_span(&line));
+}
+
 static void build_stop(Progress *progress, const SchedulerEvent *event, Span path) {
   mem_free(map_remove(&progress->running, running_key(&event->build_id)));
   if (progress->tree) progress_tree_stop(progress->tree, path, event->text.len > 0);
   if (progress->blocks && progress->live_build == event->build_id) next_block(progress);
+  if (event->usage && progress->level >= LOG_TALKATIVE) say_usage(progress, event->usage, path);
 }
 
 static void lock_wait(Progress *progress, Span path) {

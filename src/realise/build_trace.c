@@ -92,6 +92,7 @@ void build_trace_event(BuildTrace *trace, const SchedulerEvent *event) {
   if (event->kind == SCHEDULER_EVENT_BUILD_STOP && item) {
     item->stop_ns = event->time_ns;
     item->failed = event->text.len > 0;
+    if (event->usage) item->usage = *event->usage;
   }
   if (event->time_ns > trace->last_ns) trace->last_ns = event->time_ns;
   pthread_mutex_unlock(&trace->lock);
@@ -171,6 +172,7 @@ static BuildTraceModel make_model(BuildTrace *trace, Arena *arena) {
     item->inputs = ARENA_ARRAY(arena, size_t, item->input_count);
     for (size_t j = 0; j < item->input_count; j++) item->inputs[j] = place[inputs[j]];
     if (!item->row) model.build_ns += item->stop_ns - item->start_ns;
+    model.cpu_ns += (item->usage.user_us + item->usage.system_us) * 1000;
   }
   model.first_ns = trace->count ? model.items[0].start_ns : 0;
   set_lanes(&model, arena);
@@ -190,8 +192,18 @@ static void put_number(JsonWrite *json, const char *key, double number) {
   if (json_write_key(json, span_cstr(key), NULL)) json_write_float(json, number);
 }
 
+static void put_usage(JsonWrite *json, const BuildUsage *usage) {
+  if (!json_write_key(json, SPAN("args"), NULL)) return;
+  json_write_object_begin(json);
+  put_number(json, "user_ms", (double)usage->user_us / 1e3);
+  put_number(json, "system_ms", (double)usage->system_us / 1e3);
+  if (usage->peak_memory_bytes) put_number(json, "peak_memory_mib", (double)usage->peak_memory_bytes / (1 << 20));
+  json_write_object_end(json);
+}
+
+// `usage`: NULL or zero where there is none.
 static void put_complete(JsonWrite *json, const char *name, const char *category, size_t row, double start_us,
-                         double length_us) {
+                         double length_us, const BuildUsage *usage) {
   json_write_object_begin(json);
   put_text(json, "name", name);
   put_text(json, "cat", category);
@@ -200,6 +212,7 @@ static void put_complete(JsonWrite *json, const char *name, const char *category
   put_number(json, "dur", length_us);
   put_number(json, "pid", 1);
   put_number(json, "tid", (double)row);
+  if (usage && usage->user_us + usage->system_us) put_usage(json, usage);
   json_write_object_end(json);
 }
 
@@ -221,12 +234,12 @@ static void put_build(JsonWrite *json, const BuildTraceModel *model, const Build
   double start = (double)(item->start_ns - model->first_ns) / 1e3,
          stop = (double)(item->stop_ns - model->first_ns) / 1e3;
   const char *category = item->failed ? "failed" : item->critical ? "critical" : "build";
-  put_complete(json, item->name, category, item->lane + 1, start, stop - start);
+  put_complete(json, item->name, category, item->lane + 1, start, stop - start, &item->usage);
   for (size_t i = 0; i < item->phase_count; i++) {
     uint64_t end_ns = i + 1 < item->phase_count ? item->phases[i + 1].start_ns : item->stop_ns;
     put_complete(json, item->phases[i].name, "phase", item->lane + 1,
                  (double)(item->phases[i].start_ns - model->first_ns) / 1e3,
-                 (double)(end_ns - item->phases[i].start_ns) / 1e3);
+                 (double)(end_ns - item->phases[i].start_ns) / 1e3, NULL);
   }
 }
 
@@ -255,7 +268,8 @@ void build_trace_format_json(BuildTrace *trace, Buf *ret) {
     if (!item->row) put_build(&json, &model, item);
     else
       put_complete(&json, item->name, "span", span_row(&rows, &json, &model, item->row),
-                   (double)(item->start_ns - model.first_ns) / 1e3, (double)(item->stop_ns - item->start_ns) / 1e3);
+                   (double)(item->start_ns - model.first_ns) / 1e3, (double)(item->stop_ns - item->start_ns) / 1e3,
+                   NULL);
   }
   json_write_array_end(&json);
   json_write_object_end(&json);

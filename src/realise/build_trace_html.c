@@ -60,6 +60,19 @@ static void put_time(Buf *ret, uint64_t ns) {
   else buf_printf(ret, "%llu h %02llu min", whole / 3600, whole % 3600 / 60);
 }
 
+static uint64_t cpu_of(const BuildTraceItem *item) {
+  return (item->usage.user_us + item->usage.system_us) * 1000;
+}
+
+// "512 KiB", "1.2 GiB"
+static void put_size(Buf *ret, uint64_t bytes) {
+  static const char *const units[] = {"KiB", "MiB", "GiB", "TiB"};
+  double size = (double)bytes / 1024;
+  size_t unit = 0;
+  while (size >= 1000 && unit + 1 < ARRAY_LEN(units)) size /= 1024, unit++;
+  buf_printf(ret, size < 10 && unit ? "%.1f %s" : "%.0f %s", size, units[unit]);
+}
+
 static uint64_t length_of(const BuildTraceItem *item) {
   return item->stop_ns - item->start_ns;
 }
@@ -118,6 +131,7 @@ static void put_tiles(const BuildTraceModel *model, unsigned max_jobs, Buf *ret)
   put_tile(ret, "sum of all builds", model->build_ns, more);
   snprintf(more, sizeof more, ", %zu build%s", model->critical_count, model->critical_count == 1 ? "" : "s");
   put_tile(ret, "critical path", model->critical_ns, more);
+  if (model->cpu_ns) put_tile(ret, "processor time of builders", model->cpu_ns, "");
   if (count) put_tile(ret, "evaluation", evaluation_ns, "");
   snprintf(more, sizeof more, " in %zu fetch%s", fetches, fetches == 1 ? "" : "es");
   if (fetches) put_tile(ret, "fetching", fetch_ns, more);
@@ -211,6 +225,10 @@ static void put_bar(const BuildTraceModel *model, const BuildTraceItem *item, si
   put_time(ret, item->start_ns - model->first_ns);
   buf_put_cstr(ret, " to ");
   put_time(ret, item->stop_ns - model->first_ns);
+  if (cpu_of(item)) {
+    buf_put_cstr(ret, ", processor ");
+    put_time(ret, cpu_of(item));
+  }
   for (size_t i = 0; i < item->phase_count; i++) {
     uint64_t end_ns = i + 1 < item->phase_count ? item->phases[i + 1].start_ns : item->stop_ns;
     buf_put_cstr(ret, "&#10;");
@@ -375,8 +393,15 @@ static void put_row(const BuildTraceModel *model, const BuildTraceItem *item, ui
   put_time(ret, length_of(item));
   buf_put_cstr(ret, "</td><td class=n>");
   put_time(ret, item->start_ns - model->first_ns);
+  buf_put_cstr(ret, "</td><td class=n>");
+  if (cpu_of(item)) put_time(ret, cpu_of(item));
+  buf_put_cstr(ret, "</td><td class=n>");
+  if (item->usage.peak_memory_bytes) {
+    if (!item->usage.is_whole_group) buf_put_cstr(ret, "≥ ");
+    put_size(ret, item->usage.peak_memory_bytes);
+  }
   double share = longest_ns ? (double)length_of(item) / (double)longest_ns * 100 : 0;
-  buf_printf(ret, "</td><td style=\"width:45%%\"><span class=\"bar %s\" style=\"width:%.1f%%\"></span></td></tr>\n",
+  buf_printf(ret, "</td><td style=\"width:35%%\"><span class=\"bar %s\" style=\"width:%.1f%%\"></span></td></tr>\n",
              class_of(item), share < 0.5 ? 0.5 : share);
 }
 
@@ -387,7 +412,7 @@ static int cmp_length(const void *a, const void *b) {
 }
 
 static const char table_head[] = "<div class=card><table><tr><th>build</th><th class=n>took</th><th class=n>started "
-                                 "at</th><th></th></tr>\n";
+                                 "at</th><th class=n>processor</th><th class=n>peak memory</th><th></th></tr>\n";
 
 static void put_tables(const BuildTraceModel *model, Buf *ret) {
   const BuildTraceItem **builds = mem_alloc_array(model->count + 1, sizeof *builds);

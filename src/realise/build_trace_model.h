@@ -4,6 +4,7 @@
 
 #include "base/arena.h"
 #include "base/buf.h"
+#include "build/build_cgroup.h"
 
 typedef struct BuildTracePhase {
   const char *name;
@@ -15,7 +16,8 @@ typedef struct BuildTraceItem {
   const char *row;            // of a span; NULL: a build
   uint64_t start_ns, stop_ns; // stop 0: never ended
   bool failed, critical;
-  size_t lane; // of a build: which of the rows that no two builds share at a time
+  BuildUsage usage; // zero where it is not known
+  size_t lane;      // of a build: which of the rows that no two builds share at a time
   BuildTracePhase *phases;
   size_t phase_count, phase_cap;
   size_t *inputs; // items
@@ -31,4 +33,5 @@ typedef struct BuildTraceModel {
   size_t critical_count;
   uint64_t critical_ns; // the sum of their durations
   uint64_t build_ns;    // the sum of all builds' durations
+  uint64_t cpu_ns;      // the sum of their processor times
 } BuildTraceModel;

@@ -19,6 +19,9 @@ static void set_exit(const FailureTextInput *input, Err *err) {
   else buf_printf(&text, "failed due to signal %d (%s)", result->signal, strsignal(result->signal));
   put_tail(input, &text);
   if (result->disk_full) buf_put_cstr(&text, "\nnote: build failure may have been caused by lack of free disk space");
+  if (result->out_of_memory)
+    buf_put_cstr(&text, "\nnote: the build was killed when it needed more than 'build-memory-max' of memory");
+  if (result->out_of_pids) buf_put_cstr(&text, "\nnote: the build tried to have more processes than 'build-pids-max'");
   if (result->kept_dir) buf_printf(&text, "\nnote: keeping build directory '%s'", result->kept_dir);
   err_set(err, ERR_BUILD_FAILED, "%s", buf_cstr(&text));
   buf_done(&text);

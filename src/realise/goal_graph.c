@@ -2,6 +2,7 @@
 #include "realise/goal_graph.h"
 
 #include <stdio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/fs.h"
@@ -123,6 +124,8 @@ struct Goal {
 
   // Of the ended goal.
   bool failed;
+  bool was_built;
+  SchedulerTimes times;
   Err cause; // what failed first, when that is another goal
   GoalOutput *outputs;
   size_t output_count;
@@ -165,6 +168,7 @@ static void emit(Goal *goal, SchedulerEventKind kind, Span text) {
                           .drv_path = &goal->path,
                           .text = text,
                           .counts = &goal->graph->counts};
+  if (kind == SCHEDULER_EVENT_BUILD_STOP && goal->was_built) event.usage = &goal->times.usage;
   config->event(config->event_ctx, &event);
 }
 
@@ -980,10 +984,22 @@ static void finish(Goal *goal) {
   submit(goal, finish_work, finished);
 }
 
+static void note_times(Goal *goal) {
+  const BuildResult *built = &goal->built;
+  if (built->outcome == BUILD_NOT_STARTED) return;
+  uint64_t ago_ns = loop_now_ns() - built->stop_ns;
+  goal->was_built = true;
+  goal->times.usage = built->usage;
+  goal->times.duration_ns = built->stop_ns - built->start_ns;
+  goal->times.stop_s = time(NULL) - (int64_t)(ago_ns / 1000000000);
+  goal->times.start_s = goal->times.stop_s - (int64_t)(goal->times.duration_ns / 1000000000);
+}
+
 // The builder has ended, one way or the other.
 static void build_ended(Goal *goal) {
   goal->graph->build_count--;
   goal->graph->counts.builds_running--;
+  note_times(goal);
   if (goal->built.outcome == BUILD_SUCCEEDED && !goal->graph->cancelled) {
     finish(goal);
     return;
@@ -1331,6 +1347,12 @@ bool goal_graph_output(const Goal *goal, Span output, StorePath *ret) {
     return true;
   }
   return false;
+}
+
+bool goal_graph_times(const Goal *goal, SchedulerTimes *ret) {
+  const Goal *built = goal->resolved ? goal->resolved : goal;
+  if (built->was_built) *ret = built->times;
+  return built->was_built;
 }
 
 bool goal_graph_is_idle(const GoalGraph *graph) {

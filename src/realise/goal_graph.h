@@ -46,6 +46,8 @@ void goal_graph_release(GoalGraph *graph, GoalHolder *holder);
 bool goal_graph_has_failed(const Goal *goal);
 // Copies; *ret_cause is what failed first, perhaps another goal. Of a failed goal.
 void goal_graph_copy_err(const Goal *goal, Err *ret_err, Err *ret_cause);
+// Of an ended goal: scheduler_times.
+bool goal_graph_times(const Goal *goal, SchedulerTimes *ret);
 bool goal_graph_output(const Goal *goal, Span output, StorePath *ret);
 
 // Everything fails with ERR_INTERRUPTED, builders are killed, nothing is started any more.

@@ -247,6 +247,15 @@ bool scheduler_output(Scheduler *scheduler, SchedulerTicket id, Span output, Sto
   return ok;
 }
 
+bool scheduler_times(Scheduler *scheduler, SchedulerTicket id, SchedulerTimes *ret) {
+  pthread_mutex_lock(&scheduler->lock);
+  const Ticket *ticket = get_ticket(scheduler, id);
+  bool ok = ticket->state != SCHEDULER_PENDING && !ticket->is_path && !ticket->run &&
+            goal_graph_times(ticket->holder.goal, ret);
+  pthread_mutex_unlock(&scheduler->lock);
+  return ok;
+}
+
 void scheduler_drop(Scheduler *scheduler, SchedulerTicket id) {
   pthread_mutex_lock(&scheduler->lock);
   Ticket *ticket = get_ticket(scheduler, id);

@@ -60,6 +60,7 @@ typedef struct SchedulerEvent {
   const StorePath *drv_path; // NULL for COUNTS
   Span text;
   const SchedulerCounts *counts;
+  const BuildUsage *usage; // BUILD_STOP of a builder that ran: what it used; NULL where nothing is known
   const StorePath *inputs; // BUILD_START: derivations whose outputs are inputs
   size_t input_count;
 } SchedulerEvent;
@@ -118,6 +119,14 @@ SchedulerState scheduler_cause(Scheduler *scheduler, SchedulerTicket ticket, Err
 // After DONE: the path of one output. False when the ticket does not have it. Needed for
 // content-addressed derivations; the paths of others are known before.
 bool scheduler_output(Scheduler *scheduler, SchedulerTicket ticket, Span output, StorePath *ret);
+// How the build of a ticket's derivation went, whether it succeeded or not.
+typedef struct SchedulerTimes {
+  int64_t start_s, stop_s; // since the epoch
+  uint64_t duration_ns;
+  BuildUsage usage;
+} SchedulerTimes;
+// After DONE or FAILED. False when nothing was built here: it was valid, was fetched, or its inputs failed.
+bool scheduler_times(Scheduler *scheduler, SchedulerTicket ticket, SchedulerTimes *ret);
 // Forgets a ticket; what it wanted goes on.
 void scheduler_drop(Scheduler *scheduler, SchedulerTicket ticket);
 

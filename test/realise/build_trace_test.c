@@ -41,7 +41,11 @@ static BuildTrace *make_trace(void) {
   event(trace, SCHEDULER_EVENT_BUILD_STOP, 2, 'b', "", 300, "");
   event(trace, SCHEDULER_EVENT_BUILD_START, 3, 'c', "c", 300, "abz");
   event(trace, SCHEDULER_EVENT_BUILD_STOP, 4, 'd', "it failed", 350, "");
-  event(trace, SCHEDULER_EVENT_BUILD_STOP, 3, 'c', "", 400, "");
+  StorePath path = drv('c');
+  BuildUsage usage = {.user_us = 70000, .system_us = 20000, .peak_memory_bytes = 3 << 20, .is_whole_group = true};
+  SchedulerEvent stop = {
+      .kind = SCHEDULER_EVENT_BUILD_STOP, .build_id = 3, .time_ns = 400000000, .drv_path = &path, .usage = &usage};
+  build_trace_event(trace, &stop);
   return trace;
 }
 
@@ -56,9 +60,9 @@ TEST(chrome_trace) {
       "{\"name\":\"b<&>\",\"cat\":\"critical\",\"ph\":\"X\",\"ts\":0.0,\"dur\":300000.0,\"pid\":1.0,\"tid\":2.0}");
   CHECK_CONTAINS(buf_span(&text), "{\"name\":\"buildPhase\",\"cat\":\"phase\",\"ph\":\"X\",\"ts\":150000.0,\"dur\":"
                                   "150000.0,\"pid\":1.0,\"tid\":2.0}");
-  CHECK_CONTAINS(
-      buf_span(&text),
-      "{\"name\":\"c\",\"cat\":\"critical\",\"ph\":\"X\",\"ts\":300000.0,\"dur\":100000.0,\"pid\":1.0,\"tid\":1.0}");
+  CHECK_CONTAINS(buf_span(&text), "{\"name\":\"c\",\"cat\":\"critical\",\"ph\":\"X\",\"ts\":300000.0,\"dur\":100000.0,"
+                                  "\"pid\":1.0,\"tid\":1.0,\"args\":{"
+                                  "\"user_ms\":70.0,\"system_ms\":20.0,\"peak_memory_mib\":3.0}}");
   CHECK_CONTAINS(buf_span(&text), "{\"name\":\"d\",\"cat\":\"failed\"");
   CHECK_CONTAINS(
       buf_span(&text),
@@ -82,6 +86,8 @@ TEST(page) {
   CHECK_CONTAINS(page, "<b>4</b><span>builds, <span class=bad>1 failed</span>");
   CHECK_CONTAINS(page, "<b>0.40 s</b><span>critical path, 2 builds</span>");
   CHECK_CONTAINS(page, "<b>0.02 s</b><span>evaluation</span>");
+  CHECK_CONTAINS(page, "<b>0.09 s</b><span>processor time of builders</span>");
+  CHECK_CONTAINS(page, "<td class=n>0.30 s</td><td class=n>0.09 s</td><td class=n>3.0 MiB</td>");
   CHECK_CONTAINS(page, "<tr><td>b&lt;&amp;&gt;</td><td class=n>0.30 s</td><td class=n>0.00 s</td>");
   CHECK_CONTAINS(page,
                  "The longest build on it is <b>b&lt;&amp;&gt;</b> with 0.30 s, most of it in buildPhase (0.15 s)");
