@@ -373,6 +373,10 @@ StoreIo *session_io(Session *session) {
                            .dynamic_derivations = session_has_feature(session, "dynamic-derivations"),
                            .git_hashing = session_has_feature(session, "git-hashing")};
   glue_init(&session->glue, session->io, &features);
+  const OptionList *options = &session->options;
+  bool evaluates = option_has(options, OPT_eval) || option_has(options, OPT_eval_only);
+  session->glue.read_only =
+      option_has(options, OPT_read_only) || (evaluates && !option_has(options, OPT_read_write_mode));
   session->has_glue = true;
   return session->io;
 }

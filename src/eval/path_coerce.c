@@ -11,7 +11,7 @@
 // ---- symbolic links ----
 
 // `done` is resolved; `rest` begins with '/' or is empty.
-static EvalIoStatus resolve_step(EvalIo *io, Buf *done, Buf *rest, bool follow_last, unsigned *links,
+static EvalIoStatus resolve_step(EvalIo *io, Span path, Buf *done, Buf *rest, bool follow_last, unsigned *links,
                                  EvalIoWait *ret_wait, Err *err) {
   Span todo = span_from(buf_span(rest), 1);
   size_t end = span_find_char(todo, '/');
@@ -29,8 +29,7 @@ static EvalIoStatus resolve_step(EvalIo *io, Buf *done, Buf *rest, bool follow_l
     Buf target = BUF_INIT;
     EvalIoStatus status = io->ops->read_link(io, buf_span(done), &target, ret_wait, err);
     if (status == EVAL_IO_OK && ++*links > LINKS_MAX) {
-      err_set(err, ERR_OTHER, "too many symbolic links encountered while traversing the path '%.*s'",
-              SPAN_ARG(buf_span(done)));
+      err_set(err, ERR_LIMIT, "infinite symlink recursion in path '%.*s'", SPAN_ARG(path));
       status = EVAL_IO_ERROR;
     }
     if (status != EVAL_IO_OK) {
@@ -56,7 +55,8 @@ EvalIoStatus path_coerce_resolve(EvalIo *io, Span path, bool follow_last, Buf *r
   unsigned links = 0;
   if (path.len > 1) buf_put_span(&rest, path);
   EvalIoStatus status = EVAL_IO_OK;
-  while (rest.len && status == EVAL_IO_OK) status = resolve_step(io, &done, &rest, follow_last, &links, ret_wait, err);
+  while (rest.len && status == EVAL_IO_OK)
+    status = resolve_step(io, path, &done, &rest, follow_last, &links, ret_wait, err);
   if (status == EVAL_IO_OK) buf_put_span(ret, done.len ? buf_span(&done) : SPAN("/"));
   buf_done(&done);
   buf_done(&rest);
@@ -115,8 +115,9 @@ static EvalIoStatus realise(Vm *vm, const Context *context, Buf *path, EvalIoWai
 
 enum { VALUE, FRAME, FLAGS, TRACED, STRING, SLOT_COUNT };
 
-static const char *frame_text(const Native *n) {
-  return value_get_raw_ptr(n->slot[FRAME]);
+static void trace_frame(Native *n) {
+  PosId pos = (PosId)(native_get(n, FLAGS) >> PATH_COERCE_POS_SHIFT);
+  eval_error_trace(n->vm, pos, "%s", (const char *)value_get_raw_ptr(n->slot[FRAME]));
 }
 
 // The path of STRING, with everything it needs in place; VALUE_PARK after setting n->wait, or VALUE_ERROR.
@@ -138,7 +139,9 @@ static Value finish(Native *n) {
     n->wait = wait;
   } else {
     result = eval_error_from_err(vm, EVAL_ERROR_IO, 0, &err);
-    eval_error_trace(vm, 0, "while realising the context of path '%.*s'", SPAN_ARG(buf_span(&path)));
+    buf_clear(&canon);
+    fs_path_canon(SPAN("/"), str_span(n->slot[STRING]), &canon);
+    eval_error_trace(vm, 0, "while realising the context of path '%.*s'", SPAN_ARG(buf_span(&canon)));
   }
   buf_done(&path);
   buf_done(&canon);
@@ -174,7 +177,7 @@ static Step path_coerce_step(Native *n) {
     if (!span_has_prefix(str_span(n->result), SPAN("/"))) {
       eval_error(n->vm, EVAL_ERROR_EVAL, 0, "string '%.*s' doesn't represent an absolute path",
                  SPAN_ARG(str_span(n->result)));
-      eval_error_trace(n->vm, 0, "%s", frame_text(n));
+      trace_frame(n);
       return STEP_ERROR;
     }
     if (native_get(n, FLAGS) & PATH_COERCE_NO_BUILD) NATIVE_RETURN(n, n->slot[STRING]);
@@ -185,8 +188,7 @@ static Step path_coerce_step(Native *n) {
 }
 
 static void path_coerce_trace(Native *n) {
-  if (native_get(n, TRACED) == 1 || (native_get(n, TRACED) == 2 && eval_error_is_refusal(n->vm)))
-    eval_error_trace(n->vm, 0, "%s", frame_text(n));
+  if (native_get(n, TRACED) == 1 || (native_get(n, TRACED) == 2 && eval_error_is_refusal(n->vm))) trace_frame(n);
 }
 
 const NativeDef path_coerce_native = {

@@ -8,6 +8,7 @@ enum {
   PATH_COERCE_RESOLVE = 1, // symbolic links are followed in every component, the last one included
   PATH_COERCE_NO_BUILD =
       2, // nothing is realised: the result is a string with the context (builtins.path, filterSource)
+  PATH_COERCE_POS_SHIFT = 8, // above: the position of the frame, or 0
 };
 
 // (value, raw pointer to the text of the trace frame, flags as raw integer) -> path value, canonical, with placeholders of

@@ -7,6 +7,8 @@
 // Behaviour and wording: Nix 2.26, primops.cc.
 #include "glue/source_builtin.h"
 
+#include <errno.h>
+
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -142,9 +144,16 @@ static bool add_ask(Native *n, Step *ret_step) {
     Span path = str_span(n->slot[ADD_PATH]);
     buf_clear(&walk->physical);
     buf_clear(&walk->logical);
+    Buf resolved CLEANUP(buf_done) = BUF_INIT;
     status = vm->io->ops->check_path(vm->io, path, &err)
-                 ? store_io_locate(glue->io, path, true, &walk->physical, &walk->logical, &wait, &err)
+                 ? path_coerce_resolve(vm->io, path, true, &resolved, &wait, &err)
                  : EVAL_IO_ERROR;
+    if (status == EVAL_IO_OK)
+      status = store_io_locate(glue->io, buf_span(&resolved), true, &walk->physical, &walk->logical, &wait, &err);
+    if (status == EVAL_IO_ERROR && err.kind == ERR_NOT_FOUND && value_get_raw(n->slot[ADD_METHOD]) == CA_FLAT) {
+      err_done(&err);
+      err_set_errno(&err, ENOENT, "opening file '%.*s'", SPAN_ARG(buf_span(&resolved)));
+    }
   }
   if (status == EVAL_IO_OK) return true;
   n->wait = wait;
@@ -276,7 +285,7 @@ static const NativeDef native_add_path = {
 
 // ---- builtins.path
 
-enum { PATH_ARG, PATH_PATH, PATH_NAME, PATH_FILTER, PATH_METHOD, PATH_SHA256, PATH_I, PATH_SLOTS };
+enum { PATH_ARG, PATH_PATH, PATH_NAME, PATH_FILTER, PATH_METHOD, PATH_SHA256, PATH_I, PATH_FRAME, PATH_SLOTS };
 
 static uint32_t path_slot(const Native *n) {
   return attrs_nth(n->vm, n->slot[PATH_ARG], (size_t)native_get(n, PATH_I));
@@ -305,11 +314,62 @@ static Value name_of_path(Vm *vm, Value path) {
   return str_plain(vm, fs_path_base(str_span(path)));
 }
 
+// NULL: there is no such argument. `path` has a frame of its own.
+static const char *path_frame(Sym name) {
+  switch (name) {
+  case SYM_name: return "while evaluating the `name` attribute passed to builtins.path";
+  case SYM_filter: return "while evaluating the `filter` parameter passed to builtins.path";
+  case SYM_recursive: return "while evaluating the `recursive` attribute passed to builtins.path";
+  case SYM_sha256: return "while evaluating the `sha256` attribute passed to builtins.path";
+  default: return NULL;
+  }
+}
+
+static void path_trace(Native *n) {
+  const char *frame = value_get_raw_ptr(n->slot[PATH_FRAME]);
+  if (!frame) return;
+  if (n->vm->error->kind == EVAL_ERROR_TYPE && !n->vm->error->trace_count && !n->vm->error->pos)
+    n->vm->error->pos = path_pos(n);
+  eval_error_trace(n->vm, path_pos(n), "%s", frame);
+}
+
+// Looks at the hash before anything is read, as Nix does.
+static bool path_check_hash(Native *n, Span text) {
+  HashAlgo algo = HASH_SHA256;
+  Hash hash;
+  bool assumed;
+  Err err = ERR_INIT;
+  if (!hash_parse_or_empty(text, &algo, &hash, &assumed, &err)) {
+    n->slot[PATH_FRAME] = value_raw_ptr(NULL);
+    return eval_error_from_err(n->vm, EVAL_ERROR_EVAL, 0, &err), false;
+  }
+  if (!assumed) return true;
+  Buf sri CLEANUP(buf_done) = BUF_INIT;
+  hash_format(&hash, HASH_FORMAT_SRI, true, &sri);
+  log_warn("found empty hash, assuming '%s'", buf_cstr(&sri));
+  return true;
+}
+
+static bool path_take(Native *n, Sym name, Value value) {
+  Vm *vm = n->vm;
+  if (name == SYM_filter) {
+    n->slot[PATH_FILTER] = value;
+    return vm_expect_function(vm, value, NULL);
+  }
+  if (name == SYM_recursive) {
+    n->slot[PATH_METHOD] = value_raw(value == VALUE_TRUE ? CA_NAR : CA_FLAT);
+    return vm_expect_bool(vm, value, NULL);
+  }
+  n->slot[name == SYM_name ? PATH_NAME : PATH_SHA256] = value;
+  return vm_expect_string_no_context(vm, value, NULL) && (name == SYM_name || path_check_hash(n, str_span(value)));
+}
+
 static Step path_step(Native *n) {
   Vm *vm = n->vm;
   NATIVE_BEGIN(n);
   n->slot[PATH_PATH] = n->slot[PATH_NAME] = n->slot[PATH_FILTER] = n->slot[PATH_SHA256] = VALUE_NULL;
   n->slot[PATH_METHOD] = value_raw(CA_NAR);
+  n->slot[PATH_FRAME] = value_raw_ptr(NULL);
   if (!vm_expect_attrs(vm, n->slot[PATH_ARG], "while evaluating the argument passed to 'builtins.path'"))
     return STEP_ERROR;
   n->slot[PATH_ARG] = attrs_flatten(vm, n->slot[PATH_ARG]);
@@ -318,35 +378,20 @@ static Step path_step(Native *n) {
     if (path_attr(n) == SYM_path) {
       n->args[0] = path_value(n);
       n->args[1] = value_raw_ptr("while evaluating the 'path' attribute passed to 'builtins.path'");
-      n->args[2] = value_raw(PATH_COERCE_NO_BUILD);
+      n->args[2] = value_raw(PATH_COERCE_NO_BUILD | (uint64_t)path_pos(n) << PATH_COERCE_POS_SHIFT);
       NATIVE_PUSH(n, &path_coerce_native);
       n->slot[PATH_PATH] = n->result;
-    } else if (path_attr(n) == SYM_name) {
-      NATIVE_FORCE(n, path_value(n));
-      if (!vm_expect_string_no_context(vm, n->result, "while evaluating the `name` attribute passed to builtins.path"))
-        return STEP_ERROR;
-      n->slot[PATH_NAME] = n->result;
-    } else if (path_attr(n) == SYM_filter) {
-      NATIVE_FORCE(n, path_value(n));
-      if (!vm_expect_function(vm, n->result, "while evaluating the `filter` parameter passed to builtins.path"))
-        return STEP_ERROR;
-      n->slot[PATH_FILTER] = n->result;
-    } else if (path_attr(n) == SYM_recursive) {
-      NATIVE_FORCE(n, path_value(n));
-      if (!vm_expect_bool(vm, n->result, "while evaluating the `recursive` attribute passed to builtins.path"))
-        return STEP_ERROR;
-      n->slot[PATH_METHOD] = value_raw(n->result == VALUE_TRUE ? CA_NAR : CA_FLAT);
-    } else if (path_attr(n) == SYM_sha256) {
-      NATIVE_FORCE(n, path_value(n));
-      if (!vm_expect_string_no_context(vm, n->result,
-                                       "while evaluating the `sha256` attribute passed to builtins.path"))
-        return STEP_ERROR;
-      n->slot[PATH_SHA256] = n->result;
-    } else {
+      continue;
+    }
+    n->slot[PATH_FRAME] = value_raw_ptr(path_frame(path_attr(n)));
+    if (!value_get_raw_ptr(n->slot[PATH_FRAME])) {
       eval_error(vm, EVAL_ERROR_EVAL, path_pos(n), "unsupported argument '%.*s' to 'builtins.path'",
                  SPAN_ARG(symbol_text(vm->symbols, path_attr(n))));
       return STEP_ERROR;
     }
+    NATIVE_FORCE(n, path_value(n));
+    if (!path_take(n, path_attr(n), n->result)) return STEP_ERROR;
+    n->slot[PATH_FRAME] = value_raw_ptr(NULL);
   }
   if (n->slot[PATH_PATH] == VALUE_NULL) {
     eval_error(vm, EVAL_ERROR_EVAL, 0, "missing required 'path' attribute in the first argument to 'builtins.path'");
@@ -360,7 +405,8 @@ static Step path_step(Native *n) {
   NATIVE_END;
 }
 
-static const NativeDef native_path = {.name = "path", .step = path_step, .arg_count = 1, .slot_count = PATH_SLOTS};
+static const NativeDef native_path = {
+    .name = "path", .step = path_step, .arg_count = 1, .slot_count = PATH_SLOTS, .trace = path_trace};
 
 // ---- builtins.filterSource
 
@@ -453,7 +499,7 @@ static bool store_path_ask(Native *n, Step *ret_step, Value *ret) {
   }
   if (status == EVAL_IO_OK && !store_path_split(path, dir, &store_path, &rest, &err)) status = EVAL_IO_ERROR;
   Span base = span_sub(path, 0, path.len - rest.len);
-  if (status == EVAL_IO_OK) status = store_io_ensure(glue->io, base, &wait, &err);
+  if (status == EVAL_IO_OK && !glue->read_only) status = store_io_ensure(glue->io, base, &wait, &err);
   if (status == EVAL_IO_OK) {
     const Context *context = context_of(vm->contexts, base);
     *ret = str_new(vm, path, context_union(vm->contexts, str_context(n->slot[STORE_ARG]), context));

@@ -146,7 +146,8 @@ bool source_hash_path(const char *path, CaMethod method, const SourceHashFilter 
   bool ok;
   if (method == CA_FLAT) {
     int fd CLEANUP(fs_close_fd) = -1;
-    ok = S_ISREG(st.st_mode) || err_set(err, ERR_OTHER, "path '%s' is not a regular file", path);
+    if (S_ISDIR(st.st_mode)) ok = err_set_errno(err, EISDIR, "reading from file '%s'", path);
+    else ok = S_ISREG(st.st_mode) || err_set(err, ERR_OTHER, "path '%s' is not a regular file", path);
     ok = ok && fs_open(path, O_RDONLY | O_NOFOLLOW, 0, &fd, err) && hash_content(&w, fd, (uint64_t)st.st_size, err);
   } else {
     nar_write_init(&w.nar, &w.out);

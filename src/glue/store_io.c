@@ -10,6 +10,7 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "eval/path_coerce.h"
 #include "formats/placeholder.h"
 #include "formats/derivation_parse.h"
 #include "glue/fetch_io.h"
@@ -503,7 +504,7 @@ static EvalIoStatus resolve(StoreIo *io, Span path, bool follow_last, Place *pla
     case FOLLOW_ERROR: return EVAL_IO_ERROR;
     }
   }
-  err_set(err, ERR_LIMIT, "too many symbolic links in path '%.*s'", SPAN_ARG(path));
+  err_set(err, ERR_LIMIT, "infinite symlink recursion in path '%.*s'", SPAN_ARG(path));
   return EVAL_IO_ERROR;
 }
 
@@ -564,6 +565,18 @@ static EvalIoStatus status_of(bool ok) {
   return ok ? EVAL_IO_OK : EVAL_IO_ERROR;
 }
 
+// `format` takes the path, which is shown as what symbolic links lead to.
+static EvalIoStatus read_failed(EvalIo *base, Span path, int sys_errno, const char *format, Err *err) {
+  Buf resolved CLEANUP(buf_done) = BUF_INIT;
+  EvalIoWait wait;
+  if (path_coerce_resolve(base, path, true, &resolved, &wait, NULL) == EVAL_IO_OK) path = buf_span(&resolved);
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+  err_set_errno(err, sys_errno, format, SPAN_ARG(path));
+#pragma GCC diagnostic pop
+  return EVAL_IO_ERROR;
+}
+
 static bool read_host(StoreIo *io, Place *place, Buf *ret, Err *err) {
   size_t start = ret->len;
   const char *path = buf_cstr(&place->physical);
@@ -582,16 +595,13 @@ static EvalIoStatus io_read_file(EvalIo *base, Span path, Buf *ret, EvalIoWait *
   if (status != EVAL_IO_OK) return status;
   switch (place.kind) {
   case OBJECT_ABSENT:
-    err_set_errno(err, place.why_absent ? place.why_absent : ENOENT, "opening file '%.*s'", SPAN_ARG(path));
-    return EVAL_IO_ERROR;
+    return read_failed(base, path, place.why_absent ? place.why_absent : ENOENT, "opening file '%.*s'", err);
   case OBJECT_TEXT: buf_put_span(ret, place.text); return EVAL_IO_OK;
   case OBJECT_HOST:
-    if (S_ISDIR(place.st.st_mode))
-      return status_of(err_set_errno(err, EISDIR, "reading from file '%.*s'", SPAN_ARG(path)));
+    if (S_ISDIR(place.st.st_mode)) return read_failed(base, path, EISDIR, "reading from file '%.*s'", err);
     return status_of(read_host(io, &place, ret, err));
   case OBJECT_CASTORE:
-    if (place.resolved.kind != CASTORE_FILE)
-      return status_of(err_set_errno(err, EISDIR, "reading from file '%.*s'", SPAN_ARG(path)));
+    if (place.resolved.kind != CASTORE_FILE) return read_failed(base, path, EISDIR, "reading from file '%.*s'", err);
     return status_of(store_resolve_read(io->store, &place.resolved, 0, ret, err));
   }
   return EVAL_IO_ERROR;
@@ -665,8 +675,7 @@ static EvalIoStatus io_read_dir(EvalIo *base, Span path, EvalDirList *ret, EvalI
   if (status != EVAL_IO_OK) return status;
   switch (place.kind) {
   case OBJECT_ABSENT:
-    return status_of(
-        err_set_errno(err, place.why_absent ? place.why_absent : ENOENT, "reading directory %.*s", SPAN_ARG(path)));
+    return read_failed(base, path, place.why_absent ? place.why_absent : ENOENT, "reading directory %.*s", err);
   case OBJECT_HOST:
     if (!S_ISDIR(place.st.st_mode)) break;
     return status_of(store_io_list(io, buf_cstr(&place.physical), ret, err));
@@ -675,7 +684,7 @@ static EvalIoStatus io_read_dir(EvalIo *base, Span path, EvalDirList *ret, EvalI
     break;
   case OBJECT_TEXT: break;
   }
-  return status_of(err_set_errno(err, ENOTDIR, "reading directory %.*s", SPAN_ARG(path)));
+  return read_failed(base, path, ENOTDIR, "reading directory %.*s", err);
 }
 
 static EvalIoStatus io_read_link(EvalIo *base, Span path, Buf *ret, EvalIoWait *ret_wait, Err *err) {

@@ -154,6 +154,7 @@ loaded:
 
 static void import_file_trace(Native *n) {
   if (n->slot[IMPORT_VALUE] == VALUE_ABSENT || n->slot[IMPORT_VALUE] == VALUE_ERROR) return; // it was not evaluated
+  if (n->slot[IMPORT_SCOPE] != VALUE_NULL) return;
   Span path = str_span(n->slot[IMPORT_PATH]);
   eval_error_trace(n->vm, 0, "while evaluating the file '%.*s':", SPAN_ARG(path));
 }

@@ -23,7 +23,12 @@
 static Value answer(Native *n, EvalIoStatus status, EvalIoWait wait, Err *err, Value ok) {
   if (status == EVAL_IO_OK) return ok;
   n->wait = wait;
-  return status == EVAL_IO_PENDING ? VALUE_PARK : eval_error_from_err(n->vm, EVAL_ERROR_IO, 0, err);
+  if (status == EVAL_IO_PENDING) return VALUE_PARK;
+  bool endless = err->kind == ERR_LIMIT; // Nix follows links before it reads
+  eval_error_from_err(n->vm, EVAL_ERROR_IO, 0, err);
+  if (endless && value_is_path(n->slot[0]))
+    eval_error_trace(n->vm, 0, "while realising the context of path '%.*s'", SPAN_ARG(str_span(n->slot[0])));
+  return VALUE_ERROR;
 }
 
 static bool is_allowed(Native *n, Span path) {
@@ -172,7 +177,16 @@ static Value read_file_type(Native *n, Value path) {
   EvalStat st = {.type = EVAL_FILE_ABSENT};
   Err err = ERR_INIT;
   EvalIoWait wait = 0;
-  EvalIoStatus status = vm->io->ops->lstat(vm->io, str_span(path), &st, &wait, &err);
+  EvalIoStatus status = EVAL_IO_OK;
+  // Links on the way are not followed: Nix refuses them here.
+  for (size_t at = 1; at < str_span(path).len && status == EVAL_IO_OK; at++) {
+    Span parent = span_sub(str_span(path), 0, at);
+    if (str_span(path).data[at] != '/') continue;
+    status = vm->io->ops->lstat(vm->io, parent, &st, &wait, &err);
+    if (status == EVAL_IO_OK && st.type == EVAL_FILE_SYMLINK)
+      return eval_error(vm, EVAL_ERROR_IO, 0, "path '%.*s' is a symlink", SPAN_ARG(parent));
+  }
+  if (status == EVAL_IO_OK) status = vm->io->ops->lstat(vm->io, str_span(path), &st, &wait, &err);
   if (status == EVAL_IO_OK && st.type == EVAL_FILE_ABSENT)
     return eval_error(vm, EVAL_ERROR_IO, 0, "path '%.*s' does not exist", SPAN_ARG(str_span(path)));
   return answer(n, status, wait, &err, status == EVAL_IO_OK ? type_string(vm, st.type) : VALUE_NULL);
