@@ -14,7 +14,7 @@ enum { VALUE, FLAGS, OUT, POS, I, IN_ITEM, SLOT_COUNT };
 // Appends to the text so far.
 static void json_append(Native *n, Span text, const Context *context) {
   context = context_union(n->vm->contexts, str_context(n->slot[OUT]), context);
-  n->slot[OUT] = str_concat(n->vm, n->slot[OUT], str_plain(n->vm, text), context);
+  n->slot[OUT] = str_append(n->vm, n->slot[OUT], text, context);
 }
 
 static bool json_put_string(Vm *vm, Span s, Buf *out) {

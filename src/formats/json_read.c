@@ -131,9 +131,26 @@ static Token convert_float(JsonRead *json, Span literal) {
   return T_FLOAT;
 }
 
+#define SHORT_NUMBER_DIGITS 18u // cannot overflow
+
+// Most numbers are short integers. False, with nothing taken, for others.
+static bool read_short_number(JsonRead *json, int first) {
+  if (first == '-' || first == '0') return false;
+  const uint8_t *text = (const uint8_t *)json->text.data;
+  size_t at = json->pos,
+         end = json->text.len - at > SHORT_NUMBER_DIGITS - 1 ? at + SHORT_NUMBER_DIGITS - 1 : json->text.len;
+  uint64_t value = (uint64_t)(first - '0');
+  for (; at < end && is_digit(text[at]); at++) value = value * 10 + (uint64_t)(text[at] - '0');
+  if (at == json->text.len || is_digit(text[at]) || text[at] == '.' || text[at] == 'e' || text[at] == 'E') return false;
+  json->pos = at;
+  json->uinteger = value;
+  return true;
+}
+
 static Token read_number(JsonRead *json, int first) {
   bool is_float;
   json->token_start = json->pos - 1;
+  if (read_short_number(json, first)) return T_UINT;
   const char *why = scan_number(json, first, &is_float);
   if (why) return token_error(json, why);
   Span literal = span_sub(json->text, json->token_start, json->pos - json->token_start);
@@ -278,21 +295,25 @@ static Token read_string(JsonRead *json) {
   Span tail = span_sub(json->text, run, json->pos - 1 - run);
   if (escaped) buf_put_span(&json->scratch, tail);
   json->string = escaped ? buf_span(&json->scratch) : tail;
+  json->has_escapes = escaped;
   return T_STRING;
 }
 
 // Tokens.
 
 static bool skip_bom(JsonRead *json) {
-  if (json->pos != 0 || peek(json) != 0xef) return true;
+  if (peek(json) != 0xef) return true;
   json->pos++;
   return get(json) == 0xbb && get(json) == 0xbf;
 }
 
 static Token next_token(JsonRead *json) {
-  if (!skip_bom(json)) return token_error(json, "invalid BOM; must be 0xEF 0xBB 0xBF if given");
-  int c = get(json);
-  while (c == ' ' || c == '\n' || c == '\t' || c == '\r') c = get(json);
+  if (json->pos == 0 && !skip_bom(json)) return token_error(json, "invalid BOM; must be 0xEF 0xBB 0xBF if given");
+  size_t at = json->pos;
+  const uint8_t *text = (const uint8_t *)json->text.data;
+  while (at < json->text.len && (text[at] == ' ' || text[at] == '\n' || text[at] == '\t' || text[at] == '\r')) at++;
+  int c = at < json->text.len ? text[at] : -1;
+  json->pos = at + 1;
   switch (c) {
   case -1:
   case 0: return T_END; // nlohmann takes a NUL byte for the end

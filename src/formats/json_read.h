@@ -39,6 +39,7 @@ typedef struct JsonRead {
   const char *token_error; // why the last token is none
   // The value of the last event. `string` points into the text or the scratch: valid until the next call.
   Span string;
+  bool has_escapes; // of the string; one without has no zero bytes
   bool boolean;
   int64_t integer;
   uint64_t uinteger;

@@ -33,11 +33,21 @@ static const NativeDef to_xml_native = {.name = "toXML", .step = to_xml_step, .a
 //
 // Open objects and arrays are an array of builders. Everything happens between two safepoints, so the builders may hold values.
 
+// Objects at one level mostly have the same keys in the same order. What the last one had is expected of the next: while that holds, a key is one
+// comparison, and the set is filled in without sorting.
+typedef struct ExpectedKeys {
+  Sym *keys;       // owned; in the order of the text
+  uint32_t *slots; // owned; where their values are in the shape
+  uint32_t count, cap;
+  Shape *shape; // NULL: nothing is expected
+} ExpectedKeys;
+
 typedef struct OpenValue {
-  bool is_object;
-  Sym key; // of the value being read
+  bool is_object, is_expected; // so far the keys were the expected ones
+  Sym key;                     // of the value being read
   AttrsBuilder attrs;
   ListBuilder list;
+  ExpectedKeys expected;
 } OpenValue;
 
 typedef struct ValueStack {
@@ -59,15 +69,56 @@ static void stack_put(ValueStack *s, Value v) {
 
 static void stack_open(ValueStack *s, bool is_object) {
   MEM_RESERVE(s->open, s->cap, s->depth + 1);
-  if (s->depth == s->ready)
-    s->open[s->ready++] = (OpenValue){is_object, SYMBOL_NONE, ATTRS_BUILDER_INIT, LIST_BUILDER_INIT};
-  s->open[s->depth++].is_object = is_object;
+  if (s->depth == s->ready) s->open[s->ready++] = (OpenValue){.attrs = ATTRS_BUILDER_INIT, .list = LIST_BUILDER_INIT};
+  OpenValue *top = &s->open[s->depth++];
+  top->is_object = is_object;
+  top->is_expected = top->expected.shape != NULL;
+}
+
+static void stack_key(ValueStack *s, Span text) {
+  OpenValue *top = &s->open[s->depth - 1];
+  const ExpectedKeys *expected = &top->expected;
+  uint32_t number = top->attrs.count;
+  if (top->is_expected && number < expected->count &&
+      span_eq(symbol_text(s->vm->symbols, expected->keys[number]), text)) {
+    top->key = expected->keys[number];
+    return;
+  }
+  top->is_expected = false;
+  top->key = symbol_intern(s->vm->symbols, text);
+}
+
+// The set of the keys that were expected.
+static Value object_as_expected(Vm *vm, OpenValue *object) {
+  const ExpectedKeys *expected = &object->expected;
+  Attrs *set = attrs_new(vm, expected->shape);
+  for (uint32_t i = 0; i < expected->count; i++) set->slots[expected->slots[i]] = object->attrs.items[i].value;
+  object->attrs.count = 0;
+  return attrs_value(set);
+}
+
+static Value object_finish(Vm *vm, OpenValue *object) {
+  ExpectedKeys *expected = &object->expected;
+  uint32_t count = object->attrs.count;
+  if (object->is_expected && count == expected->count) return object_as_expected(vm, object);
+  if (count > expected->cap) {
+    expected->cap = count;
+    expected->keys = mem_realloc_array(expected->keys, count, sizeof *expected->keys);
+    expected->slots = mem_realloc_array(expected->slots, count, sizeof *expected->slots);
+  }
+  for (uint32_t i = 0; i < count; i++) expected->keys[i] = object->attrs.items[i].name;
+  Value set = attrs_builder_finish(vm, &object->attrs, false);
+  bool has_repetitions = count != attrs_count(set);
+  expected->shape = count && !has_repetitions ? attrs_flat_shape(set) : NULL;
+  expected->count = count;
+  for (uint32_t i = 0; expected->shape && i < count; i++)
+    expected->slots[i] = shape_find(expected->shape, expected->keys[i]);
+  return set;
 }
 
 static void stack_close(ValueStack *s) {
   OpenValue *top = &s->open[--s->depth];
-  Value v = top->is_object ? attrs_builder_finish(s->vm, &top->attrs, false)
-                           : list_from(s->vm, top->list.items, top->list.count);
+  Value v = top->is_object ? object_finish(s->vm, top) : list_from(s->vm, top->list.items, top->list.count);
   top->list.count = 0;
   stack_put(s, v);
 }
@@ -76,6 +127,8 @@ static void stack_done(ValueStack *s) {
   for (size_t i = 0; i < s->ready; i++) {
     attrs_builder_done(&s->open[i].attrs);
     list_builder_done(&s->open[i].list);
+    mem_free(s->open[i].expected.keys);
+    mem_free(s->open[i].expected.slots);
   }
   mem_free(s->open);
 }
@@ -109,12 +162,12 @@ static bool put_json_event(ValueStack *s, const JsonRead *json, JsonEvent event)
     break;
   case JSON_FLOAT: stack_put(s, vm_float(s->vm, json->number)); break;
   case JSON_STRING:
-    if (!check_no_nul(s->vm, json->string)) return false;
+    if (json->has_escapes && !check_no_nul(s->vm, json->string)) return false;
     stack_put(s, str_plain(s->vm, json->string));
     break;
   case JSON_KEY:
-    if (!check_no_nul(s->vm, json->string)) return false;
-    s->open[s->depth - 1].key = symbol_intern(s->vm->symbols, json->string);
+    if (json->has_escapes && !check_no_nul(s->vm, json->string)) return false;
+    stack_key(s, json->string);
     break;
   case JSON_OBJECT_BEGIN: stack_open(s, true); break;
   case JSON_ARRAY_BEGIN: stack_open(s, false); break;
