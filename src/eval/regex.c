@@ -5,13 +5,19 @@
 //   - of an alternative both branches are always tried, the left one first, and the match that ends later wins, the earlier found
 //     one if they end at the same place. A choice inside a repetition, though, is settled by the first match.
 //   - an iteration that matches nothing may be entered twice at one place, then the repetition ends.
+//
+// That search takes exponential time for some patterns ("(a*)*b"). But what can be found behind a byte that has just been taken depends on the next node and
+// the place only: counters speak of the place where they were set, and a group's bounds decide nothing. So a second visit finds nothing that is better
+// than what the first one did (of two matches that end at the same place the earlier found one stays), and it suffices to know whether the first
+// one found any. An attempt that has taken REMEMBER_STEPS begins to write that down, two bits for each node and place: from there on the work is at most the
+// number of nodes times the number of places. Only where that table would be larger than REGEX_MAX_MEMO_BYTES the limit on steps is all there is.
 #include "eval/regex.h"
 
 #include "base/map.h"
 #include "base/mem.h"
 #include "eval/regex_program.h"
 
-enum { CACHE_MAX_PATTERNS = 1024 };
+enum { CACHE_MAX_PATTERNS = 1024, REMEMBER_STEPS = 4096 };
 
 typedef enum RecordKind {
   RECORD_REPEAT,  // unless there is a match: go on with `next` of the node, at a
@@ -21,6 +27,7 @@ typedef enum RecordKind {
   RECORD_OPEN,    // restore the begin of a group (a)
   RECORD_CLOSE,   // restore its end (a)
   RECORD_COUNTER, // restore a counter (place a, count b)
+  RECORD_VISIT,   // all that can be found from the node at a has been
 } RecordKind;
 
 typedef struct Record {
@@ -35,7 +42,8 @@ typedef struct Counter {
 
 struct Regex {
   RegexProgram program;
-  Span pattern; // owned text
+  Span pattern;           // owned text
+  uint64_t remember_from; // REMEMBER_STEPS
   // Scratch for one search; owned.
   Record *records;
   size_t record_count, record_cap;
@@ -53,7 +61,9 @@ typedef struct Search {
   bool matched;     // on the path that is being explored
   size_t best_end;  // REGEX_UNMATCHED: no match yet
   size_t open_alts; // RECORD_ALTs pending
-  uint64_t steps;
+  uint64_t steps, remember_from;
+  uint64_t
+      *visits; // owned; NULL: nothing is remembered (yet). Two bits for each node and place: visited, and found a match
 } Search;
 
 // ---- one attempt ----
@@ -88,6 +98,50 @@ static size_t run_end(const Search *s, const RegexNode *node, size_t place) {
     while (place < end && regex_program_set_has(node->set, (unsigned char)text[place])) place++;
     return place;
   }
+}
+
+// Of the two bits the number of the first.
+static uint64_t visit_bit(const Search *s, uint32_t index, size_t place) {
+  return 2 * ((uint64_t)index * (s->end + 1) + place);
+}
+
+static void start_remembering(Search *s) {
+  uint64_t count = (uint64_t)s->regex->program.node_count * (s->end + 1);
+  s->remember_from = UINT64_MAX;
+  if (s->end > UINT32_MAX || count / 4 > REGEX_MAX_MEMO_BYTES) return;
+  s->visits = mem_alloc_zero((size_t)(count / 32 + 1) * sizeof(uint64_t));
+}
+
+static inline bool remembers(Search *s) {
+  if (UNLIKELY(s->steps >= s->remember_from)) start_remembering(s);
+  return s->visits != NULL;
+}
+
+static bool is_visited(const Search *s, uint32_t index, size_t place, bool *ret_matched) {
+  uint64_t bit = visit_bit(s, index, place), bits = s->visits[bit >> 6] >> (bit & 63);
+  *ret_matched = (bits & 2) != 0;
+  return bits & 1;
+}
+
+static void set_visited(Search *s, uint32_t index, size_t place, bool matched) {
+  uint64_t bit = visit_bit(s, index, place);
+  s->visits[bit >> 6] |= (matched ? UINT64_C(3) : UINT64_C(1)) << (bit & 63);
+}
+
+// Has all that follows the byte before `place` been looked at, beginning at this node? Otherwise it is written down that it will have been.
+static bool was_visited(Search *s, uint32_t index, size_t place) {
+  if (is_visited(s, index, place, &s->matched)) return true;
+  push(s->regex, RECORD_VISIT, index, place, 0);
+  return false;
+}
+
+// Of a LOOP at `place`: the end of its run, or of the part of it that no earlier run has gone through. The node itself counts as visited at a
+// place when all iterations from there on, and what follows each, have been looked at; *ret_done is whether a match was found there.
+static size_t new_run_end(Search *s, uint32_t index, size_t place, bool *ret_done) {
+  const RegexNode *body = &s->regex->program.nodes[s->regex->program.nodes[index].alt];
+  for (*ret_done = false; place < s->end && matches_byte(body, (unsigned char)s->text[place]); place++)
+    if (is_visited(s, index, place + 1, ret_done)) break;
+  return place;
 }
 
 // Enters the body of a REPEAT, if it may be entered again at this place.
@@ -129,6 +183,7 @@ static bool walk(Search *s, uint32_t index, size_t place) {
     case REGEX_OP_SET:
       if (place == s->end || !matches_byte(node, (unsigned char)s->text[place])) return false;
       place++;
+      if (UNLIKELY(remembers(s)) && was_visited(s, node->next, place)) return false;
       break;
     case REGEX_OP_BEGIN:
       if (place != s->begin || !s->at_start) return false;
@@ -145,10 +200,18 @@ static bool walk(Search *s, uint32_t index, size_t place) {
       regex->current[node->number].end = place;
       break;
     case REGEX_OP_LOOP: {
-      size_t last = run_end(s, &nodes[node->alt], place);
+      bool remember = remembers(s), done = false;
+      size_t last = remember ? new_run_end(s, index, place, &done) : run_end(s, &nodes[node->alt], place);
+      if (done) {
+        for (size_t i = place + 1; i <= last; i++) set_visited(s, index, i, true);
+        s->matched = true;
+        return false;
+      }
       s->steps += last - place;
-      if (last > place) push(regex, RECORD_LOOP, index, place, last);
+      if (last == place) break;
+      push(regex, RECORD_LOOP, index, place, last);
       place = last;
+      if (remember && was_visited(s, node->next, place)) return false;
       break;
     }
     case REGEX_OP_REPEAT:
@@ -166,17 +229,35 @@ static bool walk(Search *s, uint32_t index, size_t place) {
   }
 }
 
+// One iteration less of a LOOP, whose record is the newest. True: its `next` is to be followed at *ret_place.
+static bool resume_loop(Search *s, size_t *ret_place) {
+  Regex *regex = s->regex;
+  Record *record = &regex->records[regex->record_count - 1];
+  uint32_t index = record->number;
+  bool remember = remembers(s);
+  for (size_t place = record->b; remember && s->matched && place > record->a; place--)
+    set_visited(s, index, place, true);
+  if (s->matched) {
+    regex->record_count--;
+    return false;
+  }
+  if (remember) set_visited(s, index, record->b, false);
+  *ret_place = --record->b;
+  s->steps++;
+  if (record->b == record->a) {
+    regex->record_count--;
+    return true;
+  }
+  return !(remember && was_visited(s, regex->program.nodes[index].next, *ret_place));
+}
+
 // Undoes the newest record. True: *ret_place is where its node's `next` is to be followed.
 static bool resume(Search *s, uint32_t *ret_node, size_t *ret_place) {
   Regex *regex = s->regex;
   Record *record = &regex->records[regex->record_count - 1];
   *ret_node = record->number;
   *ret_place = record->a;
-  if (record->kind == RECORD_LOOP && !s->matched) {
-    *ret_place = --record->b;
-    if (record->b == record->a) regex->record_count--;
-    return true;
-  }
+  if (record->kind == RECORD_LOOP) return resume_loop(s, ret_place);
   regex->record_count--;
   switch ((RecordKind)record->kind) {
   case RECORD_LOOP: return false;
@@ -192,6 +273,7 @@ static bool resume(Search *s, uint32_t *ret_node, size_t *ret_place) {
   case RECORD_OPEN: regex->current[record->number].begin = record->a; return false;
   case RECORD_CLOSE: regex->current[record->number].end = record->a; return false;
   case RECORD_COUNTER: regex->counters[record->number] = (Counter){record->a, record->b}; return false;
+  case RECORD_VISIT: set_visited(s, record->number, record->a, s->matched); return false;
   }
   return false;
 }
@@ -257,7 +339,10 @@ static bool search(Search *s, bool continuous, Err *err, bool *ret_matched) {
 bool regex_match(Regex *regex, Span subject, bool *ret_matched, RegexGroup *ret_groups, Err *err) {
   Search s = {
       .regex = regex, .text = subject.data ? subject.data : "", .end = subject.len, .exact = true, .at_start = true};
-  if (!attempt(&s, err)) return false;
+  s.remember_from = regex->remember_from;
+  bool ok = attempt(&s, err);
+  mem_free(s.visits);
+  if (!ok) return false;
   *ret_matched = s.best_end != REGEX_UNMATCHED;
   if (*ret_matched) copy_groups(&s, ret_groups);
   return true;
@@ -265,6 +350,20 @@ bool regex_match(Regex *regex, Span subject, bool *ret_matched, RegexGroup *ret_
 
 // As std::regex_iterator: behind an empty match first a match that is not empty at the same place, then further on. That ^ does not
 // match behind the beginning is only known from the second real search on.
+static bool search_next(Search *s, RegexIter *iter, bool *ret_matched, Err *err) {
+  if (iter->started && iter->last_begin == iter->last_end) {
+    if (iter->last_end == s->end) return true;
+    s->not_empty = true;
+    if (!search(s, true, err, ret_matched)) return false;
+    if (*ret_matched) return true;
+    s->not_empty = false;
+    s->begin++;
+  }
+  if (iter->started) iter->prev_avail = true;
+  s->at_start = !iter->prev_avail;
+  return search(s, false, err, ret_matched);
+}
+
 bool regex_next(Regex *regex, Span subject, RegexIter *iter, bool *ret_matched, RegexGroup *ret_groups, Err *err) {
   *ret_matched = false;
   if (iter->done) return true;
@@ -272,21 +371,11 @@ bool regex_next(Regex *regex, Span subject, RegexIter *iter, bool *ret_matched, 
               .text = subject.data ? subject.data : "",
               .end = subject.len,
               .begin = iter->last_end,
-              .at_start = !iter->prev_avail};
-  if (iter->started && iter->last_begin == iter->last_end) {
-    iter->done = iter->last_end == subject.len;
-    if (iter->done) return true;
-    s.not_empty = true;
-    if (!search(&s, true, err, ret_matched)) return false;
-    s.not_empty = false;
-    if (!*ret_matched) s.begin++;
-  }
-  if (!*ret_matched) {
-    if (iter->started) iter->prev_avail = true;
-    s.at_start = !iter->prev_avail;
-    s.steps = 0;
-    if (!search(&s, false, err, ret_matched)) return false;
-  }
+              .at_start = !iter->prev_avail,
+              .remember_from = regex->remember_from};
+  bool ok = search_next(&s, iter, ret_matched, err);
+  mem_free(s.visits);
+  if (!ok) return false;
   iter->started = true;
   iter->done = !*ret_matched;
   if (*ret_matched) {
@@ -307,6 +396,7 @@ Regex *regex_compile(Span pattern, Err *err) {
   *regex = (Regex){
       .program = program,
       .pattern = {span_dup(pattern), pattern.len},
+      .remember_from = REMEMBER_STEPS,
       .current = mem_alloc_array(groups, sizeof(RegexGroup)),
       .best = mem_alloc_array(groups, sizeof(RegexGroup)),
       .counters = mem_alloc_array(program.counter_count + 1, sizeof(Counter)),
@@ -323,6 +413,10 @@ void regex_free(Regex *regex) {
   mem_free(regex->best);
   mem_free(regex->counters);
   mem_free(regex);
+}
+
+void regex_remember_from(Regex *regex, uint64_t step) {
+  regex->remember_from = step;
 }
 
 size_t regex_group_count(const Regex *regex) {

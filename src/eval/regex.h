@@ -2,8 +2,8 @@
 // what builtins.match and builtins.split of C++ Nix mean: which patterns are valid, what a bracket expression holds, and which of
 // several possible matches and captures is found (neither POSIX's longest nor Perl's first: see regex.c).
 //
-// Bytes, not characters; the "C" locale. Unlike std::regex nothing here needs C stack in proportion to the text, and a match
-// that takes too many steps or too much memory is an error instead of a crash. A Regex has room for matching inside, so one
+// Bytes, not characters; the "C" locale. Unlike std::regex nothing here needs C stack in proportion to the text, patterns for which it takes
+// exponential time take linear time here (regex.c), and a match that takes too many steps or too much memory is an error instead of a crash. A Regex has room for matching inside, so one
 // Regex serves one thread at a time.
 #pragma once
 
@@ -14,10 +14,12 @@
 #define REGEX_MAX_STATES 100000
 // Of parentheses and of quantifiers on quantifiers.
 #define REGEX_MAX_DEPTH 1000
-// Per search; about a second.
-#define REGEX_MAX_STEPS 300000000
+// Per search; about a quarter of a second. Reached by stars on stars on what matches nothing ("((a*)*)*..." twenty deep), which no memory makes fast.
+#define REGEX_MAX_STEPS 50000000
 // Alternatives that a search may have pending, in memory about 100 MB.
 #define REGEX_MAX_PENDING 4000000
+// What a search may write down about where it has been.
+#define REGEX_MAX_MEMO_BYTES ((uint64_t)64 << 20)
 
 typedef struct Regex Regex;
 
@@ -32,6 +34,9 @@ Regex *regex_compile(Span pattern, Err *err);
 void regex_free(Regex *regex);
 // Number of groups, the whole match (number 0) not counted.
 size_t regex_group_count(const Regex *regex);
+
+// For tests: from which step of a search on it is written down where the search has been; 0: at once, UINT64_MAX: never.
+void regex_remember_from(Regex *regex, uint64_t step);
 
 // `ret_groups` has room for 1 + regex_group_count. False: *err is set (the limits above); *ret_matched otherwise.
 // Matches the whole subject.

@@ -127,15 +127,90 @@ TEST(deep_patterns) {
   buf_done(&wide);
 }
 
+// Exponential for std::regex, and for the search without its memory.
 TEST(hostile_patterns_end) {
+  static const char *const patterns[] = {"(a|aa|aaa|b)*c", "(a*)*b",           "((a*)*)*b",
+                                         "((a|aa)+)+b",    "(a?)*(a?)*(a?)*b", "(.*)(.*)(.*)x",
+                                         "(x+x+|a+a+)+y",  "(a|b|ab|aab){9}c", "((a{1,9}){1,9})+c"};
+  Err err = ERR_INIT;
+  Buf subject = repeat("a", 5000);
+  for (size_t i = 0; i < ARRAY_LEN(patterns); i++) {
+    Regex *regex = regex_compile(span_cstr(patterns[i]), &err);
+    RegexGroup groups[4];
+    RegexIter iter = {0};
+    bool matched = true;
+    CHECK_OK(regex_match(regex, buf_span(&subject), &matched, groups, &err), &err);
+    CHECK(!matched);
+    CHECK_OK(regex_next(regex, buf_span(&subject), &iter, &matched, groups, &err), &err);
+    CHECK(!matched);
+    regex_free(regex);
+  }
+  buf_done(&subject);
+}
+
+TEST(searches_have_a_limit) {
   Err err = ERR_INIT;
   Regex *regex = regex_compile(SPAN("(a|aa|aaa|b)*c"), &err);
-  Buf subject = repeat("a", 40);
+  Buf subject = repeat("a", 60);
   RegexGroup groups[2];
   bool matched;
+  regex_remember_from(regex, UINT64_MAX);
   CHECK_ERR(regex_match(regex, buf_span(&subject), &matched, groups, &err), &err, ERR_EVAL, "memory limit exceeded");
   regex_free(regex);
   buf_done(&subject);
+}
+
+static void put_random(uint64_t *rng, Buf *buf, const char *const *pieces, size_t count, size_t length) {
+  buf_clear(buf);
+  for (size_t i = 0; i < length; i++) buf_put_cstr(buf, pieces[test_random_below(rng, count)]);
+}
+
+// False: a limit was hit.
+static bool show_all(Regex *regex, Span subject, Buf *out) {
+  size_t count = regex_group_count(regex) + 1;
+  RegexGroup groups[64];
+  RegexIter iter = {0};
+  bool matched;
+  if (!regex_match(regex, subject, &matched, groups, NULL)) return false;
+  for (size_t i = 0; matched && i < count; i++) put_group(out, groups[i]);
+  for (;;) {
+    if (!regex_next(regex, subject, &iter, &matched, groups, NULL)) return false;
+    buf_put_cstr(out, " |");
+    if (!matched) return true;
+    for (size_t i = 0; i < count; i++) put_group(out, groups[i]);
+  }
+}
+
+TEST(memory_changes_no_result) {
+  static const char *const pieces[] = {"a", "b", ".", "a", "[ab]", "(",     ")",   "*", "+",
+                                       "?", "|", "^", "$", "{2}",  "{0,2}", "(a|", ")*"};
+  static const char *const texts[] = {"a", "b", "c", "a"};
+  Buf pattern = BUF_INIT, subject = BUF_INIT, plain = BUF_INIT, remembered = BUF_INIT;
+  uint64_t rng = test_seed();
+  int compared = 0;
+  for (int i = 0; i < 20000; i++) {
+    put_random(&rng, &pattern, pieces, ARRAY_LEN(pieces), 1 + test_random_below(&rng, 9));
+    put_random(&rng, &subject, texts, ARRAY_LEN(texts), test_random_below(&rng, 8));
+    Regex *regex = regex_compile(buf_span(&pattern), NULL);
+    if (!regex) continue;
+    buf_clear(&plain);
+    buf_clear(&remembered);
+    regex_remember_from(regex, UINT64_MAX);
+    if (regex_group_count(regex) < 64 && show_all(regex, buf_span(&subject), &plain)) {
+      regex_remember_from(regex, 0);
+      CHECK(show_all(regex, buf_span(&subject), &remembered));
+      if (!span_eq(buf_span(&plain), buf_span(&remembered)))
+        test_fail(__FILE__, __LINE__, "'%s' on '%s'\n  plain      %s\n  remembered %s", buf_cstr(&pattern),
+                  buf_cstr(&subject), buf_cstr(&plain), buf_cstr(&remembered));
+      compared++;
+    }
+    regex_free(regex);
+  }
+  CHECK(compared > 1000);
+  buf_done(&pattern);
+  buf_done(&subject);
+  buf_done(&plain);
+  buf_done(&remembered);
 }
 
 TEST(cache_keeps_and_is_bounded) {
