@@ -10,7 +10,9 @@
 // the place only: counters speak of the place where they were set, and a group's bounds decide nothing. So a second visit finds nothing that is better
 // than what the first one did (of two matches that end at the same place the earlier found one stays), and it suffices to know whether the first
 // one found any. An attempt that has taken REMEMBER_STEPS begins to write that down, two bits for each node and place: from there on the work is at most the
-// number of nodes times the number of places. Only where that table would be larger than REGEX_MAX_MEMO_BYTES the limit on steps is all there is.
+// number of nodes times the number of places. Iterations that match nothing stay at their place, and there counters do matter: nested ones can be
+// combined in exponentially many ways. They are given up where nothing is left to be tried: every byte that could be taken next, after
+// whatever iterations, is known to lead nowhere (is_hopeless). Only where that table would be larger than REGEX_MAX_MEMO_BYTES the limit on steps is all there is.
 #include "eval/regex.h"
 
 #include "base/map.h"
@@ -49,6 +51,9 @@ struct Regex {
   size_t record_count, record_cap;
   RegexGroup *current, *best; // by group, number 0 unused; end is REGEX_UNMATCHED until the group has matched
   Counter *counters;
+  uint32_t *seen,
+      *work; // by node, of is_hopeless: where it was last seen, and what is left to look at; NULL until needed
+  uint32_t seen_round;
 };
 
 typedef struct Search {
@@ -144,6 +149,66 @@ static size_t new_run_end(Search *s, uint32_t index, size_t place, bool *ret_don
   return place;
 }
 
+// Leads the byte at `place`, taken by this node, nowhere? Yes too where it cannot be taken.
+static bool leads_nowhere(const Search *s, uint32_t index, size_t place) {
+  const RegexNode *node = &s->regex->program.nodes[index];
+  bool loop = node->op == REGEX_OP_LOOP, matched;
+  const RegexNode *body = loop ? &s->regex->program.nodes[node->alt] : node;
+  if (place == s->end || !matches_byte(body, (unsigned char)s->text[place])) return true;
+  return is_visited(s, loop ? index : node->next, place + 1, &matched) && !matched;
+}
+
+// Nothing that can be reached from the node without taking a byte leads anywhere. Counters are not looked at: they only forbid ways.
+static bool is_hopeless(Search *s, uint32_t index, size_t place) {
+  Regex *regex = s->regex;
+  if (!regex->seen) {
+    regex->seen = mem_alloc_zero(regex->program.node_count * sizeof(uint32_t));
+    regex->work = mem_alloc_array(regex->program.node_count, sizeof(uint32_t));
+  }
+  if (++regex->seen_round == 0) {
+    memset(regex->seen, 0, regex->program.node_count * sizeof(uint32_t));
+    regex->seen_round = 1;
+  }
+  uint32_t count = 0;
+  regex->work[count++] = index;
+  regex->seen[index] = regex->seen_round;
+  while (count) {
+    const RegexNode *node = &regex->program.nodes[index = regex->work[--count]];
+    bool passes = true, branches = false;
+    s->steps++;
+    switch ((RegexOp)node->op) {
+    case REGEX_OP_CHAR:
+    case REGEX_OP_ANY:
+    case REGEX_OP_SET:
+      if (!leads_nowhere(s, index, place)) return false;
+      passes = false;
+      break;
+    case REGEX_OP_LOOP:
+      if (!leads_nowhere(s, index, place)) return false;
+      break;
+    case REGEX_OP_BEGIN: passes = place == s->begin && s->at_start; break;
+    case REGEX_OP_END: passes = place == s->end; break;
+    case REGEX_OP_REPEAT:
+    case REGEX_OP_ALT: branches = true; break;
+    case REGEX_OP_OPEN:
+    case REGEX_OP_CLOSE: break;
+    case REGEX_OP_ACCEPT:
+      if (!(s->exact && place != s->end) && !(s->not_empty && place == s->begin)) return false;
+      passes = false;
+      break;
+    }
+    if (passes && regex->seen[node->next] != regex->seen_round) {
+      regex->seen[node->next] = regex->seen_round;
+      regex->work[count++] = node->next;
+    }
+    if (branches && regex->seen[node->alt] != regex->seen_round) {
+      regex->seen[node->alt] = regex->seen_round;
+      regex->work[count++] = node->alt;
+    }
+  }
+  return true;
+}
+
 // Enters the body of a REPEAT, if it may be entered again at this place.
 static bool enter_repeat(Search *s, uint32_t index, const RegexNode *node, size_t place) {
   Regex *regex = s->regex;
@@ -215,6 +280,7 @@ static bool walk(Search *s, uint32_t index, size_t place) {
       break;
     }
     case REGEX_OP_REPEAT:
+      if (UNLIKELY(node->number != REGEX_NO_COUNTER && remembers(s)) && is_hopeless(s, index, place)) return false;
       if (!enter_repeat(s, index, node, place)) break;
       index = node->alt;
       continue;
@@ -412,6 +478,8 @@ void regex_free(Regex *regex) {
   mem_free(regex->current);
   mem_free(regex->best);
   mem_free(regex->counters);
+  mem_free(regex->seen);
+  mem_free(regex->work);
   mem_free(regex);
 }
 

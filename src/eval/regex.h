@@ -14,7 +14,7 @@
 #define REGEX_MAX_STATES 100000
 // Of parentheses and of quantifiers on quantifiers.
 #define REGEX_MAX_DEPTH 1000
-// Per search; about a quarter of a second. Reached by stars on stars on what matches nothing ("((a*)*)*..." twenty deep), which no memory makes fast.
+// Per search; about a quarter of a second.
 #define REGEX_MAX_STEPS 50000000
 // Alternatives that a search may have pending, in memory about 100 MB.
 #define REGEX_MAX_PENDING 4000000

@@ -129,14 +129,22 @@ TEST(deep_patterns) {
 
 // Exponential for std::regex, and for the search without its memory.
 TEST(hostile_patterns_end) {
-  static const char *const patterns[] = {"(a|aa|aaa|b)*c", "(a*)*b",           "((a*)*)*b",
-                                         "((a|aa)+)+b",    "(a?)*(a?)*(a?)*b", "(.*)(.*)(.*)x",
-                                         "(x+x+|a+a+)+y",  "(a|b|ab|aab){9}c", "((a{1,9}){1,9})+c"};
+  static const char *const patterns[] = {"(a|aa|aaa|b)*c",
+                                         "((((((((((((((((((((a*)*)*)*)*)*)*)*)*)*)*)*)*)*)*)*)*)*)*)*)*b",
+                                         "((((((((((((((((((((a*)*)*)*)*)*)*)*)*)*)*)*)*)*)*)*)*)*)*)*)*b",
+                                         "((a|aa)+)+b",
+                                         "(a?)*(a?)*(a?)*b",
+                                         "(.*)(.*)(.*)x",
+                                         "(x+x+|a+a+)+y",
+                                         "(a|b|ab|aab){9}c",
+                                         "((a{1,9}){1,9})+c",
+                                         "((((((((((((((((((((a*)*)*)*)*)*)*)*)*)*)*)*)*)*)*)*)*)*)*)*)*b",
+                                         "(#****************************************|(a?**)**?****??***)b"};
   Err err = ERR_INIT;
   Buf subject = repeat("a", 5000);
   for (size_t i = 0; i < ARRAY_LEN(patterns); i++) {
     Regex *regex = regex_compile(span_cstr(patterns[i]), &err);
-    RegexGroup groups[4];
+    RegexGroup groups[24];
     RegexIter iter = {0};
     bool matched = true;
     CHECK_OK(regex_match(regex, buf_span(&subject), &matched, groups, &err), &err);
