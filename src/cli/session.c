@@ -349,6 +349,23 @@ static void waiting(void *ctx, Span drv_path) {
     log_warn("built '%.*s' during evaluation due to an import from derivation", SPAN_ARG(drv_path));
 }
 
+static FetcherSettings fetch_settings(Session *session) {
+  const Setting *settings = session->settings;
+  Buf dir CLEANUP(buf_done) = BUF_INIT;
+  session_cache_dir("fetches", &dir);
+  FetcherSettings fetch = {.http = substitution_http(session),
+                           .cache_dir = arena_dup(&session->arena, buf_span(&dir)).data,
+                           .tarball_ttl_s = setting_int(settings, SETTING_ID_tarball_ttl),
+                           .allow_dirty = setting_bool(settings, SETTING_ID_allow_dirty),
+                           .warn_dirty = setting_bool(settings, SETTING_ID_warn_dirty)};
+  if (option_has(&session->options, OPT_offline)) {
+    fetch.tarball_ttl_s = INT64_MAX;
+    fetch.http.attempts = 1;
+    fetch.http.connect_timeout_s = 1;
+  }
+  return fetch;
+}
+
 StoreIo *session_io(Session *session) {
   if (session->io) return session->io;
   const Setting *settings = session->settings;
@@ -363,6 +380,7 @@ StoreIo *session_io(Session *session) {
       .pure_eval = setting_bool(settings, SETTING_ID_pure_eval),
       .restrict_eval = setting_bool(settings, SETTING_ID_restrict_eval),
       .substitute = substitution_is_on(session),
+      .fetch = fetch_settings(session),
       .waiting = waiting,
   };
   session->io = store_io_new(&config);

@@ -42,6 +42,16 @@ static unsigned number(const Session *session, SettingId id) {
   return value > 0 && value < UINT32_MAX ? (unsigned)value : 0;
 }
 
+HttpClientConfig substitution_http(const Session *session) {
+  const Setting *settings = session->settings;
+  return (HttpClientConfig){.connect_timeout_s = number(session, SETTING_ID_connect_timeout),
+                            .stalled_timeout_s = number(session, SETTING_ID_stalled_download_timeout),
+                            .attempts = number(session, SETTING_ID_download_attempts),
+                            .max_bytes_per_s = (uint64_t)number(session, SETTING_ID_download_speed) << 10,
+                            .netrc_file = setting_text(settings, SETTING_ID_netrc_file),
+                            .ca_file = setting_text(settings, SETTING_ID_ssl_cert_file)};
+}
+
 static void on_event(void *ctx, const SubstitutersEvent *event) {
   Session *session = ctx;
   progress_substitution(&session->progress, event);
@@ -60,12 +70,7 @@ bool substitution_open(Session *session, Substituters **ret, Err *err) {
       .require_sigs = setting_bool(settings, SETTING_ID_require_sigs),
       .fallback = setting_bool(settings, SETTING_ID_fallback),
       .jobs = number(session, SETTING_ID_max_substitution_jobs),
-      .http = {.connect_timeout_s = number(session, SETTING_ID_connect_timeout),
-               .stalled_timeout_s = number(session, SETTING_ID_stalled_download_timeout),
-               .attempts = number(session, SETTING_ID_download_attempts),
-               .max_bytes_per_s = (uint64_t)number(session, SETTING_ID_download_speed) << 10,
-               .netrc_file = setting_text(settings, SETTING_ID_netrc_file),
-               .ca_file = setting_text(settings, SETTING_ID_ssl_cert_file)},
+      .http = substitution_http(session),
       .answers_path = answers.len ? arena_dup(&session->arena, buf_span(&answers)).data : NULL,
       .positive_ttl_s = setting_int(settings, SETTING_ID_narinfo_cache_positive_ttl),
       .negative_ttl_s = setting_int(settings, SETTING_ID_narinfo_cache_negative_ttl),

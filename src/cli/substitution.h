@@ -8,3 +8,5 @@
 MUST_CHECK bool substitution_open(Session *session, Substituters **ret, Err *err);
 // Would anything be asked?
 bool substitution_is_on(const Session *session);
+// How this session speaks HTTP; text is borrowed from its settings.
+HttpClientConfig substitution_http(const Session *session);

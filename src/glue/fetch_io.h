@@ -10,10 +10,12 @@ EvalIoStatus fetch_io_file(StoreIo *io, const FetcherFile *file, Buf *ret_store_
 // The tree is borrowed from the StoreIo.
 EvalIoStatus fetch_io_git(StoreIo *io, const FetcherGit *git, const FetcherGitTree **ret, EvalIoWait *ret_wait,
                           Err *err);
+EvalIoStatus fetch_io_hg(StoreIo *io, const FetcherHg *hg, const FetcherHgTree **ret, EvalIoWait *ret_wait, Err *err);
 
 // For store_io.c: all fetches of one StoreIo. Those that are running when it is freed end by themselves.
 typedef struct FetchIo FetchIo;
-FetchIo *fetch_io_new(void);
+// The text of the settings is borrowed; it must outlive the scheduler.
+FetchIo *fetch_io_new(const FetcherSettings *settings, const AccessCheck *access);
 void fetch_io_free(FetchIo *fetches);
 // The scheduler has been freed: what did not succeed is asked for anew.
 void fetch_io_forget(FetchIo *fetches);

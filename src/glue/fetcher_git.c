@@ -1,39 +1,48 @@
-// fetcher_git.c: trees of Git repositories, through the git program; see fetcher.h.
+// fetcher_git.c: trees of Git repositories, through the git program; see fetcher.h. Behaviour and wording: Nix 2.26, git.cc.
 //
-// Remote repositories are mirrored in $XDG_CACHE_HOME/firn/git/<hash of the URL>, a bare repository in which each wanted ref is fetched
-// once; local ones are read in place. The tree is written by `git archive`, with everything in attributes that would change contents
-// switched off (info/attributes of a throw-away git directory), so that what arrives is what was committed, as in Nix 2.26; export-ignore is
-// honoured when asked for. A local working tree with changes gives its tracked files as they are.
+// Remote repositories, and bare ones on disk, are mirrored in <cache>/git/<hash of the URL>, in which each wanted ref is fetched under its own name; the time
+// of its file says when. Repositories with a working tree are read in place. A tree is written by `git archive`, with everything in attributes that would
+// change contents switched off (info/attributes of a throw-away git directory), so that what arrives is what was committed; export-ignore is honoured when asked
+// for. Of a working tree, where neither a ref nor a commit is asked for, the tracked files are taken as they are.
 #include "glue/fetcher.h"
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/fs.h"
 #include "base/log.h"
+#include "base/map.h"
 #include "base/process.h"
-#include "glue/source_hash.h"
+#include "glue/fetch_cache.h"
+#include "glue/source_url.h"
 #include "glue/store_io.h"
 #include "store/store_add.h"
+
+#define NULL_REV "0000000000000000000000000000000000000000"
 
 void fetcher_git_tree_done(FetcherGitTree *tree) {
   buf_done(&tree->store_path);
   buf_done(&tree->rev);
+  buf_done(&tree->ref);
   buf_done(&tree->dirty_rev);
 }
 
 typedef struct Repo {
   const Fetcher *fetcher;
   const FetcherGit *git;
-  int lock_fd; // of a mirror: two fetches into one at a time would take each other's refs
-  Buf dir;     // local: the working tree or bare repository; remote: the mirror
-  bool is_local;
-  bool is_dirty; // local working tree with changes, and no ref or rev was asked for
-  Buf scratch;   // removed at the end
+  Arena arena;
+  int lock_fd;   // of a mirror: two fetches into one at a time would take each other's refs
+  Buf dir;       // local: the working tree; remote: the mirror
+  Buf location;  // what messages call it: the path or the URL
+  bool is_local; // there is a working tree
+  Buf scratch;   // removed at the end; made by make_scratch
 } Repo;
 
 static void repo_done(Repo *repo) {
@@ -43,14 +52,27 @@ static void repo_done(Repo *repo) {
     log_msg(LOG_INFO, "%s", err_message(&ignored));
   err_done(&ignored);
   buf_done(&repo->scratch);
+  buf_done(&repo->location);
   buf_done(&repo->dir);
+  arena_done(&repo->arena);
 }
 
-#define GIT_ARGS_MAX 24
+#define GIT_ARGS_MAX 28
 
-// Runs `git -C dir args...`; its standard output, without the last newline, in *ret (may be NULL).
-static bool git_run(const Repo *repo, const char *const *args, Buf *ret, bool *ret_failed, Err *err) {
-  const char *argv[GIT_ARGS_MAX + 1] = {"git", "-C", repo->dir.data};
+typedef struct GitRun {
+  Buf out, errors;
+  int status;
+} GitRun;
+#define GIT_RUN_INIT \
+  { .out = BUF_INIT, .errors = BUF_INIT }
+static void git_run_done(GitRun *run) {
+  buf_done(&run->out);
+  buf_done(&run->errors);
+}
+
+// `git -C dir args...` with standard input from `stdin_fd` (-1: none). False only where it could not be run.
+static bool git_start(const Repo *repo, const char *dir, const char *const *args, int stdin_fd, GitRun *ret, Err *err) {
+  const char *argv[GIT_ARGS_MAX + 1] = {"git", "-C", dir};
   size_t count = 3;
   for (size_t i = 0; args[i]; i++) {
     assert(count < GIT_ARGS_MAX);
@@ -59,36 +81,40 @@ static bool git_run(const Repo *repo, const char *const *args, Buf *ret, bool *r
   ProcessSpec spec = PROCESS_SPEC_INIT;
   spec.argv = argv;
   spec.cancel_fd = repo->fetcher->cancel_fd;
-  Buf out CLEANUP(buf_done) = BUF_INIT, errors CLEANUP(buf_done) = BUF_INIT;
-  int status;
-  if (!process_run(&spec, &out, &errors, &status, err))
-    return err->kind == ERR_INTERRUPTED ? false
-                                        : err_wrap(err, "fetching Git repository '%.*s'", SPAN_ARG(repo->git->url));
-  if (ret_failed) *ret_failed = status != 0;
-  if (status != 0 && !ret_failed)
-    return err_set(err, ERR_IO, "fetching Git repository '%.*s': 'git %s' failed: %.*s", SPAN_ARG(repo->git->url),
-                   args[0], SPAN_ARG(span_trim(buf_span(&errors))));
+  spec.stdin_fd = stdin_fd;
+  if (process_run(&spec, &ret->out, &ret->errors, &ret->status, err)) return true;
+  if (err->kind == ERR_INTERRUPTED) return false;
+  if (err->kind == ERR_NOT_FOUND)
+    return err_wrap(err, "the program 'git' is needed to fetch Git repository '%s'", repo->location.data);
+  return err_wrap(err, "fetching Git repository '%s'", repo->location.data);
+}
+
+// Its standard output, without the last newline, in *ret (may be NULL). With ret_failed a failure is no error.
+static bool git_in(const Repo *repo, const char *dir, const char *const *args, Buf *ret, bool *ret_failed, Err *err) {
+  GitRun run CLEANUP(git_run_done) = GIT_RUN_INIT;
+  if (!git_start(repo, dir, args, -1, &run, err)) return false;
+  if (ret_failed) *ret_failed = run.status != 0;
+  if (run.status != 0 && !ret_failed)
+    return err_set(err, ERR_IO, "fetching Git repository '%s': 'git %s' failed: %.*s", repo->location.data, args[0],
+                   SPAN_ARG(span_trim(buf_span(&run.errors))));
   if (ret) {
-    buf_put_span(ret, buf_span(&out));
+    buf_put_span(ret, buf_span(&run.out));
     if (ret->len && ret->data[ret->len - 1] == '\n') ret->len--;
     buf_cstr(ret);
   }
   return true;
 }
 
-static bool open_local(Repo *repo, Span path, Err *err) {
-  repo->is_local = true;
-  fs_path_canon(SPAN("/"), path, &repo->dir);
-  if (!fs_exists(buf_cstr(&repo->dir)))
-    return err_set(err, ERR_NOT_FOUND, "path '%s' does not exist", buf_cstr(&repo->dir));
-  Buf bare CLEANUP(buf_done) = BUF_INIT, changes CLEANUP(buf_done) = BUF_INIT;
-  if (!git_run(repo, (const char *[]){"rev-parse", "--is-bare-repository", NULL}, &bare, NULL, err)) return false;
-  if (span_eq_cstr(buf_span(&bare), "true") || repo->git->rev.len || repo->git->ref.len) return true;
-  if (!git_run(repo, (const char *[]){"status", "--porcelain", "--untracked-files=no", NULL}, &changes, NULL, err))
-    return false;
-  repo->is_dirty = changes.len > 0;
-  return true;
+static bool git_run(const Repo *repo, const char *const *args, Buf *ret, bool *ret_failed, Err *err) {
+  return git_in(repo, repo->dir.data, args, ret, ret_failed, err);
 }
+
+static bool make_scratch(Repo *repo, Err *err) {
+  return store_scratch(repo->fetcher->store, SPAN("-git"), &repo->scratch, err) &&
+         fs_mkdir_all(buf_cstr(&repo->scratch), 0700, err);
+}
+
+// ---- where it is
 
 // Waits for whoever fetches into the mirror now, in this process or another.
 static bool lock_mirror(Repo *repo, Err *err) {
@@ -107,21 +133,48 @@ static bool lock_mirror(Repo *repo, Err *err) {
 static bool open_mirror(Repo *repo, Err *err) {
   Hash hash;
   Buf name CLEANUP(buf_done) = BUF_INIT;
-  const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-  if (!cache && !home)
+  if (!repo->fetcher->settings->cache_dir)
     return err_set(err, ERR_OTHER, "cannot tell the cache directory: neither XDG_CACHE_HOME nor HOME is set");
-  buf_put_cstr(&repo->dir, cache && *cache ? cache : home);
-  if (!cache || !*cache) buf_put_cstr(&repo->dir, "/.cache");
-  hash_of(HASH_SHA256, repo->git->url, &hash);
+  hash_of(HASH_SHA256, buf_span(&repo->location), &hash);
   hash_format(&hash, HASH_FORMAT_NIX32, false, &name);
-  buf_printf(&repo->dir, "/firn/git/%s", buf_cstr(&name));
+  buf_printf(&repo->dir, "%s/git/%s%s", repo->fetcher->settings->cache_dir, buf_cstr(&name),
+             repo->git->shallow ? "-shallow" : "");
   buf_cstr(&repo->dir);
   if (!fs_mkdir_all(repo->dir.data, 0777, err) || !lock_mirror(repo, err)) return false;
   buf_clear(&name);
   buf_printf(&name, "%s/HEAD", repo->dir.data);
-  return fs_exists(buf_cstr(&name)) ||
-         git_run(repo, (const char *[]){"init", "--quiet", "--bare", NULL}, NULL, NULL, err);
+  // The first branch has a name that no repository has: HEAD leads nowhere until a fetch sets it.
+  if (!fs_exists(buf_cstr(&name)) &&
+      !git_run(repo, (const char *[]){"-c", "init.defaultBranch=firn-none", "init", "--quiet", "--bare", NULL}, NULL,
+               NULL, err))
+    return false;
+  // Relative URLs of submodules are meant from here.
+  return git_run(repo, (const char *[]){"config", "remote.origin.url", repo->location.data, NULL}, NULL, NULL, err);
 }
+
+static bool open_repo(Repo *repo, Err *err) {
+  SourceUrl url;
+  if (!source_url_parse(repo->git->url, &repo->arena, &url, err)) return false;
+  Buf inside CLEANUP(buf_done) = BUF_INIT;
+  bool is_file = span_eq_cstr(url.scheme, "file");
+  if (is_file) buf_printf(&inside, "%.*s/.git", SPAN_ARG(url.path));
+  if (is_file && fs_exists(buf_cstr(&inside))) {
+    repo->is_local = true;
+    char *cwd = url.path.data[0] == '/' ? NULL : getcwd(NULL, 0);
+    fs_path_canon(cwd ? span_cstr(cwd) : SPAN("/"), url.path, &repo->dir);
+    free(cwd);
+    buf_put_span(&repo->location, buf_span(&repo->dir));
+    buf_cstr(&repo->dir);
+    buf_cstr(&repo->location);
+    return true;
+  }
+  if (is_file) url.param_count = 0; // git would take them for part of the name
+  source_url_format(&url, &repo->location);
+  buf_cstr(&repo->location);
+  return open_mirror(repo, err);
+}
+
+// ---- commits
 
 static bool has_commit(Repo *repo, const char *rev, bool *ret, Err *err) {
   Buf name CLEANUP(buf_done) = BUF_INIT;
@@ -132,166 +185,147 @@ static bool has_commit(Repo *repo, const char *rev, bool *ret, Err *err) {
   return true;
 }
 
-// Fetches what is asked for into the mirror and finds the commit.
-static bool fetch_remote(Repo *repo, Buf *ret_rev, Err *err) {
-  const FetcherGit *git = repo->git;
-  Buf url CLEANUP(buf_done) = BUF_INIT, spec CLEANUP(buf_done) = BUF_INIT, rev CLEANUP(buf_done) = BUF_INIT;
-  buf_put_span(&url, git->url);
-  buf_put_span(&rev, git->rev);
-  bool have = false;
-  if (rev.len && !has_commit(repo, buf_cstr(&rev), &have, err)) return false;
-  if (!have) {
-    if (git->all_refs) buf_put_cstr(&spec, "refs/*:refs/*");
-    else if (git->ref.len) buf_printf(&spec, "+%.*s:refs/firn/wanted", SPAN_ARG(git->ref));
-    else if (rev.len) buf_printf(&spec, "+%s:refs/firn/wanted", buf_cstr(&rev));
-    else buf_put_cstr(&spec, "+HEAD:refs/firn/wanted");
-    log_msg(LOG_INFO, "fetching Git repository '%s'...", buf_cstr(&url));
-    const char *deep[] = {"fetch", "--quiet", "--force", "--", buf_cstr(&url), buf_cstr(&spec), NULL};
-    const char *flat[] = {"fetch", "--quiet", "--force", "--depth", "1", "--", buf_cstr(&url), buf_cstr(&spec), NULL};
-    if (!git_run(repo, git->shallow ? flat : deep, NULL, NULL, err)) return false;
-  }
-  if (!rev.len)
-    return git_run(repo, (const char *[]){"rev-parse", "--verify", "refs/firn/wanted^{commit}", NULL}, ret_rev, NULL,
-                   err);
-  if (!have && !has_commit(repo, buf_cstr(&rev), &have, err)) return false;
-  if (!have)
-    return err_set(err, ERR_NOT_FOUND,
-                   "Cannot find Git revision '%s' in ref '%.*s' of repository '%s'! Please make sure that the rev "
-                   "exists on the ref you've specified or add allRefs = true;",
-                   buf_cstr(&rev), SPAN_ARG(git->ref), buf_cstr(&url));
-  buf_put_span(ret_rev, buf_span(&rev));
+static bool resolve_ref(Repo *repo, const char *ref, Buf *ret_rev, Err *err) {
+  Buf name CLEANUP(buf_done) = BUF_INIT;
+  bool failed;
+  buf_printf(&name, "%s^{commit}", ref);
+  if (!git_run(repo, (const char *[]){"rev-parse", "--quiet", "--verify", "--end-of-options", buf_cstr(&name), NULL},
+               ret_rev, &failed, err))
+    return false;
+  return !failed || err_set(err, ERR_NOT_FOUND, "resolving Git reference '%s': revspec '%s' not found", ref, ref);
+}
+
+// The branch that HEAD names; empty where it names none.
+static bool head_ref(Repo *repo, Buf *ret, Err *err) {
+  bool failed;
+  if (!git_run(repo, (const char *[]){"symbolic-ref", "--quiet", "HEAD", NULL}, ret, &failed, err)) return false;
+  if (failed) buf_clear(ret);
   return true;
 }
 
-static bool find_local_rev(Repo *repo, Buf *ret_rev, Err *err) {
+static bool local_commit(Repo *repo, FetcherGitTree *ret, Err *err) {
   const FetcherGit *git = repo->git;
-  Buf name CLEANUP(buf_done) = BUF_INIT;
-  if (git->rev.len) buf_put_span(&name, git->rev);
-  else if (git->ref.len) buf_put_span(&name, git->ref);
-  else buf_put_cstr(&name, "HEAD");
-  buf_put_cstr(&name, "^{commit}");
-  return git_run(repo, (const char *[]){"rev-parse", "--verify", "--end-of-options", buf_cstr(&name), NULL}, ret_rev,
-                 NULL, err);
-}
-
-// A git directory that borrows the objects of the repository and switches conversions off.
-static bool make_plain_dir(Repo *repo, bool export_ignore, Buf *ret, Err *err) {
-  Buf objects CLEANUP(buf_done) = BUF_INIT, file CLEANUP(buf_done) = BUF_INIT, text CLEANUP(buf_done) = BUF_INIT;
-  fs_path_join(ret, buf_span(&repo->scratch), SPAN("git"));
-  Repo plain = {.fetcher = repo->fetcher, .git = repo->git, .dir = *ret};
-  if (!fs_mkdir_all(buf_cstr(ret), 0700, err)) return false;
-  plain.dir = *ret;
-  if (!git_run(repo, (const char *[]){"rev-parse", "--path-format=absolute", "--git-path", "objects", NULL}, &objects,
-               NULL, err) ||
-      !git_run(&plain, (const char *[]){"init", "--quiet", "--bare", NULL}, NULL, NULL, err))
-    return false;
-  fs_path_join(&file, buf_span(ret), SPAN("objects/info/alternates"));
-  buf_put_char(&objects, '\n');
-  if (!fs_write_file_atomic(buf_cstr(&file), buf_span(&objects), 0600, false, err)) return false;
-  buf_clear(&file);
-  fs_path_join(&file, buf_span(ret), SPAN("info"));
-  if (!fs_mkdir_all(buf_cstr(&file), 0700, err)) return false;
-  buf_put_cstr(&file, "/attributes");
-  buf_put_cstr(&text, "* -text -eol -ident -filter -working-tree-encoding -export-subst");
-  buf_put_cstr(&text, export_ignore ? "\n" : " -export-ignore\n");
-  return fs_write_file_atomic(buf_cstr(&file), buf_span(&text), 0600, false, err);
-}
-
-static bool run_tar(const Repo *repo, const char *const *argv, Err *err) {
-  ProcessSpec spec = PROCESS_SPEC_INIT;
-  spec.argv = argv;
-  spec.cancel_fd = repo->fetcher->cancel_fd;
-  Buf out CLEANUP(buf_done) = BUF_INIT, errors CLEANUP(buf_done) = BUF_INIT;
-  int status;
-  if (!process_run(&spec, &out, &errors, &status, err)) return false;
-  return status == 0 || err_set(err, ERR_IO, "copying a Git tree: %.*s", SPAN_ARG(span_trim(buf_span(&errors))));
-}
-
-static bool extract(Repo *repo, const char *rev, Buf *ret_tree, Err *err) {
-  Buf plain_dir CLEANUP(buf_done) = BUF_INIT, archive CLEANUP(buf_done) = BUF_INIT;
-  if (!make_plain_dir(repo, repo->git->export_ignore, &plain_dir, err)) return false;
-  fs_path_join(&archive, buf_span(&repo->scratch), SPAN("tree.tar"));
-  fs_path_join(ret_tree, buf_span(&repo->scratch), SPAN("tree"));
-  if (!fs_mkdir_all(buf_cstr(ret_tree), 0700, err)) return false;
-  Repo plain = {.fetcher = repo->fetcher, .git = repo->git, .dir = plain_dir};
-  if (!git_run(&plain, (const char *[]){"archive", "--format=tar", "--output", buf_cstr(&archive), rev, NULL}, NULL,
-               NULL, err))
-    return false;
-  const char *tar[] = {
-      "tar", "--extract", "--no-same-owner", "--file", buf_cstr(&archive), "--directory", buf_cstr(ret_tree), NULL};
-  return run_tar(repo, tar, err);
-}
-
-// Removes what git keeps in a working tree for itself: `.git`, a directory or (in submodules) a file.
-static bool remove_git_entries(const char *dir, Err *err) {
-  EvalDirList list;
-  if (!store_io_list_physical(dir, &list, err)) return false;
-  bool ok = true;
-  for (size_t i = 0; ok && i < list.count; i++) {
-    Buf path CLEANUP(buf_done) = BUF_INIT;
-    fs_path_join(&path, span_cstr(dir), span_cstr(list.entries[i].name));
-    if (strcmp(list.entries[i].name, ".git") == 0) ok = fs_remove_tree(buf_cstr(&path), err);
-    else if (list.entries[i].type == EVAL_FILE_DIRECTORY) ok = remove_git_entries(buf_cstr(&path), err);
+  bool there;
+  buf_put_span(&ret->ref, git->ref);
+  buf_put_span(&ret->rev, git->rev);
+  if (!git->ref.len && !head_ref(repo, &ret->ref, err)) return false;
+  if (!ret->ref.len) {
+    log_warn("could not read HEAD ref from repo at '%s', using 'master'", repo->location.data);
+    buf_put_cstr(&ret->ref, "master");
   }
-  eval_io_dir_list_done(&list);
-  return ok;
+  if (!ret->rev.len) return resolve_ref(repo, buf_cstr(&ret->ref), &ret->rev, err);
+  if (!has_commit(repo, buf_cstr(&ret->rev), &there, err)) return false;
+  return there || err_set(err, ERR_NOT_FOUND, "getting Git object '%s': object not found - no match for id (%s)",
+                          buf_cstr(&ret->rev), buf_cstr(&ret->rev));
 }
 
-// A checkout of our own, which borrows the objects, with those of the submodules in it. Relative URLs of these are meant from where
-// the repository came from.
-static bool checkout_with_submodules(Repo *repo, const char *rev, Buf *ret_tree, Err *err) {
-  Buf objects CLEANUP(buf_done) = BUF_INIT, file CLEANUP(buf_done) = BUF_INIT, url CLEANUP(buf_done) = BUF_INIT;
-  fs_path_join(ret_tree, buf_span(&repo->scratch), SPAN("tree"));
-  buf_put_span(&url, repo->git->url);
-  if (!fs_mkdir_all(buf_cstr(ret_tree), 0700, err)) return false;
-  Repo tree = {.fetcher = repo->fetcher, .git = repo->git, .dir = *ret_tree};
-  if (!git_run(repo, (const char *[]){"rev-parse", "--path-format=absolute", "--git-path", "objects", NULL}, &objects,
-               NULL, err) ||
-      !git_run(&tree, (const char *[]){"init", "--quiet", NULL}, NULL, NULL, err))
-    return false;
-  fs_path_join(&file, buf_span(ret_tree), SPAN(".git/objects/info/alternates"));
-  buf_put_char(&objects, '\n');
-  return fs_write_file_atomic(buf_cstr(&file), buf_span(&objects), 0600, false, err) &&
-         git_run(&tree, (const char *[]){"config", "remote.origin.url", buf_cstr(&url), NULL}, NULL, NULL, err) &&
-         git_run(&tree, (const char *[]){"-c", "advice.detachedHead=false", "checkout", "--quiet", rev, NULL}, NULL,
-                 NULL, err) &&
-         git_run(&tree,
-                 (const char *[]){"-c", "protocol.file.allow=always", "submodule", "--quiet", "update", "--init",
-                                  "--recursive", NULL},
-                 NULL, NULL, err) &&
-         remove_git_entries(ret_tree->data, err);
+// Is the file of this name in the mirror younger than tarball-ttl?
+static bool is_fresh(const Repo *repo, const char *name) {
+  Buf path CLEANUP(buf_done) = BUF_INIT;
+  struct stat st;
+  buf_printf(&path, "%s/%s", repo->dir.data, name);
+  return stat(buf_cstr(&path), &st) == 0 && fetch_cache_is_fresh(st.st_mtime, repo->fetcher->settings->tarball_ttl_s);
 }
 
-// Tracked files of a working tree with changes.
-static bool copy_tracked(Repo *repo, Buf *ret_tree, Err *err) {
-  fs_path_join(ret_tree, buf_span(&repo->scratch), SPAN("tree"));
-  if (!fs_mkdir_all(buf_cstr(ret_tree), 0700, err)) return false;
-  Buf list CLEANUP(buf_done) = BUF_INIT, names CLEANUP(buf_done) = BUF_INIT, top CLEANUP(buf_done) = BUF_INIT;
-  if (!git_run(repo, (const char *[]){"rev-parse", "--show-toplevel", NULL}, &top, NULL, err) ||
-      !git_run(repo,
-               (const char *[]){"ls-files", "-z", "--full-name", repo->git->submodules ? "--recurse-submodules" : ":/",
-                                repo->git->submodules ? ":/" : NULL, NULL},
-               &list, NULL, err))
+// "ref: refs/heads/main\tHEAD" or "<commit>\tHEAD" is the first line.
+static bool read_remote_head(Repo *repo, Buf *ret, Err *err) {
+  GitRun run CLEANUP(git_run_done) = GIT_RUN_INIT;
+  if (!git_start(repo, repo->dir.data,
+                 (const char *[]){"ls-remote", "--symref", "--", repo->location.data, "HEAD", NULL}, -1, &run, err))
     return false;
-  // Deleted files are still listed.
-  for (Span rest = buf_span(&list), name; span_split(&rest, 0, &name) || name.len;) {
-    Buf path CLEANUP(buf_done) = BUF_INIT;
-    fs_path_join(&path, buf_span(&top), name);
-    if (!name.len || !fs_exists(buf_cstr(&path))) continue;
-    buf_put_span(&names, name);
-    buf_put_char(&names, 0);
+  Span rest = buf_span(&run.out), line, target;
+  span_split(&rest, '\n', &line);
+  bool found = span_split(&line, '\t', &target) && span_eq_cstr(line, "HEAD");
+  if (found) buf_put_span(ret, span_has_prefix(target, SPAN("ref:")) ? span_trim(span_from(target, 4)) : target);
+  else if (run.status != 0) log_msg(LOG_NOTICE, "%.*s", SPAN_ARG(span_trim(buf_span(&run.errors))));
+  return true;
+}
+
+static bool default_ref(Repo *repo, Buf *ret, Err *err) {
+  Buf known CLEANUP(buf_done) = BUF_INIT;
+  bool leads_somewhere = false;
+  if (!head_ref(repo, &known, err)) return false;
+  if (known.len && !span_eq_cstr(buf_span(&known), "refs/heads/firn-none")) {
+    Err ignored = ERR_INIT;
+    Buf rev CLEANUP(buf_done) = BUF_INIT;
+    leads_somewhere = resolve_ref(repo, buf_cstr(&known), &rev, &ignored);
+    err_done(&ignored);
   }
-  Buf file CLEANUP(buf_done) = BUF_INIT, archive CLEANUP(buf_done) = BUF_INIT;
-  fs_path_join(&file, buf_span(&repo->scratch), SPAN("names"));
-  fs_path_join(&archive, buf_span(&repo->scratch), SPAN("tree.tar"));
-  if (!fs_write_file_atomic(buf_cstr(&file), buf_span(&names), 0600, false, err)) return false;
-  // --directory counts for the names that follow it.
-  const char *create[] = {"tar",         "--create",     "--no-recursion", "--file",       buf_cstr(&archive),
-                          "--directory", buf_cstr(&top), "--null",         "--files-from", buf_cstr(&file),
-                          NULL};
-  const char *unpack[] = {
-      "tar", "--extract", "--no-same-owner", "--file", buf_cstr(&archive), "--directory", buf_cstr(ret_tree), NULL};
-  return run_tar(repo, create, err) && run_tar(repo, unpack, err);
+  if (!(leads_somewhere && is_fresh(repo, "HEAD")) && !read_remote_head(repo, ret, err)) return false;
+  if (ret->len) return true;
+  if (leads_somewhere) {
+    if (!is_fresh(repo, "HEAD"))
+      log_warn("could not get HEAD ref for repository '%s'; using expired cached ref '%s'", repo->location.data,
+               buf_cstr(&known));
+    buf_put_span(ret, buf_span(&known));
+    return true;
+  }
+  log_warn("could not read HEAD ref from repo at '%s', using 'master'", repo->location.data);
+  buf_put_cstr(ret, "master");
+  return true;
+}
+
+// What is fetched for a ref, and as what.
+static void put_refspec(const Repo *repo, Span ref, Buf *ret) {
+  const FetcherGit *git = repo->git;
+  if (git->all_refs) buf_put_cstr(ret, "refs/*:refs/*");
+  else if (git->rev.len) buf_put_span(ret, git->rev);
+  else if (span_has_prefix(ref, SPAN("refs/"))) buf_printf(ret, "%.*s:%.*s", SPAN_ARG(ref), SPAN_ARG(ref));
+  else if (span_eq_cstr(ref, "HEAD")) buf_put_cstr(ret, "HEAD:refs/firn/HEAD");
+  else buf_printf(ret, "refs/heads/%.*s:refs/heads/%.*s", SPAN_ARG(ref), SPAN_ARG(ref));
+}
+
+// Where `ref` is in the mirror.
+static void put_local_ref(Span ref, Buf *ret) {
+  if (span_eq_cstr(ref, "HEAD")) buf_put_cstr(ret, "refs/firn/HEAD");
+  else buf_printf(ret, "%s%.*s", span_has_prefix(ref, SPAN("refs/")) ? "" : "refs/heads/", SPAN_ARG(ref));
+}
+
+static bool update_mirror(Repo *repo, Span ref, const char *local_ref, Err *err) {
+  const FetcherGit *git = repo->git;
+  Buf spec CLEANUP(buf_done) = BUF_INIT, file CLEANUP(buf_done) = BUF_INIT;
+  GitRun run CLEANUP(git_run_done) = GIT_RUN_INIT;
+  put_refspec(repo, ref, &spec);
+  log_msg(LOG_INFO, "fetching Git repository '%s'...", repo->location.data);
+  const char *deep[] = {"fetch", "--quiet",           "--force",       "--update-head-ok",
+                        "--",    repo->location.data, buf_cstr(&spec), NULL};
+  const char *flat[] = {"fetch", "--quiet", "--force",           "--update-head-ok", "--depth",
+                        "1",     "--",      repo->location.data, buf_cstr(&spec),    NULL};
+  if (!git_start(repo, repo->dir.data, git->shallow ? flat : deep, -1, &run, err)) return false;
+  buf_printf(&file, "%s/%s", repo->dir.data, local_ref);
+  if (run.status != 0) {
+    // Git's words: whether that matters is found out when the commit is looked for.
+    log_msg(LOG_NOTICE, "%.*s", SPAN_ARG(span_trim(buf_span(&run.errors))));
+    if (!git->rev.len && fs_exists(buf_cstr(&file)))
+      log_warn("could not update local clone of Git repository '%s'; continuing with the most recent version",
+               repo->location.data);
+  }
+  if (!git->rev.len) (void)utimensat(AT_FDCWD, buf_cstr(&file), NULL, 0); // not there: fetched again next time
+  bool ignored;
+  return git->ref.len || run.status != 0 || !span_has_prefix(ref, SPAN("refs/")) ||
+         git_run(repo, (const char *[]){"symbolic-ref", "--", "HEAD", local_ref, NULL}, NULL, &ignored, err);
+}
+
+static bool remote_commit(Repo *repo, FetcherGitTree *ret, Err *err) {
+  const FetcherGit *git = repo->git;
+  Buf local_ref CLEANUP(buf_done) = BUF_INIT;
+  bool there = false;
+  buf_put_span(&ret->ref, git->ref);
+  buf_put_span(&ret->rev, git->rev);
+  if (!git->ref.len && !default_ref(repo, &ret->ref, err)) return false;
+  put_local_ref(buf_span(&ret->ref), &local_ref);
+  if (git->rev.len && !has_commit(repo, buf_cstr(&ret->rev), &there, err)) return false;
+  bool must_fetch = git->rev.len ? !there : git->all_refs || !is_fresh(repo, buf_cstr(&local_ref));
+  if (must_fetch && !update_mirror(repo, buf_span(&ret->ref), buf_cstr(&local_ref), err)) return false;
+  if (!git->rev.len) {
+    bool is_head = span_eq_cstr(buf_span(&ret->ref), "HEAD");
+    return resolve_ref(repo, is_head ? buf_cstr(&local_ref) : buf_cstr(&ret->ref), &ret->rev, err);
+  }
+  if (must_fetch && !has_commit(repo, buf_cstr(&ret->rev), &there, err)) return false;
+  return there || err_set(err, ERR_NOT_FOUND,
+                          "Cannot find Git revision '%s' in ref '%s' of repository '%s'! Please make sure that the "
+                          "rev exists on the ref you've specified or add allRefs = true; to fetchGit.",
+                          buf_cstr(&ret->rev), buf_cstr(&ret->ref), repo->location.data);
 }
 
 static bool read_number(Repo *repo, const char *const *args, int64_t *ret, Err *err) {
@@ -301,60 +335,259 @@ static bool read_number(Repo *repo, const char *const *args, int64_t *ret, Err *
          err_set(err, ERR_OTHER, "git %s gave '%s' instead of a number", args[0], buf_cstr(&text));
 }
 
-static bool describe(Repo *repo, const char *rev, FetcherGitTree *ret, Err *err) {
+static bool read_time(Repo *repo, const char *rev, FetcherGitTree *ret, Err *err) {
+  return read_number(repo, (const char *[]){"log", "-1", "--format=%ct", "--no-show-signature", rev, NULL},
+                     &ret->last_modified, err);
+}
+
+static bool read_count(Repo *repo, const char *rev, FetcherGitTree *ret, Err *err) {
   int64_t count = 0;
-  if (!read_number(repo, (const char *[]){"log", "-1", "--format=%ct", rev, NULL}, &ret->last_modified, err))
-    return false;
-  Buf shallow CLEANUP(buf_done) = BUF_INIT;
-  if (repo->git->shallow || repo->is_dirty) return true;
-  if (!git_run(repo, (const char *[]){"rev-parse", "--is-shallow-repository", NULL}, &shallow, NULL, err)) return false;
-  if (span_eq_cstr(buf_span(&shallow), "true"))
-    return err_set(err, ERR_OTHER,
-                   "'%.*s' is a shallow Git repository, but shallow repositories are only allowed when `shallow = "
-                   "true;` is specified",
-                   SPAN_ARG(repo->git->url));
   if (!read_number(repo, (const char *[]){"rev-list", "--count", rev, NULL}, &count, err)) return false;
   ret->rev_count = (uint64_t)count;
   ret->has_rev_count = true;
   return true;
 }
 
-static bool find_rev(Repo *repo, FetcherGitTree *ret, Err *err) {
-  if (!repo->is_local) return fetch_remote(repo, &ret->rev, err);
-  if (!repo->is_dirty) return find_local_rev(repo, &ret->rev, err);
-  log_warn("Git tree '%s' is dirty", buf_cstr(&repo->dir));
-  if (!find_local_rev(repo, &ret->dirty_rev, err)) return false;
-  buf_cstr(&ret->dirty_rev);
+// ---- trees of commits
+
+static bool keep_tree(Repo *repo, const StorePath *path, FetcherGitTree *ret, Err *err) {
+  PathInfoRecord *info;
+  if (!store_get(repo->fetcher->store, path, &info, err)) return false;
+  memcpy(ret->nar_sha256, info->info.nar_sha256, sizeof ret->nar_sha256);
+  path_info_service_record_free(info);
+  store_format_path(repo->fetcher->store, path, &ret->store_path);
   return true;
+}
+
+static bool objects_dir(const Repo *repo, Buf *ret, Err *err) {
+  return git_run(repo, (const char *[]){"rev-parse", "--path-format=absolute", "--git-path", "objects", NULL}, ret,
+                 NULL, err);
+}
+
+// A git directory that borrows the objects of the repository and switches conversions off.
+static bool make_plain_dir(Repo *repo, Buf *ret, Err *err) {
+  Buf objects CLEANUP(buf_done) = BUF_INIT, file CLEANUP(buf_done) = BUF_INIT, text CLEANUP(buf_done) = BUF_INIT;
+  fs_path_join(ret, buf_span(&repo->scratch), SPAN("git"));
+  if (!fs_mkdir_all(buf_cstr(ret), 0700, err) || !objects_dir(repo, &objects, err) ||
+      !git_in(repo, ret->data, (const char *[]){"init", "--quiet", "--bare", NULL}, NULL, NULL, err))
+    return false;
+  fs_path_join(&file, buf_span(ret), SPAN("objects/info/alternates"));
+  buf_put_char(&objects, '\n');
+  if (!fs_write_file_atomic(buf_cstr(&file), buf_span(&objects), 0600, false, err)) return false;
+  buf_clear(&file);
+  fs_path_join(&file, buf_span(ret), SPAN("info"));
+  if (!fs_mkdir_all(buf_cstr(&file), 0700, err)) return false;
+  buf_put_cstr(&file, "/attributes");
+  buf_put_cstr(&text, "* -text -eol -ident -filter -working-tree-encoding -export-subst");
+  buf_put_cstr(&text, repo->git->export_ignore ? "\n" : " -export-ignore\n");
+  return fs_write_file_atomic(buf_cstr(&file), buf_span(&text), 0600, false, err);
+}
+
+static bool add_commit(Repo *repo, FetcherGitTree *ret, Err *err) {
+  Buf plain_dir CLEANUP(buf_done) = BUF_INIT, archive CLEANUP(buf_done) = BUF_INIT;
+  int fd CLEANUP(fs_close_fd) = -1;
+  StorePath path;
+  StoreAddOptions options = STORE_ADD_OPTIONS_INIT;
+  if (!make_scratch(repo, err) || !make_plain_dir(repo, &plain_dir, err)) return false;
+  fs_path_join(&archive, buf_span(&repo->scratch), SPAN("tree.tar"));
+  if (!git_in(repo, plain_dir.data,
+              (const char *[]){"archive", "--format=tar", "--output", buf_cstr(&archive), buf_cstr(&ret->rev), NULL},
+              NULL, NULL, err) ||
+      !fs_open(buf_cstr(&archive), O_RDONLY, 0, &fd, err))
+    return false;
+  ByteSource bytes = byte_stream_from_fd(&fd);
+  return store_add_archive(repo->fetcher->store, repo->git->name, &bytes, false, &options, &path, NULL, err) &&
+         keep_tree(repo, &path, ret, err);
+}
+
+// Leaves out what git keeps in a working tree for itself: `.git`, a directory or (in submodules) a file.
+static bool keep_all_but_git(void *ctx, Span path, CastoreKind kind, bool *ret_keep, Err *err) {
+  (void)ctx, (void)kind, (void)err;
+  size_t slash = span_rfind_char(path, '/');
+  *ret_keep = !span_eq_cstr(slash == SIZE_MAX ? path : span_from(path, slash + 1), ".git");
+  return true;
+}
+
+// A checkout of our own, which borrows the objects, with those of the submodules in it. Relative URLs of these are meant from where
+// the repository came from.
+static bool add_with_submodules(Repo *repo, FetcherGitTree *ret, Err *err) {
+  Buf objects CLEANUP(buf_done) = BUF_INIT, file CLEANUP(buf_done) = BUF_INIT, tree CLEANUP(buf_done) = BUF_INIT,
+              url CLEANUP(buf_done) = BUF_INIT;
+  bool failed;
+  if (!make_scratch(repo, err)) return false;
+  fs_path_join(&tree, buf_span(&repo->scratch), SPAN("tree"));
+  if (!git_run(repo, (const char *[]){"config", "remote.origin.url", NULL}, &url, &failed, err)) return false;
+  if (failed) {
+    buf_clear(&url);
+    buf_put_span(&url, buf_span(&repo->location));
+  }
+  if (!fs_mkdir_all(buf_cstr(&tree), 0700, err) || !objects_dir(repo, &objects, err) ||
+      !git_in(repo, tree.data, (const char *[]){"init", "--quiet", NULL}, NULL, NULL, err))
+    return false;
+  fs_path_join(&file, buf_span(&tree), SPAN(".git/objects/info/alternates"));
+  buf_put_char(&objects, '\n');
+  StorePath path;
+  StoreAddOptions options = STORE_ADD_OPTIONS_INIT;
+  options.no_stat_cache = true;
+  options.filter = keep_all_but_git;
+  return fs_write_file_atomic(buf_cstr(&file), buf_span(&objects), 0600, false, err) &&
+         git_in(repo, tree.data, (const char *[]){"config", "remote.origin.url", buf_cstr(&url), NULL}, NULL, NULL,
+                err) &&
+         git_in(repo, tree.data,
+                (const char *[]){"-c", "advice.detachedHead=false", "-c", "core.autocrlf=false", "checkout", "--quiet",
+                                 buf_cstr(&ret->rev), NULL},
+                NULL, NULL, err) &&
+         git_in(repo, tree.data,
+                (const char *[]){"-c", "protocol.file.allow=always", "-c", "core.autocrlf=false", "submodule",
+                                 "--quiet", "update", "--init", "--recursive", NULL},
+                NULL, NULL, err) &&
+         store_add_path(repo->fetcher->store, repo->git->name, tree.data, &options, &path, err) &&
+         keep_tree(repo, &path, ret, err);
+}
+
+static bool fetch_commit(Repo *repo, FetcherGitTree *ret, Err *err) {
+  const FetcherGit *git = repo->git;
+  Buf shallow CLEANUP(buf_done) = BUF_INIT;
+  if (!(repo->is_local ? local_commit(repo, ret, err) : remote_commit(repo, ret, err)) ||
+      !git_run(repo, (const char *[]){"rev-parse", "--is-shallow-repository", NULL}, &shallow, NULL, err))
+    return false;
+  if (span_eq_cstr(buf_span(&shallow), "true") && !git->shallow)
+    return err_set(err, ERR_OTHER,
+                   "'%s' is a shallow Git repository, but shallow repositories are only allowed when `shallow = "
+                   "true;` is specified",
+                   repo->location.data);
+  if (!read_time(repo, buf_cstr(&ret->rev), ret, err) ||
+      (!git->shallow && !read_count(repo, buf_cstr(&ret->rev), ret, err)))
+    return false;
+  return git->submodules ? add_with_submodules(repo, ret, err) : add_commit(repo, ret, err);
+}
+
+// ---- working trees
+
+typedef struct Tracked {
+  Map files, dirs; // paths relative to the top
+} Tracked;
+
+static void tracked_done(Tracked *tracked) {
+  map_done(&tracked->files);
+  map_done(&tracked->dirs);
+}
+
+static bool keep_tracked(void *ctx, Span path, CastoreKind kind, bool *ret_keep, Err *err) {
+  const Tracked *tracked = ctx;
+  (void)err;
+  *ret_keep = map_has(kind == CASTORE_DIRECTORY ? &tracked->dirs : &tracked->files, path);
+  return true;
+}
+
+static void track(Tracked *tracked, Span path) {
+  map_set(&tracked->files, path, NULL);
+  for (size_t slash; (slash = span_rfind_char(path, '/')) != SIZE_MAX;) {
+    path = span_sub(path, 0, slash);
+    if (map_has(&tracked->dirs, path)) return;
+    map_set(&tracked->dirs, path, NULL);
+  }
+}
+
+// Takes what has the attribute export-ignore out again. A directory that has it takes all that is in it along.
+static bool drop_ignored(Repo *repo, Tracked *tracked, Err *err) {
+  Buf names CLEANUP(buf_done) = BUF_INIT, file CLEANUP(buf_done) = BUF_INIT;
+  GitRun run CLEANUP(git_run_done) = GIT_RUN_INIT;
+  int fd CLEANUP(fs_close_fd) = -1;
+  for (MapEntry *e = map_first(&tracked->files); e; e = map_next(&tracked->files, e))
+    buf_put(&names, e->key, e->key_len), buf_put_char(&names, 0);
+  for (MapEntry *e = map_first(&tracked->dirs); e; e = map_next(&tracked->dirs, e)) {
+    buf_put(&names, e->key, e->key_len);
+    buf_put(&names, "\0", 1);
+    buf_put(&names, e->key, e->key_len);
+    buf_put(&names, "/\0", 2);
+  }
+  if (!names.len) return true;
+  if (!make_scratch(repo, err)) return false;
+  fs_path_join(&file, buf_span(&repo->scratch), SPAN("names"));
+  if (!fs_write_file_atomic(buf_cstr(&file), buf_span(&names), 0600, false, err) ||
+      !fs_open(buf_cstr(&file), O_RDONLY, 0, &fd, err) ||
+      !git_start(repo, repo->dir.data, (const char *[]){"check-attr", "-z", "--stdin", "export-ignore", NULL}, fd, &run,
+                 err))
+    return false;
+  if (run.status != 0)
+    return err_set(err, ERR_IO, "fetching Git repository '%s': 'git check-attr' failed: %.*s", repo->location.data,
+                   SPAN_ARG(span_trim(buf_span(&run.errors))));
+  Span rest = buf_span(&run.out), path, attr, value; // path NUL attribute NUL value NUL
+  while (span_split(&rest, 0, &path) && span_split(&rest, 0, &attr) && span_split(&rest, 0, &value)) {
+    if (!span_eq_cstr(value, "set")) continue;
+    if (span_has_suffix(path, SPAN("/"))) path.len--;
+    map_remove(&tracked->files, path);
+    map_remove(&tracked->dirs, path);
+  }
+  return true;
+}
+
+// Those of the index that still exist. Submodules count as files there, of which only `submodules` makes anything.
+static bool list_tracked(Repo *repo, Tracked *ret, Err *err) {
+  Buf list CLEANUP(buf_done) = BUF_INIT;
+  bool deep = repo->git->submodules;
+  if (!git_run(repo, (const char *[]){"ls-files", "-z", deep ? "--recurse-submodules" : "--full-name", NULL}, &list,
+               NULL, err))
+    return false;
+  for (Span rest = buf_span(&list), name; span_split(&rest, 0, &name) || name.len;) {
+    Buf path CLEANUP(buf_done) = BUF_INIT;
+    struct stat st;
+    fs_path_join(&path, buf_span(&repo->dir), name);
+    if (name.len && lstat(buf_cstr(&path), &st) == 0 && !S_ISDIR(st.st_mode)) track(ret, name);
+  }
+  return !repo->git->export_ignore || drop_ignored(repo, ret, err);
+}
+
+static bool is_dirty(Repo *repo, bool *ret, Err *err) {
+  Buf changes CLEANUP(buf_done) = BUF_INIT;
+  static const char inner[] = "git status --porcelain --untracked-files=no --ignore-submodules=all";
+  if (!git_run(repo, (const char *[]){"status", "--porcelain", "--untracked-files=no", "--ignore-submodules=all", NULL},
+               &changes, NULL, err) ||
+      (repo->git->submodules &&
+       !git_run(repo, (const char *[]){"submodule", "--quiet", "foreach", "--recursive", inner, NULL}, &changes, NULL,
+                err)))
+    return false;
+  *ret = span_trim(buf_span(&changes)).len > 0;
+  return true;
+}
+
+static bool describe_worktree(Repo *repo, FetcherGitTree *ret, Err *err) {
+  Buf head CLEANUP(buf_done) = BUF_INIT;
+  bool dirty, unborn;
+  if (!git_run(repo, (const char *[]){"rev-parse", "--quiet", "--verify", "HEAD^{commit}", NULL}, &head, &unborn,
+               err) ||
+      !is_dirty(repo, &dirty, err))
+    return false;
+  if (!unborn && !read_time(repo, buf_cstr(&head), ret, err)) return false;
+  if (dirty) {
+    if (!repo->fetcher->settings->allow_dirty)
+      return err_set(err, ERR_OTHER, "Git tree '%s' is dirty", repo->location.data);
+    if (repo->fetcher->settings->warn_dirty) log_warn("Git tree '%s' is dirty", repo->location.data);
+    if (!unborn) buf_printf(&ret->dirty_rev, "%s-dirty", buf_cstr(&head));
+    return true;
+  }
+  buf_put_cstr(&ret->rev, unborn ? NULL_REV : buf_cstr(&head));
+  ret->has_rev_count = true;
+  return head_ref(repo, &ret->ref, err) && (unborn || read_count(repo, buf_cstr(&head), ret, err));
+}
+
+static bool fetch_worktree(Repo *repo, FetcherGitTree *ret, Err *err) {
+  Tracked tracked CLEANUP(tracked_done) = {.files = MAP_INIT, .dirs = MAP_INIT};
+  StorePath path;
+  StoreAddOptions options = STORE_ADD_OPTIONS_INIT;
+  options.filter = keep_tracked;
+  options.filter_ctx = &tracked;
+  return describe_worktree(repo, ret, err) && list_tracked(repo, &tracked, err) &&
+         store_add_path(repo->fetcher->store, repo->git->name, repo->dir.data, &options, &path, err) &&
+         keep_tree(repo, &path, ret, err);
 }
 
 bool fetcher_git(const Fetcher *fetcher, const FetcherGit *git, FetcherGitTree *ret, Err *err) {
   Repo repo CLEANUP(repo_done) = {.fetcher = fetcher, .git = git, .lock_fd = -1};
-  Span url = git->url;
-  bool is_path = span_has_prefix(url, SPAN("/")) || span_has_prefix(url, SPAN("file://"));
-  if (is_path ? !open_local(&repo, span_has_prefix(url, SPAN("/")) ? url : span_from(url, 7), err)
-              : !open_mirror(&repo, err))
-    return false;
-
-  Store *store = fetcher->store;
-  Buf tree CLEANUP(buf_done) = BUF_INIT;
-  if (!find_rev(&repo, ret, err) || !store_scratch(store, SPAN("-git"), &repo.scratch, err) ||
-      !fs_mkdir_all(buf_cstr(&repo.scratch), 0700, err))
-    return false;
-  const char *commit = repo.is_dirty ? buf_cstr(&ret->dirty_rev) : buf_cstr(&ret->rev);
-  if (!describe(&repo, commit, ret, err)) return false;
-  if (repo.is_dirty     ? !copy_tracked(&repo, &tree, err)
-      : git->submodules ? !checkout_with_submodules(&repo, commit, &tree, err)
-                        : !extract(&repo, commit, &tree, err))
-    return false;
-  if (repo.is_dirty) buf_put_cstr(&ret->dirty_rev, "-dirty");
-
-  StorePath path;
-  StoreAddOptions options = STORE_ADD_OPTIONS_INIT;
-  options.no_stat_cache = true;
-  if (!source_hash_path(buf_cstr(&tree), CA_NAR, NULL, ret->nar_sha256, err) ||
-      !store_add_path(store, git->name, buf_cstr(&tree), &options, &path, err))
-    return false;
-  store_format_path(store, &path, &ret->store_path);
-  return true;
+  if (!open_repo(&repo, err)) return false;
+  if (git->export_ignore && git->submodules)
+    return err_set(err, ERR_OTHER, "exportIgnore and submodules are not supported together yet");
+  bool as_it_is = repo.is_local && !git->ref.len && !git->rev.len;
+  return as_it_is ? fetch_worktree(&repo, ret, err) : fetch_commit(&repo, ret, err);
 }

@@ -3,12 +3,14 @@
 
 #include "glue/derivation_builtin.h"
 #include "glue/fetch_builtin.h"
+#include "glue/fetch_repo_builtin.h"
 #include "glue/source_builtin.h"
 
 const BuiltinTable glue_builtin_tables[] = {
     {derivation_builtin_rows, DERIVATION_BUILTIN_COUNT},
     {source_builtin_rows, SOURCE_BUILTIN_COUNT},
     {fetch_builtin_rows, FETCH_BUILTIN_COUNT},
+    {fetch_repo_builtin_rows, FETCH_REPO_BUILTIN_COUNT},
 };
 const size_t glue_builtin_table_count = ARRAY_LEN(glue_builtin_tables);
 

@@ -11,6 +11,7 @@
 
 #include "eval/eval_io.h"
 #include "glue/access_check.h"
+#include "glue/fetcher.h"
 #include "glue/known_paths.h"
 #include "glue/observed.h"
 #include "glue/pending_paths.h"
@@ -29,6 +30,7 @@ typedef struct StoreIoConfig {
   bool impure_host_store; // an unknown store path is looked for on the host's disk
   bool substitute;        // ask the scheduler for store paths that no derivation is known for
   bool pure_eval, restrict_eval;
+  FetcherSettings fetch; // its text is borrowed
   // Tells somebody (a progress line) what evaluation waits for. May be NULL.
   void (*waiting)(void *ctx, Span drv_path);
 } StoreIoConfig;

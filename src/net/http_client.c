@@ -5,10 +5,12 @@
 
 #include <curl/curl.h>
 #include <dlfcn.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 #include <time.h>
 
 #include "base/buf.h"
@@ -20,6 +22,8 @@ enum {
   RETRY_FIRST_MS = 250,
   STALLED_TIMEOUT_S = 300,
   ATTEMPTS = 5,
+  REDIRECTS_MAX = 10,
+  VALIDATOR_BYTES_MAX = 1000, // a longer one is not kept
 };
 
 #define CURL_SYMBOLS(_)  \
@@ -38,7 +42,9 @@ enum {
   _(multi_perform)       \
   _(multi_poll)          \
   _(multi_info_read)     \
-  _(multi_strerror)
+  _(multi_strerror)      \
+  _(slist_append)        \
+  _(slist_free_all)
 
 typedef struct CurlLibrary {
 #define CURL_FIELD(name) __typeof__(&curl_##name) name;
@@ -65,7 +71,11 @@ struct HttpClient {
 struct HttpTransfer {
   HttpClient *client;
   Connection *connection;
-  char *url;
+  char *url;           // that was asked for
+  char *location;      // where a redirection has led; NULL
+  HttpRequest request; // its url is not used
+  struct curl_slist *headers;
+  Buf etag, modified; // of the answer
   Buf held;
   size_t read_pos;
   bool added, paused, done, answered;
@@ -168,18 +178,56 @@ static size_t on_body(char *data, size_t size, size_t count, void *ctx) {
   return size * count;
 }
 
+static bool take_header(Span line, const char *name, Buf *ret) {
+  Span given;
+  if (!span_split(&line, ':', &given) || given.len != strlen(name) || strncasecmp(given.data, name, given.len) != 0)
+    return false;
+  line = span_trim(line);
+  buf_clear(ret);
+  if (line.len <= VALIDATOR_BYTES_MAX) buf_put_span(ret, line);
+  return true;
+}
+
+static size_t on_header(char *data, size_t size, size_t count, void *ctx) {
+  HttpTransfer *transfer = ctx;
+  Span line = span_make(data, size * count);
+  if (span_has_prefix(line, SPAN("HTTP/"))) { // of the next answer, behind a redirection
+    buf_clear(&transfer->etag);
+    buf_clear(&transfer->modified);
+  } else if (!take_header(line, "etag", &transfer->etag)) {
+    take_header(line, "last-modified", &transfer->modified);
+  }
+  return size * count;
+}
+
+static bool is_etag(const char *validator) {
+  return validator[0] == '"' || strncmp(validator, "W/", 2) == 0;
+}
+
+static void set_headers(HttpTransfer *transfer) {
+  const char *validator = transfer->request.validator;
+  if (!validator || !*validator || transfer->headers) return;
+  Buf line CLEANUP(buf_done) = BUF_INIT;
+  buf_printf(&line, "%s: %s", is_etag(validator) ? "If-None-Match" : "If-Modified-Since", validator);
+  transfer->headers = transfer->client->curl.slist_append(NULL, buf_cstr(&line));
+}
+
 static void set_options(HttpTransfer *transfer) {
   HttpClient *client = transfer->client;
   const HttpClientConfig *config = &client->config;
   CURL *easy = transfer->connection->easy;
   client->curl.easy_reset(easy);
+  set_headers(transfer);
 #define SET(option, value) client->curl.easy_setopt(easy, CURLOPT_##option, value)
-  SET(URL, transfer->url);
+  SET(URL, transfer->location ? transfer->location : transfer->url);
   SET(WRITEFUNCTION, on_body);
   SET(WRITEDATA, transfer);
+  SET(HEADERFUNCTION, on_header);
+  SET(HEADERDATA, transfer);
+  if (transfer->headers) SET(HTTPHEADER, transfer->headers);
   SET(ERRORBUFFER, transfer->message);
-  SET(FOLLOWLOCATION, 1L);
-  SET(MAXREDIRS, 10L);
+  SET(FOLLOWLOCATION, transfer->request.may_follow ? 0L : 1L);
+  SET(MAXREDIRS, (long)REDIRECTS_MAX);
   SET(NOSIGNAL, 1L);
   SET(FAILONERROR, 0L);
   SET(PROTOCOLS_STR, "http,https");
@@ -198,9 +246,17 @@ static void set_options(HttpTransfer *transfer) {
 }
 
 static bool was_cancelled(const HttpTransfer *transfer, Err *err) {
-  if (!atomic_load(&transfer->client->cancelled)) return false;
+  struct pollfd cancel = {.fd = transfer->request.cancel_fd, .events = POLLIN};
+  if (!atomic_load(&transfer->client->cancelled) && poll(&cancel, 1, 0) <= 0) return false;
   err_set(err, ERR_INTERRUPTED, "interrupted by the user");
   return true;
+}
+
+static CURLMcode wait_for_more(HttpTransfer *transfer) {
+  struct curl_waitfd cancel = {.fd = transfer->request.cancel_fd, .events = CURL_WAIT_POLLIN};
+  bool can_cancel = cancel.fd >= 0;
+  return transfer->client->curl.multi_poll(transfer->connection->multi, can_cancel ? &cancel : NULL, can_cancel ? 1 : 0,
+                                           WAIT_MS, NULL);
 }
 
 // Moves the transfer on: until bytes are there, or the end.
@@ -220,8 +276,7 @@ static bool advance(HttpTransfer *transfer, Err *err) {
       transfer->done = true;
       transfer->result = m->data.result;
     }
-    if (code == CURLM_OK && !transfer->done && transfer->read_pos == transfer->held.len)
-      code = curl->multi_poll(connection->multi, NULL, 0, WAIT_MS, NULL);
+    if (code == CURLM_OK && !transfer->done && transfer->read_pos == transfer->held.len) code = wait_for_more(transfer);
     if (code != CURLM_OK)
       return err_set(err, ERR_IO, "unable to download '%s': %s", transfer->url, curl->multi_strerror(code));
   }
@@ -240,6 +295,8 @@ static bool attach(HttpTransfer *transfer, Err *err) {
   transfer->message[0] = 0;
   transfer->result = CURLE_OK;
   buf_clear(&transfer->held);
+  buf_clear(&transfer->etag);
+  buf_clear(&transfer->modified);
   transfer->read_pos = 0;
   set_options(transfer);
   CURLMcode code = transfer->client->curl.multi_add_handle(transfer->connection->multi, transfer->connection->easy);
@@ -252,10 +309,12 @@ static const char *why(const HttpTransfer *transfer) {
   return transfer->message[0] ? transfer->message : transfer->client->curl.easy_strerror(transfer->result);
 }
 
-// Of the answer: *ret_found; an error, and whether it may pass.
-static bool judge(HttpTransfer *transfer, bool *ret_found, bool *ret_transient, Err *err) {
+typedef enum HttpAnswer { ANSWER_FOUND, ANSWER_MISSING, ANSWER_UNCHANGED, ANSWER_ELSEWHERE } HttpAnswer;
+
+// Of the answer: what it is; or an error, and whether it may pass.
+static bool judge(HttpTransfer *transfer, HttpAnswer *ret, bool *ret_transient, Err *err) {
   long status = 0;
-  *ret_found = true;
+  *ret = ANSWER_FOUND;
   *ret_transient = false;
   if (transfer->done && transfer->result != CURLE_OK) {
     *ret_transient = transfer->result != CURLE_URL_MALFORMAT && transfer->result != CURLE_UNSUPPORTED_PROTOCOL &&
@@ -264,7 +323,9 @@ static bool judge(HttpTransfer *transfer, bool *ret_found, bool *ret_transient, 
   }
   transfer->client->curl.easy_getinfo(transfer->connection->easy, CURLINFO_RESPONSE_CODE, &status);
   if (status >= 200 && status < 300) return true;
-  *ret_found = false;
+  *ret = status == 304 ? ANSWER_UNCHANGED : status >= 300 && status < 400 ? ANSWER_ELSEWHERE : ANSWER_MISSING;
+  if (status == 304 && transfer->headers) return true;
+  if (status > 300 && status < 400 && status != 304 && transfer->request.may_follow) return true;
   if (status == 403 || status == 404 || status == 410) return true;
   *ret_transient = status == 408 || status == 429 || status >= 500;
   return err_set(err, ERR_IO, "unable to download '%s': HTTP error %ld", transfer->url, status);
@@ -281,31 +342,79 @@ static bool wait_to_retry(const HttpTransfer *transfer, unsigned attempt, Err *e
   return true;
 }
 
-static bool start(HttpTransfer *transfer, bool *ret_found, Err *err) {
+// To where the answer points, if that is allowed.
+static bool follow(HttpTransfer *transfer, Err *err) {
+  char *next = NULL;
+  transfer->client->curl.easy_getinfo(transfer->connection->easy, CURLINFO_REDIRECT_URL, &next);
+  if (!next)
+    return err_set(err, ERR_IO, "unable to download '%s': it is said to be elsewhere, but not where", transfer->url);
+  if (!transfer->request.may_follow(transfer->request.ctx, span_cstr(next), err))
+    return err_wrap(err, "'%s' redirects to '%s'", transfer->url, next);
+  char *location = span_dup(span_cstr(next));
+  mem_free(transfer->location);
+  transfer->location = location;
+  return true;
+}
+
+static bool start(HttpTransfer *transfer, HttpAnswer *ret, Err *err) {
   unsigned attempts = transfer->client->config.attempts ? transfer->client->config.attempts : ATTEMPTS;
-  for (unsigned attempt = 0;; attempt++) {
+  for (unsigned attempt = 0, redirects = 0;;) {
     bool transient;
     Err failed = ERR_INIT;
     if (!attach(transfer, err) || !advance(transfer, err)) return false;
-    if (judge(transfer, ret_found, &transient, &failed)) return true;
-    if (!transient || attempt + 1 >= attempts) return err_move(err, &failed);
+    if (judge(transfer, ret, &transient, &failed)) {
+      if (*ret != ANSWER_ELSEWHERE) return true;
+      if (redirects++ == REDIRECTS_MAX)
+        return err_set(err, ERR_IO, "unable to download '%s': more than %d redirections", transfer->url, REDIRECTS_MAX);
+      if (!follow(transfer, err)) return false;
+      continue;
+    }
+    if (!transient || ++attempt >= attempts) return err_move(err, &failed);
     log_msg(LOG_TALKATIVE, "%s; trying again", err_message(&failed));
     err_done(&failed);
-    if (!wait_to_retry(transfer, attempt, err)) return false;
+    if (!wait_to_retry(transfer, attempt - 1, err)) return false;
   }
 }
 
-bool http_client_open(HttpClient *client, const char *url, HttpTransfer **ret, bool *ret_found, Err *err) {
+// *ret is NULL unless something was found.
+static bool open_transfer(HttpClient *client, const HttpRequest *request, HttpTransfer **ret, HttpAnswer *ret_answer,
+                          Err *err) {
   Connection *connection = take_connection(client, err);
   *ret = NULL;
-  *ret_found = false;
   if (!connection) return false;
   HttpTransfer *transfer = mem_alloc_zero(sizeof *transfer);
-  *transfer = (HttpTransfer){.client = client, .connection = connection, .url = span_dup(span_cstr(url))};
-  bool ok = start(transfer, ret_found, err);
-  if (ok && *ret_found) *ret = transfer;
+  *transfer = (HttpTransfer){
+      .client = client, .connection = connection, .url = span_dup(span_cstr(request->url)), .request = *request};
+  bool ok = start(transfer, ret_answer, err);
+  if (ok && *ret_answer == ANSWER_MISSING) {
+    long status = 0;
+    client->curl.easy_getinfo(connection->easy, CURLINFO_RESPONSE_CODE, &status);
+    ok = err_set(err, ERR_NOT_FOUND, "unable to download '%s': HTTP error %ld", transfer->url, status);
+  }
+  if (ok && *ret_answer == ANSWER_FOUND) *ret = transfer;
   else http_client_close(transfer);
   return ok;
+}
+
+bool http_client_open(HttpClient *client, const char *url, HttpTransfer **ret, bool *ret_found, Err *err) {
+  HttpRequest request = {.url = url, .cancel_fd = -1};
+  HttpAnswer answer = ANSWER_FOUND;
+  Err failed = ERR_INIT;
+  *ret_found = open_transfer(client, &request, ret, &answer, &failed);
+  if (*ret_found) return true;
+  if (answer != ANSWER_MISSING || failed.kind != ERR_NOT_FOUND) return err_move(err, &failed);
+  err_done(&failed);
+  return true;
+}
+
+bool http_client_request(HttpClient *client, const HttpRequest *request, HttpTransfer **ret, Err *err) {
+  HttpAnswer answer;
+  return open_transfer(client, request, ret, &answer, err);
+}
+
+const char *http_client_validator(const HttpTransfer *transfer) {
+  const Buf *text = transfer->etag.len ? &transfer->etag : &transfer->modified;
+  return text->len ? buf_cstr((Buf *)(uintptr_t)text) : "";
 }
 
 bool http_client_read(HttpTransfer *transfer, char *data, size_t cap, size_t *ret_len, Err *err) {
@@ -326,7 +435,11 @@ void http_client_close(HttpTransfer *transfer) {
   if (!transfer) return;
   detach(transfer);
   give_connection(transfer->client, transfer->connection);
+  if (transfer->headers) transfer->client->curl.slist_free_all(transfer->headers);
   buf_done(&transfer->held);
+  buf_done(&transfer->etag);
+  buf_done(&transfer->modified);
+  mem_free(transfer->location);
   mem_free(transfer->url);
   mem_free(transfer);
 }

@@ -4,10 +4,11 @@
 // by several threads at once, each with transfers of its own; connections are kept and used again.
 //
 // What is transient (connections that fail, 408, 429, 5xx) is tried again, with growing pauses, as long as nothing has been read.
-// Test: test/cli/substitute_test.sh.
+// Tests: test/cli/substitute_test.sh, test/cli/fetch_test.sh.
 #pragma once
 
 #include "base/err.h"
+#include "base/span.h"
 
 typedef struct HttpClient HttpClient;
 typedef struct HttpTransfer HttpTransfer;
@@ -30,6 +31,21 @@ void http_client_cancel(HttpClient *client);
 
 // Waits for the server's answer. *ret_found is false, and *ret NULL, for 403, 404 and 410. Other failures are "unable to download '<url>': …".
 MUST_CHECK bool http_client_open(HttpClient *client, const char *url, HttpTransfer **ret, bool *ret_found, Err *err);
+
+// A question with conditions. Text is borrowed for the call.
+typedef struct HttpRequest {
+  const char *url;
+  const char *validator; // what http_client_validator said of the answer that the asker still has; NULL or "": none
+  int cancel_fd;         // once it is readable the transfer fails with ERR_INTERRUPTED; -1: never
+  // Of each redirection, before it is followed; false with *err set refuses it. NULL: all are.
+  bool (*may_follow)(void *ctx, Span url, Err *err);
+  void *ctx;
+} HttpRequest;
+// As http_client_open, but what is not there is an error, too ("HTTP error 404"). *ret is NULL where the server says that nothing has changed.
+MUST_CHECK bool http_client_request(HttpClient *client, const HttpRequest *request, HttpTransfer **ret, Err *err);
+// Of the answer: its ETag, else the time it was last modified, else "". Borrowed from the transfer.
+const char *http_client_validator(const HttpTransfer *transfer);
+
 // As read(2): *ret_len is 0 at the end. A body that ends early is an error.
 MUST_CHECK bool http_client_read(HttpTransfer *transfer, char *data, size_t cap, size_t *ret_len, Err *err);
 void http_client_close(HttpTransfer *transfer); // NULL is allowed

@@ -4,8 +4,12 @@
   /hang            never answers
   /moved/FILE      redirects to /FILE
   /flaky/FILE      503 the first two times
+  /etag/FILE       the file with an ETag; 304 for who has it
+  /dated/FILE      the same with Last-Modified
+  /cut/FILE        half of the file, then the connection is closed
 Each request is a line in FOLDER/requests.
 """
+import hashlib
 import http.server
 import os
 import sys
@@ -34,16 +38,29 @@ class Handler(http.server.BaseHTTPRequestHandler):
             if tries[rest] <= 2:
                 self.send_error(503)
                 return
-        name = rest if kind in ("slow", "flaky") else self.path[1:]
+        name = rest if kind in ("slow", "flaky", "etag", "dated", "cut") else self.path[1:]
         if not os.path.isfile(name):
             self.send_error(404)
             return
         with open(name, "rb") as source:
             content = source.read()
+        validators = {
+            "etag": ("ETag", '"%s"' % hashlib.sha256(content).hexdigest(), "If-None-Match"),
+            "dated": ("Last-Modified", self.date_time_string(os.stat(name).st_mtime), "If-Modified-Since"),
+        }
+        header, value, condition = validators.get(kind, (None, None, None))
+        if header and self.headers.get(condition) == value:
+            with open("requests", "a") as log:
+                log.write("unchanged\n")
+            self.send_response(304)
+            self.end_headers()
+            return
         self.send_response(200)
         self.send_header("Content-Length", str(len(content)))
+        if header:
+            self.send_header(header, value)
         self.end_headers()
-        self.wfile.write(content)
+        self.wfile.write(content[: len(content) // 2] if kind == "cut" else content)
 
     def log_message(self, *_):
         pass
