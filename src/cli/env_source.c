@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "cli/package_selector.h"
 #include "cli/store_command.h"
+#include "cli/user_dirs.h"
 #include "eval/print.h"
 #include "formats/drv_name.h"
 
@@ -86,11 +87,13 @@ static bool put_folder(Session *session, const char *dir, const char *disk, Map 
 }
 
 bool env_source_root(Session *session, TargetRoot *ret, Err *err) {
-  const char *file = option_get(&session->options, OPT_env_file), *home = getenv("HOME");
+  const char *file = option_get(&session->options, OPT_env_file);
+  Buf expressions CLEANUP(buf_done) = BUF_INIT;
   Buf text CLEANUP(buf_done) = BUF_INIT;
   Map seen CLEANUP(map_done) = MAP_INIT;
   struct stat st;
-  if (!file) file = arena_printf(&session->arena, "%s/.nix-defexpr", home ? home : "/");
+  user_dirs_path(session->settings, "defexpr", &expressions);
+  if (!file) file = arena_dup(&session->arena, buf_span(&expressions)).data;
   *ret = (TargetRoot){TARGET_FILE, file};
   const char *path = session_absolute(session, file);
   if (file[0] == '<' || strstr(file, "://") || stat(path, &st) != 0 || !S_ISDIR(st.st_mode) || has_default(path)) {

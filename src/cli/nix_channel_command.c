@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "cli/command_list.h"
+#include "cli/user_dirs.h"
 #include "cli/user_env.h"
 #include "eval/print.h"
 
@@ -31,8 +32,9 @@ static void channels_done(Channels *channels) {
 // ---- the list
 
 static const char *list_path(Session *session) {
-  const char *home = getenv("HOME");
-  return arena_printf(&session->arena, "%s/.nix-channels", home ? home : "/");
+  Buf path CLEANUP(buf_done) = BUF_INIT;
+  user_dirs_path(session->settings, "channels", &path);
+  return arena_dup(&session->arena, buf_span(&path)).data;
 }
 
 static void set_channel(Channels *channels, Span name, Span url) {
@@ -73,7 +75,8 @@ static bool write_channels(Session *session, const Channels *channels, Err *err)
   Buf text CLEANUP(buf_done) = BUF_INIT;
   for (size_t i = 0; i < channels->count; i++)
     buf_printf(&text, "%.*s %.*s\n", SPAN_ARG(channels->items[i].url), SPAN_ARG(channels->items[i].name));
-  return fs_write_file_atomic(list_path(session), buf_span(&text), 0644, false, err);
+  const char *path = list_path(session), *dir = arena_dup(&session->arena, fs_path_dir(span_cstr(path))).data;
+  return fs_mkdir_all(dir, 0755, err) && fs_write_file_atomic(path, buf_span(&text), 0644, false, err);
 }
 
 static bool is_name(Span name) {
@@ -126,10 +129,9 @@ static bool profile_path(Session *session, const char **ret, Err *err) {
 }
 
 // ~/.nix-defexpr/channels, where nix-env and <nixpkgs> look.
-static bool link_profile(const char *profile, Err *err) {
-  const char *home = getenv("HOME");
+static bool link_profile(Session *session, const char *profile, Err *err) {
   Buf dir CLEANUP(buf_done) = BUF_INIT, link CLEANUP(buf_done) = BUF_INIT, temporary CLEANUP(buf_done) = BUF_INIT;
-  buf_printf(&dir, "%s/.nix-defexpr", home ? home : "/");
+  user_dirs_path(session->settings, "defexpr", &dir);
   buf_printf(&link, "%s/channels", buf_cstr(&dir));
   buf_printf(&temporary, "%s.%d", buf_cstr(&link), (int)getpid());
   if (!fs_mkdir_all(buf_cstr(&dir), 0755, err)) return false;
@@ -172,8 +174,7 @@ static int remove_channel(Session *session) {
     bool is_it = span_has_prefix(full, name) && (full.len == name.len || full.data[name.len] == '-');
     if (!is_it) user_env_add(&kept, &installed.items[i]);
   }
-  if (kept.count == installed.count) return 0;
-  log_msg(LOG_INFO, "uninstalling '%.*s'", SPAN_ARG(name));
+  if (kept.count != installed.count) log_msg(LOG_INFO, "uninstalling '%.*s'", SPAN_ARG(name));
   return install(session, profile, &kept, &code) ? 0 : code;
 }
 
@@ -268,7 +269,7 @@ static int update_channels(Session *session) {
   }
   log_msg(LOG_NOTICE, "unpacking %zu channels...", channels.count);
   if (!install(session, profile, &env, &code)) return code;
-  return link_profile(profile, &err) ? 0 : session_fail(session, &err);
+  return link_profile(session, profile, &err) ? 0 : session_fail(session, &err);
 }
 
 static int roll_back(Session *session) {

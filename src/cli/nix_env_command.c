@@ -13,6 +13,7 @@
 #include "cli/env_query.h"
 #include "cli/env_source.h"
 #include "cli/package_selector.h"
+#include "cli/user_dirs.h"
 #include "formats/drv_name.h"
 
 // ---- which profile
@@ -23,7 +24,9 @@ static bool wanted_profile(Session *session, const char **ret, Err *err) {
   Buf path CLEANUP(buf_done) = BUF_INIT;
   if (!given && env && *env) given = env;
   if (given) return *ret = session_absolute(session, given), true;
-  if (!session_store(session, &store, err) || !profile_default(store, &path, err)) return false;
+  Buf link CLEANUP(buf_done) = BUF_INIT;
+  user_dirs_path(session->settings, "profile", &link);
+  if (!session_store(session, &store, err) || !profile_default(store, buf_cstr(&link), &path, err)) return false;
   *ret = arena_dup(&session->arena, buf_span(&path)).data;
   return true;
 }
@@ -315,10 +318,11 @@ static int run_delete(Session *session, const char *profile) {
 static int run_switch_profile(Session *session) {
   Err err = ERR_INIT;
   const OptionList *options = &session->options;
-  const char *home = getenv("HOME");
+  Buf path CLEANUP(buf_done) = BUF_INIT;
+  user_dirs_path(session->settings, "profile", &path);
   if (options->operand_count != 1) err_set(&err, ERR_USAGE, "exactly one argument expected");
   else {
-    const char *link = arena_printf(&session->arena, "%s/.nix-profile", home ? home : "/");
+    const char *link = buf_cstr(&path);
     const char *temporary = arena_printf(&session->arena, "%s.%d", link, (int)getpid());
     const char *target = session_absolute(session, options->operands[0]);
     unlink(temporary);

@@ -66,9 +66,8 @@ static void add_if_there(SearchPath *path, const char *prefix, const char *file,
     search_path_add(path, span_cstr(arena_printf(arena, "%s%s%s", prefix, *prefix ? "=" : "", file)), arena);
 }
 
-void search_path_add_defaults(SearchPath *path, Arena *arena) {
-  const char *home = getenv("HOME");
-  if (home) add_if_there(path, "", arena_printf(arena, "%s/.nix-defexpr/channels", home), arena);
+void search_path_add_defaults(SearchPath *path, const char *user_channels, Arena *arena) {
+  add_if_there(path, "", user_channels, arena);
   add_if_there(path, "nixpkgs", "/nix/var/nix/profiles/per-user/root/channels/nixpkgs", arena);
   add_if_there(path, "", "/nix/var/nix/profiles/per-user/root/channels", arena);
 }

@@ -15,4 +15,4 @@ void search_path_add(SearchPath *path, Span entry, Arena *arena);
 // Entries between colons; those of URLs ("https:", "channel:") are not cut.
 void search_path_add_list(SearchPath *path, Span text, Arena *arena);
 // What there is without NIX_PATH and nix-path: the channels of the user and of root, where they exist.
-void search_path_add_defaults(SearchPath *path, Arena *arena);
+void search_path_add_defaults(SearchPath *path, const char *user_channels, Arena *arena);

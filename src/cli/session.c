@@ -1,4 +1,5 @@
 // session.c: see session.h. The one static variable is what the signal handlers need to find.
+#include "cli/user_dirs.h"
 #include "cli/session.h"
 
 #include <errno.h>
@@ -424,7 +425,10 @@ static void read_search_path(Session *session) {
     } else if (env) {
       search_path_add_list(&path, span_cstr(env), &session->arena);
     } else if (!setting_bool(session->settings, SETTING_ID_restrict_eval)) {
-      search_path_add_defaults(&path, &session->arena);
+      Buf channels CLEANUP(buf_done) = BUF_INIT;
+      user_dirs_path(session->settings, "defexpr", &channels);
+      buf_put_cstr(&channels, "/channels");
+      search_path_add_defaults(&path, buf_cstr(&channels), &session->arena);
     }
   }
   session->nix_path = path.entries; // owned by the session from here on

@@ -5,6 +5,7 @@
 
 #include "base/fs.h"
 #include "base/log.h"
+#include "cli/user_dirs.h"
 #include "cli/command_list.h"
 #include "cli/store_command.h"
 #include "formats/json_write.h"
@@ -129,7 +130,16 @@ static bool delete_old_generations(Session *session, Store *store, Err *err) {
   if (!read_old(session, &old, err)) return false;
   buf_printf(&all, "%s/var/nix/profiles", store_root(store));
   if (!profile_dir(store, &own, err) || !profile_each(buf_cstr(&all), delete_old, &old, err)) return false;
-  return span_has_prefix(buf_span(&own), buf_span(&all)) || profile_each(buf_cstr(&own), delete_old, &old, err);
+  if (!span_has_prefix(buf_span(&own), buf_span(&all)) && !profile_each(buf_cstr(&own), delete_old, &old, err))
+    return false;
+  // What ~/.nix-profile leads to may be anywhere.
+  Buf link CLEANUP(buf_done) = BUF_INIT, profile CLEANUP(buf_done) = BUF_INIT;
+  user_dirs_path(session->settings, "profile", &link);
+  if (!fs_exists(buf_cstr(&link))) return true;
+  if (!profile_default(store, buf_cstr(&link), &profile, err)) return false;
+  Span dir = fs_path_dir(buf_span(&profile));
+  bool done = span_has_prefix(dir, buf_span(&all)) || span_has_prefix(dir, buf_span(&own));
+  return done || profile_each(arena_dup(&session->arena, dir).data, delete_old, &old, err);
 }
 
 int space_command_gc(Session *session) {

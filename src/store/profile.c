@@ -98,21 +98,25 @@ bool profile_dir(const Store *store, Buf *ret, Err *err) {
   return true;
 }
 
-bool profile_default(const Store *store, Buf *ret, Err *err) {
-  const char *home = getenv("HOME");
-  if (!home || home[0] != '/') return err_set(err, ERR_OTHER, "the profile cannot be found: HOME is not set");
-  CLEANUP(buf_done) Buf link = BUF_INIT;
+static bool link_if_missing(const char *target, const char *link, Err *err) {
+  if (fs_exists(link)) return true;
+  CLEANUP(mem_free_ptr) char *dir = span_dup(fs_path_dir(span_cstr(link)));
+  if (!fs_mkdir_all(dir, 0755, err)) return false;
+  return symlink(target, link) == 0 || errno == EEXIST || err_set_errno(err, errno, "creating the link '%s'", link);
+}
+
+bool profile_default(const Store *store, const char *link, Buf *ret, Err *err) {
+  CLEANUP(buf_done) Buf profile = BUF_INIT;
+  CLEANUP(buf_done) Buf global = BUF_INIT;
   CLEANUP(buf_done) Buf target = BUF_INIT;
-  buf_printf(&link, "%s/.nix-profile", home);
-  if (!fs_exists(buf_cstr(&link))) {
-    if (!profile_dir(store, &target, err)) return false;
-    buf_put_cstr(&target, "/profile");
-    if (symlink(buf_cstr(&target), buf_cstr(&link)) != 0 && errno != EEXIST)
-      return err_set_errno(err, errno, "creating the link '%s'", buf_cstr(&link));
-    buf_clear(&target);
-  }
-  if (!fs_read_link(buf_cstr(&link), &target, err)) return err_wrap(err, "finding the profile");
-  fs_path_canon(fs_path_dir(buf_span(&link)), buf_span(&target), ret);
+  if (!profile_dir(store, &profile, err)) return false;
+  buf_put_cstr(&profile, "/profile");
+  buf_printf(&global, "%s/var/nix/profiles/default", store_root(store));
+  if (!link_if_missing(buf_cstr(&profile), link, err) ||
+      (geteuid() == 0 && !link_if_missing(buf_cstr(&profile), buf_cstr(&global), err)))
+    return false;
+  if (!fs_read_link(link, &target, err)) return err_wrap(err, "finding the profile");
+  fs_path_canon(fs_path_dir(span_cstr(link)), buf_span(&target), ret);
   return true;
 }
 

@@ -31,9 +31,10 @@ const ProfileGeneration *profile_generations_find(const ProfileGenerations *gene
 // `profile` is an absolute path everywhere below. A profile that does not exist has no generations.
 MUST_CHECK bool profile_list(const char *profile, ProfileGenerations *ret, Err *err);
 
-// The profile of the user where none is named, as in Nix 2.26: what ~/.nix-profile points to. Where that link is missing it is made: to
+// The profile of the user where none is named, as in Nix 2.26: what `link` (~/.nix-profile) points to. Where that link is missing it is made: to
 // <root>/var/nix/profiles/per-user/root/profile for root, to $XDG_STATE_HOME/nix/profiles/profile (~/.local/state) for others. Appended.
-MUST_CHECK bool profile_default(const Store *store, Buf *ret, Err *err);
+// Root's is called <root>/var/nix/profiles/default as well, which start-up scripts of systems look for.
+MUST_CHECK bool profile_default(const Store *store, const char *link, Buf *ret, Err *err);
 // The folder in which the user's profiles lie, made where it is missing. Appended, without '/' at the end.
 MUST_CHECK bool profile_dir(const Store *store, Buf *ret, Err *err);
 
