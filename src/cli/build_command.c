@@ -16,6 +16,7 @@
 #include "cli/store_command.h"
 #include "formats/json_write.h"
 #include "realise/sandbox_preview.h"
+#include "store/profile.h"
 #include "store/store_roots.h"
 
 void build_command_list_done(BuildTargetList *list) {
@@ -467,6 +468,19 @@ static int repeat(Session *session, BuildTargetList *targets) {
   return 0;
 }
 
+// --profile: its new generation is what was built.
+static bool update_profile(Session *session, const BuildTargetList *targets, Err *err) {
+  const char *profile = option_get(&session->options, OPT_profile);
+  Store *store;
+  if (!profile || mode_of(session) != SCHEDULER_NORMAL) return true;
+  if (targets->count != 1)
+    return err_set(err, ERR_USAGE,
+                   "'--profile' requires that the arguments produce a single store path, but there are %zu",
+                   targets->count);
+  return session_store(session, &store, err) &&
+         profile_set(store, session_absolute(session, profile), &targets->items[0].out_path, err);
+}
+
 // Builds what has been found; `code` is of finding it.
 static int build(Session *session, BuildTargetList *targets, int code, bool print) {
   Err err = ERR_INIT;
@@ -478,6 +492,7 @@ static int build(Session *session, BuildTargetList *targets, int code, bool prin
   const char *link = option_get(&session->options, OPT_out_link);
   bool no_link = option_has(&session->options, OPT_no_out_link) || option_has(&session->options, OPT_no_link);
   bool keep_going = setting_bool(session->settings, SETTING_ID_keep_going);
+  if (!built && !update_profile(session, targets, &err)) return session_fail(session, &err);
   // What did come out is of use to a person; who calls C++ Nix's commands gets all or nothing.
   bool is_ours = strcmp(session->command->program, "firn") == 0;
   if (built && (!keep_going || !is_ours)) return code;

@@ -8,7 +8,7 @@ typedef int (*CommandRun)(Session *session);
 struct Command {
   const char *program;  // "firn", "nix-build"
   const char *verb;     // "eval", "store add"; "" for a program that is one command
-  unsigned groups;      // of options
+  uint64_t groups;      // of options
   const char *operands; // for the usage line
   const char *summary;
   CommandRun run;

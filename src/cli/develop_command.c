@@ -79,12 +79,7 @@ static bool update_profile(Session *session, const StorePath *path, Err *err) {
   if (!profile) profile = option_get(&session->options, OPT_develop_profile);
   if (!profile) return true;
   profile = session_absolute(session, profile);
-  StoreLock *lock = NULL;
-  uint64_t number;
-  if (!session_store(session, &store, err) || !profile_lock(profile, &lock, err)) return false;
-  bool ok = profile_add(store, profile, path, &number, err) && profile_switch_to(profile, number, err);
-  store_lock_release(lock);
-  return ok;
+  return session_store(session, &store, err) && profile_set(store, profile, path, err);
 }
 
 static bool read_env(Session *session, const StorePath *path, BuildEnvironment *ret, Err *err) {

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "cli/env_source.h"
 #include "cli/package_selector.h"
+#include "cli/substitution.h"
 #include "formats/drv_name.h"
 #include "formats/json_write.h"
 
@@ -19,7 +20,7 @@ typedef struct Query {
   bool from_available;
   size_t *indexes; // of what is printed
   size_t count;
-  Map installed_paths;
+  Map installed_paths, substitutable_paths;
 } Query;
 
 static bool has(const Query *query, OptionId id) {
@@ -104,9 +105,36 @@ static bool open_sources(Query *query, int *ret_code) {
   return true;
 }
 
+// Whether a binary cache has them, all asked side by side.
+static bool find_substitutable(Query *query, int *ret_code) {
+  Session *session = query->session;
+  Substituters *substituters;
+  Err err = ERR_INIT;
+  if (!substitution_open(session, &substituters, &err)) return *ret_code = session_fail(session, &err), false;
+  if (!substituters) return true;
+  StorePathList paths = STORE_PATH_LIST_INIT;
+  bool ok = true;
+  for (size_t i = 0; ok && i < query->count; i++) {
+    StorePath path;
+    Span text = package_set_get(source(query), query->indexes[i])->out_path;
+    ok = store_path_parse(text, session_store_dir(session), &path, &err);
+    if (ok) store_path_list_add(&paths, &path);
+  }
+  if (ok) substituters_prefetch(substituters, paths.paths, paths.count);
+  for (size_t i = 0; ok && i < query->count; i++) {
+    SubstitutersInfo info;
+    ok = substituters_query(substituters, &paths.paths[i], &info, &err);
+    if (ok && info.found)
+      map_set(&query->substitutable_paths, package_set_get(source(query), query->indexes[i])->out_path, NULL);
+  }
+  store_path_list_done(&paths);
+  if (!ok) *ret_code = session_fail(session, &err);
+  return ok;
+}
+
 static bool describe(Query *query, int *ret_code) {
   bool complete = has(query, OPT_status) || has(query, OPT_env_drv_path) || has(query, OPT_env_out_path) ||
-                  has(query, OPT_prebuilt_only) || has(query, OPT_env_json);
+                  has(query, OPT_prebuilt_only) || has(query, OPT_env_json) || has(query, OPT_env_xml);
   bool meta = has(query, OPT_description) || has(query, OPT_env_meta);
   if (complete && !package_set_complete(source(query), query->indexes, query->count, ret_code)) return false;
   if (!complete && meta && !package_set_meta(source(query), query->indexes, query->count, ret_code)) return false;
@@ -114,7 +142,7 @@ static bool describe(Query *query, int *ret_code) {
   if (!package_set_complete_all(query->installed, ret_code)) return false;
   for (size_t i = 0; i < package_set_count(query->installed); i++)
     map_set(&query->installed_paths, package_set_get(query->installed, i)->out_path, NULL);
-  return true;
+  return find_substitutable(query, ret_code);
 }
 
 // ---- the table
@@ -151,7 +179,7 @@ static void print_table(Session *session, Table *table) {
 }
 
 // The versions of the other side: '>' only older ones, '=' the same, '<' a newer one, '-' none; and which.
-static void put_comparison(const Query *query, const Package *package, Buf *ret) {
+static char compare_versions(const Query *query, const Package *package, Span *ret_best) {
   const PackageSet *others = query->from_available ? query->installed : query->available;
   Span name, version, best = SPAN("?");
   char sign = '-';
@@ -172,6 +200,13 @@ static void put_comparison(const Query *query, const Package *package, Buf *ret)
       best = other_version;
     }
   }
+  *ret_best = best;
+  return sign;
+}
+
+static void put_comparison(const Query *query, const Package *package, Buf *ret) {
+  Span best;
+  char sign = compare_versions(query, package, &best);
   buf_printf(ret, "%c %.*s", sign, SPAN_ARG(best));
 }
 
@@ -193,7 +228,8 @@ static void add_row(Query *query, Table *table, const Package *package, bool is_
   Buf cell CLEANUP(buf_done) = BUF_INIT;
   size_t start = table->count;
   if (has(query, OPT_status)) {
-    buf_printf(&cell, "%c%c-", map_has(&query->installed_paths, package->out_path) ? 'I' : '-', is_valid ? 'P' : '-');
+    buf_printf(&cell, "%c%c%c", map_has(&query->installed_paths, package->out_path) ? 'I' : '-', is_valid ? 'P' : '-',
+               map_has(&query->substitutable_paths, package->out_path) ? 'S' : '-');
     add_cell(table, buf_span(&cell));
   }
   if (has(query, OPT_attr_path)) add_cell(table, package->attr_path);
@@ -299,11 +335,115 @@ static bool print_json(Query *query, Err *err) {
   return true;
 }
 
+// ---- XML
+
+static void put_xml_attr(Buf *out, const char *name, Span value) {
+  buf_printf(out, " %s=\"", name);
+  for (size_t i = 0; i < value.len; i++) {
+    switch (value.data[i]) {
+    case '"': buf_put_cstr(out, "&quot;"); break;
+    case '<': buf_put_cstr(out, "&lt;"); break;
+    case '>': buf_put_cstr(out, "&gt;"); break;
+    case '&': buf_put_cstr(out, "&amp;"); break;
+    case '\n': buf_put_cstr(out, "&#xA;"); break;
+    default: buf_put_char(out, value.data[i]);
+    }
+  }
+  buf_put_char(out, '"');
+}
+
+// Only strings of lists and sets are shown.
+static void put_xml_strings(Buf *out, const JsonTree *tree) {
+  buf_put_cstr(out, " type=\"strings\">\n");
+  for (size_t i = 0; i < tree->count; i++) {
+    if (tree->items[i].kind != JSON_TREE_STRING) continue;
+    buf_put_cstr(out, "      <string");
+    if (tree->kind == JSON_TREE_OBJECT) put_xml_attr(out, "type", tree->items[i].key);
+    put_xml_attr(out, "value", tree->items[i].string);
+    buf_put_cstr(out, " />\n");
+  }
+  buf_put_cstr(out, "    </meta>\n");
+}
+
+static void put_xml_meta(Buf *out, const JsonTree *value) {
+  Buf text CLEANUP(buf_done) = BUF_INIT;
+  const char *type = "int";
+  buf_put_cstr(out, "    <meta");
+  put_xml_attr(out, "name", value->key);
+  switch (value->kind) {
+  case JSON_TREE_ARRAY:
+  case JSON_TREE_OBJECT: put_xml_strings(out, value); return;
+  case JSON_TREE_STRING:
+    type = "string";
+    buf_put_span(&text, value->string);
+    break;
+  case JSON_TREE_INT: buf_printf(&text, "%lld", (long long)value->integer); break;
+  case JSON_TREE_UINT: buf_printf(&text, "%llu", (unsigned long long)value->uinteger); break;
+  case JSON_TREE_FLOAT:
+    type = "float";
+    buf_printf(&text, "%g", value->number);
+    break;
+  case JSON_TREE_BOOL:
+    type = "bool";
+    buf_put_cstr(&text, value->boolean ? "true" : "false");
+    break;
+  case JSON_TREE_NULL: break;
+  }
+  put_xml_attr(out, "type", span_cstr(type));
+  put_xml_attr(out, "value", buf_span(&text));
+  buf_put_cstr(out, " />\n");
+}
+
+static void put_xml_flag(Buf *out, const char *name, bool value) {
+  put_xml_attr(out, name, value ? SPAN("1") : SPAN("0"));
+}
+
+// Attributes stand in the order of their names.
+static void put_xml_item(Query *query, Buf *out, const Package *package, bool is_valid) {
+  Span name, version, best;
+  const JsonTree *description = package_meta(package, SPAN("description"));
+  char sign = has(query, OPT_compare_versions) ? compare_versions(query, package, &best) : '-';
+  drv_name_parse(package->name, &name, &version);
+  buf_put_cstr(out, "  <item");
+  put_xml_attr(out, "attrPath", package->attr_path);
+  if (has(query, OPT_description) && description && description->kind == JSON_TREE_STRING)
+    put_xml_attr(out, "description", description->string);
+  if (has(query, OPT_env_drv_path) && package->drv_path.len) put_xml_attr(out, "drvPath", package->drv_path);
+  if (has(query, OPT_status)) put_xml_flag(out, "installed", map_has(&query->installed_paths, package->out_path));
+  if (sign != '-') put_xml_attr(out, "maxComparedVersion", best);
+  put_xml_attr(out, "name", package->name);
+  put_xml_attr(out, "outputName", package->output_name);
+  put_xml_attr(out, "pname", name);
+  if (has(query, OPT_status))
+    put_xml_flag(out, "substitutable", map_has(&query->substitutable_paths, package->out_path));
+  if (package->system.len) put_xml_attr(out, "system", package->system);
+  if (has(query, OPT_status)) put_xml_flag(out, "valid", is_valid);
+  put_xml_attr(out, "version", version);
+  if (sign != '-') put_xml_attr(out, "versionDiff", span_make(&sign, 1));
+  buf_put_cstr(out, ">\n");
+  qsort(package->outputs, package->output_count, sizeof(PackageOutput), cmp_outputs);
+  for (size_t i = 0; i < package->output_count; i++) {
+    buf_put_cstr(out, "    <output");
+    put_xml_attr(out, "name", package->outputs[i].name);
+    if (has(query, OPT_env_out_path)) put_xml_attr(out, "path", package->outputs[i].path);
+    buf_put_cstr(out, " />\n");
+  }
+  for (size_t i = 0; has(query, OPT_env_meta) && i < package->meta.count; i++)
+    put_xml_meta(out, &package->meta.items[i]);
+  for (size_t i = 0; has(query, OPT_env_meta) && i < package->bad_meta.count; i++)
+    log_msg(LOG_ERROR, "derivation '%.*s' has invalid meta attribute '%.*s'", SPAN_ARG(package->name),
+            SPAN_ARG(package->bad_meta.items[i].string));
+  buf_put_cstr(out, "  </item>\n");
+}
+
 // ---- all of it
 
 static int print(Query *query) {
   Err err = ERR_INIT;
   Table table = {.columns = 1};
+  Buf xml CLEANUP(buf_done) = BUF_INIT;
+  bool is_xml = has(query, OPT_env_xml);
+  buf_put_cstr(&xml, "<?xml version='1.0' encoding='utf-8'?>\n<items>\n");
   if (has(query, OPT_env_json)) return print_json(query, &err) ? 0 : session_fail(query->session, &err);
   for (size_t i = 0; i < query->count; i++) {
     const Package *package = package_set_get(source(query), query->indexes[i]);
@@ -311,9 +451,12 @@ static int print(Query *query) {
     if (package->is_complete && !store_io_is_valid(session_io(query->session), package->out_path, &valid, &err))
       return session_fail(query->session, &err);
     if (has(query, OPT_prebuilt_only) && !valid) continue;
-    add_row(query, &table, package, valid);
+    if (is_xml) put_xml_item(query, &xml, package, valid);
+    else add_row(query, &table, package, valid);
   }
-  print_table(query->session, &table);
+  if (!is_xml) return print_table(query->session, &table), 0;
+  buf_put_cstr(&xml, "</items>\n");
+  session_print(query->session, buf_span(&xml));
   return 0;
 }
 
@@ -330,5 +473,6 @@ int env_query_run(Session *session, const char *profile) {
   package_set_free(query.installed);
   mem_free(query.indexes);
   map_done(&query.installed_paths);
+  map_done(&query.substitutable_paths);
   return code;
 }

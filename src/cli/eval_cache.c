@@ -81,7 +81,7 @@ static void put_settings(Session *session, Buf *out) {
 
 // Options that evaluation depends on; those for builds and links do not count.
 static bool counts(const OptionUse *use) {
-  const unsigned groups = OPTION_COMMON_GROUP | OPTION_EVAL_GROUP | OPTION_SELECT_GROUP | OPTION_SELECT_OLD_GROUP |
+  const uint64_t groups = OPTION_COMMON_GROUP | OPTION_EVAL_GROUP | OPTION_SELECT_GROUP | OPTION_SELECT_OLD_GROUP |
                           OPTION_PRINT_GROUP | OPTION_PRINT_EVAL_GROUP;
   if (use->id == OPT_file || use->id == OPT_explain_cache || use->id == OPT_print_build_logs) return false;
   return option_table[use->id].groups & groups;

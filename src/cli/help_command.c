@@ -55,12 +55,12 @@ static void put_usage(Buf *out, const Command *command) {
   out->data[out->len - strlen(command->summary) - 2] =
       (char)(command->summary[0] - ('a' <= command->summary[0] && command->summary[0] <= 'z' ? 32 : 0));
   for (int group = OPTION_GROUP_COUNT - 1; group >= 0; group--) {
-    if (!(command->groups & 1u << group)) continue;
+    if (!(command->groups & 1ull << group)) continue;
     bool first = true;
     for (size_t i = 0; i < OPTION_COUNT; i++) {
       const Option *option = &option_table[i];
       // An option of several groups appears in the first of them that the command has.
-      if (!(option->groups & 1u << group) || (option->groups & command->groups & ~((2u << group) - 1))) continue;
+      if (!(option->groups & 1ull << group) || (option->groups & command->groups & ~((2ull << group) - 1))) continue;
       if (first) buf_printf(out, "\n%s:\n", option_group_headings[group]);
       first = false;
       put_option(out, option);

@@ -49,12 +49,12 @@ static void add_operand(OptionList *list, const char *operand) {
   list->operands[list->operand_count++] = operand;
 }
 
-static const Option *find_long(const char *name, unsigned groups) {
+static const Option *find_long(const char *name, uint64_t groups) {
   for (size_t i = 0; i < OPTION_COUNT; i++)
     if ((option_table[i].groups & groups) && strcmp(option_table[i].long_name, name) == 0) return &option_table[i];
   return NULL;
 }
-static const Option *find_short(char name, unsigned groups) {
+static const Option *find_short(char name, uint64_t groups) {
   for (size_t i = 0; i < OPTION_COUNT; i++)
     if ((option_table[i].groups & groups) && option_table[i].short_name == name) return &option_table[i];
   return NULL;
@@ -138,7 +138,7 @@ static bool use_setting(const char *given, const char *inline_arg, Words *words,
   return setting_set(settings, name, span_cstr(value), SETTING_COMMAND_LINE, err);
 }
 
-static bool read_long(const char *word, unsigned groups, Words *words, Setting *settings, OptionList *ret, Err *err) {
+static bool read_long(const char *word, uint64_t groups, Words *words, Setting *settings, OptionList *ret, Err *err) {
   const char *equals = strchr(word, '=');
   const char *name = equals ? own(ret, span_make(word, (size_t)(equals - word))) : word;
   const Option *option = find_long(name + 2, groups);
@@ -148,7 +148,7 @@ static bool read_long(const char *word, unsigned groups, Words *words, Setting *
   return used || err_set(err, ERR_USAGE, "unrecognised flag '%s'", name);
 }
 
-static bool read_short(const char *word, unsigned groups, Words *words, Setting *settings, OptionList *ret, Err *err) {
+static bool read_short(const char *word, uint64_t groups, Words *words, Setting *settings, OptionList *ret, Err *err) {
   for (const char *p = word + 1; *p; p++) {
     const Option *option = find_short(*p, groups);
     char name[3] = {'-', *p, 0};
@@ -161,7 +161,7 @@ static bool read_short(const char *word, unsigned groups, Words *words, Setting 
   return true;
 }
 
-bool option_parse(int argc, char **argv, unsigned groups, Setting *settings, OptionList *ret, Err *err) {
+bool option_parse(int argc, char **argv, uint64_t groups, Setting *settings, OptionList *ret, Err *err) {
   Words words = {argv, argc, 0};
   bool options_ended = false;
   for (const char *word; (word = next_word(&words));) {

@@ -15,7 +15,7 @@ typedef enum OptionGroupIndex {
 } OptionGroupIndex;
 
 enum {
-#define OPTION_GROUP(name, heading) OPTION_##name##_GROUP = 1 << OPTION_GROUP_INDEX_##name,
+#define OPTION_GROUP(name, heading) OPTION_##name##_GROUP = 1ull << OPTION_GROUP_INDEX_##name,
 #include "cli/option_group.def"
 #undef OPTION_GROUP
 };
@@ -31,7 +31,7 @@ typedef struct Option {
   const char *long_name;
   char short_name; // 0: none
   const char *args;
-  unsigned groups;
+  uint64_t groups;
   const char *setting; // "name=value", "$1" for the argument; NULL: none
   const char *help;
 } Option;
@@ -65,7 +65,7 @@ void option_list_done(OptionList *list);
 
 // Reads argv (without the program and the verb). Options that set something do so in `settings`; so does `--<setting> value` for any setting
 // and `--no-<setting>` for boolean ones. "-qR" is "-q -R" and "-j4" is "-j 4". With `dashes_end`, "--" ends the options.
-MUST_CHECK bool option_parse(int argc, char **argv, unsigned groups, Setting *settings, OptionList *ret, Err *err);
+MUST_CHECK bool option_parse(int argc, char **argv, uint64_t groups, Setting *settings, OptionList *ret, Err *err);
 
 bool option_has(const OptionList *list, OptionId id);
 // The first argument of the last use; NULL when it was not given.

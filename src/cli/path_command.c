@@ -1,5 +1,7 @@
 // path_command.c: commands of the new command line about whole store paths: `nix copy`, `nix store verify, sign, diff-closures`, `nix nar ls, cat`.
 // Behaviour: Nix 2.26.
+#include "cli/path_command.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -244,7 +246,8 @@ static size_t package_run(const PackageList *list, size_t from, Span name, uint6
   return to;
 }
 
-static void put_difference(const PackageList *before, const PackageList *after, bool colour, Buf *out) {
+static void put_difference(const PackageList *before, const PackageList *after, bool colour, const char *indent,
+                           Buf *out) {
   static const char nothing[] = "\xe2\x88\x85", arrow[] = "\xe2\x86\x92";
   for (size_t i = 0, j = 0; i < before->count || j < after->count;) {
     bool has_before = i < before->count, has_after = j < after->count;
@@ -258,7 +261,7 @@ static void put_difference(const PackageList *before, const PackageList *after, 
     put_versions(after, j, j_end, before, i, i_end, &added);
     int64_t delta = (int64_t)after_bytes - (int64_t)before_bytes;
     bool show_delta = llabs(delta) >= 8 * 1024, changed = removed.len > 0 || added.len > 0;
-    if (show_delta || changed) buf_printf(out, "%.*s: ", SPAN_ARG(name));
+    if (show_delta || changed) buf_printf(out, "%s%.*s: ", indent, SPAN_ARG(name));
     if (changed)
       buf_printf(out, "%s %s %s", removed.len ? buf_cstr(&removed) : nothing, arrow,
                  added.len ? buf_cstr(&added) : nothing);
@@ -274,19 +277,24 @@ static void put_difference(const PackageList *before, const PackageList *after, 
   }
 }
 
+bool path_command_put_difference(Session *session, Store *store, const StorePath *before, const StorePath *after,
+                                 const char *indent, Buf *ret, Err *err) {
+  PackageList first CLEANUP(package_list_done) = {0}, second CLEANUP(package_list_done) = {0};
+  if (!closure_packages(store, before, &first, err) || !closure_packages(store, after, &second, err)) return false;
+  put_difference(&first, &second, session->progress.colour, indent, ret);
+  return true;
+}
+
 int path_command_diff_closures(Session *session) {
   Err err = ERR_INIT;
   Store *store;
   StorePathList paths = STORE_PATH_LIST_INIT;
-  PackageList before CLEANUP(package_list_done) = {0}, after CLEANUP(package_list_done) = {0};
   Buf out CLEANUP(buf_done) = BUF_INIT;
   if (session->options.operand_count != 2) return usage(session, "two paths are expected: before and after");
   bool ok = session_store(session, &store, &err) && selected_paths(session, store, false, &paths, &err) &&
-            closure_packages(store, &paths.paths[0], &before, &err) &&
-            closure_packages(store, &paths.paths[1], &after, &err);
+            path_command_put_difference(session, store, &paths.paths[0], &paths.paths[1], "", &out, &err);
   store_path_list_done(&paths);
   if (!ok) return session_fail(session, &err);
-  put_difference(&before, &after, session->progress.colour, &out);
   session_print(session, buf_span(&out));
   return 0;
 }

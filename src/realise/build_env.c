@@ -29,6 +29,7 @@ typedef struct Builder {
   Map postponed;  // packages named by propagated-user-env-packages
   Package *packages;
   size_t count, cap;
+  BuildEnvConflict *conflict; // or NULL
 } Builder;
 
 // --- following links
@@ -156,7 +157,13 @@ static bool resolve_collision(Builder *builder, const char *source, const char *
   int former = get_priority(builder, dest);
   if (former == priority) {
     Buf target = BUF_INIT;
-    if (fs_read_link(dest, &target, err))
+    bool known = fs_read_link(dest, &target, err);
+    if (known && builder->conflict) {
+      buf_put_span(&builder->conflict->former, buf_span(&target));
+      buf_put_cstr(&builder->conflict->other, source);
+      builder->conflict->priority = priority;
+    }
+    if (known)
       err_set(err, ERR_OTHER, "Unable to build profile. There is a conflict for the following files:\n\n  %s\n  %s",
               buf_cstr(&target), source);
     buf_done(&target);
@@ -308,12 +315,18 @@ static bool add_postponed(Builder *builder, const char *out, Err *err) {
   return true;
 }
 
-bool build_env_make(Store *store, Span packages, Span manifest, const char *out, Err *err) {
-  Builder builder = {.store = store, .arena = ARENA_INIT};
+void build_env_conflict_done(BuildEnvConflict *conflict) {
+  buf_done(&conflict->former);
+  buf_done(&conflict->other);
+}
+
+bool build_env_make(Store *store, Span packages, Span manifest, const char *out, BuildEnvConflict *ret_conflict,
+                    Err *err) {
+  Builder builder = {.store = store, .arena = ARENA_INIT, .conflict = ret_conflict};
   const char *link = arena_printf(&builder.arena, "%s/manifest.nix", out);
   bool ok = fs_mkdir_all(out, 0755, err) && parse_packages(&builder, packages, err) &&
             add_packages(&builder, out, err) && add_postponed(&builder, out, err) &&
-            make_link(&builder, arena_dup(&builder.arena, manifest).data, link, 0, err);
+            (!manifest.len || make_link(&builder, arena_dup(&builder.arena, manifest).data, link, 0, err));
   map_done(&builder.priorities);
   map_done(&builder.done);
   map_done(&builder.postponed);

@@ -231,7 +231,7 @@ static bool unpack_channel(const BuiltinBuildInput *input, const char *dir, cons
 static bool buildenv(const BuiltinBuildInput *input, const char *out, Err *err) {
   Span packages, manifest;
   return get_attr(input->drv, "derivations", &packages, err) && get_attr(input->drv, "manifest", &manifest, err) &&
-         build_env_make(input->store, packages, manifest, out, err);
+         build_env_make(input->store, packages, manifest, out, NULL, err);
 }
 
 static bool make_dir(const BuiltinBuildInput *input, BuiltinBuild *build, Err *err) {

@@ -185,6 +185,15 @@ bool profile_switch_to(const char *profile, uint64_t number, Err *err) {
   return fs_fsync_dir(dir, err);
 }
 
+bool profile_set(Store *store, const char *profile, const StorePath *path, Err *err) {
+  StoreLock *lock = NULL;
+  uint64_t number;
+  if (!profile_lock(profile, &lock, err)) return false;
+  bool ok = profile_add(store, profile, path, &number, err) && profile_switch_to(profile, number, err);
+  store_lock_release(lock);
+  return ok;
+}
+
 bool profile_switch(const char *profile, const uint64_t *number, bool dry_run, uint64_t *ret_from, uint64_t *ret_to,
                     Err *err) {
   CLEANUP(profile_generations_done) ProfileGenerations list = PROFILE_GENERATIONS_INIT;

@@ -47,6 +47,9 @@ MUST_CHECK bool profile_add(Store *store, const char *profile, const StorePath *
 // Points the profile to this generation, which must exist; durable when it returns. The caller holds the lock.
 MUST_CHECK bool profile_switch_to(const char *profile, uint64_t number, Err *err);
 
+// Both, under the lock.
+MUST_CHECK bool profile_set(Store *store, const char *profile, const StorePath *path, Err *err);
+
 // `nix-env --rollback` (no number: the newest generation older than the current one) and `--switch-generation`. *ret_from and *ret_to say what was
 // done (0: there was no current one); either may be NULL. dry_run: only finds them.
 MUST_CHECK bool profile_switch(const char *profile, const uint64_t *number, bool dry_run, uint64_t *ret_from,
