@@ -300,6 +300,12 @@ bool process_run(const ProcessSpec *spec, Buf *ret_stdout, Buf *ret_stderr, int 
   return ok;
 }
 
+unsigned process_cpu_count(void) {
+  cpu_set_t set;
+  int count = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+  return count > 1 ? (unsigned)count : 1;
+}
+
 void process_format_status(int status, Buf *ret) {
   if (WIFEXITED(status)) {
     buf_printf(ret, "exited with code %d", WEXITSTATUS(status));

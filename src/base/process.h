@@ -40,5 +40,7 @@ MUST_CHECK bool process_wait(Process *process, int *ret_status, Err *err);
 void process_kill(const Process *process, int sig, bool whole_group);
 // Runs to the end; captures standard output (and error, when ret_stderr is not NULL). Non-zero exit is not an error here.
 MUST_CHECK bool process_run(const ProcessSpec *spec, Buf *ret_stdout, Buf *ret_stderr, int *ret_status, Err *err);
+// Processors this process may use, at least 1.
+unsigned process_cpu_count(void);
 // "exited with code 3", "was killed by signal 9 (Killed)".
 void process_format_status(int status, Buf *ret);

@@ -2,9 +2,9 @@
 #include "castore/work_pool.h"
 
 #include <pthread.h>
-#include <sched.h>
 
 #include "base/mem.h"
+#include "base/process.h"
 
 struct WorkPool {
   WorkPoolFn fn;
@@ -22,10 +22,9 @@ struct WorkPool {
 };
 
 unsigned work_pool_default_threads(void) {
-  cpu_set_t set;
-  int cores = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
+  unsigned cores = process_cpu_count();
   if (cores > 9) cores = 9;
-  return cores > 1 ? (unsigned)cores - 1 : 1;
+  return cores > 1 ? cores - 1 : 1;
 }
 
 // The mutex is held, and released during the work.

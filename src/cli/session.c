@@ -87,8 +87,7 @@ void session_drop_vm(Session *session) {
 
 static unsigned max_jobs(Session *session) {
   const char *text = setting_text(session->settings, SETTING_ID_max_jobs);
-  long cores = sysconf(_SC_NPROCESSORS_ONLN);
-  if (strcmp(text, "auto") == 0) return cores > 0 ? (unsigned)cores : 1;
+  if (strcmp(text, "auto") == 0) return process_cpu_count();
   return (unsigned)setting_int(session->settings, SETTING_ID_max_jobs);
 }
 
@@ -301,9 +300,8 @@ bool session_scheduler(Session *session, Scheduler **ret, Err *err) {
   buf_printf(&physical, "%s/store", store_root(store));
   SchedulerConfig config = SCHEDULER_CONFIG_INIT;
   config.max_jobs = max_jobs(session);
-  long cores = sysconf(_SC_NPROCESSORS_ONLN);
   bool cores_set = settings[SETTING_ID_cores].source != SETTING_DEFAULT;
-  config.cores = cores_set ? (unsigned)setting_int(settings, SETTING_ID_cores) : cores > 0 ? (unsigned)cores : 1;
+  config.cores = cores_set ? (unsigned)setting_int(settings, SETTING_ID_cores) : process_cpu_count();
   config.keep_going = setting_bool(settings, SETTING_ID_keep_going);
   config.keep_failed = setting_bool(settings, SETTING_ID_keep_failed);
   ProgressFormat format = session->progress.format;
@@ -460,7 +458,9 @@ static EvalIo *eval_window(Session *session) {
 static bool read_heap_config(Session *session, HeapConfig *ret, Err *err) {
   const char *size = option_get(&session->options, OPT_max_heap),
              *mib = option_get(&session->options, OPT_max_memory_size);
+  const char *alone = getenv("FIRN_NO_GC_HELPER");
   uint64_t number;
+  ret->helper = process_cpu_count() > 1 && (!alone || !*alone || strcmp(alone, "0") == 0);
   ret->stress = option_has(&session->options, OPT_gc_stress);
   if (mib && span_parse_u64(span_cstr(mib), &number)) ret->max_bytes = (size_t)number << 20;
   if (!size) return true;

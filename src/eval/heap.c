@@ -2,8 +2,18 @@
 //
 // Old space is a list of HEAP_CHUNK_BYTES chunks, aligned to their size so that the chunk of an object is found by masking. A
 // major collection copies everything reachable into fresh chunks and frees the old ones. The work list is an explicit stack.
+//
+// Minor collections of a program that makes many of them are done by two *workers*, the evaluating thread and a helper (HeapTeam): time
+// goes into misses of the cache, so two cores take half of it. Each has chunks and a work list of its own; who copies an object is
+// decided by a compare and swap on its head; who has nothing to do asks, and the other puts half of its list into the pool. The
+// evaluating thread never waits for the helper to come, only for one that has come to finish. Between collections the helper makes
+// chunks ready, since the kernel takes as long to give memory as the collector to fill it.
 #include "eval/heap.h"
 
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 
@@ -20,20 +30,59 @@
 #define HEAP_AHEAD 16           // slots whose objects are on their way into the cache when they are visited
 #define HEAP_AHEAD_SLOTS 12     // remembered slots that are on their way themselves
 #define HEAP_KEEP_BYTES ((size_t)4 << 20) // of a nursery that overflowed, kept mapped beyond the soft end
+#define HEAP_WORKERS 2
+#define HEAP_HELPER_AFTER 8 // minor collections until the helper starts
+#define HEAP_HELPER_MIN_SHARE \
+  64                        // copied by the last collection: less than this part of the nursery is not worth waking it
+#define HEAP_BLOCK 128      // remembered slots that a worker takes at once
+#define HEAP_SHARE_MIN 32   // objects on a work list of which half is given away
+#define HEAP_READY_CHUNKS 2 // made by the helper ahead of time
+#define HEAP_SPINS 200      // before a worker that waits for the other lets the processor go
+
+typedef enum HeapMode { HEAP_MINOR, HEAP_MINOR_SHARED, HEAP_MAJOR } HeapMode;
 
 typedef struct HeapChunk {
   struct HeapChunk *next;
   uint64_t epoch; // of the major collection that made it
 } HeapChunk;
 
-typedef struct HeapSpace {
-  HeapChunk *chunks;
-  char *next, *end; // bump range of the newest chunk
-  uint64_t epoch;
-  Object **gray; // copied or marked, not yet scanned
+typedef struct HeapWorker {
+  Heap *heap;
+  char *next, *end; // bump range of its newest chunk
+  Object **gray;    // copied or marked, not yet scanned
   size_t gray_count, gray_cap;
   Value *ahead[HEAP_AHEAD]; // ring of slots to visit
   size_t ahead_next;
+  uint64_t promoted_bytes;
+} HeapWorker;
+
+typedef enum HeapDoor { HEAP_DOOR_CLOSED, HEAP_DOOR_OPEN, HEAP_DOOR_JOINED } HeapDoor;
+
+typedef struct HeapTeam {
+  pthread_t thread;
+  bool has_thread, refused;  // refused: no thread could be made
+  _Atomic int door;          // HeapDoor: may the helper still join this collection? Joined until it has left
+  _Atomic bool hungry;       // a worker has nothing to do
+  _Atomic bool finished;     // of a collection that the helper has joined
+  _Atomic size_t next_block; // of the remembered slots
+  _Atomic size_t pool_count; // written under the lock
+  pthread_mutex_t lock;      // of what follows, and of HeapSpace.chunks while there is a helper
+  pthread_cond_t wake;
+  Object **pool; // gray objects for whoever has nothing to do
+  size_t pool_cap;
+  unsigned idle; // workers that found the pool empty
+  uint64_t rounds;
+  HeapChunk *ready; // chunks nobody has used
+  unsigned ready_count;
+  bool quit;
+} HeapTeam;
+
+typedef struct HeapSpace {
+  HeapChunk *chunks;
+  uint64_t epoch;
+  HeapWorker workers[HEAP_WORKERS]; // the first is the evaluating thread
+  HeapTeam team;
+  HeapMode mode;  // of the collection in progress
   Object **large; // every large object; those from `large_young` on are newer than the last collection
   size_t large_count, large_cap, large_young;
   size_t *large_sizes;
@@ -41,7 +90,7 @@ typedef struct HeapSpace {
   size_t reserve_bytes;
   size_t next_major_bytes;
   uint64_t stress_next_major; // in minor collections
-  bool major;                 // a major collection is in progress
+  uint64_t last_promoted_bytes;
 } HeapSpace;
 
 // The nursery is written from end to end by every evaluation but the smallest, and two huge pages cost a fifth of a thousand small ones (a tenth of the time
@@ -62,6 +111,9 @@ void heap_init(Heap *heap, const HeapConfig *config) {
   if (!heap->config.threshold_bytes) heap->config.threshold_bytes = HEAP_DEFAULT_THRESHOLD_BYTES;
   HeapSpace *space = heap->space = mem_alloc_zero(sizeof *space);
   space->epoch = 1;
+  for (size_t i = 0; i < HEAP_WORKERS; i++) space->workers[i].heap = heap;
+  pthread_mutex_init(&space->team.lock, NULL);
+  pthread_cond_init(&space->team.wake, NULL);
   size_t reserve = HEAP_MAX_RESERVE_BYTES;
   void *p = MAP_FAILED;
   for (; reserve >= HEAP_MIN_RESERVE_BYTES; reserve /= 2) {
@@ -89,14 +141,30 @@ static void heap_free_chunks(HeapChunk *chunk) {
   }
 }
 
+static void heap_dismiss_helper(HeapSpace *space) {
+  HeapTeam *team = &space->team;
+  if (!team->has_thread) return;
+  pthread_mutex_lock(&team->lock);
+  team->quit = true;
+  pthread_cond_signal(&team->wake);
+  pthread_mutex_unlock(&team->lock);
+  pthread_join(team->thread, NULL);
+  team->has_thread = false;
+}
+
 void heap_done(Heap *heap) {
   HeapSpace *space = heap->space;
   if (!space) return;
+  heap_dismiss_helper(space);
   heap_free_chunks(space->chunks);
+  heap_free_chunks(space->team.ready);
   for (size_t i = 0; i < space->large_count; i++) mem_free(space->large[i]);
   mem_free(space->large);
   mem_free(space->large_sizes);
-  mem_free(space->gray);
+  for (size_t i = 0; i < HEAP_WORKERS; i++) mem_free(space->workers[i].gray);
+  mem_free(space->team.pool);
+  pthread_mutex_destroy(&space->team.lock);
+  pthread_cond_destroy(&space->team.wake);
   mem_free(space);
   munmap(heap->nursery, heap->nursery_span);
   mem_free(heap->remembered);
@@ -175,7 +243,7 @@ static inline size_t heap_object_words(Head h) {
   return LIKELY(layout.fixed) ? layout.fixed + layout.counted * (size_t)head_payload(h) : heap_odd_words(h);
 }
 
-static char *heap_new_chunk(HeapSpace *space) {
+static HeapChunk *heap_map_chunk(void) {
   // Over-reserve and trim, to get the alignment.
   char *p = mmap(NULL, 2 * HEAP_CHUNK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (p == MAP_FAILED) mem_die(HEAP_CHUNK_BYTES);
@@ -184,17 +252,33 @@ static char *heap_new_chunk(HeapSpace *space) {
   munmap(aligned + HEAP_CHUNK_BYTES, (size_t)(p + HEAP_CHUNK_BYTES - aligned));
   // One call instead of 256 page faults; an old kernel refuses, and they happen.
   (void)madvise(aligned, HEAP_CHUNK_BYTES, MADV_POPULATE_WRITE);
-  HeapChunk *chunk = (HeapChunk *)aligned;
-  *chunk = (HeapChunk){.next = space->chunks, .epoch = space->epoch};
-  space->chunks = chunk;
-  space->next = aligned + sizeof(HeapChunk);
-  space->end = aligned + HEAP_CHUNK_BYTES;
-  return space->next;
+  return (HeapChunk *)aligned;
 }
 
-static void heap_push_gray(HeapSpace *space, Object *object) {
-  MEM_RESERVE(space->gray, space->gray_cap, space->gray_count + 1);
-  space->gray[space->gray_count++] = object;
+static void heap_new_chunk(HeapWorker *w) {
+  HeapSpace *space = w->heap->space;
+  HeapTeam *team = &space->team;
+  pthread_mutex_lock(&team->lock);
+  HeapChunk *chunk = team->ready;
+  if (chunk) {
+    team->ready = chunk->next;
+    team->ready_count--;
+  } else {
+    pthread_mutex_unlock(&team->lock);
+    chunk = heap_map_chunk();
+    pthread_mutex_lock(&team->lock);
+  }
+  *chunk = (HeapChunk){.next = space->chunks, .epoch = space->epoch};
+  space->chunks = chunk;
+  w->heap->stats.old_bytes += HEAP_CHUNK_BYTES;
+  pthread_mutex_unlock(&team->lock);
+  w->next = (char *)chunk + sizeof(HeapChunk);
+  w->end = (char *)chunk + HEAP_CHUNK_BYTES;
+}
+
+static void heap_push_gray(HeapWorker *w, Object *object) {
+  MEM_RESERVE(w->gray, w->gray_cap, w->gray_count + 1);
+  w->gray[w->gray_count++] = object;
 }
 
 static bool heap_has_pointers(Head h) {
@@ -208,160 +292,315 @@ static bool heap_has_pointers(Head h) {
   }
 }
 
-static Object *heap_copy(Heap *heap, Object *from, Head h) {
-  HeapSpace *space = heap->space;
+// What two workers may look at at once: heads of young objects, and slots that one of them is about to replace.
+static inline uint64_t heap_load(const uint64_t *word) {
+  return __atomic_load_n(word, __ATOMIC_ACQUIRE);
+}
+static inline void heap_set(uint64_t *word, uint64_t value) {
+  __atomic_store_n(word, value, __ATOMIC_RELEASE);
+}
+
+// `mode` is a constant wherever it is handed down, so that each loop is made three times.
+static inline Object *heap_copy(HeapWorker *w, Object *from, Head h, HeapMode mode) {
   size_t words = heap_object_words(h);
-  if (UNLIKELY((size_t)(space->end - space->next) < words * sizeof(uint64_t))) {
-    heap->stats.old_bytes += HEAP_CHUNK_BYTES;
-    heap_new_chunk(space);
-  }
-  Object *to = (Object *)space->next;
-  space->next += words * sizeof(uint64_t);
+  if (UNLIKELY((size_t)(w->end - w->next) < words * sizeof(uint64_t))) heap_new_chunk(w);
+  Object *to = (Object *)w->next;
   const uint64_t *source = (const uint64_t *)from;
   uint64_t *target = (uint64_t *)to;
-  for (size_t i = 0; i < words; i++) target[i] = source[i];
-  heap->stats.promoted_bytes += words * sizeof(uint64_t);
-  if (heap_has_pointers(h)) heap_push_gray(space, to);
-  from->head = HEAD(T_FORWARD, 0, (uintptr_t)to);
+  target[0] = h;
+  for (size_t i = 1; i < words; i++) target[i] = source[i];
+  Head forward = HEAD(T_FORWARD, 0, (uintptr_t)to);
+  if (mode != HEAP_MINOR_SHARED) from->head = forward;
+  else if (!__atomic_compare_exchange_n(&from->head, &h, forward, false, __ATOMIC_RELEASE, __ATOMIC_ACQUIRE))
+    return (Object *)head_payload(h); // the other worker was first
+  w->next += words * sizeof(uint64_t);
+  w->promoted_bytes += words * sizeof(uint64_t);
+  if (heap_has_pointers(h)) heap_push_gray(w, to);
   return to;
 }
 
 // Where an object that is not young is after a major collection; its head is `h`.
-static Object *heap_forward_old(Heap *heap, Object *object, Head h) {
-  HeapSpace *space = heap->space;
+static Object *heap_forward_old(HeapWorker *w, Object *object, Head h) {
   unsigned flags = head_flags(h);
   if (flags & OBJ_STATIC) return object;
   if (flags & OBJ_LARGE) {
     if (!(flags & OBJ_MARK)) {
       object->head |= HEAD(0, OBJ_MARK, 0);
-      if (heap_has_pointers(h)) heap_push_gray(space, object);
+      if (heap_has_pointers(h)) heap_push_gray(w, object);
     }
     return object;
   }
   const HeapChunk *chunk = (const HeapChunk *)((uintptr_t)object & ~(uintptr_t)(HEAP_CHUNK_BYTES - 1));
-  return chunk->epoch == space->epoch ? object : heap_copy(heap, object, h); // else it is in the new space already
+  if (chunk->epoch == w->heap->space->epoch) return object; // already in the new space
+  return heap_copy(w, object, h, HEAP_MAJOR);
 }
 
 // value_keeps_thunk for a value that may have been moved already.
 static bool heap_keeps_thunk(Value v) {
   if (value_tag(v) != TAG_OBJ) return value_is_builtin(v);
-  const Object *object = value_ptr(v);
-  if (head_type(object->head) == T_FORWARD) object = (const Object *)head_payload(object->head);
-  return head_type(object->head) == T_CLOSURE || head_type(object->head) == T_PAP;
+  Head h = heap_load(value_ptr(v));
+  if (head_type(h) == T_FORWARD) h = ((const Object *)head_payload(h))->head;
+  return head_type(h) == T_CLOSURE || head_type(h) == T_PAP;
 }
 
 // Evaluated thunks and flattened sets are left out of the way.
 static Value heap_shortcut(Value v) {
   if (value_tag(v) == TAG_THUNK) {
     Value followed = v;
-    while (value_tag(followed) == TAG_THUNK && head_type(value_head(followed)) == T_IND &&
-           !(head_flags(value_head(followed)) & IND_UNASKED))
-      followed = ((Thunk *)value_ptr(followed))->value;
+    while (value_tag(followed) == TAG_THUNK) {
+      Head h = heap_load(value_ptr(followed));
+      if (head_type(h) != T_IND || head_flags(h) & IND_UNASKED) break;
+      followed = heap_load(&((Thunk *)value_ptr(followed))->value);
+    }
     if (heap_keeps_thunk(followed)) return v;
     v = followed;
   }
-  while (value_tag(v) == TAG_ATTRS && head_type(value_head(v)) == T_LAYERED && !((Layered *)value_ptr(v))->top)
-    v = ((Layered *)value_ptr(v))->base;
+  while (value_tag(v) == TAG_ATTRS && head_type(heap_load(value_ptr(v))) == T_LAYERED &&
+         !heap_load(&((Layered *)value_ptr(v))->top))
+    v = heap_load(&((Layered *)value_ptr(v))->base);
   return v;
 }
 
 // Most slots hold nothing that a minor collection moves.
-static inline bool heap_may_move(const Heap *heap, Value v, bool major) {
+static inline bool heap_may_move(const Heap *heap, Value v, HeapMode mode) {
   static const unsigned no_pointer = 1u << TAG_INT | 1u << TAG_IMM | 1u << TAG_LAZY;
   if (no_pointer >> value_tag(v) & 1) return false;
-  return major ? v != 0 : heap_is_young(heap, value_ptr(v));
+  return mode == HEAP_MAJOR ? v != 0 : heap_is_young(heap, value_ptr(v));
 }
 
-// `major` is a constant where this is called.
-static inline void heap_visit_value(Heap *heap, Value *slot, bool major) {
-  Value v = *slot;
-  if (!heap_may_move(heap, v, major)) return;
+static inline void heap_visit_value(HeapWorker *w, Value *slot, HeapMode mode) {
+  const Heap *heap = w->heap;
+  Value v = heap_load(slot);
+  if (!heap_may_move(heap, v, mode)) return;
   Object *object = value_ptr(v);
-  Head h = object->head;
+  Head h = heap_load(&object->head);
   if (head_type(h) == T_IND || head_type(h) == T_LAYERED) {
     v = heap_shortcut(v);
-    if (!heap_may_move(heap, v, major)) {
-      *slot = v;
+    if (!heap_may_move(heap, v, mode)) {
+      heap_set(slot, v);
       return;
     }
     object = value_ptr(v);
-    h = object->head;
+    h = heap_load(&object->head);
   }
   if (head_type(h) == T_FORWARD) object = (Object *)head_payload(h);
-  else object = !major || heap_is_young(heap, object) ? heap_copy(heap, object, h) : heap_forward_old(heap, object, h);
-  *slot = value_from_ptr(object, value_tag(v));
-}
-
-void heap_visit(Heap *heap, Value *slot) {
-  if (heap->space->major) heap_visit_value(heap, slot, true);
-  else heap_visit_value(heap, slot, false);
+  else if (mode != HEAP_MAJOR || heap_is_young(heap, object)) object = heap_copy(w, object, h, mode);
+  else object = heap_forward_old(w, object, h);
+  heap_set(slot, value_from_ptr(object, value_tag(v)));
 }
 
 // Visits the slot some slots later: the time of a collection is that of cache misses on what it copies.
-static inline void heap_visit_later(Heap *heap, Value *slot, bool major) {
-  HeapSpace *space = heap->space;
-  if (!heap_may_move(heap, *slot, major)) return;
-  __builtin_prefetch(value_ptr(*slot), 1);
-  Value *due = space->ahead[space->ahead_next];
-  space->ahead[space->ahead_next] = slot;
-  space->ahead_next = (space->ahead_next + 1) % HEAP_AHEAD;
-  if (due) heap_visit_value(heap, due, major);
+static inline void heap_visit_later(HeapWorker *w, Value *slot, HeapMode mode) {
+  Value v = heap_load(slot);
+  if (!heap_may_move(w->heap, v, mode)) return;
+  __builtin_prefetch(value_ptr(v), 1);
+  Value *due = w->ahead[w->ahead_next];
+  w->ahead[w->ahead_next] = slot;
+  w->ahead_next = (w->ahead_next + 1) % HEAP_AHEAD;
+  if (due) heap_visit_value(w, due, mode);
 }
 
-static void heap_visit_ahead(Heap *heap) {
-  HeapSpace *space = heap->space;
+static void heap_visit_ahead(HeapWorker *w, HeapMode mode) {
   for (size_t i = 0; i < HEAP_AHEAD; i++) {
-    Value *due = space->ahead[(space->ahead_next + i) % HEAP_AHEAD];
-    space->ahead[(space->ahead_next + i) % HEAP_AHEAD] = NULL;
-    if (due) heap_visit(heap, due);
+    Value **place = &w->ahead[(w->ahead_next + i) % HEAP_AHEAD], *due = *place;
+    *place = NULL;
+    if (due) heap_visit_value(w, due, mode);
   }
 }
 
-static inline void heap_visit_words(Heap *heap, Value *slots, size_t count, bool major) {
-  for (size_t i = 0; i < count; i++) heap_visit_later(heap, &slots[i], major);
+static inline void heap_visit_words(HeapWorker *w, Value *slots, size_t count, HeapMode mode) {
+  for (size_t i = 0; i < count; i++) heap_visit_later(w, &slots[i], mode);
+}
+
+void heap_visit(Heap *heap, Value *slot) {
+  heap_visit_range(heap, slot, 1);
 }
 
 void heap_visit_range(Heap *heap, Value *slots, size_t count) {
-  if (heap->space->major) heap_visit_words(heap, slots, count, true);
-  else heap_visit_words(heap, slots, count, false);
+  HeapWorker *w = heap->space->workers;
+  switch (heap->space->mode) {
+  case HEAP_MINOR: heap_visit_words(w, slots, count, HEAP_MINOR); break;
+  case HEAP_MINOR_SHARED: heap_visit_words(w, slots, count, HEAP_MINOR_SHARED); break;
+  case HEAP_MAJOR: heap_visit_words(w, slots, count, HEAP_MAJOR); break;
+  }
 }
 
 // Bare pointers (to envs, to the bytes of a string) are visited as values: the same bits as with TAG_OBJ.
-static inline void heap_scan_object(Heap *heap, Object *object, bool major) {
+static inline void heap_scan_object(HeapWorker *w, Object *object, HeapMode mode) {
   Head h = object->head;
   HeapLayout layout = heap_layouts[head_type(h) >> 3];
   Value *words = (Value *)object;
   if (UNLIKELY(!layout.fixed)) {
-    if (head_type(h) == T_BLACKHOLE) heap_visit_words(heap, words + 1, heap_odd_words(h) - 1, major);
-    else if (head_flags(h) & STR_SLICE) heap_visit_later(heap, words + 2, major);
+    if (head_type(h) == T_BLACKHOLE) heap_visit_words(w, words + 1, heap_odd_words(h) - 1, mode);
+    else if (head_flags(h) & STR_SLICE) heap_visit_later(w, words + 2, mode);
     return;
   }
-  if (major && head_type(h) == T_ATTRS) ((Attrs *)object)->shape->marked = true;
+  if (mode == HEAP_MAJOR && head_type(h) == T_ATTRS) ((Attrs *)object)->shape->marked = true;
   size_t end =
       layout.pointers ? layout.first + layout.pointers : layout.fixed + layout.counted * (size_t)head_payload(h);
-  heap_visit_words(heap, words + layout.first, end - layout.first, major);
+  heap_visit_words(w, words + layout.first, end - layout.first, mode);
 }
 
-static inline void heap_scan_gray(Heap *heap, bool major) {
-  HeapSpace *space = heap->space;
-  while (space->gray_count) heap_scan_object(heap, space->gray[--space->gray_count], major);
+// ---- two workers ----
+
+// Half of the work list, the older one, for the worker that has nothing to do.
+static void heap_share(HeapTeam *team, HeapWorker *w) {
+  size_t given = w->gray_count / 2;
+  pthread_mutex_lock(&team->lock);
+  size_t count = team->pool_count;
+  MEM_RESERVE(team->pool, team->pool_cap, count + given);
+  memcpy(team->pool + count, w->gray, given * sizeof *w->gray);
+  team->pool_count = count + given;
+  team->hungry = false;
+  pthread_mutex_unlock(&team->lock);
+  w->gray_count -= given;
+  memmove(w->gray, w->gray + given, w->gray_count * sizeof *w->gray);
 }
 
-static void heap_drain(Heap *heap) {
-  HeapSpace *space = heap->space;
+// Empties the work list.
+static inline void heap_drain(HeapWorker *w, HeapMode mode) {
+  HeapTeam *team = &w->heap->space->team;
   do {
-    if (space->major) heap_scan_gray(heap, true);
-    else heap_scan_gray(heap, false);
-    heap_visit_ahead(heap);
-  } while (space->gray_count);
+    while (w->gray_count) {
+      heap_scan_object(w, w->gray[--w->gray_count], mode);
+      if (mode == HEAP_MINOR_SHARED && w->gray_count >= HEAP_SHARE_MIN &&
+          UNLIKELY(atomic_load_explicit(&team->hungry, memory_order_relaxed)))
+        heap_share(team, w);
+    }
+    heap_visit_ahead(w, mode);
+  } while (w->gray_count);
 }
+
+static inline void heap_visit_remembered(HeapWorker *w, size_t begin, size_t end, HeapMode mode) {
+  const Heap *heap = w->heap;
+  for (size_t i = begin; i < end; i++) {
+    if (i + HEAP_AHEAD_SLOTS < end) __builtin_prefetch(heap->remembered[i + HEAP_AHEAD_SLOTS], 1);
+    heap_visit_later(w, heap->remembered[i], mode);
+  }
+}
+
+static void heap_take_blocks(HeapWorker *w) {
+  const Heap *heap = w->heap;
+  for (;;) {
+    size_t begin = atomic_fetch_add(&heap->space->team.next_block, HEAP_BLOCK);
+    if (begin >= heap->remembered_count) return;
+    size_t end = begin + HEAP_BLOCK;
+    heap_visit_remembered(w, begin, end < heap->remembered_count ? end : heap->remembered_count, HEAP_MINOR_SHARED);
+  }
+}
+
+// Waits for work of the other worker; false when neither has any. Only of a collection that the helper has joined.
+static bool heap_take_work(HeapTeam *team, HeapWorker *w) {
+  bool idle = false;
+  for (unsigned spins = 0;; spins++) {
+    if (team->finished) return false;
+    if (!idle || team->pool_count) {
+      pthread_mutex_lock(&team->lock);
+      size_t count = team->pool_count;
+      if (count) {
+        team->idle -= idle;
+        size_t taken = count < HEAP_BLOCK ? count : HEAP_BLOCK;
+        MEM_RESERVE(w->gray, w->gray_cap, w->gray_count + taken);
+        memcpy(w->gray + w->gray_count, team->pool + count - taken, taken * sizeof *w->gray);
+        w->gray_count += taken;
+        team->pool_count = count - taken;
+      } else if (!idle) {
+        idle = true;
+        team->finished = ++team->idle == HEAP_WORKERS;
+      }
+      pthread_mutex_unlock(&team->lock);
+      if (count) return true;
+    }
+    if (!team->pool_count) team->hungry = true;
+    if (spins >= HEAP_SPINS) sched_yield();
+  }
+}
+
+static void heap_work(HeapTeam *team, HeapWorker *w) {
+  do heap_drain(w, HEAP_MINOR_SHARED);
+  while (heap_take_work(team, w));
+}
+
+static void *heap_helper_main(void *arg) {
+  HeapSpace *space = arg;
+  HeapTeam *team = &space->team;
+  HeapWorker *w = &space->workers[1];
+  pthread_mutex_lock(&team->lock);
+  for (uint64_t seen = 0; !team->quit;) {
+    if (team->rounds == seen) {
+      if (team->ready_count < HEAP_READY_CHUNKS) {
+        pthread_mutex_unlock(&team->lock);
+        HeapChunk *chunk = heap_map_chunk();
+        pthread_mutex_lock(&team->lock);
+        chunk->next = team->ready;
+        team->ready = chunk;
+        team->ready_count++;
+      } else {
+        pthread_cond_wait(&team->wake, &team->lock);
+      }
+      continue;
+    }
+    seen = team->rounds;
+    pthread_mutex_unlock(&team->lock);
+    int open = HEAP_DOOR_OPEN;
+    if (atomic_compare_exchange_strong(&team->door, &open, HEAP_DOOR_JOINED)) {
+      heap_take_blocks(w);
+      heap_work(team, w);
+      team->door = HEAP_DOOR_CLOSED;
+    }
+    pthread_mutex_lock(&team->lock);
+  }
+  pthread_mutex_unlock(&team->lock);
+  return NULL;
+}
+
+static bool heap_wants_helper(Heap *heap) {
+  HeapSpace *space = heap->space;
+  HeapTeam *team = &space->team;
+  if (!heap->config.helper || heap->stats.minor_count < HEAP_HELPER_AFTER ||
+      space->last_promoted_bytes < heap->config.nursery_bytes / HEAP_HELPER_MIN_SHARE)
+    return false;
+  if (!team->has_thread && !team->refused) {
+    sigset_t all, former;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &former); // signals are the evaluating thread's
+    team->has_thread = pthread_create(&team->thread, NULL, heap_helper_main, space) == 0;
+    pthread_sigmask(SIG_SETMASK, &former, NULL);
+    team->refused = !team->has_thread;
+  }
+  // It may not have noticed yet that the last collection is over.
+  return team->has_thread && team->door == HEAP_DOOR_CLOSED;
+}
+
+static void heap_open_door(HeapTeam *team) {
+  team->next_block = 0;
+  team->hungry = team->finished = false;
+  team->idle = 0;
+  team->door = HEAP_DOOR_OPEN;
+  pthread_mutex_lock(&team->lock);
+  team->rounds++;
+  pthread_cond_signal(&team->wake);
+  pthread_mutex_unlock(&team->lock);
+}
+
+// The evaluating thread's part.
+static void heap_work_as_first(HeapTeam *team, HeapWorker *w) {
+  heap_take_blocks(w);
+  heap_drain(w, HEAP_MINOR_SHARED);
+  int open = HEAP_DOOR_OPEN;
+  if (!atomic_compare_exchange_strong(&team->door, &open, HEAP_DOOR_CLOSED) && heap_take_work(team, w))
+    heap_work(team, w);
+}
+
+// ---- collections ----
 
 static void heap_scan_roots(Heap *heap, HeapScanFn scan, void *ctx) {
+  bool major = heap->space->mode == HEAP_MAJOR;
   for (HeapRoot *root = heap->roots.next; root != &heap->roots; root = root->next) heap_visit(heap, &root->value);
-  const HeapRoot *end = heap->space->major ? NULL : heap->old_constants;
+  const HeapRoot *end = major ? NULL : heap->old_constants;
   for (HeapRoot *root = heap->constants; root != end; root = root->next) heap_visit(heap, &root->value);
   heap->old_constants = heap->constants;
-  scan(ctx, heap, heap->space->major);
+  scan(ctx, heap, major);
 }
 
 static void heap_flag_large(HeapSpace *space) {
@@ -370,14 +609,18 @@ static void heap_flag_large(HeapSpace *space) {
 
 static void heap_minor(Heap *heap, HeapScanFn scan, void *ctx) {
   HeapSpace *space = heap->space;
+  HeapWorker *w = space->workers;
   heap_flag_large(space);
-  for (size_t i = space->large_young; i < space->large_count; i++) heap_scan_object(heap, space->large[i], false);
-  for (size_t i = 0; i < heap->remembered_count; i++) {
-    if (i + HEAP_AHEAD_SLOTS < heap->remembered_count) __builtin_prefetch(heap->remembered[i + HEAP_AHEAD_SLOTS], 1);
-    heap_visit_later(heap, heap->remembered[i], false);
-  }
+  space->mode = heap_wants_helper(heap) ? HEAP_MINOR_SHARED : HEAP_MINOR;
+  if (space->mode == HEAP_MINOR_SHARED) heap_open_door(&space->team);
+  for (size_t i = space->large_young; i < space->large_count; i++) heap_push_gray(w, space->large[i]);
   heap_scan_roots(heap, scan, ctx);
-  heap_drain(heap);
+  if (space->mode == HEAP_MINOR_SHARED) {
+    heap_work_as_first(&space->team, w);
+  } else {
+    heap_visit_remembered(w, 0, heap->remembered_count, HEAP_MINOR);
+    heap_drain(w, HEAP_MINOR);
+  }
   heap->stats.minor_count++;
 }
 
@@ -401,15 +644,14 @@ static void heap_sweep_large(Heap *heap) {
 static void heap_major(Heap *heap, HeapScanFn scan, void *ctx) {
   HeapSpace *space = heap->space;
   HeapChunk *from = space->chunks;
-  space->major = true;
+  space->mode = HEAP_MAJOR;
   space->epoch++;
   space->chunks = NULL;
-  space->next = space->end = NULL;
+  for (size_t i = 0; i < HEAP_WORKERS; i++) space->workers[i].next = space->workers[i].end = NULL;
   heap->stats.old_bytes = 0;
   heap_flag_large(space);
   heap_scan_roots(heap, scan, ctx);
-  heap_drain(heap);
-  space->major = false;
+  heap_drain(space->workers, HEAP_MAJOR);
   heap_free_chunks(from);
   heap_sweep_large(heap);
   heap->stats.major_count++;
@@ -433,6 +675,10 @@ void heap_collect(Heap *heap, HeapScanFn scan, void *ctx, bool force_major) {
   }
   if (force_major || total > space->next_major_bytes) heap_major(heap, scan, ctx);
   else heap_minor(heap, scan, ctx);
+  uint64_t promoted = 0;
+  for (size_t i = 0; i < HEAP_WORKERS; i++) promoted += space->workers[i].promoted_bytes;
+  space->last_promoted_bytes = promoted - heap->stats.promoted_bytes;
+  heap->stats.promoted_bytes = promoted;
   if (stress) memset(heap->nursery, HEAP_STRESS_POISON, used);
   heap->remembered_count = 0;
   space->large_young = space->large_count;

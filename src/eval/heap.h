@@ -18,6 +18,7 @@ typedef struct HeapConfig {
   size_t nursery_bytes;   // 0: default (HEAP_DEFAULT_NURSERY_BYTES)
   size_t threshold_bytes; // old space size that starts the first major collection; 0: default
   size_t max_bytes;       // --max-heap; 0: none
+  bool helper;            // a second thread takes part in collections when there are many
   bool stress;            // collect at every safepoint, and overwrite what is recycled
 } HeapConfig;
 

@@ -1381,8 +1381,8 @@ bool goal_graph_new(Store *store, const SchedulerConfig *config, Loop *loop, Goa
     return false;
   }
   // Jobs mostly wait for the disk or compute; one more than there are cores keeps both busy.
-  long cores = sysconf(_SC_NPROCESSORS_ONLN);
-  graph->pool = pool_new(cores > 3 ? (size_t)cores + 1 : 4);
+  unsigned cores = process_cpu_count();
+  graph->pool = pool_new(cores > 3 ? cores + 1 : 4);
   *ret = graph;
   return true;
 }

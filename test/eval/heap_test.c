@@ -67,9 +67,13 @@ static void evaluate(const char *program, const HeapConfig *config, Buf *ret) {
 
 TEST(any_heap_gives_the_same_result) {
   static const HeapConfig configs[] = {
-      {.nursery_bytes = 1 << 10, .threshold_bytes = 1 << 16}, {.nursery_bytes = 3000, .threshold_bytes = 1 << 20},
-      {.nursery_bytes = 10000, .threshold_bytes = 1 << 30},   {.nursery_bytes = 77777, .threshold_bytes = 1 << 17},
+      {.nursery_bytes = 1 << 10, .threshold_bytes = 1 << 16},
+      {.nursery_bytes = 3000, .threshold_bytes = 1 << 20},
+      {.nursery_bytes = 10000, .threshold_bytes = 1 << 30},
+      {.nursery_bytes = 77777, .threshold_bytes = 1 << 17},
       {.nursery_bytes = 1 << 18, .threshold_bytes = 1 << 30},
+      {.nursery_bytes = 3000, .threshold_bytes = 1 << 20, .helper = true},
+      {.nursery_bytes = 1 << 16, .threshold_bytes = 1 << 17, .helper = true},
   };
   for (size_t p = 0; p < ARRAY_LEN(programs); p++) {
     Buf want = BUF_INIT;
