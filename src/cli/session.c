@@ -601,7 +601,7 @@ int session_eval_failed(Session *session, EvalError *error) {
   Buf text CLEANUP(buf_done) = BUF_INIT;
   eval_error_format(session->vm, error, &format, &text);
   if (text.len == 0 || text.data[text.len - 1] != '\n') buf_put_char(&text, '\n');
-  if (error->cause == ERR_USAGE) put_usage_hint(session, &text);
+  if (error->cause == ERR_USAGE && !session->is_interactive) put_usage_hint(session, &text);
   eval_cache_failed(session, error);
   eval_cache_print(session, TRACE_CACHE_ERR, buf_span(&text));
   progress_write(&session->progress, buf_span(&text));

@@ -224,8 +224,10 @@ static bool is_blackhole(Value v) {
   return value_tag(v) == TAG_THUNK && head_type(value_head(v)) == T_BLACKHOLE;
 }
 
-// Nix keeps a list of one or two items in the value itself: it is another list in each value that was evaluated to it.
+// Nix keeps a list of one or two items in the value itself: it is another list in each value that was evaluated to it, and what is printed as a
+// whole is a copy that nothing refers to.
 static bool is_repeated_list(Printer *p, Value list) {
+  if (!p->cell && list_count(list) <= 2) return false;
   bool has_own_place = list_count(list) <= 2 && p->cell && value_follow(p->cell) == list;
   return list != VALUE_EMPTY_LIST && !value_map_add(&p->seen, has_own_place ? p->cell : list, 0);
 }

@@ -643,7 +643,8 @@ static void strict_trace(Native *n) {
   if (phase == PHASE_NAME)
     eval_error_trace(n->vm, attrs_position(n->slot[ATTRS], SYM_name),
                      "while evaluating the derivation attribute 'name'");
-  if (phase == PHASE_ARGUMENT) eval_error_trace(n->vm, 0, "while evaluating an element of the argument list");
+  if (phase == PHASE_ARGUMENT && eval_error_is_refusal(n->vm))
+    eval_error_trace(n->vm, 0, "while evaluating an element of the argument list");
   if (phase == PHASE_ATTRIBUTE || phase == PHASE_ARGUMENT)
     eval_error_trace(n->vm, shape_position(strict_shape(n), (uint32_t)native_get(n, I)),
                      "while evaluating attribute '%.*s' of derivation '%.*s'",

@@ -256,7 +256,7 @@ static Step add_step(Native *n) {
     }
     if (native_get(n, ADD_I) >= (str_context(n->slot[ADD_PATH]) ? str_context(n->slot[ADD_PATH])->count : 0)) break;
   }
-  if (n->slot[ADD_FILTER] != VALUE_NULL) {
+  if (n->slot[ADD_FILTER] != VALUE_NULL && value_get_raw(n->slot[ADD_METHOD]) != CA_FLAT) {
     if (!add_start_walk(n)) return STEP_ERROR;
     while (walk_next(add_walk(n), &type)) {
       add_filter_args(n, type);

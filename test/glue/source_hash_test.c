@@ -114,7 +114,7 @@ TEST(errors_name_the_file) {
   CHECK(mkfifo(path, 0600) == 0);
   CHECK_ERR(source_hash_path(test_temp_dir(), CA_NAR, NULL, hash, &err), &err, ERR_OTHER,
             "/fifo' has an unsupported type");
-  CHECK_ERR(source_hash_path(test_temp_dir(), CA_FLAT, NULL, hash, &err), &err, ERR_OTHER, "Is a directory");
+  CHECK_ERR(source_hash_path(test_temp_dir(), CA_FLAT, NULL, hash, &err), &err, ERR_IO, "Is a directory");
 }
 
 TEST_MAIN()

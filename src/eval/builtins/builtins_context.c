@@ -238,9 +238,12 @@ static Value append_field(Native *n, const char *name) {
   return attrs_get(n->vm, n->slot[INFO], symbol_intern(n->vm->symbols, span_cstr(name)));
 }
 
+static PosId append_field_pos(Native *n, const char *name) {
+  return attrs_position(n->slot[INFO], symbol_intern(n->vm->symbols, span_cstr(name)));
+}
+
 static bool append_field_failed(Native *n, const char *name, const char *frame) {
-  return builtins_util_fail_at(n->vm, attrs_position(n->slot[INFO], symbol_intern(n->vm->symbols, span_cstr(name))),
-                               frame);
+  return builtins_util_fail_at(n->vm, append_field_pos(n, name), frame);
 }
 
 #define APPEND_VALUE "while evaluating the value of a string context"
@@ -281,11 +284,14 @@ static Step append_context_step(Native *n) {
     if (append_field(n, "outputs") == VALUE_ABSENT) continue;
     NATIVE_FORCE(n, append_field(n, "outputs"));
     n->slot[OUTPUTS] = n->result;
-    if (!expect_list(n->vm, n->slot[OUTPUTS], APPEND_OUTPUTS)) return STEP_ERROR;
+    if (!expect_list(n->vm, n->slot[OUTPUTS], NULL)) {
+      eval_error_trace(n->vm, append_field_pos(n, "outputs"), APPEND_OUTPUTS);
+      return STEP_ERROR;
+    }
     if (n->slot[OUTPUTS] != VALUE_EMPTY_LIST && !append_check_derivation(n, "derivation output")) return STEP_ERROR;
     for (native_set(n, K, 0); (size_t)native_get(n, K) < list_count(n->slot[OUTPUTS]); native_add(n, K, 1)) {
       NATIVE_FORCE_FOR(n, list_get(n->vm, n->slot[OUTPUTS], (size_t)native_get(n, K)), FRAME, APPEND_NAME);
-      if (!expect_text(n->vm, n->result, APPEND_NAME)) return STEP_ERROR;
+      if (!expect_text(n->vm, n->result, NULL) && !append_field_failed(n, "outputs", APPEND_NAME)) return STEP_ERROR;
       append(n, with_output(n->vm, appended(n), str_span(n->result), append_name(n)));
     }
   }
@@ -294,7 +300,12 @@ static Step append_context_step(Native *n) {
 }
 
 static void append_context_trace(Native *n) {
-  trace_slot(n, FRAME);
+  const char *frame = value_get_raw_ptr(n->slot[FRAME]);
+  if (!frame) return;
+  const char *field = strcmp(frame, APPEND_PATH) == 0  ? "path"
+                      : strcmp(frame, APPEND_ALL) == 0 ? "allOutputs"
+                                                       : "outputs";
+  eval_error_trace(n->vm, append_field_pos(n, field), "%s", frame);
 }
 
 static const NativeDef append_context_native = {.name = "appendContext",

@@ -142,8 +142,8 @@ static Step elem_step(Native *n) {
 
 static const NativeDef elem_native = {.name = "elem", .step = elem_step, .arg_count = 2, .slot_count = 4};
 
-// The items of the lists in `lists`, all evaluated, one after the other.
-static Value concat_all(Vm *vm, Value lists) {
+// The items of the lists in `lists`, all evaluated, one after the other. `is_new`: never one of them as it is.
+static Value concat_all(Vm *vm, Value lists, bool is_new) {
   size_t list_total = list_count(lists), total = 0, filled = 0;
   Value *items = list_items(vm, lists), last = VALUE_EMPTY_LIST;
   for (size_t i = 0; i < list_total; i++) {
@@ -153,7 +153,7 @@ static Value concat_all(Vm *vm, Value lists) {
     filled++;
     last = list;
   }
-  if (filled <= 1) return last;
+  if (!filled || (filled == 1 && !is_new)) return last;
   List *result = list_new(vm, total);
   size_t at = 0;
   for (size_t i = 0; i < list_total; i++) {
@@ -174,7 +174,7 @@ static Step concat_lists_step(Native *n) {
     NATIVE_FORCE(n, list_get(n->vm, n->slot[LISTS], (size_t)native_get(n, I)));
     if (!expect_list(n->vm, n->result, frame)) return STEP_ERROR;
   }
-  NATIVE_RETURN(n, concat_all(n->vm, n->slot[LISTS]));
+  NATIVE_RETURN(n, concat_all(n->vm, n->slot[LISTS], false));
   NATIVE_END;
 }
 
@@ -209,7 +209,7 @@ static Step concat_map_step(Native *n) {
     }
     list_set(n->vm, n->slot[LISTS], (size_t)native_get(n, I), n->result);
   }
-  NATIVE_RETURN(n, concat_all(n->vm, n->slot[LISTS]));
+  NATIVE_RETURN(n, concat_all(n->vm, n->slot[LISTS], true));
   NATIVE_END;
 }
 
