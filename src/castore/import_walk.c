@@ -14,6 +14,7 @@ static const struct timespec import_walk_times[2] = {{1, 0}, {1, 0}};
 typedef struct ImportWalker {
   ImportWalk *walk;
   const CastoreImportOptions *options;
+  const char *root; // for messages
 } ImportWalker;
 
 static const char *import_walk_at(const ImportWalk *walk, const ImportWalkEntry *entry) {
@@ -72,7 +73,8 @@ static bool import_walk_add(ImportWalker *walker, const char *path, uint32_t nam
   *ret_skipped = false;
   if (!S_ISDIR(st->st_mode) && !S_ISREG(st->st_mode) && !S_ISLNK(st->st_mode)) {
     *ret_skipped = walker->options->allow_fifo_skip;
-    return *ret_skipped || err_set(err, ERR_OTHER, "file '%s' has an unsupported type", path);
+    return *ret_skipped ||
+           err_set(err, ERR_OTHER, "file '%s%s%s' has an unsupported type", walker->root, *path ? "/" : "", path);
   }
   if (walk->count >= CASTORE_IMPORT_ENTRIES_MAX)
     return err_set(err, ERR_LIMIT, "more than %u files", CASTORE_IMPORT_ENTRIES_MAX);
@@ -208,7 +210,7 @@ bool import_walk_run(const char *path, const CastoreImportOptions *options, Impo
   struct timespec now;
   clock_gettime(CLOCK_REALTIME, &now);
   ret->started_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-  ImportWalker walker = {ret, options};
+  ImportWalker walker = {ret, options, path};
   if (import_walk_root(&walker, path, err)) return true;
   import_walk_done(ret);
   return false;

@@ -26,12 +26,18 @@
 
 static Session *current; // for the handler
 static volatile sig_atomic_t interrupts;
+static _Atomic uint64_t first_interrupt_ns;
 
-// The first asks everybody to stop: the evaluator at its next safepoint, the scheduler at once. The second gives up on order; children die with us.
+// Who presses twice at once, or closes the terminal while it is stopping, wants what he wanted with the first.
+#define PATIENCE_NS 1000000000u
+
+// The first asks everybody to stop: the evaluator at its next safepoint, the scheduler at once. One that comes much later gives up on order; children die with us.
 static void on_signal(int sig) {
   (void)sig;
   Session *session = current;
-  if (interrupts++ > 0 && !(session && session->is_interactive)) _exit(130);
+  uint64_t now = loop_now_ns();
+  if (interrupts++ == 0) first_interrupt_ns = now;
+  else if (!(session && session->is_interactive) && now - first_interrupt_ns > PATIENCE_NS) _exit(130);
   if (!session) return;
   if (session->vm) session->vm->interrupted = 1;
   if (session->scheduler) scheduler_interrupt(session->scheduler);

@@ -284,7 +284,7 @@ TEST(unsupported_types_and_missing_paths) {
   CHECK_OK(fs_mkdir_all(test_temp_path("t"), 0755, &err), &err);
   CHECK(mkfifo(test_temp_path("t/pipe"), 0644) == 0);
   CHECK_ERR(castore_import_path(&castore, test_temp_path("t"), NULL, &import, &err), &err, ERR_OTHER,
-            "'pipe' has an unsupported type");
+            "/pipe' has an unsupported type");
   CHECK_ERR(castore_import_path(&castore, test_temp_path("none"), NULL, &import, &err), &err, ERR_NOT_FOUND, "none");
   close_local(&castore, objects);
 }
