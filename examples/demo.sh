@@ -8,6 +8,7 @@ firn=${FIRN:-$here/../build/firn}
 work=$(mktemp -d)
 trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
 store="firn:$work/store"
+export NIX_CONFIG="substituters =" # it is the same without a network
 [ -x "$firn" ] || { echo "demo: $firn is missing; run make" >&2; exit 1; }
 
 if [ -t 1 ] && [ -z "${NO_COLOR-}" ]; then bold=$(printf '\033[1m') plain=$(printf '\033[0m'); else bold= plain=; fi

@@ -103,6 +103,9 @@ run_tests() { # [NAME...]: all functions test_* in the order of the script, or t
       cd "$scratch_root/$number"
       test_directory=$PWD
       export HOME=$PWD/home XDG_CACHE_HOME=$PWD/home/.cache XDG_DATA_HOME=$PWD/home/.local/share
+      # Nothing asks the binary cache that is asked by default.
+      echo 'substituters =' > "$PWD/nix-user.conf"
+      export NIX_USER_CONF_FILES=$PWD/nix-user.conf
       export XDG_CONFIG_HOME=$PWD/home/.config XDG_STATE_HOME=$PWD/home/.local/state
       "$name"
     ) &

@@ -1,11 +1,35 @@
 // substitution.c: see substitution.h.
 #include "cli/substitution.h"
 
+#include <sys/stat.h>
+#include <time.h>
+
 #include "base/mem.h"
 
-bool substitution_is_on(const Session *session) {
+// Nobody has said which caches to ask.
+static bool is_default(const Session *session) {
+  return session->settings[SETTING_ID_substituters].source == SETTING_DEFAULT;
+}
+
+// Made when the default cache cannot be reached, so that a machine without a network waits for it once in a while only.
+static const char *unreachable_path(Session *session) {
+  Buf path CLEANUP(buf_done) = BUF_INIT;
+  session_cache_dir("unreachable", &path);
+  return arena_dup(&session->arena, buf_span(&path)).data;
+}
+
+static bool is_unreachable(Session *session) {
+  struct stat st;
+  time_t now = time(NULL);
+  return stat(unreachable_path(session), &st) == 0 && now >= st.st_mtime &&
+         now - st.st_mtime < SUBSTITUTION_UNREACHABLE_S;
+}
+
+bool substitution_is_on(Session *session) {
   Span rest = span_cstr(setting_text(session->settings, SETTING_ID_substituters)), word;
-  return setting_bool(session->settings, SETTING_ID_substitute) && setting_next_word(&rest, &word);
+  if (!setting_bool(session->settings, SETTING_ID_substitute) || !setting_next_word(&rest, &word)) return false;
+  // The default cache has paths of the usual store only.
+  return !is_default(session) || (span_eq_cstr(session_store_dir(session), "/nix/store") && !is_unreachable(session));
 }
 
 // Each once, in the order given.
@@ -77,6 +101,11 @@ bool substitution_open(Session *session, Substituters **ret, Err *err) {
       .event = on_event,
       .event_ctx = session,
   };
+  if (is_default(session)) {
+    if (!config.http.connect_timeout_s) config.http.connect_timeout_s = SUBSTITUTION_DEFAULT_CONNECT_S;
+    config.http.attempts = 1;
+    config.unreachable_path = unreachable_path(session);
+  }
   if (!session_store(session, &store, err) || !read_keys(session, &config, err)) return false;
   *ret = session->substituters = substituters_new(store, &config);
   return true;

@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "base/fs.h"
 #include "base/log.h"
 #include "base/map.h"
 #include "base/pool.h"
@@ -119,6 +120,15 @@ static int by_priority(const void *a, const void *b) {
   return left < right ? -1 : left > right;
 }
 
+// Says why a cache is not asked (any more).
+static void leave_out(Substituters *self, Err *failed) {
+  Err ignored = ERR_INIT;
+  log_warn("%s; the cache is not asked any more", err_message(failed));
+  err_done(failed);
+  const char *path = self->config.unreachable_path;
+  if (path && !fs_write_file_atomic(path, SPAN(""), 0644, false, &ignored)) err_done(&ignored);
+}
+
 // Under open_mutex. qsort is not stable, but few caches share a priority and C++ Nix promises no order among those.
 static bool open_caches(Substituters *self, Err *err) {
   size_t count = 0;
@@ -138,9 +148,8 @@ static bool open_caches(Substituters *self, Err *err) {
       self->cache_count++;
       continue;
     }
-    if (!self->config.fallback) return err_move(err, &failed);
-    log_warn("%s", err_message(&failed));
-    err_done(&failed);
+    if (failed.kind == ERR_INTERRUPTED || failed.kind == ERR_USAGE) return err_move(err, &failed);
+    leave_out(self, &failed);
   }
   if (count > 1) qsort(self->caches, self->cache_count, sizeof *self->caches, by_priority);
   return self->opened = true;
@@ -176,9 +185,9 @@ static bool ask_cache(Substituters *self, Node *node, size_t i, NarInfo *ret, bo
   Err failed = ERR_INIT;
   if (binary_cache_find(self->caches[i], node->path.digest, &node->arena, ret, ret_found, &failed)) return true;
   *ret_found = false;
-  if (failed.kind == ERR_INTERRUPTED || !self->config.fallback) return err_move(err, &failed);
-  log_warn("%s; the cache is not asked any more", err_message(&failed));
-  err_done(&failed);
+  if (failed.kind == ERR_INTERRUPTED || !(self->config.fallback || self->config.unreachable_path))
+    return err_move(err, &failed);
+  leave_out(self, &failed);
   pthread_mutex_lock(&self->open_mutex);
   self->disabled[i] = true;
   pthread_mutex_unlock(&self->open_mutex);

@@ -1,7 +1,7 @@
 // substituters.h: the binary caches that outputs are fetched from instead of being built: who has a path, and bringing it and its closure here, several
 // paths at once.
 //
-// Caches are asked in the order of their priorities, and opened by the first question. A description that nobody trusted has signed is passed over, with a
+// Caches are asked in the order of their priorities, and opened by the first question; one that cannot be reached then is left out, with a warning. A description that nobody trusted has signed is passed over, with a
 // warning. What the caches answer is remembered for the life of the object; of servers, also on disk (narinfo_cache.h).
 //
 // All functions may be called from several threads; jobs run on threads of its own. Test: test/cli/substitute_test.sh.
@@ -29,7 +29,9 @@ typedef struct SubstitutersConfig {
   size_t key_count;
   bool require_sigs;
   bool fallback; // a cache that fails is left out, with a warning; else what was asked fails
-  unsigned jobs; // at once; 0: 16
+  // Nobody has named these caches. One that fails is left out, and this file is made: who finds it, not too old, need not try again.
+  const char *unreachable_path; // NULL: they are wanted
+  unsigned jobs;                // at once; 0: 16
   HttpClientConfig http;
   const char *answers_path; // where answers of servers are kept; NULL: nowhere
   int64_t positive_ttl_s, negative_ttl_s;

@@ -140,7 +140,7 @@ test_hostile_caches() {
   expect_status 0 # it is there by now
   rm -rf store
   fetch -A b
-  expect_status 1
+  expect_status 0 # built instead
   expect_err_has "is for Nix stores with prefix '/gnu/store', not '/nix/store'"
 }
 
@@ -237,4 +237,20 @@ derivation { name = "f"; builder = "builtin:fetchurl"; system = "builtin"; url =
 END
   expect_interrupted firn build --no-out-link -f fetch.nix
 }
+test_the_default_cache() {
+  cli_setup
+  run nix config show substituters
+  expect_out ''
+  unset NIX_USER_CONF_FILES
+  run nix config show substituters
+  expect_out https://cache.nixos.org/
+  # It could not be reached a moment ago, so nobody tries.
+  mkdir -p "$XDG_CACHE_HOME/firn"
+  touch "$XDG_CACHE_HOME/firn/unreachable"
+  echo "let $sh_nix in sh \"x\" \"echo > \\\$out\"" > x.nix
+  run nix-build --no-out-link x.nix
+  expect_status 0
+  case $err in *cache.nixos.org*) show_run; fail "the cache was asked" ;; esac
+}
+
 run_tests
