@@ -101,11 +101,13 @@ static void power_node_apply(PowerNode *nodes, const PowerEvent *event) {
     if (record->ino > 0 && node->exists) power_node_enter(nodes, record->dir, event->name, record->ino);
     break;
   case POWER_RENAME:
-    number = power_node_find(nodes, record->dir, event->name);
+    // A new name that is certain does not depend on whether the old one has ever been there.
+    number = record->ino && nodes[record->ino].exists ? (uint32_t)record->ino
+                                                      : power_node_find(nodes, record->dir, event->name);
     // Two names of one file stay as they are.
     if (number == 0 || power_node_find(nodes, record->dir2, event->name2) == number) break;
     if (record->dir2 > 0 && !nodes[record->dir2].exists) break;
-    power_node_leave(nodes, record->dir, event->name);
+    if (power_node_find(nodes, record->dir, event->name) == number) power_node_leave(nodes, record->dir, event->name);
     if (record->dir2 > 0) power_node_enter(nodes, record->dir2, event->name2, number);
     break;
   case POWER_UNLINK: power_node_leave(nodes, record->dir, event->name); break;
@@ -249,8 +251,10 @@ static PowerNode *power_disk_replay(const PowerDisk *disk, size_t moment, bool r
   for (size_t i = 0; i < moment; i++) {
     const PowerEvent *event = &disk->events[i];
     uint64_t ino = event->record.ino, dir = event->record.dir, dir2 = event->record.dir2;
-    bool sure = event->at < certain.all || (ino && event->at < certain.upto[ino]) ||
-                (dir && event->at < certain.upto[dir]) || (dir2 && event->at < certain.upto[dir2]);
+    // Waiting for a file tells nothing about its later names; waiting for the folder does.
+    bool of_ino = ino && event->record.op != POWER_RENAME && event->at < certain.upto[ino];
+    bool sure = event->at < certain.all || of_ino || (dir && event->at < certain.upto[dir]) ||
+                (dir2 && event->at < certain.upto[dir2]);
     if (sure) power_node_apply(nodes, event);
     else if (power_disk_is_data(event)) power_disk_uncertain_write(nodes, event, rng);
     else if (reordered ? test_random_below(rng, 2) == 0 : event->at < journal) power_node_apply(nodes, event);

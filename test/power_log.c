@@ -294,7 +294,9 @@ int renameat2(int from_fd, const char *from, int to_fd, const char *to, unsigned
   char name[256], name2[256];
   if (!power_lock()) return (int)syscall(SYS_renameat2, from_fd, from, to_fd, to, flags);
   bool known = power_parent(from_fd, from, &record.dir, name) && power_parent(to_fd, to, &record.dir2, name2);
+  struct stat st;
   if (known) power_see(from_fd, from, 0);
+  if (known && power_log_stat(from_fd, from, AT_SYMLINK_NOFOLLOW, &st) == 0) record.ino = st.st_ino;
   int status = (int)syscall(SYS_renameat2, from_fd, from, to_fd, to, flags);
   if (status == 0 && known) power_put(record, name, name2, NULL, 0);
   power_unlock();

@@ -23,7 +23,7 @@ typedef enum PowerOp {
   POWER_MODE,     // of `ino`
   POWER_TIME,     // modification time `offset` in seconds
   POWER_LINK,     // `name` in `dir` is `ino` too
-  POWER_RENAME,   // `name` in `dir` is called `name2` in `dir2`
+  POWER_RENAME,   // `name` in `dir`, inode `ino`, is called `name2` in `dir2`
   POWER_UNLINK,   // of files and empty directories
   POWER_SYNC, // waiting for `ino` (`mode` 1) or for everything (0) has ended; it began when the log was `offset` bytes long
   POWER_SAID // standard output got `data`

@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "castore/object_store_state.h"
 #include "castore/object_sweep.h"
+#include "castore/object_sync.h"
 
 #define OBJECT_STORE_NAME_MAX OBJECT_STORE_STATE_NAME_MAX
 
@@ -661,8 +662,7 @@ bool object_store_place(ObjectStore *store, const CastoreDigest *digest, bool ex
 
 // ---- publishing
 
-// renameat2 into objects/, making the folder where it is missing.
-static int object_store_rename_final(ObjectStore *store, int from_fd, const char *from, const char *name) {
+int object_store_state_rename_final(ObjectStore *store, int from_fd, const char *from, const char *name) {
   int status = renameat2(from_fd, from, store->objects_fd, name, RENAME_NOREPLACE);
   if (status == 0 || errno != ENOENT) return status;
   char fan[3] = {name[0], name[1], 0};
@@ -675,7 +675,7 @@ static bool object_store_publish_pending(ObjectStore *store, Err *err) {
     ObjectStoreStatePending *pending = &store->pending[i];
     char name[OBJECT_STORE_NAME_MAX];
     object_store_state_name(&pending->digest, pending->executable, !store->no_sync, name);
-    int status = store->no_sync ? object_store_rename_final(store, AT_FDCWD, pending->tmp_path, name)
+    int status = store->no_sync ? object_store_state_rename_final(store, AT_FDCWD, pending->tmp_path, name)
                                 : renameat2(AT_FDCWD, pending->tmp_path, store->fresh_fd, name, RENAME_NOREPLACE);
     if (status != 0 && errno == EEXIST) { // another process was faster, with the same content
       unlink(pending->tmp_path);
@@ -723,72 +723,10 @@ bool object_store_publish(ObjectStore *store, Err *err) {
   return !had_pack || !many || object_sweep_compact(store, err);
 }
 
-// ---- syncing
-
-bool object_store_lock_sync(ObjectStore *store, int *ret_fd, Err *err) {
-  CLEANUP(buf_done) Buf path = BUF_INIT;
-  buf_printf(&path, "%s/sync.lock", store->root);
-  return shared_lock_exclude(buf_cstr(&path), -1, ret_fd, err);
-}
-
-static bool object_store_list_fresh(const ObjectStore *store, FsList *ret_files, FsList *ret_packs, Err *err) {
-  CLEANUP(buf_done) Buf path = BUF_INIT;
-  buf_printf(&path, "%s/fresh", store->root);
-  if (!fs_list_dir(buf_cstr(&path), ret_files, err)) return false;
-  buf_clear(&path);
-  buf_printf(&path, "%s/packs", store->root);
-  return fs_list_dir(buf_cstr(&path), ret_packs, err);
-}
-
-static bool object_store_finish_file(ObjectStore *store, const char *fresh_name, Err *err) {
-  CastoreDigest digest;
-  bool executable;
-  char name[OBJECT_STORE_NAME_MAX];
-  if (!object_store_state_parse_name(fresh_name, &digest, &executable)) return true;
-  object_store_state_name(&digest, executable, false, name);
-  if (object_store_rename_final(store, store->fresh_fd, fresh_name, name) == 0 || errno == ENOENT) return true;
-  if (errno != EEXIST) return err_set_errno(err, errno, "moving '%s/fresh/%s' to its place", store->root, fresh_name);
-  return unlinkat(store->fresh_fd, fresh_name, 0) == 0 || errno == ENOENT ||
-         err_set_errno(err, errno, "removing '%s/fresh/%s'", store->root, fresh_name);
-}
-
-static bool object_store_finish_pack(const ObjectStore *store, Span name, Err *err) {
-  CLEANUP(buf_done) Buf from = BUF_INIT;
-  CLEANUP(buf_done) Buf to = BUF_INIT;
-  if (!span_has_suffix(name, SPAN(".fresh"))) return true;
-  buf_printf(&from, "%s/packs/%.*s", store->root, SPAN_ARG(name));
-  buf_printf(&to, "%s/packs/%.*s.pack", store->root, (int)name.len - 6, name.data);
-  return rename(buf_cstr(&from), buf_cstr(&to)) == 0 || errno == ENOENT ||
-         err_set_errno(err, errno, "renaming '%s'", buf_cstr(&from));
-}
-
-static bool object_store_sync_held(ObjectStore *store, Err *err) {
-  CLEANUP(fs_list_done) FsList files = FS_LIST_INIT;
-  CLEANUP(fs_list_done) FsList packs = FS_LIST_INIT;
-  // What is listed is complete; what comes while we wait is not promised anything.
-  if (!object_store_list_fresh(store, &files, &packs, err)) return false;
-  if (syncfs(store->root_fd) != 0) return err_set_errno(err, errno, "syncing the file system of '%s'", store->root);
-  // These names need not reach the disk: found under the old ones, everything is whole as well.
-  for (size_t i = 0; i < files.count; i++)
-    if (!object_store_finish_file(store, files.entries[i].name, err)) return false;
-  for (size_t i = 0; i < packs.count; i++)
-    if (!object_store_finish_pack(store, span_cstr(packs.entries[i].name), err)) return false;
-  return true;
-}
-
-bool object_store_sync(ObjectStore *store, Err *err) {
-  if (store->no_sync) return true;
-  // Held, so that no listed file is collected, and made anew under the same name, before it is renamed.
-  if (!object_store_begin(store, err)) return false;
-  bool ok = object_store_sync_held(store, err);
-  object_store_end(store);
-  return ok;
-}
-
 bool object_store_flush(ObjectStore *store, Err *err) {
   CLEANUP(shared_lock_drop) int lock = -1;
   return object_store_publish(store, err) &&
-         (store->no_sync || (object_store_lock_sync(store, &lock, err) && object_store_sync(store, err)));
+         (store->no_sync || (object_sync_lock(store, &lock, err) && object_sync_run(store, err)));
 }
 
 bool object_store_stats(ObjectStore *store, ObjectStoreStats *ret, Err *err) {

@@ -12,7 +12,7 @@
 //
 // A small blob gets a file of its own when a tree that contains it is first materialised. Several processes and threads share one store.
 //
-// **Durability.** Publishing costs no wait: what is complete gets a name under fresh/ and can be used by everybody. object_store_sync waits for the
+// **Durability.** Publishing costs no wait: what is complete gets a name under fresh/ and can be used by everybody. object_sync.h waits for the
 // disk, once for whatever all processes have published, and then moves the names to their final places. So what has its final name is whole even after
 // the power fails; what is fresh then may not be, and object_recover.h looks at it before anybody uses it.
 #pragma once
@@ -80,12 +80,7 @@ MUST_CHECK bool object_store_place(ObjectStore *store, const CastoreDigest *dige
 
 // Makes everything put, kept and adopted so far by this process visible to all. Does not wait for the disk.
 MUST_CHECK bool object_store_publish(ObjectStore *store, Err *err);
-// Waits for the lock of those who sync; released by closing *ret_fd (shared_lock_drop).
-MUST_CHECK bool object_store_lock_sync(ObjectStore *store, int *ret_fd, Err *err);
-// Everything that anybody published before becomes durable, and with it whatever else has been written to the same file system: one syncfs. The caller holds
-// the lock of object_store_lock_sync.
-MUST_CHECK bool object_store_sync(ObjectStore *store, Err *err);
-// Both, for those who have nothing else to sync.
+// Publishes, and waits for the disk (object_sync.h): for those who have nothing else to sync.
 MUST_CHECK bool object_store_flush(ObjectStore *store, Err *err);
 // The path of the object file, appended, whether it exists or not.
 void object_store_format_path(const ObjectStore *store, const CastoreDigest *digest, bool executable, Buf *ret);

@@ -1,4 +1,4 @@
-// object_store_state.h: the inside of ObjectStore, for object_store.c, object_sweep.c and object_check.c only.
+// object_store_state.h: the inside of ObjectStore, for the files object_*.c only.
 #pragma once
 
 #include <pthread.h>
@@ -45,5 +45,7 @@ void object_store_state_name(const CastoreDigest *digest, bool executable, bool 
 // The reverse, from a whole name ("<64 hex>[.x]") with the '/' left out. False for a foreign name.
 bool object_store_state_parse_name(const char *name, CastoreDigest *ret, bool *ret_executable);
 bool object_store_state_is_fresh(const Pack *pack);
+// renameat2 into objects/, making the folder where it is missing.
+int object_store_state_rename_final(ObjectStore *store, int from_fd, const char *from, const char *name);
 // Lists packs/ anew: opens new ones, forgets deleted ones. The mutex is held.
 MUST_CHECK bool object_store_state_reload(ObjectStore *store, Err *err);

@@ -16,9 +16,11 @@
 #include "formats/nixbase32.h"
 #include "store/store_flat_tree.h"
 #include "store/store_realisation.h"
+#include "castore/object_sync.h"
 #include "store/store_recover.h"
 #include "store/store_resolve.h"
 #include "store/store_state.h"
+#include "store/store_sync.h"
 
 #define STORE_DRV_BYTES_MAX ((size_t)256 << 20)
 
@@ -211,6 +213,7 @@ void store_free(Store *store) {
   mem_free(store->pending);
   map_done(&store->pending_index);
   map_done(&store->trees);
+  buf_done(&store->touched);
   store_state_drop_cache(store);
   temp_roots_free(store->temp_roots);
   path_db_close(store->db);
@@ -567,19 +570,6 @@ void store_defer_sync(Store *store, bool defer) {
   store->defer_sync = defer && store->can_defer;
 }
 
-// Trees may lie on another file system than everything else.
-static bool store_sync_trees(const Store *store, Err *err) {
-  CLEANUP(buf_done) Buf path = BUF_INIT;
-  CLEANUP(fs_close_fd) int fd = -1;
-  struct stat trees, state;
-  buf_printf(&path, "%s/store", store->root);
-  if (stat(buf_cstr(&path), &trees) != 0 || stat(store->state_dir, &state) != 0)
-    return err_set_errno(err, errno, "reading '%s'", buf_cstr(&path));
-  if (trees.st_dev == state.st_dev) return true;
-  return fs_open(buf_cstr(&path), O_RDONLY | O_DIRECTORY, 0, &fd, err) &&
-         (syncfs(fd) == 0 || err_set_errno(err, errno, "syncing the file system of '%s'", buf_cstr(&path)));
-}
-
 bool store_sync(Store *store, Err *err) {
   CLEANUP(shared_lock_drop) int lock = -1;
   bool fresh = false;
@@ -589,10 +579,9 @@ bool store_sync(Store *store, Err *err) {
   __atomic_store_n(&store->registered, false, __ATOMIC_RELEASE);
   if (unsynced == 0 && (!path_db_has_fresh(store->db, &fresh, err) || !fresh)) return !err || !err_is_set(err);
   // Whoever waited for the lock may find that the owner has waited for the disk on behalf of all; unless something was written that no row tells of.
-  if (!object_store_lock_sync(store->objects, &lock, err) || !path_db_has_fresh(store->db, &fresh, err)) return false;
+  if (!object_sync_lock(store->objects, &lock, err) || !path_db_has_fresh(store->db, &fresh, err)) return false;
   if (fresh || unsynced > 0) {
-    if (!path_db_fresh_waits(store->db, err) || !store_sync_trees(store, err) ||
-        !object_store_sync(store->objects, err) || !path_db_fresh_done(store->db, err))
+    if (!path_db_fresh_waits(store->db, err) || !store_sync_wait(store, err) || !path_db_fresh_done(store->db, err))
       return err_wrap(err, "making the store at '%s' durable", store->root);
   }
   __atomic_sub_fetch(&store->unsynced, unsynced, __ATOMIC_ACQ_REL);

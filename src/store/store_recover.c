@@ -6,6 +6,7 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "castore/object_recover.h"
+#include "castore/object_sync.h"
 #include "store/store_check.h"
 #include "store/store_state.h"
 
@@ -140,7 +141,7 @@ static bool store_recover_look(Store *store, Err *err) {
     log_warn("the store at '%s' was in use when the machine went down: %zu paths that were not safe yet are forgotten",
              store->root, broken);
   // What is whole is made safe now, so that the next start has nothing to look at.
-  return path_db_fresh_waits(store->db, err) && object_store_sync(store->objects, err) &&
+  return path_db_fresh_waits(store->db, err) && object_sync_run(store->objects, err) &&
          path_db_fresh_done(store->db, err);
 }
 
@@ -154,8 +155,7 @@ bool store_recover_run(Store *store, Err *err) {
   if (!path_db_check_boot(store->db, buf_span(&boot), &same, err)) return false;
   if (same) return true;
   // The first opener looks, the others wait for it.
-  if (!object_store_lock_sync(store->objects, &lock, err) ||
-      !path_db_check_boot(store->db, buf_span(&boot), &same, err))
+  if (!object_sync_lock(store->objects, &lock, err) || !path_db_check_boot(store->db, buf_span(&boot), &same, err))
     return false;
   if (same) return true;
   return (store_recover_look(store, err) && path_db_set_boot(store->db, buf_span(&boot), err)) ||

@@ -45,6 +45,9 @@ bool store_roots_add_indirect(Store *store, const char *link, Err *err) {
   Hash hash;
   hash_of(HASH_SHA1, span_cstr(link), &hash);
   nixbase32_put(&roots, hash.bytes, 20);
+  Span folder = fs_path_dir(buf_span(&roots));
+  store_state_touch(store, folder);
+  store_state_touch(store, fs_path_dir(folder)); // it may be new
   return store_roots_link(link, buf_cstr(&roots), err);
 }
 
@@ -58,6 +61,7 @@ bool store_roots_add(Store *store, const StorePath *path, const char *link, Err 
   store_format_path(store, path, &store_logical);
   // Where the store lies elsewhere, the logical name would lead nowhere.
   bool is_here = span_eq(buf_span(&target), buf_span(&store_logical));
+  store_state_touch(store, fs_path_dir(span_cstr(link)));
   return (store_materialise(store, path, 1, err) &&
           store_roots_link(is_here ? buf_cstr(&store_logical) : buf_cstr(&target), link, err) &&
           store_roots_add_indirect(store, link, err) && store_state_written(store, false, err)) ||

@@ -35,6 +35,13 @@ bool store_state_written(Store *store, bool rows, Err *err) {
   return (store->defer_sync && store_state_now_ms() - store->synced_ms < STORE_SYNC_MS) || store_sync(store, err);
 }
 
+void store_state_touch(Store *store, Span folder) {
+  pthread_mutex_lock(&store->mutex);
+  buf_put_span(&store->touched, folder);
+  buf_put_char(&store->touched, 0);
+  pthread_mutex_unlock(&store->mutex);
+}
+
 bool store_state_lower(Store *store, LocalNix **ret, Err *err) {
   bool ok = true;
   pthread_mutex_lock(&store->lower_mutex);

@@ -45,7 +45,8 @@ struct Store {
   size_t pending_count, pending_cap;
   Map pending_index;        // digest -> record
   int64_t pending_since_ms; // of the oldest
-  Map trees;                // digests of paths whose tree is known to be there
+  Buf touched; // folders in which links were made since this process last waited for the disk, each with its NUL
+  Map trees;   // digests of paths whose tree is known to be there
 
   pthread_mutex_t realisation_mutex;
   StoreRealisations *realisations; // owned; opened when first needed
@@ -72,6 +73,8 @@ MUST_CHECK bool store_state_publish(Store *store, Err *err);
 // Rows (which are fresh, and tell so to everybody), or something else, were written and must outlast a crash of the machine: syncs at once, or when
 // it is time, or leaves it to the caller of store_sync.
 MUST_CHECK bool store_state_written(Store *store, bool rows, Err *err);
+// A link was made in that folder which must outlast a crash: store_state_written follows.
+void store_state_touch(Store *store, Span folder);
 // "path '/nix/store/...' is not valid". Always false.
 MUST_CHECK bool store_state_invalid(const Store *store, const StorePath *path, Err *err);
 // Exclusive lock under which trees come and go at their final places; the caller closes the descriptor.

@@ -169,10 +169,12 @@ static size_t try_disk(const Lab *lab, size_t moment, bool reordered, uint64_t s
   return count;
 }
 
-TEST(any_moment) {
+// `sync` is the way of waiting for the disk (store_sync.h).
+static void try_moments(const char *sync) {
   Lab lab;
   uint64_t rng = test_seed();
   size_t expected = 0, samples = getenv("FIRN_TORTURE") ? TORTURE_SAMPLES : SAMPLES;
+  setenv("FIRN_SYNC", sync, 1);
   record(&lab, &rng);
   setenv("FIRN_BOOT_ID", "after", 1);
   for (size_t i = 0; i < samples; i++) {
@@ -191,6 +193,14 @@ TEST(any_moment) {
   test_note("%zu disks out of %zu records; %zu reported paths were looked for", samples, power_disk_count(lab.disk),
             expected);
   power_disk_free(lab.disk);
+}
+
+TEST(any_moment) {
+  try_moments("all");
+}
+
+TEST(any_moment_with_pieces) {
+  try_moments("pieces");
 }
 
 TEST_MAIN()
