@@ -712,6 +712,26 @@ bool path_db_closure(PathDb *db, const StorePath *roots, size_t count, bool refe
   return ok;
 }
 
+bool path_db_references(PathDb *db, const StorePath *paths, size_t count, PathDbOnReference fn, void *ctx, Err *err) {
+  sqlite3_stmt *stmt = NULL;
+  bool row;
+  pthread_mutex_lock(&db->mutex);
+  bool ok = path_db_fill_roots(db, paths, count, err) &&
+            sql_use(db->db, &stmt,
+                    "SELECT p.hash, q.hash FROM roots t JOIN paths p ON p.hash = t.hash AND p.valid = 1"
+                    " LEFT JOIN refs r ON r.referrer = p.id LEFT JOIN paths q ON q.id = r.reference",
+                    err);
+  while (ok && (ok = sql_step(db->db, stmt, &row, err)) && row) {
+    Span from = sql_column(stmt, 0), to = sql_column(stmt, 1);
+    if (from.len != STORE_PATH_DIGEST_BYTES || (to.len != STORE_PATH_DIGEST_BYTES && to.len != 0))
+      ok = err_set(err, ERR_CORRUPT, "the database holds a malformed store path");
+    else fn(ctx, from, to.len > 0 ? (const uint8_t *)to.data : NULL);
+  }
+  sqlite3_finalize(stmt);
+  pthread_mutex_unlock(&db->mutex);
+  return ok;
+}
+
 // ---- the whole graph
 
 static bool path_db_graph_nodes(PathDb *db, PathDbGraph *graph, Err *err) {

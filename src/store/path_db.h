@@ -55,6 +55,11 @@ MUST_CHECK bool path_db_referrers(PathDb *db, const uint8_t digest[20], StorePat
 // Closure of `roots` (those that are known here), in one query. Paths that are only names (valid 0) go to *ret_lower.
 MUST_CHECK bool path_db_closure(PathDb *db, const StorePath *roots, size_t count, bool referrers, StorePathList *ret,
                                 StorePathList *ret_lower, uint64_t *ret_nar_bytes, Err *err);
+// Called for each reference of each of `paths` that is valid here, or with `reference` NULL for one that has none.
+typedef void (*PathDbOnReference)(void *ctx, Span referrer_digest, const uint8_t *reference_digest);
+// One query for all of them.
+MUST_CHECK bool path_db_references(PathDb *db, const StorePath *paths, size_t count, PathDbOnReference fn, void *ctx,
+                                   Err *err);
 
 // The whole graph in memory, for garbage collection.
 typedef struct PathDbGraph {

@@ -1,4 +1,6 @@
 // store_closure.c: closures: one recursive query per layer; outputs and derivers are added in rounds.
+#include <stdlib.h>
+
 #include "store/store_state.h"
 
 static bool store_closure_round(Store *store, const StorePath *roots, size_t count, bool referrers, StorePathList *ret,
@@ -55,46 +57,98 @@ static bool store_closure_more(Store *store, const StorePathList *closure, const
 
 // ---- topological order
 
-typedef struct StoreClosureVisit {
-  size_t number;
-  PathInfoRecord *record; // owned
-  size_t next_ref;
-} StoreClosureVisit;
+// References within a sorted list, by numbers in it.
+typedef struct StoreClosureEdges {
+  const StorePathList *list;
+  Map index;   // digest -> number + 1
+  bool *known; // its references were found
+  struct StoreClosureEdge {
+    uint32_t from, to;
+  } * edges;
+  size_t count, cap;
+} StoreClosureEdges;
 
-static bool store_closure_order(Store *store, StorePathList *list, Err *err) {
-  Map index = MAP_INIT; // digest -> number + 1, removed when visited
-  StorePathList ordered = STORE_PATH_LIST_INIT;
-  StoreClosureVisit *stack = NULL;
-  size_t depth = 0, cap = 0;
-  bool ok = true;
+static uint32_t store_closure_number(const StoreClosureEdges *edges, const void *digest) {
+  return (uint32_t)(uintptr_t)map_get(&edges->index, span_make(digest, STORE_PATH_DIGEST_BYTES));
+}
+
+static void store_closure_on_reference(void *ctx, Span referrer, const uint8_t *reference) {
+  StoreClosureEdges *edges = ctx;
+  uint32_t from = store_closure_number(edges, referrer.data);
+  uint32_t to = reference ? store_closure_number(edges, reference) : 0;
+  if (from > 0) edges->known[from - 1] = true;
+  if (from == 0 || to == 0) return;
+  MEM_RESERVE(edges->edges, edges->cap, edges->count + 1);
+  edges->edges[edges->count++] = (struct StoreClosureEdge){from - 1, to - 1};
+}
+
+static int store_closure_edge_cmp(const void *a, const void *b) {
+  const struct StoreClosureEdge *x = a, *y = b;
+  if (x->from != y->from) return x->from < y->from ? -1 : 1;
+  return x->to < y->to ? -1 : x->to > y->to;
+}
+
+static bool store_closure_load_edges(Store *store, StoreClosureEdges *edges, Err *err) {
+  const StorePathList *list = edges->list;
   for (size_t i = 0; i < list->count; i++)
-    map_set(&index, span_make(list->paths[i].digest, STORE_PATH_DIGEST_BYTES), (void *)(uintptr_t)(i + 1));
-  for (size_t i = 0; ok && i < list->count; i++) {
-    uintptr_t number = i + 1;
-    Span key = span_make(list->paths[i].digest, STORE_PATH_DIGEST_BYTES);
-    if (!map_remove(&index, key)) continue;
-    for (;;) {
-      if (number > 0) { // go down
-        MEM_RESERVE(stack, cap, depth + 1);
-        stack[depth] = (StoreClosureVisit){.number = number - 1};
-        ok = store_get(store, &list->paths[number - 1], &stack[depth].record, err);
-        if (!ok) break;
-        depth++;
+    map_set(&edges->index, span_make(list->paths[i].digest, STORE_PATH_DIGEST_BYTES), (void *)(uintptr_t)(i + 1));
+  if (store->db && !path_db_references(store->db, list->paths, list->count, store_closure_on_reference, edges, err))
+    return false;
+  for (size_t i = 0; i < list->count; i++) { // the lower store's
+    if (edges->known[i]) continue;
+    CLEANUP(path_info_service_record_free_ptr) PathInfoRecord *record = NULL;
+    if (!store_get(store, &list->paths[i], &record, err)) return false;
+    for (size_t k = 0; k < record->info.ref_count; k++)
+      store_closure_on_reference(edges, span_make(list->paths[i].digest, STORE_PATH_DIGEST_BYTES),
+                                 record->info.refs[k].digest);
+  }
+  qsort(edges->edges, edges->count, sizeof(*edges->edges), store_closure_edge_cmp);
+  return true;
+}
+
+// Depth first, references before referrers, siblings in their order.
+static void store_closure_walk(const StoreClosureEdges *edges, StorePathList *ret) {
+  size_t count = edges->list->count, depth = 0;
+  size_t *next = mem_alloc_array(count + 1, sizeof(*next)); // by number: the next edge to follow
+  bool *seen = mem_alloc_zero(count + 1);
+  uint32_t *stack = mem_alloc_array(count + 1, sizeof(*stack));
+  size_t edge = 0;
+  for (size_t i = 0; i < count; i++) {
+    next[i] = edge;
+    while (edge < edges->count && edges->edges[edge].from == i) edge++;
+  }
+  for (size_t i = 0; i < count; i++) {
+    if (seen[i]) continue;
+    seen[i] = true;
+    stack[depth++] = (uint32_t)i;
+    while (depth > 0) {
+      uint32_t top = stack[depth - 1];
+      size_t at = next[top];
+      if (at < edges->count && edges->edges[at].from == top) {
+        uint32_t to = edges->edges[at].to;
+        next[top]++;
+        if (seen[to]) continue;
+        seen[to] = true;
+        stack[depth++] = to;
+        continue;
       }
-      StoreClosureVisit *top = &stack[depth - 1];
-      number = 0;
-      while (number == 0 && top->next_ref < top->record->info.ref_count)
-        number = (uintptr_t)map_remove(
-            &index, span_make(top->record->info.refs[top->next_ref++].digest, STORE_PATH_DIGEST_BYTES));
-      if (number > 0) continue;
-      store_path_list_add(&ordered, &list->paths[top->number]);
-      path_info_service_record_free(top->record);
-      if (--depth == 0) break;
+      store_path_list_add(ret, &edges->list->paths[top]);
+      depth--;
     }
   }
-  while (depth > 0) path_info_service_record_free(stack[--depth].record);
+  mem_free(next);
+  mem_free(seen);
   mem_free(stack);
-  map_done(&index);
+}
+
+static bool store_closure_order(Store *store, StorePathList *list, Err *err) {
+  StorePathList ordered = STORE_PATH_LIST_INIT;
+  StoreClosureEdges edges = {.list = list, .index = MAP_INIT, .known = mem_alloc_zero(list->count + 1)};
+  bool ok = store_closure_load_edges(store, &edges, err);
+  if (ok) store_closure_walk(&edges, &ordered);
+  map_done(&edges.index);
+  mem_free(edges.known);
+  mem_free(edges.edges);
   if (ok) {
     StorePathList old = *list;
     *list = ordered;
