@@ -1,5 +1,5 @@
 # harness.sh: the harness of shell tests, to be sourced first. A script is a list of functions test_NAME and the last
-# line `run_tests`; it prints TAP. Each test runs in a subshell with `set -eu`, in an empty directory of its own (removed
+# line `run_tests` (or `run_tests_at_once`); it prints TAP. Each test runs in a subshell with `set -eu`, in an empty directory of its own (removed
 # afterwards) that is also HOME and holds the XDG folders, so that nothing of the user's is read or written.
 #
 #   . "$FIRN_TEST_SOURCE_DIR/harness.sh"
@@ -81,8 +81,56 @@ as_user() { # COMMAND...: runs it without privileges: where the tests run as roo
 }
 test_user=4711
 
-run_tests() { # [NAME...]: all functions test_* in the order of the script, or the ones named in FIRN_TEST_ONLY
-  local names number=0 failed=0 name scratch_root test_status
+start_test() { # NUMBER NAME: in the background
+  test_scratch=$scratch_root/$1.scratch
+  test_skip_file=$test_scratch/skip
+  mkdir -p "$test_scratch" "$scratch_root/$1/home"
+  # A child shell, not `( … ) || …`: there `set -e` would be ignored.
+  (
+    set -eu
+    cd "$scratch_root/$1"
+    test_directory=$PWD
+    export HOME=$PWD/home XDG_CACHE_HOME=$PWD/home/.cache XDG_DATA_HOME=$PWD/home/.local/share
+    # Nothing asks the binary cache that is asked by default.
+    echo 'substituters =' > "$PWD/nix-user.conf"
+    export NIX_USER_CONF_FILES=$PWD/nix-user.conf
+    export XDG_CONFIG_HOME=$PWD/home/.config XDG_STATE_HOME=$PWD/home/.local/state
+    "$2"
+  ) &
+}
+
+end_test() { # NUMBER NAME PID
+  local test_status=0 skip_file=$scratch_root/$1.scratch/skip
+  wait "$3" || test_status=$?
+  if [ -e "$scratch_root/$1.out" ]; then cat "$scratch_root/$1.out"; fi
+  if [ $test_status = 0 ]; then
+    echo "ok $1 - ${2#test_}"
+  elif [ $test_status = 77 ] && [ -e "$skip_file" ]; then
+    echo "ok $1 - ${2#test_} # SKIP $(cat "$skip_file")"
+  else
+    note "the test ended with status $test_status"
+    echo "not ok $1 - ${2#test_}"
+    failed=1
+  fi
+  if [ -z "${FIRN_TEST_KEEP:-}" ]; then
+    chmod -R u+rwX "$scratch_root/$1" 2>/dev/null || true
+    rm -rf "${scratch_root:?}/$1" "$scratch_root/$1.scratch" "$scratch_root/$1.out"
+  else
+    note "kept $scratch_root/$1"
+  fi
+}
+
+run_tests() { # all functions test_* in the order of the script, or the ones named in FIRN_TEST_ONLY, one after the other
+  run_tests_in_groups 1
+}
+
+# For tests that mostly wait for the clock. What each prints is shown when it has ended.
+run_tests_at_once() {
+  run_tests_in_groups 100
+}
+
+run_tests_in_groups() { # SIZE
+  local size=$1 names number=0 failed=0 name scratch_root pids=()
   # `declare -F` sorts by name; line numbers give the order of the script.
   names=$(shopt -s extdebug; for name in $(compgen -A function test_); do declare -F "$name"; done | sort -k2n | cut -d' ' -f1)
   if [ -n "${FIRN_TEST_ONLY:-}" ]; then names=$FIRN_TEST_ONLY; fi
@@ -91,40 +139,16 @@ run_tests() { # [NAME...]: all functions test_* in the order of the script, or t
   echo "1..$#"
   scratch_root=$(mktemp -d "${TMPDIR:-/tmp}/firn-test-XXXXXX")
   chmod 755 "$scratch_root" # for as_user
-  for name in "$@"; do
-    number=$((number + 1))
-    test_scratch=$scratch_root/$number.scratch
-    test_skip_file=$test_scratch/skip
-    mkdir -p "$test_scratch" "$scratch_root/$number/home"
-    test_status=0
-    # A child shell, not `( … ) || …`: there `set -e` would be ignored.
-    (
-      set -eu
-      cd "$scratch_root/$number"
-      test_directory=$PWD
-      export HOME=$PWD/home XDG_CACHE_HOME=$PWD/home/.cache XDG_DATA_HOME=$PWD/home/.local/share
-      # Nothing asks the binary cache that is asked by default.
-      echo 'substituters =' > "$PWD/nix-user.conf"
-      export NIX_USER_CONF_FILES=$PWD/nix-user.conf
-      export XDG_CONFIG_HOME=$PWD/home/.config XDG_STATE_HOME=$PWD/home/.local/state
-      "$name"
-    ) &
-    wait $! || test_status=$?
-    if [ $test_status = 0 ]; then
-      echo "ok $number - ${name#test_}"
-    elif [ $test_status = 77 ] && [ -e "$test_skip_file" ]; then
-      echo "ok $number - ${name#test_} # SKIP $(cat "$test_skip_file")"
-    else
-      note "the test ended with status $test_status"
-      echo "not ok $number - ${name#test_}"
-      failed=1
-    fi
-    if [ -z "${FIRN_TEST_KEEP:-}" ]; then
-      chmod -R u+rwX "$scratch_root/$number" 2>/dev/null || true
-      rm -rf "${scratch_root:?}/$number" "$test_scratch"
-    else
-      note "kept $scratch_root/$number"
-    fi
+  local first=1 last
+  while [ "$first" -le $# ]; do
+    last=$((first + size - 1 < $# ? first + size - 1 : $#))
+    for ((number = first; number <= last; number++)); do
+      if [ "$first" = "$last" ]; then start_test "$number" "${!number}"
+      else start_test "$number" "${!number}" > "$scratch_root/$number.out"; fi
+      pids[number]=$!
+    done
+    for ((number = first; number <= last; number++)); do end_test "$number" "${!number}" "${pids[number]}"; done
+    first=$((last + 1))
   done
   [ -n "${FIRN_TEST_KEEP:-}" ] || rm -rf "$scratch_root"
   exit $failed

@@ -6,6 +6,7 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -37,7 +38,7 @@ typedef struct PendingUnit {
 
 struct UnitCache {
   UnitStore base;
-  char *dir; // owned
+  char *dir, *fingerprint; // owned
   uint64_t max_bytes;
   Generation young, old;
   PendingUnit *pending;
@@ -96,6 +97,13 @@ static void *map_file(const char *path, int prot, size_t *ret_len) {
   return p;
 }
 
+// So that others see that these files are in use.
+static void touch(const char *path) {
+  struct stat st;
+  if (stat(path, &st) == 0 && st.st_mtim.tv_sec + UNIT_CACHE_TOUCH_SECONDS < time(NULL))
+    (void)utimensat(AT_FDCWD, path, NULL, 0);
+}
+
 static void generation_index(Generation *g) {
   uint32_t mask = 15;
   while (mask < g->entry_count * 2) mask = mask * 2 + 1;
@@ -119,6 +127,7 @@ static void generation_open(Generation *g, Span dir, Span fingerprint, const cha
   if (!g->entries) return;
   g->entry_count = g->index_len / sizeof *g->entries;
   g->pack = map_file(g->pack_path, PROT_READ | PROT_WRITE, &g->pack_len);
+  touch(g->index_path);
   generation_index(g);
 }
 
@@ -209,6 +218,7 @@ UnitCache *unit_cache_open(Span dir, Span fingerprint, uint64_t max_bytes) {
   UnitCache *c = mem_alloc_zero(sizeof *c);
   c->base.ops = &unit_cache_ops;
   c->dir = span_dup(dir);
+  c->fingerprint = span_dup(fingerprint);
   c->max_bytes = max_bytes;
   generation_open(&c->young, dir, fingerprint, "");
   generation_open(&c->old, dir, fingerprint, ".old");
@@ -218,6 +228,75 @@ UnitCache *unit_cache_open(Span dir, Span fingerprint, uint64_t max_bytes) {
 UnitStore *unit_cache_store(UnitCache *cache) {
   return &cache->base;
 }
+
+// ---- all files of the folder ----
+
+static bool is_cache_file(const char *name, bool *ret_is_index) {
+  Span s = span_cstr(name);
+  *ret_is_index = span_has_suffix(s, SPAN(".index"));
+  return *ret_is_index || span_has_suffix(s, SPAN(".pack"));
+}
+
+// Calls with each file of the cache; false when there is no such directory.
+static void each_file(Span dir, void (*visit)(void *ctx, const char *path, bool is_index), void *ctx) {
+  char *dir_path = span_dup(dir);
+  DIR *d = opendir(dir_path);
+  mem_free(dir_path);
+  if (!d) return;
+  for (struct dirent *e; (e = readdir(d));) {
+    bool is_index;
+    if (!is_cache_file(e->d_name, &is_index)) continue;
+    Buf path = BUF_INIT;
+    fs_path_join(&path, dir, span_cstr(e->d_name));
+    visit(ctx, buf_cstr(&path), is_index);
+    buf_done(&path);
+  }
+  closedir(d);
+}
+
+typedef struct ForeignFile {
+  char *path; // owned
+  uint64_t bytes;
+  struct timespec used;
+} ForeignFile;
+
+typedef struct ForeignFiles {
+  const char *fingerprint; // whose files are not foreign
+  ForeignFile *items;
+  size_t count, cap;
+  uint64_t bytes; // of all files
+} ForeignFiles;
+
+static void add_foreign(void *ctx, const char *path, bool is_index) {
+  ForeignFiles *files = ctx;
+  struct stat st;
+  (void)is_index;
+  if (stat(path, &st) != 0) return;
+  files->bytes += (uint64_t)st.st_size;
+  if (span_has_prefix(fs_path_base(span_cstr(path)), span_cstr(files->fingerprint))) return;
+  MEM_RESERVE(files->items, files->cap, files->count + 1);
+  files->items[files->count++] = (ForeignFile){span_dup(span_cstr(path)), (uint64_t)st.st_size, st.st_mtim};
+}
+
+static int compare_used(const void *a, const void *b) {
+  const struct timespec *x = &((const ForeignFile *)a)->used, *y = &((const ForeignFile *)b)->used;
+  if (x->tv_sec != y->tv_sec) return x->tv_sec < y->tv_sec ? -1 : 1;
+  return x->tv_nsec < y->tv_nsec ? -1 : x->tv_nsec > y->tv_nsec;
+}
+
+static void drop_foreign(const UnitCache *c) {
+  ForeignFiles files = {.fingerprint = c->fingerprint};
+  each_file(span_cstr(c->dir), add_foreign, &files);
+  if (files.count > 1) qsort(files.items, files.count, sizeof *files.items, compare_used);
+  for (size_t i = 0; i < files.count; i++) {
+    // A pack without its index, or the other way round, is as if it were not there.
+    if (files.bytes > c->max_bytes && unlink(files.items[i].path) == 0) files.bytes -= files.items[i].bytes;
+    mem_free(files.items[i].path);
+  }
+  mem_free(files.items);
+}
+
+// ---- writing ----
 
 // Appends the pending images and their entries; `index_fd` is locked.
 static bool flush_locked(UnitCache *c, int index_fd, Err *err) {
@@ -258,7 +337,9 @@ static bool flush(UnitCache *c, Err *err) {
   if (!fs_open(c->young.index_path, O_RDWR | O_CREAT, 0644, &index_fd, err)) return false;
   // Whoever holds the lock writes the same kind of thing: a run need not wait for it.
   if (flock(index_fd, LOCK_EX | LOCK_NB) != 0) return true;
-  return flush_locked(c, index_fd, err);
+  if (!flush_locked(c, index_fd, err)) return false;
+  drop_foreign(c);
+  return true;
 }
 
 void unit_cache_flush(UnitCache *c) {
@@ -274,33 +355,11 @@ void unit_cache_close(UnitCache *c) {
   generation_close(&c->old);
   mem_free(c->pending);
   mem_free(c->dir);
+  mem_free(c->fingerprint);
   mem_free(c);
 }
 
 // ---- firn cache ----
-
-static bool is_cache_file(const char *name, bool *ret_is_index) {
-  Span s = span_cstr(name);
-  *ret_is_index = span_has_suffix(s, SPAN(".index"));
-  return *ret_is_index || span_has_suffix(s, SPAN(".pack"));
-}
-
-// Calls with each file of the cache; false when there is no such directory.
-static void each_file(Span dir, void (*visit)(void *ctx, const char *path, bool is_index), void *ctx) {
-  char *dir_path = span_dup(dir);
-  DIR *d = opendir(dir_path);
-  mem_free(dir_path);
-  if (!d) return;
-  for (struct dirent *e; (e = readdir(d));) {
-    bool is_index;
-    if (!is_cache_file(e->d_name, &is_index)) continue;
-    Buf path = BUF_INIT;
-    fs_path_join(&path, dir, span_cstr(e->d_name));
-    visit(ctx, buf_cstr(&path), is_index);
-    buf_done(&path);
-  }
-  closedir(d);
-}
 
 static void add_info(void *ctx, const char *path, bool is_index) {
   UnitCacheInfo *info = ctx;

@@ -11,6 +11,9 @@
 // that a crash leaves at most bytes that nobody refers to. A file that was changed less than UNIT_CACHE_RACY_NS before it was
 // compiled is not remembered: a second change within the same clock tick would go unseen.
 //
+// All files together have a limit: who writes deletes those of other fingerprints (of programs and settings of the past), the least recently used first. Use
+// is the time of the index, which is set when it is read and older than UNIT_CACHE_TOUCH_SECONDS.
+//
 // When the pack exceeds half of the limit it becomes the older generation (FINGERPRINT.old.pack), and the one before goes away.
 // What is found in the older generation moves on to the younger one, so what is used stays.
 #pragma once
@@ -19,12 +22,13 @@
 #include "eval/unit_store.h"
 
 #define UNIT_CACHE_MAX_BYTES ((uint64_t)512 << 20)
+#define UNIT_CACHE_TOUCH_SECONDS 3600
 #define UNIT_CACHE_RACY_NS ((uint64_t)2000000000)
 
 typedef struct UnitCache UnitCache;
 
-// `dir` is made when something is written. Never fails: a cache that cannot be read is empty. `max_bytes` bounds the packs of one
-// fingerprint (by the images of one run more): UNIT_CACHE_MAX_BYTES but in tests.
+// `dir` is made when something is written. Never fails: a cache that cannot be read is empty. `max_bytes` bounds the cache
+// (by the images of one run more): UNIT_CACHE_MAX_BYTES but in tests.
 UnitCache *unit_cache_open(Span dir, Span fingerprint, uint64_t max_bytes);
 UnitStore *unit_cache_store(UnitCache *cache);
 // Whether a file of this identity was known when the cache was opened. May be called beside everything else.

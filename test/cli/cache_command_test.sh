@@ -142,4 +142,4 @@ test_trace_of_io() {
   expect_equal "$err" ''
 }
 
-run_tests
+run_tests_at_once

@@ -467,4 +467,4 @@ test_several_at_once() {
   done
 }
 
-run_tests
+run_tests_at_once

@@ -1,7 +1,9 @@
 // unit_cache_test.c: compiled files kept between runs: found again when nothing changed, never when anything is doubtful.
 #include "glue/unit_cache.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -208,6 +210,45 @@ TEST(what_is_used_survives_generations) {
   UnitCache *cache = open_cache(limit);
   CHECK(holds(find(cache, &kept), 5));
   CHECK(!find(cache, &unused));
+  unit_cache_close(cache);
+}
+
+// What programs of the past have left goes when there is not room for all, the least recently used first.
+TEST(other_fingerprints_go) {
+  const uint64_t limit = 40 * sizeof(Image);
+  static const char *const names[] = {"old", "older", "recent"};
+  static const time_t used[] = {2000, 1000, 3000};
+  CHECK(mkdir(test_temp_path("units"), 0755) == 0);
+  for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+    UnitCache *cache = unit_cache_open(span_cstr(test_temp_path("units")), span_cstr(names[i]), limit);
+    Image images[10];
+    EvalStat st = stat_of(i);
+    for (uint32_t k = 0; k < ARRAY_LEN(images); k++) {
+      make_image(&images[k], k);
+      st.ino = k + 1;
+      put(cache, &st, &images[k]);
+    }
+    unit_cache_flush(cache);
+    unit_cache_close(cache);
+    struct timespec times[2] = {{used[i], 0}, {used[i], 0}};
+    for (int index = 0; index < 2; index++) {
+      Buf path = BUF_INIT;
+      buf_printf(&path, "%s/%s.%s", test_temp_path("units"), names[i], index ? "index" : "pack");
+      CHECK(utimensat(AT_FDCWD, buf_cstr(&path), times, 0) == 0);
+      buf_done(&path);
+    }
+  }
+  write_images(0, 12, limit);
+  UnitCacheInfo info;
+  unit_cache_info(span_cstr(test_temp_path("units")), &info);
+  CHECK(info.pack_bytes <= limit);
+  CHECK(access(test_temp_path("units/older.pack"), F_OK) != 0);
+  CHECK(access(test_temp_path("units/recent.pack"), F_OK) == 0);
+  CHECK(access(test_temp_path("units/print.pack"), F_OK) == 0);
+  UnitCache *cache = unit_cache_open(span_cstr(test_temp_path("units")), SPAN("recent"), limit);
+  struct stat st;
+  CHECK(stat(test_temp_path("units/recent.index"), &st) == 0);
+  CHECK(st.st_mtim.tv_sec > 3000); // it is in use again
   unit_cache_close(cache);
 }
 
