@@ -96,7 +96,7 @@ static bool object_check_list_files(ObjectCheck *check, Err *err) {
   return object_check_list_folder(check, "fresh", "", true, err);
 }
 
-static bool object_check_list_packs(ObjectCheck *check, Err *err) {
+static bool object_check_hold_packs(ObjectCheck *check, Err *err) {
   ObjectStore *store = check->store;
   pthread_mutex_lock(&store->mutex);
   bool ok = object_store_state_reload(store, err);
@@ -104,6 +104,11 @@ static bool object_check_list_packs(ObjectCheck *check, Err *err) {
   check->packs = mem_alloc_array(check->pack_count + 1, sizeof(*check->packs));
   for (size_t i = 0; i < check->pack_count; i++) check->packs[i] = pack_ref(store->packs[i]);
   pthread_mutex_unlock(&store->mutex);
+  return ok;
+}
+
+static bool object_check_list_packs(ObjectCheck *check, Err *err) {
+  if (!object_check_hold_packs(check, err)) return false;
   for (size_t i = 0; i < check->pack_count; i++)
     for (size_t k = 0; k < pack_count(check->packs[i]); k++) {
       ObjectCheckItem *item = object_check_add(check);
@@ -115,7 +120,7 @@ static bool object_check_list_packs(ObjectCheck *check, Err *err) {
       item->number = k;
       item->size_bytes = data.len;
     }
-  return ok;
+  return true;
 }
 
 // ---- finding
@@ -328,6 +333,55 @@ bool object_check_run(ObjectStore *store, bool contents, unsigned threads, Objec
   ObjectCheck *check = NULL;
   if (!object_check_begin(store, contents, threads, &check, err)) return false;
   bool ok = object_check_end(check, report, ctx, ret, err);
+  object_check_free(check);
+  return ok;
+}
+
+// ---- some
+
+// Adds the object of a pack, when it has it. Entries are sorted by digest.
+static void object_check_add_packed(ObjectCheck *check, const Pack *pack, const ObjectCheckName *name) {
+  size_t low = 0, high = pack_count(pack);
+  const unsigned char *digest;
+  PackKind kind;
+  Span data;
+  if (!pack_find(pack, name->digest.bytes, name->kind, &data)) return;
+  while (low < high) {
+    size_t middle = low + (high - low) / 2;
+    pack_get(pack, middle, &digest, &kind, &data);
+    if (memcmp(digest, name->digest.bytes, PACK_DIGEST_LEN) < 0) low = middle + 1;
+    else high = middle;
+  }
+  for (; low < pack_count(pack); low++) {
+    pack_get(pack, low, &digest, &kind, &data);
+    if (memcmp(digest, name->digest.bytes, PACK_DIGEST_LEN) != 0) return;
+    if (kind != name->kind) continue;
+    ObjectCheckItem *item = object_check_add(check);
+    item->digest = name->digest;
+    item->kind = kind;
+    item->pack = pack;
+    item->number = low;
+    item->size_bytes = data.len;
+  }
+}
+
+bool object_check_some(ObjectStore *store, const ObjectCheckName *names, size_t count, unsigned threads,
+                       ObjectCheckReport report, void *ctx, ObjectCheckStats *ret, Err *err) {
+  ObjectCheck *check = mem_alloc_zero(sizeof(*check));
+  *check = (ObjectCheck){.store = store, .contents = true};
+  bool ok = object_check_hold_packs(check, err);
+  for (size_t i = 0; i < count; i++) {
+    for (int executable = 0; executable < 2 && names[i].kind == PACK_BLOB; executable++) {
+      ObjectCheckItem *item = object_check_add(check);
+      item->digest = names[i].digest;
+      item->executable = executable;
+      item->fresh = true; // or at its final place, if it is not
+    }
+    for (size_t k = 0; k < check->pack_count; k++) object_check_add_packed(check, check->packs[k], &names[i]);
+  }
+  size_t groups = object_check_group_count(check);
+  check->pool = work_pool_start(threads, groups, groups, object_check_work, check);
+  ok = ok && object_check_end(check, report, ctx, ret, err);
   object_check_free(check);
   return ok;
 }

@@ -37,6 +37,13 @@ const CastoreDigest *object_check_inode(const ObjectCheck *check, const struct s
 // All of it: begin, end, free.
 MUST_CHECK bool object_check_run(ObjectStore *store, bool contents, unsigned threads, ObjectCheckReport report,
                                  void *ctx, ObjectCheckStats *ret, Err *err);
+// The same for every copy of some objects: as files, as executable ones, in packs. Always looks at the contents; what is not there is no problem here.
+typedef struct ObjectCheckName {
+  CastoreDigest digest;
+  PackKind kind;
+} ObjectCheckName;
+MUST_CHECK bool object_check_some(ObjectStore *store, const ObjectCheckName *names, size_t count, unsigned threads,
+                                  ObjectCheckReport report, void *ctx, ObjectCheckStats *ret, Err *err);
 // Sets mode and time of an object file right.
 MUST_CHECK bool object_check_fix_mode(const char *path, bool executable, Err *err);
 // Removes the damaged object that a problem describes: the file, or the object from its pack (which is rewritten). No lock is taken: the object cannot be

@@ -13,6 +13,7 @@
 #include "cli/command_list.h"
 #include "cli/eval_cache.h"
 #include "cli/installable.h"
+#include "cli/repair_command.h"
 #include "cli/store_command.h"
 #include "formats/json_write.h"
 #include "realise/sandbox_preview.h"
@@ -385,7 +386,7 @@ static bool add_store_path(Session *session, BuildTargetList *ret, const char *t
   }
   while (!all && (span_split(&outputs, ',', &name) || name.len)) {
     if (!derivation_find_output(drv, name))
-      return err_set(err, ERR_USAGE, "derivation '%.*s' does not have an output named '%.*s'", SPAN_ARG(path),
+      return err_set(err, ERR_OTHER, "derivation '%.*s' does not have wanted outputs '%.*s'", SPAN_ARG(path),
                      SPAN_ARG(name));
     target.output = arena_dup(&session->arena, name);
     build_command_list_add(ret, &target);
@@ -488,6 +489,7 @@ static int build(Session *session, BuildTargetList *targets, int code, bool prin
   int built = build_command_build(session, targets, mode_of(session), false);
   if (option_has(&session->options, OPT_dry_run)) return built ? built : print_dry(session, targets);
   if (!built && mode_of(session) == SCHEDULER_NORMAL) built = repeat(session, targets);
+  if (!built && option_has(&session->options, OPT_repair)) built = repair_command_targets(session, targets);
   if (built) code = built;
   const char *link = option_get(&session->options, OPT_out_link);
   bool no_link = option_has(&session->options, OPT_no_out_link) || option_has(&session->options, OPT_no_link);

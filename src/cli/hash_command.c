@@ -3,8 +3,10 @@
 #include <string.h>
 
 #include "base/fs.h"
+#include "base/log.h"
 #include "castore/castore_nar.h"
 #include "cli/command_list.h"
+#include "formats/content_address.h"
 #include "formats/hash.h"
 
 static bool feed(void *ctx, Span data, Err *err) {
@@ -48,26 +50,63 @@ static bool put_file_hash(const char *path, bool flat, const HashForm *form, Buf
   return true;
 }
 
+// BLAKE3 is ours: Nix has it behind an experimental feature.
+static bool read_algo(const char *text, HashAlgo *ret, Err *err) {
+  return hash_algo_find(span_cstr(text), ret) || hash_algo_parse(span_cstr(text), ret, err);
+}
+
+static bool read_format(const char *text, HashFormat *ret, Err *err) {
+  if (!hash_format_parse(span_cstr(text), ret, err)) return false;
+  if (strcmp(text, "base32") == 0) log_warn("\"base32\" is a deprecated alias for hash format \"nix32\".");
+  return true;
+}
+
+// The last of several options counts.
 static bool read_form(Session *session, HashAlgo algo, HashFormat format, HashForm *ret, Err *err) {
   const OptionList *list = &session->options;
   *ret = (HashForm){algo, format, option_has(list, OPT_truncate)};
-  if (option_has(list, OPT_base16)) ret->format = HASH_FORMAT_BASE16;
-  if (option_has(list, OPT_base32)) ret->format = HASH_FORMAT_NIX32;
-  if (option_has(list, OPT_base64)) ret->format = HASH_FORMAT_BASE64;
-  if (option_has(list, OPT_sri)) ret->format = HASH_FORMAT_SRI;
-  const char *type = option_get(list, OPT_hash_type);
-  if (!type) return true;
-  // BLAKE3 is ours: Nix has it behind an experimental feature.
-  return hash_algo_find(span_cstr(type), &ret->algo) || hash_algo_parse(span_cstr(type), &ret->algo, err);
+  for (size_t i = 0; i < list->use_count; i++) {
+    const OptionUse *use = &list->uses[i];
+    switch ((int)use->id) {
+    case OPT_base16: ret->format = HASH_FORMAT_BASE16; break;
+    case OPT_base32: ret->format = HASH_FORMAT_NIX32; break;
+    case OPT_base64: ret->format = HASH_FORMAT_BASE64; break;
+    case OPT_sri: ret->format = HASH_FORMAT_SRI; break;
+    case OPT_hash_path_format:
+      if (!read_format(use->args[0], &ret->format, err)) return false;
+      break;
+    case OPT_hash_type:
+    case OPT_hash_path_algo:
+      if (!read_algo(use->args[0], &ret->algo, err)) return false;
+      break;
+    default: break;
+    }
+  }
+  return true;
+}
+
+static bool read_mode(Session *session, bool *flat, Err *err) {
+  const char *mode = option_get(&session->options, OPT_hash_path_mode);
+  CaMethod method;
+  if (!mode) return true;
+  if (!content_address_method_parse(span_cstr(mode), false, &method, err)) return false;
+  if (method != CA_FLAT && method != CA_NAR)
+    return err_set(err, ERR_USAGE, "hashing with mode '%s' is not supported: use 'nar' or 'flat'", mode);
+  *flat = method == CA_FLAT;
+  return true;
 }
 
 static int hash_files(Session *session, bool flat, HashAlgo algo, HashFormat format) {
   Err err = ERR_INIT;
   HashForm form;
   Buf out CLEANUP(buf_done) = BUF_INIT;
-  if (!read_form(session, algo, format, &form, &err)) return session_fail(session, &err);
+  if (!read_form(session, algo, format, &form, &err) || !read_mode(session, &flat, &err))
+    return session_fail(session, &err);
   for (size_t i = 0; i < session->options.operand_count; i++)
-    if (!put_file_hash(session->options.operands[i], flat, &form, &out, &err)) return session_fail(session, &err);
+    if (!put_file_hash(session->options.operands[i], flat, &form, &out, &err)) {
+      session_print(session, buf_span(&out)); // what stood before
+      return session_fail(session, &err);
+    }
   session_print(session, buf_span(&out));
   return 0;
 }
@@ -89,6 +128,55 @@ static int convert(Session *session, HashFormat format) {
   return 0;
 }
 
+// ---- nix hash convert
+
+typedef struct Conversion {
+  bool has_from, has_algo;
+  HashFormat from, to;
+  HashAlgo algo;
+} Conversion;
+
+// Is `text` written in the form that --from says?
+static bool check_form(const Conversion *conversion, const Hash *hash, Span text, Err *err) {
+  Buf written CLEANUP(buf_done) = BUF_INIT, lower CLEANUP(buf_done) = BUF_INIT;
+  hash_format(hash, conversion->from, false, &written);
+  buf_put_span(&lower, text);
+  for (size_t i = 0; conversion->from == HASH_FORMAT_BASE16 && i < lower.len; i++)
+    if (lower.data[i] >= 'A' && lower.data[i] <= 'Z') lower.data[i] = (char)(lower.data[i] + 32);
+  return span_eq(buf_span(&written), buf_span(&lower)) ||
+         err_set(err, ERR_USAGE, "input hash '%.*s' does not have the expected format for '--from %.*s'",
+                 SPAN_ARG(text), SPAN_ARG(hash_format_name(conversion->from)));
+}
+
+static bool convert_one(const Conversion *conversion, const char *operand, Buf *out, Err *err) {
+  Hash hash;
+  Span text = span_cstr(operand);
+  bool is_sri = conversion->has_from && conversion->from == HASH_FORMAT_SRI;
+  if (is_sri ? !hash_parse_sri(text, &hash, err)
+             : !hash_parse(text, conversion->has_algo ? &conversion->algo : NULL, &hash, err))
+    return false;
+  if (conversion->has_from && !is_sri && !check_form(conversion, &hash, text, err)) return false;
+  hash_format(&hash, conversion->to, conversion->to == HASH_FORMAT_SRI, out);
+  buf_put_char(out, '\n');
+  return true;
+}
+
+int hash_command_convert_any(Session *session) {
+  Err err = ERR_INIT;
+  Buf out CLEANUP(buf_done) = BUF_INIT;
+  const OptionList *list = &session->options;
+  Conversion conversion = {.to = HASH_FORMAT_SRI};
+  const char *from = option_get(list, OPT_convert_from), *to = option_get(list, OPT_convert_to),
+             *algo = option_get(list, OPT_convert_algo);
+  conversion.has_from = from != NULL;
+  conversion.has_algo = algo != NULL;
+  bool ok = (!from || read_format(from, &conversion.from, &err)) && (!to || read_format(to, &conversion.to, &err)) &&
+            (!algo || read_algo(algo, &conversion.algo, &err));
+  for (size_t i = 0; ok && i < list->operand_count; i++) ok = convert_one(&conversion, list->operands[i], &out, &err);
+  session_print(session, buf_span(&out));
+  return ok ? 0 : session_fail(session, &err);
+}
+
 int hash_command_file(Session *session) {
   return hash_files(session, true, HASH_SHA256, HASH_FORMAT_SRI);
 }
@@ -104,6 +192,7 @@ int hash_command_convert(Session *session) {
                       : strcmp(to, "base32") == 0 ? HASH_FORMAT_NIX32
                       : strcmp(to, "base64") == 0 ? HASH_FORMAT_BASE64
                                                   : HASH_FORMAT_SRI;
+  log_warn("The old format conversion subcommands of `nix hash` were deprecated in favor of `nix hash convert`.");
   return convert(session, format);
 }
 

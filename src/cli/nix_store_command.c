@@ -11,6 +11,8 @@
 #include "castore/castore_nar.h"
 #include "cli/build_command.h"
 #include "cli/command_list.h"
+#include "cli/log_command.h"
+#include "cli/repair_command.h"
 #include "cli/store_command.h"
 #include "cli/store_graph.h"
 #include "formats/derivation_parse.h"
@@ -53,6 +55,21 @@ static const Derivation *load_drv(Session *session, const StorePath *path, Err *
   return drv ? known_paths_parse(known, drv, err) : NULL;
 }
 
+// ---- the words of standard input (--stdin)
+
+static bool add_words(Session *session, Err *err) {
+  enum { STDIN_BYTES_MAX = 256 << 20 };
+  OptionList *list = &session->options;
+  Buf text CLEANUP(buf_done) = BUF_INIT;
+  if (!option_has(list, OPT_verb_stdin) || isatty(STDIN_FILENO)) return true;
+  if (!fs_read_fd(STDIN_FILENO, STDIN_BYTES_MAX, &text, err)) return err_wrap(err, "reading standard input");
+  for (Span rest = buf_span(&text), word; setting_next_word(&rest, &word);) {
+    MEM_RESERVE(list->operands, list->operand_cap, list->operand_count + 1);
+    list->operands[list->operand_count++] = arena_dup(&session->arena, word).data;
+  }
+  return true;
+}
+
 static int usage(Session *session, const char *what) {
   Err err = ERR_INIT;
   err_set(&err, ERR_USAGE, "%s", what);
@@ -61,11 +78,15 @@ static int usage(Session *session, const char *what) {
 
 // ---- realise
 
+static void warn_without_root(Session *session) {
+  if (!option_get(&session->options, OPT_add_root) && !option_has(&session->options, OPT_no_gc_warning))
+    log_warn("you did not specify '--add-root'; the result might be removed by the garbage collector");
+}
+
 static bool make_root(Session *session, Store *store, const BuildTarget *target, size_t number, Buf *out, Err *err) {
   const char *root = option_get(&session->options, OPT_add_root);
   if (!root) {
-    if (out->len == 0 && !option_has(&session->options, OPT_no_gc_warning))
-      log_warn("you did not specify '--add-root'; the result might be removed by the garbage collector");
+    if (out->len == 0) warn_without_root(session);
     put_path(session, &target->out_path, out);
     return true;
   }
@@ -95,24 +116,47 @@ static bool add_target(Session *session, Store *store, const char *text, BuildTa
   return true;
 }
 
+static int compare_targets(const void *a, const void *b) {
+  const BuildTarget *left = a, *right = b;
+  return span_cmp(left->output, right->output);
+}
+
+// Results of one derivation are printed in the order of their text: paths, or names of links.
+static void sort_outputs(Session *session, BuildTargetList *targets) {
+  if (!option_get(&session->options, OPT_add_root)) return;
+  for (size_t i = 0, end; i < targets->count; i = end) {
+    for (end = i + 1; end < targets->count && store_path_eq(&targets->items[i].path, &targets->items[end].path);) end++;
+    for (size_t k = i; k < end; k++)
+      if (span_eq_cstr(targets->items[k].output, "out"))
+        targets->items[k].output.len = 0; // "link" comes before "link-dev"
+    qsort(&targets->items[i], end - i, sizeof(BuildTarget), compare_targets);
+    for (size_t k = i; k < end; k++)
+      if (targets->items[k].is_drv && !targets->items[k].output.len) targets->items[k].output = SPAN("out");
+  }
+}
+
 static int realise(Session *session) {
   Err err = ERR_INIT;
   Store *store;
+  const OptionList *list = &session->options;
   BuildTargetList targets CLEANUP(build_command_list_done) = {0};
   if (!session_store(session, &store, &err)) return session_fail(session, &err);
-  for (size_t i = 0; i < session->options.operand_count; i++)
-    if (!add_target(session, store, session->options.operands[i], &targets, &err)) return session_fail(session, &err);
-  SchedulerMode mode = option_has(&session->options, OPT_check) ? SCHEDULER_CHECK : SCHEDULER_NORMAL;
+  for (size_t i = 0; i < list->operand_count; i++)
+    if (!add_target(session, store, list->operands[i], &targets, &err)) return session_fail(session, &err);
+  SchedulerMode mode = option_has(list, OPT_check) ? SCHEDULER_CHECK : SCHEDULER_NORMAL;
   int code = build_command_build(session, &targets, mode, false);
-  if (option_has(&session->options, OPT_dry_run)) return code;
+  // C++ Nix says nothing then either.
+  if (option_has(list, OPT_dry_run) || option_has(list, OPT_ignore_unknown)) return code;
+  if (!code && option_has(list, OPT_repair)) code = repair_command_targets(session, &targets);
   Buf out CLEANUP(buf_done) = BUF_INIT;
   size_t number = 0;
+  sort_outputs(session, &targets);
   for (size_t i = 0; i < targets.count; i++) {
     if (i == 0 || !store_path_eq(&targets.items[i].path, &targets.items[i - 1].path)) number++;
     if (targets.items[i].built && !make_root(session, store, &targets.items[i], number, &out, &err))
       return session_fail(session, &err);
   }
-  session_print(session, buf_span(&out));
+  if (!option_has(list, OPT_no_output)) session_print(session, buf_span(&out));
   return code;
 }
 
@@ -182,6 +226,7 @@ static int force_realise(Session *session) {
   if (!session_store(session, &store, &err)) return session_fail(session, &err);
   for (size_t i = 0; i < session->options.operand_count; i++)
     if (!add_target(session, store, session->options.operands[i], &targets, &err)) return session_fail(session, &err);
+  warn_without_root(session);
   return build_command_build(session, &targets, SCHEDULER_NORMAL, false);
 }
 
@@ -326,7 +371,10 @@ typedef bool (*DrawFn)(Store *store, const StorePath *roots, size_t count, Buf *
 
 static bool query_drawn(Session *session, Store *store, DrawFn draw, Buf *out, Err *err) {
   StorePathList roots = STORE_PATH_LIST_INIT;
-  bool ok = use_outputs(session, store, false, &roots, err) && draw(store, roots.paths, roots.count, out, err);
+  // The tree is of what was named, whatever -u says.
+  bool ok = (draw == store_graph_tree ? operand_paths(session, &roots, err)
+                                      : use_outputs(session, store, false, &roots, err)) &&
+            draw(store, roots.paths, roots.count, out, err);
   store_path_list_done(&roots);
   return ok;
 }
@@ -492,7 +540,7 @@ static bool print_roots(Session *session, Store *store, Err *err) {
 static bool collect(Session *session, Store *store, Err *err) {
   StoreGcOptions options;
   if (option_has(&session->options, OPT_print_roots)) return print_roots(session, store, err);
-  store_command_gc_options(session, &options);
+  if (!store_command_gc_options(session, &options, err)) return false;
   if (option_has(&session->options, OPT_print_live)) options.action = STORE_GC_PRINT_LIVE;
   if (option_has(&session->options, OPT_print_dead)) options.action = STORE_GC_PRINT_DEAD;
   return store_command_collect(session, &options, err);
@@ -501,8 +549,7 @@ static bool collect(Session *session, Store *store, Err *err) {
 static bool delete_paths(Session *session, Store *store, Err *err) {
   StoreGcOptions options;
   StorePathList paths = STORE_PATH_LIST_INIT;
-  store_command_gc_options(session, &options);
-  bool ok = operand_paths(session, &paths, err);
+  bool ok = store_command_gc_options(session, &options, err) && operand_paths(session, &paths, err);
   options.action = STORE_GC_DELETE_SPECIFIC;
   options.paths = paths.paths;
   options.path_count = paths.count;
@@ -620,35 +667,89 @@ static bool register_validity(Session *session, Store *store, Err *err) {
   return load_db(session, store, option_has(&session->options, OPT_hash_given), err);
 }
 
-int nix_store_command_run(Session *session) {
-  const OptionList *list = &session->options;
-  for (size_t i = 0; i < list->use_count; i++) {
-    switch ((int)list->uses[i].id) {
-    case OPT_realise:
-    case OPT_realize: return realise(session);
-    case OPT_store_add: return store_command_add(session);
-    case OPT_add_fixed: return add_fixed(session);
-    case OPT_print_fixed_path: return print_fixed_path(session);
-    case OPT_query: return query(session);
-    case OPT_dump: return dump(session);
-    case OPT_restore: return restore(session);
-    case OPT_export: return with_store(session, export_sorted);
-    case OPT_import: return with_store(session, import_all);
-    case OPT_dump_db: return with_store(session, dump_db);
-    case OPT_load_db: return with_store(session, load_full_db);
-    case OPT_register_validity: return with_store(session, register_validity);
-    case OPT_check_validity: return check_validity(session);
-    case OPT_gc: return with_store(session, collect);
-    case OPT_delete: return with_store(session, delete_paths);
-    case OPT_verify: return store_command_check(session);
-    case OPT_verify_path: return verify_paths(session);
-    case OPT_optimise: return space_command_optimise(session);
-    case OPT_init: return 0;
-    case OPT_read_log: return log_command_run(session);
-    case OPT_print_env: return print_env(session);
-    case OPT_generate_binary_cache_key: return generate_key(session);
-    default: break;
-    }
+static int run_with_store(Session *session, OptionId id) {
+  switch ((int)id) {
+  case OPT_export: return with_store(session, export_sorted);
+  case OPT_import: return with_store(session, import_all);
+  case OPT_dump_db: return with_store(session, dump_db);
+  case OPT_load_db: return with_store(session, load_full_db);
+  case OPT_register_validity: return with_store(session, register_validity);
+  case OPT_gc: return with_store(session, collect);
+  default: return with_store(session, delete_paths);
   }
-  return usage(session, "no operation specified");
+}
+
+static int run_operation(Session *session, OptionId id) {
+  switch ((int)id) {
+  case OPT_realise: return realise(session);
+  case OPT_store_add: return store_command_add(session);
+  case OPT_add_fixed: return add_fixed(session);
+  case OPT_print_fixed_path: return print_fixed_path(session);
+  case OPT_query: return query(session);
+  case OPT_dump: return dump(session);
+  case OPT_restore: return restore(session);
+  case OPT_check_validity: return check_validity(session);
+  case OPT_verify: return store_command_check(session);
+  case OPT_verify_path: return verify_paths(session);
+  case OPT_repair_path: return repair_command_paths(session);
+  case OPT_optimise: return space_command_optimise(session);
+  case OPT_init: return 0;
+  case OPT_read_log: return log_command_read(session);
+  case OPT_print_env: return print_env(session);
+  case OPT_generate_binary_cache_key: return generate_key(session);
+  default: return run_with_store(session, id);
+  }
+}
+
+static OptionId canonical(OptionId id) {
+  return id == OPT_realize ? OPT_realise : id == OPT_optimize ? OPT_optimise : id;
+}
+
+static bool is_one_of(OptionId id, const OptionId *list, size_t count) {
+  for (size_t i = 0; i < count; i++)
+    if (list[i] == id) return true;
+  return false;
+}
+
+int nix_store_command_run(Session *session) {
+  static const OptionId operations[] = {OPT_realise,
+                                        OPT_store_add,
+                                        OPT_add_fixed,
+                                        OPT_print_fixed_path,
+                                        OPT_query,
+                                        OPT_dump,
+                                        OPT_restore,
+                                        OPT_export,
+                                        OPT_import,
+                                        OPT_dump_db,
+                                        OPT_load_db,
+                                        OPT_register_validity,
+                                        OPT_gc,
+                                        OPT_delete,
+                                        OPT_verify,
+                                        OPT_verify_path,
+                                        OPT_repair_path,
+                                        OPT_optimise,
+                                        OPT_init,
+                                        OPT_read_log,
+                                        OPT_print_env,
+                                        OPT_check_validity,
+                                        OPT_generate_binary_cache_key};
+  static const OptionId without_operands[] = {OPT_import,   OPT_load_db, OPT_register_validity, OPT_gc, OPT_verify,
+                                              OPT_optimise, OPT_init};
+  Err err = ERR_INIT;
+  const OptionList *list = &session->options;
+  OptionId operation = OPTION_COUNT;
+  for (size_t i = 0; i < list->use_count; i++) {
+    OptionId id = canonical(list->uses[i].id);
+    if (!is_one_of(id, operations, ARRAY_LEN(operations))) continue;
+    if (operation != OPTION_COUNT && operation != id) return usage(session, "only one operation may be specified");
+    operation = id;
+  }
+  if (operation == OPTION_COUNT) return usage(session, "no operation specified");
+  if (operation != OPT_import && operation != OPT_restore && !add_words(session, &err))
+    return session_fail(session, &err);
+  if (is_one_of(operation, without_operands, ARRAY_LEN(without_operands)) && list->operand_count)
+    return usage(session, "no arguments expected");
+  return run_operation(session, operation);
 }

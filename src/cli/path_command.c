@@ -1,81 +1,22 @@
-// path_command.c: commands of the new command line about whole store paths: `nix copy`, `nix store verify, sign, diff-closures`, `nix nar ls, cat`.
+// path_command.c: commands of the new command line about whole store paths: `nix store verify, sign, copy-sigs, diff-closures, path-from-hash-part`.
 // Behaviour: Nix 2.26.
 #include "cli/path_command.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
-#include "base/fs.h"
 #include "base/log.h"
-#include "castore/castore_nar.h"
+#include "base/mem.h"
 #include "cli/command_list.h"
+#include "cli/path_selector.h"
+#include "cli/signing.h"
 #include "cli/store_command.h"
 #include "formats/drv_name.h"
-#include "formats/json_write.h"
-#include "formats/nar_read.h"
-#include "formats/signature.h"
-#include "store/binary_cache.h"
-#include "store/store_add.h"
 #include "store/store_check.h"
 
 static int usage(Session *session, const char *what) {
   Err err = ERR_INIT;
   err_set(&err, ERR_USAGE, "%s", what);
   return session_fail(session, &err);
-}
-
-// Operands as paths; with --all everything, with -r their closures. References come first.
-static bool selected_paths(Session *session, Store *store, bool closures, StorePathList *ret, Err *err) {
-  StorePathList given = STORE_PATH_LIST_INIT;
-  const OptionList *list = &session->options;
-  bool ok = !option_has(list, OPT_paths_all) || store_all(store, &given, err);
-  for (size_t i = 0; ok && i < list->operand_count; i++) {
-    Buf real CLEANUP(buf_done) = BUF_INIT;
-    StorePath path;
-    Span rest;
-    ok = store_command_follow(session, list->operands[i], &real, err) &&
-         store_path_split(buf_span(&real), session_store_dir(session), &path, &rest, err);
-    if (ok) store_path_list_add(&given, &path);
-  }
-  if (ok && closures) {
-    ok = store_closure(store, given.paths, given.count, &(StoreClosureOptions){.topological = true}, ret, err);
-    store_path_list_done(&given);
-  } else {
-    *ret = given;
-  }
-  return ok;
-}
-
-// ---- keys
-
-typedef struct KeyList {
-  SignaturePublicKey *keys;
-  size_t count, cap;
-} KeyList;
-
-static void key_list_done(KeyList *list) {
-  mem_free(list->keys);
-}
-
-static bool trusted_keys(Session *session, KeyList *ret, Err *err) {
-  Span rest = span_cstr(setting_text(session->settings, SETTING_ID_trusted_public_keys)), word;
-  while (setting_next_word(&rest, &word)) {
-    MEM_RESERVE(ret->keys, ret->cap, ret->count + 1);
-    if (!signature_parse_public_key(word, &ret->keys[ret->count++], err)) return false;
-  }
-  return true;
-}
-
-static bool read_secret_key(const char *path, Buf *text, SignatureSecretKey *ret, Err *err) {
-  return (fs_read_file(path, 4096, text, err) && signature_parse_secret_key(span_trim(buf_span(text)), ret, err)) ||
-         err_wrap(err, "reading the key '%s'", path);
-}
-
-static bool fingerprint(Store *store, const PathInfo *info, Buf *ret, Err *err) {
-  Hash hash = {.algo = HASH_SHA256};
-  memcpy(hash.bytes, info->nar_sha256, sizeof(info->nar_sha256));
-  return signature_fingerprint(&info->path, &hash, info->nar_size_bytes, info->refs, info->ref_count, store_dir(store),
-                               ret, err);
 }
 
 // ---- sign
@@ -88,24 +29,96 @@ int path_command_sign(Session *session) {
   StorePathList paths = STORE_PATH_LIST_INIT;
   const char *key_file = option_get(&session->options, OPT_key_file);
   size_t added = 0;
-  if (!key_file) return usage(session, "you must specify a secret key file using '--key-file'");
-  bool ok = session_store(session, &store, &err) && read_secret_key(key_file, &text, &key, &err) &&
-            selected_paths(session, store, option_has(&session->options, OPT_paths_recursive), &paths, &err);
+  int code = 0;
+  if (!key_file) return usage(session, "you must specify a secret key file using '-k'");
+  if (!signing_read_key(key_file, &text, &key, &err) || !session_store(session, &store, &err))
+    return session_fail(session, &err);
+  StoreView *view = store_view_of(store);
+  bool ok = path_selector_find(session, view, 0, &paths, &code);
   for (size_t i = 0; ok && i < paths.count; i++) {
-    PathInfoRecord *record CLEANUP(path_info_service_record_free_ptr) = NULL;
+    const StoreViewInfo *info;
     Buf message CLEANUP(buf_done) = BUF_INIT;
     Signature signature;
-    bool known = false;
-    ok = store_get(store, &paths.paths[i], &record, &err) && fingerprint(store, &record->info, &message, &err) &&
+    ok = store_view_get(view, &paths.paths[i], &info, &err) &&
+         path_info_fingerprint(&info->info, store_dir(store), &message, &err) &&
          signature_sign(&key, buf_span(&message), &signature, &err);
-    for (size_t k = 0; ok && k < record->info.sig_count; k++)
-      known = known || memcmp(record->info.sigs[k].bytes, signature.bytes, sizeof(signature.bytes)) == 0;
+    bool known = ok && signing_has(&info->info, &signature);
     if (ok && !known) ok = store_add_signatures(store, &paths.paths[i], &signature, 1, &err);
     added += ok && !known;
   }
   store_path_list_done(&paths);
-  if (!ok) return session_fail(session, &err);
+  store_view_free(view);
+  if (!ok) return code ? code : session_fail(session, &err);
   log_msg(LOG_INFO, "added %zu signatures", added);
+  return 0;
+}
+
+// ---- other stores that know signatures (-s)
+
+typedef struct Others {
+  StoreView **views;
+  size_t count;
+} Others;
+
+static void others_done(Others *others) {
+  for (size_t i = 0; i < others->count; i++) store_view_free(others->views[i]);
+  mem_free(others->views);
+}
+
+static bool open_others(Session *session, Others *ret, Err *err) {
+  const OptionList *list = &session->options;
+  ret->views = mem_alloc_array(list->use_count + 1, sizeof(*ret->views));
+  for (size_t i = 0; i < list->use_count; i++) {
+    if (list->uses[i].id != OPT_from_substituter) continue;
+    if (!store_view_open(session, list->uses[i].args[0], &ret->views[ret->count], err)) return false;
+    ret->count++;
+  }
+  return true;
+}
+
+// Do both describe the same content? Else a signature of one says nothing about the other.
+static bool is_same_content(const PathInfo *a, const PathInfo *b) {
+  if (memcmp(a->nar_sha256, b->nar_sha256, sizeof(a->nar_sha256)) != 0 || a->nar_size_bytes != b->nar_size_bytes ||
+      a->ref_count != b->ref_count)
+    return false;
+  for (size_t i = 0; i < a->ref_count; i++)
+    if (!store_path_eq(&a->refs[i], &b->refs[i])) return false;
+  return true;
+}
+
+static bool copy_sigs_of(Store *store, StoreView *view, const Others *others, const StorePath *path, size_t *added,
+                         Err *err) {
+  const StoreViewInfo *ours, *theirs;
+  if (!store_view_get(view, path, &ours, err)) return false;
+  for (size_t i = 0; i < others->count; i++) {
+    if (!store_view_find(others->views[i], path, &theirs, err)) return false;
+    if (!theirs || !is_same_content(&ours->info, &theirs->info)) continue;
+    for (size_t k = 0; k < theirs->info.sig_count; k++) {
+      if (signing_has(&ours->info, &theirs->info.sigs[k])) continue;
+      if (!store_add_signatures(store, path, &theirs->info.sigs[k], 1, err)) return false;
+      ++*added;
+    }
+  }
+  return true;
+}
+
+int path_command_copy_sigs(Session *session) {
+  Err err = ERR_INIT;
+  Store *store;
+  Others others CLEANUP(others_done) = {0};
+  StorePathList paths = STORE_PATH_LIST_INIT;
+  size_t added = 0;
+  int code = 0;
+  if (!option_has(&session->options, OPT_from_substituter))
+    return usage(session, "you must specify at least one substituter using '-s'");
+  if (!session_store(session, &store, &err) || !open_others(session, &others, &err)) return session_fail(session, &err);
+  StoreView *view = store_view_of(store);
+  bool ok = path_selector_find(session, view, 0, &paths, &code);
+  for (size_t i = 0; ok && i < paths.count; i++) ok = copy_sigs_of(store, view, &others, &paths.paths[i], &added, &err);
+  store_path_list_done(&paths);
+  store_view_free(view);
+  if (!ok) return code ? code : session_fail(session, &err);
+  log_msg(LOG_INFO, "imported %zu signatures", added);
   return 0;
 }
 
@@ -113,62 +126,108 @@ int path_command_sign(Session *session) {
 
 enum { VERIFY_CORRUPT = 1, VERIFY_UNTRUSTED = 2, VERIFY_FAILED = 4 };
 
-static bool is_trusted(Store *store, const PathInfoRecord *record, const KeyList *keys, uint64_t needed, bool *ret,
-                       Err *err) {
-  Buf message CLEANUP(buf_done) = BUF_INIT;
-  uint64_t valid = 0;
-  *ret = (record->ultimate && needed == 0) || record->info.has_ca;
+typedef struct Verify {
+  Session *session;
+  StoreView *view;
+  SigningKeys keys;
+  Others others;
+  uint64_t needed; // signatures; 0: not said
+  int code;
+} Verify;
+
+static bool is_trusted(Verify *verify, const StoreViewInfo *info, bool *ret, Err *err) {
+  Span dir = store_view_dir(verify->view);
+  *ret = (info->ultimate && verify->needed == 0) || info->info.has_ca;
   if (*ret) return true;
-  if (!fingerprint(store, &record->info, &message, err)) return false;
-  for (size_t i = 0; i < record->info.sig_count; i++)
-    for (size_t k = 0; k < keys->count; k++)
-      if (signature_verify(&keys->keys[k], buf_span(&message), &record->info.sigs[i])) {
-        valid++;
-        break;
-      }
-  *ret = valid >= (needed ? needed : 1);
+  uint64_t needed = verify->needed ? verify->needed : 1;
+  SigningSeen seen CLEANUP(signing_seen_done) = {0};
+  if (!signing_count(&info->info, dir, &verify->keys, &seen, err)) return false;
+  for (size_t i = 0; i < verify->others.count && seen.valid_count < needed && !*ret; i++) {
+    const StoreViewInfo *other;
+    if (!store_view_find(verify->others.views[i], &info->info.path, &other, err)) return false;
+    if (!other) continue;
+    *ret = other->info.has_ca;
+    // Their signatures have to fit what we have.
+    PathInfo ours = info->info;
+    ours.sigs = other->info.sigs;
+    ours.sig_count = other->info.sig_count;
+    if (!signing_count(&ours, dir, &verify->keys, &seen, err)) return false;
+  }
+  *ret = *ret || seen.valid_count >= needed;
   return true;
 }
 
-static bool verify_one(Session *session, Store *store, const StorePath *path, const KeyList *keys, uint64_t needed,
-                       int *code, Err *err) {
-  Buf text CLEANUP(buf_done) = BUF_INIT, why CLEANUP(buf_done) = BUF_INIT;
-  PathInfoRecord *record CLEANUP(path_info_service_record_free_ptr) = NULL;
-  bool whole = true, trusted = true;
-  store_format_path(store, path, &text);
-  log_msg(LOG_INFO, "checking '%s'...", buf_cstr(&text));
-  if (!store_get(store, path, &record, err)) return false;
-  if (!option_has(&session->options, OPT_no_contents) && !store_check_path(store, path, &whole, &why, err))
-    return false;
-  if (!whole) log_msg(LOG_ERROR, "%s", buf_cstr(&why));
-  if (!option_has(&session->options, OPT_no_trust) && !is_trusted(store, record, keys, needed, &trusted, err))
-    return false;
-  if (!trusted) log_msg(LOG_ERROR, "path '%s' is untrusted", buf_cstr(&text));
-  *code |= (whole ? 0 : VERIFY_CORRUPT) | (trusted ? 0 : VERIFY_UNTRUSTED);
+static bool hash_put(void *ctx, Span data, Err *err) {
+  hash_sha256_update_span(ctx, data);
   return true;
+}
+
+// Of a cache: its archive. Of a store: its tree, where it has one, which is what people use.
+static bool is_whole(Verify *verify, const PathInfo *info, const char *text, bool *ret, Err *err) {
+  HashSha256 hash;
+  Hash expected = {.algo = HASH_SHA256}, got = {.algo = HASH_SHA256};
+  Buf expected_text CLEANUP(buf_done) = BUF_INIT, got_text CLEANUP(buf_done) = BUF_INIT;
+  Store *store = store_view_store(verify->view);
+  if (store) {
+    Buf why CLEANUP(buf_done) = BUF_INIT;
+    if (!store_check_path(store, &info->path, ret, &why, err)) return false;
+    if (!*ret) log_msg(LOG_ERROR, "%s", buf_cstr(&why));
+    return true;
+  }
+  hash_sha256_init(&hash);
+  if (!store_view_dump(verify->view, &info->path, &(ByteSink){hash_put, &hash}, err)) return false;
+  hash_sha256_final(&hash, got.bytes);
+  memcpy(expected.bytes, info->nar_sha256, sizeof(info->nar_sha256));
+  *ret = hash_eq(&expected, &got);
+  hash_format_nix32(&expected, &expected_text);
+  hash_format_nix32(&got, &got_text);
+  if (!*ret)
+    log_msg(LOG_ERROR, "path '%s' was modified! expected hash '%s', got '%s'", text, buf_cstr(&expected_text),
+            buf_cstr(&got_text));
+  return true;
+}
+
+static bool verify_one(Verify *verify, const StorePath *path, Err *err) {
+  Buf text CLEANUP(buf_done) = BUF_INIT;
+  const OptionList *list = &verify->session->options;
+  const StoreViewInfo *info;
+  bool whole = true, trusted = true;
+  if (!store_view_get(verify->view, path, &info, err)) return false;
+  store_path_format(path, store_view_dir(verify->view), &text);
+  log_msg(LOG_INFO, "checking '%s'...", buf_cstr(&text));
+  if (!option_has(list, OPT_no_contents) && !is_whole(verify, &info->info, buf_cstr(&text), &whole, err)) return false;
+  if (!option_has(list, OPT_no_trust) && !is_trusted(verify, info, &trusted, err)) return false;
+  if (!trusted) log_msg(LOG_ERROR, "path '%s' is untrusted", buf_cstr(&text));
+  verify->code |= (whole ? 0 : VERIFY_CORRUPT) | (trusted ? 0 : VERIFY_UNTRUSTED);
+  return true;
+}
+
+static int run_verify(Verify *verify) {
+  Err err = ERR_INIT;
+  StorePathList paths = STORE_PATH_LIST_INIT;
+  int code = 0;
+  bool ok = path_selector_find(verify->session, verify->view, 0, &paths, &code);
+  for (size_t i = 0; ok && i < paths.count; i++)
+    if (!verify_one(verify, &paths.paths[i], &err)) {
+      verify->code |= VERIFY_FAILED;
+      (void)session_fail(verify->session, &err);
+    }
+  store_path_list_done(&paths);
+  return ok ? verify->code : code;
 }
 
 int path_command_verify(Session *session) {
   Err err = ERR_INIT;
-  Store *store;
-  KeyList keys CLEANUP(key_list_done) = {0};
-  StorePathList paths = STORE_PATH_LIST_INIT;
+  Verify verify = {.session = session};
   const char *count = option_get(&session->options, OPT_sigs_needed);
-  uint64_t needed = 0;
-  int code = 0;
-  if (count && !span_parse_u64(span_cstr(count), &needed))
-    return usage(session, "'--sigs-needed': a number is expected");
-  if (!session_store(session, &store, &err) || !trusted_keys(session, &keys, &err) ||
-      !selected_paths(session, store, option_has(&session->options, OPT_paths_recursive), &paths, &err)) {
-    store_path_list_done(&paths);
-    return session_fail(session, &err);
-  }
-  for (size_t i = 0; i < paths.count; i++)
-    if (!verify_one(session, store, &paths.paths[i], &keys, needed, &code, &err)) {
-      code |= VERIFY_FAILED;
-      (void)session_fail(session, &err);
-    }
-  store_path_list_done(&paths);
+  bool ok = !count || span_parse_u64(span_cstr(count), &verify.needed) ||
+            err_set(&err, ERR_USAGE, "'--sigs-needed': a number is expected");
+  ok = ok && store_view_open(session, NULL, &verify.view, &err) && signing_trusted_keys(session, &verify.keys, &err) &&
+       open_others(session, &verify.others, &err);
+  int code = ok ? run_verify(&verify) : session_fail(session, &err);
+  others_done(&verify.others);
+  signing_keys_done(&verify.keys);
+  store_view_free(verify.view);
   return code;
 }
 
@@ -288,375 +347,40 @@ bool path_command_put_difference(Session *session, Store *store, const StorePath
 int path_command_diff_closures(Session *session) {
   Err err = ERR_INIT;
   Store *store;
-  StorePathList paths = STORE_PATH_LIST_INIT;
+  StorePath before_path, after_path;
+  const OptionList *list = &session->options;
   Buf out CLEANUP(buf_done) = BUF_INIT;
-  if (session->options.operand_count != 2) return usage(session, "two paths are expected: before and after");
-  bool ok = session_store(session, &store, &err) && selected_paths(session, store, false, &paths, &err) &&
-            path_command_put_difference(session, store, &paths.paths[0], &paths.paths[1], "", &out, &err);
-  store_path_list_done(&paths);
-  if (!ok) return session_fail(session, &err);
+  int code = 0;
+  if (!store_command_operands(session, 2, 2, &err) || !session_store(session, &store, &err))
+    return session_fail(session, &err);
+  StoreView *view = store_view_of(store);
+  bool ok = path_selector_one(session, view, list->operands[0], PATH_SELECTOR_BUILD, &before_path, &code) &&
+            path_selector_one(session, view, list->operands[1], PATH_SELECTOR_BUILD, &after_path, &code);
+  store_view_free(view);
+  if (!ok) return code;
+  if (!path_command_put_difference(session, store, &before_path, &after_path, "", &out, &err))
+    return session_fail(session, &err);
   session_print(session, buf_span(&out));
   return 0;
 }
 
-// ---- copy
+// ---- path-from-hash-part
 
-// file://<directory>?compression=xz&secret-key=<file>...
-typedef struct CacheUrl {
-  Buf directory, key_text;
-  SignatureSecretKey key;
-  BinaryCacheOptions options;
-} CacheUrl;
-
-static void cache_url_done(CacheUrl *url) {
-  buf_done(&url->directory);
-  buf_done(&url->key_text);
-}
-
-static bool is_cache_url(const char *url) {
-  return span_has_prefix(span_cstr(url), SPAN("file://"));
-}
-
-static bool cache_parameter(CacheUrl *url, Span name, Span value, Err *err) {
-  Buf file CLEANUP(buf_done) = BUF_INIT;
-  uint64_t level;
-  if (span_eq_cstr(name, "compression")) return stream_codec_parse(value, &url->options.compression, err);
-  if (span_eq_cstr(name, "compression-level")) {
-    if (!span_parse_u64(value, &level) || level > 22)
-      return err_set(err, ERR_USAGE, "compression level '%.*s' is not a number from 0 to 22", SPAN_ARG(value));
-    url->options.level = (int)level;
-    return true;
-  }
-  if (span_eq_cstr(name, "write-nar-listing")) {
-    url->options.write_listing = span_eq_cstr(value, "true") || span_eq_cstr(value, "1");
-    return true;
-  }
-  if (!span_eq_cstr(name, "secret-key"))
-    return err_set(err, ERR_USAGE, "unknown parameter '%.*s' of a binary cache", SPAN_ARG(name));
-  buf_put_span(&file, value);
-  url->options.key = &url->key;
-  return read_secret_key(buf_cstr(&file), &url->key_text, &url->key, err);
-}
-
-static bool parse_cache_url(const char *text, bool read_only, CacheUrl *ret, Err *err) {
-  Span rest = span_from(span_cstr(text), strlen("file://")), place, parameter, name;
-  (void)span_split(&rest, '?', &place);
-  if (place.len == 0 || place.data[0] != '/')
-    return err_set(err, ERR_USAGE, "'%s' does not name an absolute path", text);
-  *ret = (CacheUrl){.options = {.compression = STREAM_CODEC_XZ, .read_only = read_only}};
-  buf_put_span(&ret->directory, place);
-  while (rest.len > 0) {
-    (void)span_split(&rest, '&', &parameter);
-    if (!span_split(&parameter, '=', &name))
-      return err_set(err, ERR_USAGE, "parameter '%.*s' has no value", SPAN_ARG(name));
-    if (!cache_parameter(ret, name, parameter, err)) return false;
-  }
-  return true;
-}
-
-static bool copy_to_cache(Store *from, const StorePathList *paths, BinaryCache *cache, Err *err) {
-  for (size_t i = 0; i < paths->count; i++)
-    if (!binary_cache_put(cache, from, &paths->paths[i], err)) return false;
-  return true;
-}
-
-// References first: depth first over what the cache says.
-static bool fetch_closure(Session *session, BinaryCache *cache, Store *to, const StorePath *path, const KeyList *keys,
-                          bool require_sigs, Map *seen, unsigned depth, Err *err) {
-  Arena arena CLEANUP(arena_done) = ARENA_INIT;
-  NarInfo info;
-  bool valid = false, found = false;
-  Span key = span_make(path->digest, sizeof(path->digest));
-  if (map_has(seen, key)) return true;
-  map_set(seen, key, NULL);
-  if (depth > 10000) return err_set(err, ERR_LIMIT, "references are nested too deep");
-  if (!store_pin(to, path, &valid, err)) return false;
-  if (valid) return true;
-  if (!binary_cache_find(cache, path->digest, &arena, &info, &found, err)) return false;
-  if (!found) return err_set(err, ERR_NOT_FOUND, "path '%s' is not in the binary cache", path->name);
-  for (size_t i = 0; i < info.ref_count; i++)
-    if (!store_path_eq(&info.refs[i], path) &&
-        !fetch_closure(session, cache, to, &info.refs[i], keys, require_sigs, seen, depth + 1, err))
-      return false;
-  return binary_cache_fetch(cache, to, path, keys->keys, keys->count, require_sigs, err);
-}
-
-static bool copy_from_cache(Session *session, BinaryCache *cache, Store *to, Err *err) {
-  KeyList keys CLEANUP(key_list_done) = {0};
-  Map seen CLEANUP(map_done) = MAP_INIT;
-  StorePathList paths = STORE_PATH_LIST_INIT;
-  bool sigs = !option_has(&session->options, OPT_no_check_sigs);
-  bool ok = trusted_keys(session, &keys, err);
-  for (size_t i = 0; ok && i < session->options.operand_count; i++) {
-    StorePath path;
-    ok = store_parse_path(to, span_cstr(session->options.operands[i]), &path, err) &&
-         fetch_closure(session, cache, to, &path, &keys, sigs, &seen, 0, err);
-    if (ok) store_path_list_add(&paths, &path);
-  }
-  ok = ok && store_materialise_closure(to, paths.paths, paths.count, err);
-  store_path_list_done(&paths);
-  return ok;
-}
-
-// One path from store to store: content by content, so that what is there is not copied.
-static bool copy_path(Store *from, Store *to, const StorePath *path, Err *err) {
-  Arena arena CLEANUP(arena_done) = ARENA_INIT;
-  PathInfoRecord *record CLEANUP(path_info_service_record_free_ptr) = NULL;
-  bool valid;
-  if (!store_pin(to, path, &valid, err) || valid) return valid;
-  if (!store_get(from, path, &record, err) || !store_root_node(from, path, &arena, &record->info.root, err) ||
-      !object_store_begin(store_objects(to), err))
-    return false;
-  bool ok = castore_copy(store_castore(from), store_castore(to), &record->info.root, err) &&
-            store_register(to, &(StoreRegistration){.info = &record->info}, 1, err);
-  object_store_end(store_objects(to));
-  return ok;
-}
-
-static bool copy_to_store(Store *from, const StorePathList *paths, Store *to, Err *err) {
-  for (size_t i = 0; i < paths->count; i++)
-    if (!copy_path(from, to, &paths->paths[i], err)) return false;
-  return store_materialise(to, paths->paths, paths->count, err) && store_sync(to, err);
-}
-
-static bool open_other(Session *session, const char *url, Store **ret, Err *err) {
-  return store_open(&(StoreOptions){.url = span_cstr(url), .logical_dir = session_store_dir(session)}, ret, err) ||
-         err_wrap(err, "opening the store '%s'", url);
-}
-
-static bool copy_out(Session *session, Store *from, const char *url, const StorePathList *paths, Err *err) {
-  if (!is_cache_url(url)) {
-    Store *to;
-    if (!open_other(session, url, &to, err)) return false;
-    store_defer_sync(to, true);
-    bool ok = copy_to_store(from, paths, to, err);
-    store_free(to);
-    return ok;
-  }
-  CacheUrl cache_url CLEANUP(cache_url_done) = {.directory = BUF_INIT};
-  BinaryCache *cache = NULL;
-  bool ok =
-      parse_cache_url(url, false, &cache_url, err) &&
-      binary_cache_open(buf_cstr(&cache_url.directory), session_store_dir(session), &cache_url.options, &cache, err) &&
-      copy_to_cache(from, paths, cache, err);
-  binary_cache_free(cache);
-  return ok;
-}
-
-static bool copy_in(Session *session, const char *url, const char *to_url, Err *err) {
-  CacheUrl cache_url CLEANUP(cache_url_done) = {.directory = BUF_INIT};
-  BinaryCache *cache = NULL;
-  Store *to = NULL;
-  bool ok =
-      (to_url ? open_other(session, to_url, &to, err) : session_store(session, &to, err)) &&
-      parse_cache_url(url, true, &cache_url, err) &&
-      binary_cache_open(buf_cstr(&cache_url.directory), session_store_dir(session), &cache_url.options, &cache, err) &&
-      copy_from_cache(session, cache, to, err);
-  binary_cache_free(cache);
-  if (to_url) store_free(to);
-  return ok;
-}
-
-int path_command_copy(Session *session) {
+int path_command_from_hash_part(Session *session) {
   Err err = ERR_INIT;
-  Store *from = NULL, *store = NULL;
-  const char *from_url = option_get(&session->options, OPT_copy_from),
-             *to_url = option_get(&session->options, OPT_copy_to);
-  StorePathList paths = STORE_PATH_LIST_INIT;
-  if (!from_url && !to_url) return usage(session, "you must pass '--from' and/or '--to'");
-  if (from_url && is_cache_url(from_url)) {
-    if (to_url && is_cache_url(to_url)) return usage(session, "one of '--from' and '--to' has to be a store");
-    return copy_in(session, from_url, to_url, &err) ? 0 : session_fail(session, &err);
-  }
-  bool ok = session_store(session, &store, &err); // what links of the command line lead to
-  ok = ok && (!from_url || open_other(session, from_url, &from, &err));
-  ok = ok &&
-       selected_paths(session, from ? from : store, !option_has(&session->options, OPT_no_recursive), &paths, &err);
-  ok = ok && (to_url ? copy_out(session, from ? from : store, to_url, &paths, &err)
-                     : copy_to_store(from, &paths, store, &err));
-  store_path_list_done(&paths);
-  store_free(from);
-  return ok ? 0 : session_fail(session, &err);
-}
-
-// ---- NARs as files
-
-typedef struct NarEntry {
-  Span path; // "/a/b"; the root is ""
-  CastoreKind kind;
-  bool executable;
-  uint64_t size_bytes, offset;
-  Span target;
-  size_t end; // behind the last entry below it
-} NarEntry;
-
-typedef struct NarIndex {
-  Buf bytes;
-  Arena arena;
-  NarEntry *entries; // in the order of the archive
-  size_t count, cap;
-} NarIndex;
-
-static void nar_index_done(NarIndex *index) {
-  buf_done(&index->bytes);
-  arena_done(&index->arena);
-  mem_free(index->entries);
-}
-
-static void nar_index_add(NarIndex *index, const NarReadEvent *event, Buf *path, CastoreKind kind, bool is_root) {
-  if (!is_root) buf_printf(path, "/%.*s", SPAN_ARG(event->name));
-  MEM_RESERVE(index->entries, index->cap, index->count + 1);
-  index->entries[index->count] = (NarEntry){.path = arena_dup(&index->arena, buf_span(path)),
-                                            .kind = kind,
-                                            .executable = event->executable,
-                                            .size_bytes = event->size_bytes,
-                                            .offset = event->content_offset,
-                                            .end = index->count + 1};
-  if (kind == CASTORE_SYMLINK) index->entries[index->count].target = arena_dup(&index->arena, event->data);
-  index->count++;
-}
-
-static bool nar_index_read(const char *file, NarIndex *ret, Err *err) {
-  if (!fs_read_file(file, 0, &ret->bytes, err)) return false;
-  NarRead nar;
-  NarReadEvent event;
-  NarReadStatus status;
-  Span input = buf_span(&ret->bytes);
-  Buf path CLEANUP(buf_done) = BUF_INIT, open CLEANUP(buf_done) = BUF_INIT; // numbers of open directories
-  nar_read_init(&nar);
-  while ((status = nar_read_next(&nar, &input, &event, err)) == NAR_READ_EVENT) {
-    size_t len = path.len, number = ret->count;
-    bool is_root = ret->count == 0;
-    if (event.kind == NAR_READ_DIR_BEGIN) {
-      nar_index_add(ret, &event, &path, CASTORE_DIRECTORY, is_root);
-      buf_put(&open, &number, sizeof(number));
-      continue;
-    }
-    if (event.kind == NAR_READ_DIR_END) {
-      open.len -= sizeof(number);
-      memcpy(&number, open.data + open.len, sizeof(number));
-      ret->entries[number].end = ret->count;
-      size_t slash = span_rfind_char(buf_span(&path), '/');
-      path.len = slash == SIZE_MAX ? 0 : slash;
-      continue;
-    }
-    if (event.kind == NAR_READ_FILE_BEGIN) nar_index_add(ret, &event, &path, CASTORE_FILE, is_root);
-    if (event.kind == NAR_READ_SYMLINK) nar_index_add(ret, &event, &path, CASTORE_SYMLINK, is_root);
-    path.len = len;
-  }
-  bool ok = status != NAR_READ_ERROR && nar_read_finish(&nar, err);
-  nar_read_done(&nar);
-  return ok || err_wrap(err, "reading '%s'", file);
-}
-
-static bool nar_index_find(const NarIndex *index, const char *text, size_t *ret, Err *err) {
-  Buf path CLEANUP(buf_done) = BUF_INIT;
-  fs_path_canon(SPAN("/"), span_cstr(text), &path);
-  Span wanted = path.len == 1 ? SPAN("") : buf_span(&path);
-  for (size_t i = 0; i < index->count; i++)
-    if (span_eq(index->entries[i].path, wanted)) {
-      *ret = i;
-      return true;
-    }
-  return err_set(err, ERR_NOT_FOUND, "path '%s' does not exist", buf_cstr(&path));
-}
-
-static void put_nar_line(const NarEntry *entry, Span name, bool is_long, Buf *out) {
-  if (is_long)
-    buf_printf(out, "%s %20llu ",
-               entry->kind == CASTORE_DIRECTORY ? "dr-xr-xr-x"
-               : entry->kind == CASTORE_SYMLINK ? "lrwxrwxrwx"
-               : entry->executable              ? "-r-xr-xr-x"
-                                                : "-r--r--r--",
-               (unsigned long long)entry->size_bytes);
-  buf_put_span(out, name);
-  if (is_long && entry->kind == CASTORE_SYMLINK) buf_printf(out, " -> %.*s", SPAN_ARG(entry->target));
-  buf_put_char(out, '\n');
-}
-
-static void put_nar_list(const NarIndex *index, size_t at, bool recursive, bool is_long, bool itself, Buf *out) {
-  const NarEntry *top = &index->entries[at];
-  if (top->kind != CASTORE_DIRECTORY || itself) {
-    put_nar_line(top, top->kind == CASTORE_DIRECTORY ? SPAN(".") : fs_path_base(top->path), is_long, out);
-    if (!recursive || top->kind != CASTORE_DIRECTORY) return;
-  }
-  for (size_t i = at + 1; i < top->end; i = recursive ? i + 1 : index->entries[i].end) {
-    Buf name CLEANUP(buf_done) = BUF_INIT;
-    buf_printf(&name, ".%.*s", SPAN_ARG(span_from(index->entries[i].path, top->path.len)));
-    put_nar_line(&index->entries[i], buf_span(&name), is_long, out);
-  }
-}
-
-static bool put_nar_json(const NarIndex *index, size_t at, bool recursive, bool top, JsonWrite *json, Err *err) {
-  static const char *const types[] = {
-      [CASTORE_DIRECTORY] = "directory", [CASTORE_FILE] = "regular", [CASTORE_SYMLINK] = "symlink"};
-  const NarEntry *entry = &index->entries[at];
-  json_write_object_begin(json);
-  if (!recursive && !top) return json_write_object_end(json), true;
-  if (entry->kind == CASTORE_DIRECTORY) {
-    if (!json_write_key(json, SPAN("entries"), err)) return false;
-    json_write_object_begin(json);
-    for (size_t i = at + 1; i < entry->end; i = index->entries[i].end)
-      if (!json_write_key(json, fs_path_base(index->entries[i].path), err) ||
-          !put_nar_json(index, i, recursive, false, json, err))
-        return false;
-    json_write_object_end(json);
-  } else if (entry->kind == CASTORE_SYMLINK) {
-    if (!json_write_key(json, SPAN("target"), err) || !json_write_str(json, entry->target, err)) return false;
-  } else {
-    if (entry->executable) {
-      if (!json_write_key(json, SPAN("executable"), err)) return false;
-      json_write_bool(json, true);
-    }
-    if (entry->offset) {
-      if (!json_write_key(json, SPAN("narOffset"), err)) return false;
-      json_write_uint(json, entry->offset);
-    }
-    if (!json_write_key(json, SPAN("size"), err)) return false;
-    json_write_uint(json, entry->size_bytes);
-  }
-  if (!json_write_key(json, SPAN("type"), err) || !json_write_str(json, span_cstr(types[entry->kind]), err))
-    return false;
-  json_write_object_end(json);
-  return true;
-}
-
-static bool open_nar(Session *session, NarIndex *ret, size_t *ret_at, Err *err) {
-  const OptionList *list = &session->options;
-  if (list->operand_count != 2)
-    return err_set(err, ERR_USAGE, "two arguments are expected: a NAR file and a path in it");
-  return nar_index_read(list->operands[0], ret, err) && nar_index_find(ret, list->operands[1], ret_at, err);
-}
-
-int path_command_nar_ls(Session *session) {
-  Err err = ERR_INIT;
-  NarIndex index CLEANUP(nar_index_done) = {.arena = ARENA_INIT};
+  StoreView *view = NULL;
+  StorePath path;
   Buf out CLEANUP(buf_done) = BUF_INIT;
-  size_t at;
-  const OptionList *list = &session->options;
-  bool recursive = option_has(list, OPT_list_recursive) || option_has(list, OPT_paths_recursive);
-  if (!open_nar(session, &index, &at, &err)) return session_fail(session, &err);
-  if (option_has(list, OPT_json)) {
-    JsonWrite json;
-    json_write_init(&json, &out, 0);
-    if (!put_nar_json(&index, at, recursive, true, &json, &err)) return session_fail(session, &err);
-    buf_put_char(&out, '\n');
-  } else {
-    put_nar_list(&index, at, recursive, option_has(list, OPT_long_list), option_has(list, OPT_directory), &out);
-  }
-  session_print(session, buf_span(&out));
-  return 0;
-}
-
-int path_command_nar_cat(Session *session) {
-  Err err = ERR_INIT;
-  NarIndex index CLEANUP(nar_index_done) = {.arena = ARENA_INIT};
-  size_t at;
-  bool ok = open_nar(session, &index, &at, &err);
-  if (ok && index.entries[at].kind != CASTORE_FILE)
-    ok = err_set(&err, ERR_OTHER, "path '%.*s' is not a regular file", SPAN_ARG(index.entries[at].path));
+  bool found;
+  bool ok = store_command_operands(session, 1, 1, &err) && store_view_open(session, NULL, &view, &err);
+  const char *part = ok ? session->options.operands[0] : "";
+  if (ok && strlen(part) != STORE_PATH_HASH_CHARS) ok = err_set(&err, ERR_OTHER, "invalid hash part");
+  ok = ok && store_view_find_hash_part(view, span_cstr(part), &path, &found, &err);
+  if (ok && !found) ok = err_set(&err, ERR_NOT_FOUND, "there is no store path corresponding to '%s'", part);
+  store_view_free(view);
   if (!ok) return session_fail(session, &err);
-  session_print(session, span_sub(buf_span(&index.bytes), (size_t)index.entries[at].offset,
-                                  (size_t)index.entries[at].size_bytes));
+  store_path_format(&path, session_store_dir(session), &out);
+  buf_put_char(&out, '\n');
+  session_print(session, buf_span(&out));
   return 0;
 }

@@ -148,7 +148,7 @@ int space_command_gc(Session *session) {
   StoreGcOptions options;
   if (!session_store(session, &store, &err) || (is_asked(session) && !delete_old_generations(session, store, &err)))
     return session_fail(session, &err);
-  store_command_gc_options(session, &options);
+  if (!store_command_gc_options(session, &options, &err)) return session_fail(session, &err);
   // What would be deleted is printed; C++ Nix then only says nothing.
   if (option_has(&session->options, OPT_gc_dry_run)) options.action = STORE_GC_PRINT_DEAD;
   return store_command_collect(session, &options, &err) ? 0 : session_fail(session, &err);
@@ -162,10 +162,10 @@ int space_command_collect_garbage(Session *session) {
     err_set(&err, ERR_USAGE, "unexpected argument '%s'", session->options.operands[0]);
     return session_fail(session, &err);
   }
-  if (!session_store(session, &store, &err) || (is_asked(session) && !delete_old_generations(session, store, &err)))
+  if (!store_command_gc_options(session, &options, &err) || !session_store(session, &store, &err) ||
+      (is_asked(session) && !delete_old_generations(session, store, &err)))
     return session_fail(session, &err);
   if (option_has(&session->options, OPT_gc_dry_run)) return 0;
-  store_command_gc_options(session, &options);
   return store_command_collect(session, &options, &err) ? 0 : session_fail(session, &err);
 }
 

@@ -9,15 +9,28 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "cli/command_list.h"
+#include "cli/nar_index.h"
+#include "cli/path_selector.h"
+#include "cli/repair_command.h"
 #include "formats/json_write.h"
 #include "store/store_add.h"
 #include "store/store_check.h"
 #include "store/store_gc.h"
 #include "store/store_resolve.h"
 
-static bool need_operands(Session *session, size_t least, Err *err) {
-  return session->options.operand_count >= least ||
-         err_set(err, ERR_USAGE, "'%s' needs a path", command_full_name(session->command));
+bool store_command_operands(Session *session, size_t least, size_t most, Err *err) {
+  const OptionList *list = &session->options;
+  if (list->operand_count < least) return err_set(err, ERR_USAGE, "more arguments are required");
+  return list->operand_count <= most || err_set(err, ERR_USAGE, "unexpected argument '%s'", list->operands[most]);
+}
+
+bool store_command_no_operands(Session *session, Err *err) {
+  return session->options.operand_count == 0 || err_set(err, ERR_USAGE, "no arguments expected");
+}
+
+bool store_command_check_listing(Session *session, Err *err) {
+  return !option_has(&session->options, OPT_json) || !option_has(&session->options, OPT_directory) ||
+         err_set(err, ERR_USAGE, "'--directory' is useless with '--json'");
 }
 
 // ---- add
@@ -50,17 +63,17 @@ int store_command_add_file(Session *session) {
 
 int store_command_dump(Session *session) {
   Err err = ERR_INIT;
-  Store *store;
-  StorePath path;
-  Buf real CLEANUP(buf_done) = BUF_INIT;
-  Span rest;
-  int out = STDOUT_FILENO;
+  StoreView *view = NULL;
+  StorePathList paths = STORE_PATH_LIST_INIT;
+  int out = STDOUT_FILENO, code = 0;
   ByteSink sink = byte_stream_to_fd(&out);
-  bool ok = need_operands(session, 1, &err) && session_store(session, &store, &err) &&
-            store_command_follow(session, session->options.operands[0], &real, &err) &&
-            store_path_split(buf_span(&real), session_store_dir(session), &path, &rest, &err) &&
-            store_dump(store, &path, &sink, &err);
-  return ok ? 0 : session_fail(session, &err);
+  if (!store_view_open(session, NULL, &view, &err)) return session_fail(session, &err);
+  bool ok = path_selector_find(session, view, PATH_SELECTOR_BUILD, &paths, &code);
+  if (ok && paths.count != 1) ok = err_set(&err, ERR_USAGE, "this command requires exactly one store path");
+  ok = ok && store_view_dump(view, &paths.paths[0], &sink, &err);
+  store_path_list_done(&paths);
+  store_view_free(view);
+  return ok ? 0 : code ? code : session_fail(session, &err);
 }
 
 static int add_operands(Session *session, CaMethod method) {
@@ -73,7 +86,9 @@ static int add_operands(Session *session, CaMethod method) {
   bool is_text = mode && strcmp(mode, "text") == 0;
   options.method = method;
   options.dry_run = option_has(list, OPT_add_dry_run);
-  if (!need_operands(session, 1, &err)) return session_fail(session, &err);
+  bool many = strcmp(session->command->program, "nix") != 0;
+  if (!store_command_operands(session, !option_has(list, OPT_store_add), many ? SIZE_MAX : 1, &err))
+    return session_fail(session, &err);
   if (mode && !is_text && !content_address_method_parse(span_cstr(mode), true, &options.method, &err))
     return session_fail(session, &err);
   if (algo && !hash_algo_parse(span_cstr(algo), &options.algo, &err)) return session_fail(session, &err);
@@ -130,6 +145,7 @@ static bool locate(Session *session, Store *store, const char *path, StorePath *
 
 // "<root>/store/x" is "/nix/store/x" where the store lies elsewhere.
 static void make_logical(Session *session, Store *store, Buf *path) {
+  if (!store) return;
   Buf physical CLEANUP(buf_done) = BUF_INIT, logical = BUF_INIT;
   buf_printf(&physical, "%s/store/", store_root(store));
   if (!span_has_prefix(buf_span(path), buf_span(&physical))) return;
@@ -141,8 +157,10 @@ static void make_logical(Session *session, Store *store, Buf *path) {
 
 bool store_command_follow(Session *session, const char *path, Buf *ret, Err *err) {
   Span dir = session_store_dir(session);
-  Store *store;
-  if (!session_store(session, &store, err)) return false;
+  Store *store = NULL; // of a binary cache no tree is on this disk
+  if (!store_view_is_cache_url(setting_text(session->settings, SETTING_ID_store)) &&
+      !session_store(session, &store, err))
+    return false;
   Buf current = BUF_INIT;
   buf_put_cstr(&current, session_absolute(session, path));
   make_logical(session, store, &current);
@@ -194,8 +212,7 @@ static void put_entry(Buf *out, const StoreResolved *entry, Span name, bool is_l
 static bool list_tree(Session *session, Store *store, const StorePath *path, Buf *rest, const StoreResolved *dir,
                       Buf *shown, Buf *out, unsigned depth, Err *err) {
   bool is_long = option_has(&session->options, OPT_long_list),
-       recursive =
-           option_has(&session->options, OPT_list_recursive) || option_has(&session->options, OPT_paths_recursive);
+       recursive = option_has(&session->options, OPT_list_recursive);
   Arena arena CLEANUP(arena_done) = ARENA_INIT;
   StoreDirEntry *entries;
   size_t count, rest_len = rest->len, shown_len = shown->len;
@@ -261,74 +278,106 @@ static bool put_listing_json(Store *store, const StorePath *path, Buf *rest, con
   return true;
 }
 
+static bool list_store(Session *session, Store *store, const char *operand, Buf *out, Err *err) {
+  const OptionList *list = &session->options;
+  StorePath path;
+  Buf rest CLEANUP(buf_done) = BUF_INIT, shown CLEANUP(buf_done) = BUF_INIT;
+  StoreResolved node CLEANUP(store_resolve_done) = STORE_RESOLVED_INIT;
+  if (!locate(session, store, operand, &path, &rest, &node, err)) return false;
+  if (option_has(list, OPT_json)) {
+    JsonWrite json;
+    json_write_init(&json, out, 0);
+    bool ok = put_listing_json(store, &path, &rest, &node, option_has(list, OPT_list_recursive), &json, err);
+    buf_put_char(out, '\n');
+    return ok;
+  }
+  bool is_dir = node.kind == CASTORE_DIRECTORY, itself = !is_dir || option_has(list, OPT_directory);
+  if (itself)
+    put_entry(out, &node, is_dir ? SPAN(".") : fs_path_base(buf_span(&rest)), option_has(list, OPT_long_list));
+  buf_put_char(&shown, '.');
+  return !is_dir || (itself && !option_has(list, OPT_list_recursive)) ||
+         list_tree(session, store, &path, &rest, &node, &shown, out, 0, err);
+}
+
+// A path in a binary cache: "<store path>/a/b" -> the path and "/a/b". Links on this machine's disk are no matter.
+static bool locate_in_cache(StoreView *view, const char *operand, StorePath *ret, Buf *ret_rest, Err *err) {
+  Buf whole CLEANUP(buf_done) = BUF_INIT;
+  Span rest;
+  fs_path_canon(SPAN("/"), span_cstr(operand), &whole);
+  if (!store_path_split(buf_span(&whole), store_view_dir(view), ret, &rest, err)) return false;
+  if (!rest.len) rest = SPAN("/");
+  buf_put_span(ret_rest, rest);
+  return true;
+}
+
+static bool list_cache(Session *session, StoreView *view, const char *operand, Buf *out, Err *err) {
+  StorePath path;
+  Buf rest CLEANUP(buf_done) = BUF_INIT;
+  NarIndex index CLEANUP(nar_index_done);
+  nar_index_init(&index);
+  ByteSink sink = nar_index_sink(&index);
+  if (!locate_in_cache(view, operand, &path, &rest, err) || !store_view_dump(view, &path, &sink, err) ||
+      !nar_index_finish(&index, err))
+    return false;
+  const NarIndexEntry *top = nar_index_find(&index, buf_span(&rest));
+  if (!top) return err_set(err, ERR_NOT_FOUND, "path '%s' does not exist", operand);
+  if (option_has(&session->options, OPT_json))
+    return nar_index_put_json(&index, top, option_has(&session->options, OPT_list_recursive), out, err);
+  nar_index_put_text(&index, top, &session->options, out);
+  return true;
+}
+
 int store_command_ls(Session *session) {
   Err err = ERR_INIT;
-  Store *store;
-  StorePath path;
-  Buf rest CLEANUP(buf_done) = BUF_INIT, shown CLEANUP(buf_done) = BUF_INIT, out CLEANUP(buf_done) = BUF_INIT;
-  StoreResolved node CLEANUP(store_resolve_done) = STORE_RESOLVED_INIT;
-  if (!need_operands(session, 1, &err) || !session_store(session, &store, &err) ||
-      !locate(session, store, session->options.operands[0], &path, &rest, &node, &err))
-    return session_fail(session, &err);
-  bool ok = true;
-  if (option_has(&session->options, OPT_json)) {
-    JsonWrite json;
-    json_write_init(&json, &out, 0);
-    ok = put_listing_json(store, &path, &rest, &node,
-                          option_has(&session->options, OPT_list_recursive) ||
-                              option_has(&session->options, OPT_paths_recursive),
-                          &json, &err);
-    buf_put_char(&out, '\n');
-  } else if (node.kind == CASTORE_DIRECTORY && !option_has(&session->options, OPT_directory)) {
-    buf_put_char(&shown, '.');
-    ok = list_tree(session, store, &path, &rest, &node, &shown, &out, 0, &err);
-  } else {
-    Span name = node.kind == CASTORE_DIRECTORY ? SPAN(".") : fs_path_base(buf_span(&rest));
-    put_entry(&out, &node, name, option_has(&session->options, OPT_long_list));
-  }
+  StoreView *view = NULL;
+  Buf out CLEANUP(buf_done) = BUF_INIT;
+  bool ok = store_command_operands(session, 1, 1, &err) && store_command_check_listing(session, &err) &&
+            store_view_open(session, NULL, &view, &err);
+  const char *operand = ok ? session->options.operands[0] : NULL;
+  ok = ok && (store_view_store(view) ? list_store(session, store_view_store(view), operand, &out, &err)
+                                     : list_cache(session, view, operand, &out, &err));
+  store_view_free(view);
   if (!ok) return session_fail(session, &err);
   session_print(session, buf_span(&out));
   return 0;
 }
 
+static bool cat_store(Session *session, Store *store, const char *operand, const ByteSink *sink, Err *err) {
+  StorePath path;
+  Buf rest CLEANUP(buf_done) = BUF_INIT;
+  StoreResolved node CLEANUP(store_resolve_done) = STORE_RESOLVED_INIT;
+  if (!locate(session, store, operand, &path, &rest, &node, err)) return false;
+  if (node.kind != CASTORE_FILE) return err_set(err, ERR_OTHER, "path '%s' is not a regular file", operand);
+  return store_resolve_stream(store, &node, sink, err);
+}
+
+static bool cat_cache(StoreView *view, const char *operand, const ByteSink *sink, Err *err) {
+  StorePath path;
+  Buf rest CLEANUP(buf_done) = BUF_INIT;
+  NarIndex index CLEANUP(nar_index_done);
+  nar_index_init(&index);
+  ByteSink nar = nar_index_sink(&index);
+  if (!locate_in_cache(view, operand, &path, &rest, err)) return false;
+  nar_index_cat(&index, buf_span(&rest), sink);
+  if (!store_view_dump(view, &path, &nar, err) || !nar_index_finish(&index, err)) return false;
+  if (!index.is_found) return err_set(err, ERR_NOT_FOUND, "path '%s' does not exist", operand);
+  return index.found_kind == CASTORE_FILE || err_set(err, ERR_OTHER, "path '%s' is not a regular file", operand);
+}
+
 int store_command_cat(Session *session) {
   Err err = ERR_INIT;
-  Store *store;
-  StorePath path;
-  Buf rest CLEANUP(buf_done) = BUF_INIT, out CLEANUP(buf_done) = BUF_INIT;
-  StoreResolved node CLEANUP(store_resolve_done) = STORE_RESOLVED_INIT;
-  if (!need_operands(session, 1, &err) || !session_store(session, &store, &err) ||
-      !locate(session, store, session->options.operands[0], &path, &rest, &node, &err))
-    return session_fail(session, &err);
-  if (node.kind != CASTORE_FILE) {
-    err_set(&err, ERR_OTHER, "path '%s' is not a regular file", session->options.operands[0]);
-    return session_fail(session, &err);
-  }
-  if (!store_resolve_read(store, &node, 0, &out, &err)) return session_fail(session, &err);
-  session_print(session, buf_span(&out));
-  return 0;
+  StoreView *view = NULL;
+  int out = STDOUT_FILENO;
+  ByteSink sink = byte_stream_to_fd(&out);
+  bool ok = store_command_operands(session, 1, 1, &err) && store_view_open(session, NULL, &view, &err);
+  const char *operand = ok ? session->options.operands[0] : NULL;
+  ok = ok && (store_view_store(view) ? cat_store(session, store_view_store(view), operand, &sink, &err)
+                                     : cat_cache(view, operand, &sink, &err));
+  store_view_free(view);
+  return ok ? 0 : session_fail(session, &err);
 }
 
 // ---- path-info
-
-static bool wanted_paths(Session *session, Store *store, StorePathList *ret, Err *err) {
-  for (size_t i = 0; i < session->options.operand_count; i++) {
-    Buf real CLEANUP(buf_done) = BUF_INIT;
-    StorePath path;
-    Span rest;
-    if (!store_command_follow(session, session->options.operands[i], &real, err) ||
-        !store_path_split(buf_span(&real), session_store_dir(session), &path, &rest, err))
-      return false;
-    store_path_list_add(ret, &path);
-  }
-  if (!option_has(&session->options, OPT_paths_recursive)) return true;
-  StorePathList closure = STORE_PATH_LIST_INIT;
-  StoreClosureOptions options = {.topological = true};
-  if (!store_closure(store, ret->paths, ret->count, &options, &closure, err)) return false;
-  store_path_list_done(ret);
-  *ret = closure;
-  return true;
-}
 
 static void put_size(Session *session, uint64_t bytes, Buf *out) {
   if (!option_has(&session->options, OPT_human_readable)) {
@@ -342,122 +391,197 @@ static void put_size(Session *session, uint64_t bytes, Buf *out) {
   buf_printf(out, "\t%6.1f %ciB", unit ? value : value / 1024, units[unit]);
 }
 
-static void put_sigs(const PathInfoRecord *record, Buf *out) {
+static void put_sigs(const StoreViewInfo *info, Buf *out) {
   const char *between = "\t";
-  if (record->ultimate) {
+  if (info->ultimate) {
     buf_printf(out, "%sultimate", between);
     between = " ";
   }
-  if (record->info.has_ca) {
+  if (info->info.has_ca) {
     buf_printf(out, "%sca:", between);
-    content_address_format(&record->info.ca, out);
+    content_address_format(&info->info.ca, out);
     between = " ";
   }
-  for (size_t i = 0; i < record->info.sig_count; i++) {
+  for (size_t i = 0; i < info->info.sig_count; i++) {
     buf_put_cstr(out, between);
-    signature_format(&record->info.sigs[i], out);
+    signature_format(&info->info.sigs[i], out);
     between = " ";
   }
   if (between[0] == '\t') buf_put_char(out, '\t');
 }
 
-static bool put_info(Session *session, Store *store, const StorePath *path, uint64_t closure_bytes, size_t width,
+static bool put_info(Session *session, StoreView *view, const StorePath *path, uint64_t closure_bytes, size_t width,
                      Buf *out, Err *err) {
   const OptionList *list = &session->options;
-  PathInfoRecord *record CLEANUP(path_info_service_record_free_ptr) = NULL;
-  if (!store_get(store, path, &record, err)) return false;
+  const StoreViewInfo *info;
+  if (!store_view_get(view, path, &info, err)) return false;
   size_t start = out->len;
   bool columns = option_has(list, OPT_paths_size) || option_has(list, OPT_closure_size) || option_has(list, OPT_sigs);
-  store_format_path(store, path, out);
+  store_path_format(path, store_view_dir(view), out);
   if (columns && out->len - start < width) buf_put_repeat(out, ' ', width - (out->len - start));
-  if (option_has(list, OPT_paths_size)) put_size(session, record->info.nar_size_bytes, out);
+  if (option_has(list, OPT_paths_size)) put_size(session, info->info.nar_size_bytes, out);
   if (option_has(list, OPT_closure_size)) put_size(session, closure_bytes, out);
-  if (option_has(list, OPT_sigs)) put_sigs(record, out);
+  if (option_has(list, OPT_sigs)) put_sigs(info, out);
   buf_put_char(out, '\n');
   return true;
 }
 
-static bool put_path_list(Store *store, const StorePath *paths, size_t count, JsonWrite *json, Err *err) {
+// ---- path-info as JSON: keys in bytewise order, as Nix prints them
+
+static bool put_str(JsonWrite *json, Span key, Span value, Err *err) {
+  return json_write_key(json, key, err) && json_write_str(json, value, err);
+}
+
+static bool put_uint(JsonWrite *json, Span key, uint64_t value, Err *err) {
+  if (!json_write_key(json, key, err)) return false;
+  json_write_uint(json, value);
+  return true;
+}
+
+static bool put_null(JsonWrite *json, Span key, Err *err) {
+  if (!json_write_key(json, key, err)) return false;
+  json_write_null(json);
+  return true;
+}
+
+static bool put_bool(JsonWrite *json, Span key, bool value, Err *err) {
+  if (!json_write_key(json, key, err)) return false;
+  json_write_bool(json, value);
+  return true;
+}
+
+static bool put_hash(JsonWrite *json, Span key, const Hash *hash, Err *err) {
+  Buf text CLEANUP(buf_done) = BUF_INIT;
+  hash_format(hash, HASH_FORMAT_SRI, true, &text);
+  return put_str(json, key, buf_span(&text), err);
+}
+
+typedef struct ClosureBytes {
+  uint64_t nar, download;
+} ClosureBytes;
+
+// What stands before "deriver".
+static bool put_info_front(const StoreViewInfo *info, const ClosureBytes *closure, JsonWrite *json, Err *err) {
+  Buf text CLEANUP(buf_done) = BUF_INIT;
+  if (info->info.has_ca) content_address_format(&info->info.ca, &text);
+  return (info->info.has_ca ? put_str(json, SPAN("ca"), buf_span(&text), err) : put_null(json, SPAN("ca"), err)) &&
+         (!closure || !info->narinfo || put_uint(json, SPAN("closureDownloadSize"), closure->download, err)) &&
+         (!closure || put_uint(json, SPAN("closureSize"), closure->nar, err)) &&
+         (!info->narinfo || put_str(json, SPAN("compression"), info->narinfo->compression, err));
+}
+
+// Of a binary cache: how the file is found. C++ Nix leaves out what is not known.
+static bool put_download(const NarInfo *narinfo, JsonWrite *json, Err *err) {
+  return (!narinfo->has_file_hash || put_hash(json, SPAN("downloadHash"), &narinfo->file_hash, err)) &&
+         (!narinfo->file_size_bytes || put_uint(json, SPAN("downloadSize"), narinfo->file_size_bytes, err));
+}
+
+static bool put_references(StoreView *view, const PathInfo *info, JsonWrite *json, Err *err) {
+  if (!json_write_key(json, SPAN("references"), err)) return false;
   json_write_array_begin(json);
-  for (size_t i = 0; i < count; i++) {
+  for (size_t i = 0; i < info->ref_count; i++) {
     Buf text CLEANUP(buf_done) = BUF_INIT;
-    store_format_path(store, &paths[i], &text);
+    store_path_format(&info->refs[i], store_view_dir(view), &text);
     if (!json_write_str(json, buf_span(&text), err)) return false;
   }
   json_write_array_end(json);
   return true;
 }
 
-// Keys in bytewise order, as Nix prints them.
-static bool put_info_json(Session *session, Store *store, const StorePath *path, uint64_t closure_bytes,
-                          JsonWrite *json, Err *err) {
-  PathInfoRecord *record CLEANUP(path_info_service_record_free_ptr) = NULL;
-  Buf text CLEANUP(buf_done) = BUF_INIT;
-  store_format_path(store, path, &text);
-  if (!json_write_key(json, buf_span(&text), err) || !store_find(store, path, &record, err)) return false;
-  if (!record) return json_write_null(json), true;
-  json_write_object_begin(json);
-  buf_clear(&text);
-  if (record->info.has_ca) content_address_format(&record->info.ca, &text);
-  if (!json_write_key(json, SPAN("ca"), err)) return false;
-  if (record->info.has_ca ? !json_write_str(json, buf_span(&text), err) : (json_write_null(json), false)) return false;
-  if (option_has(&session->options, OPT_closure_size)) {
-    if (!json_write_key(json, SPAN("closureSize"), err)) return false;
-    json_write_uint(json, closure_bytes);
-  }
-  if (!json_write_key(json, SPAN("deriver"), err)) return false;
-  buf_clear(&text);
-  if (record->info.has_deriver) store_format_path(store, &record->info.deriver, &text);
-  if (record->info.has_deriver ? !json_write_str(json, buf_span(&text), err) : (json_write_null(json), false))
-    return false;
-  Hash hash = {.algo = HASH_SHA256};
-  memcpy(hash.bytes, record->info.nar_sha256, sizeof(record->info.nar_sha256));
-  buf_clear(&text);
-  hash_format(&hash, HASH_FORMAT_SRI, true, &text);
-  if (!json_write_key(json, SPAN("narHash"), err) || !json_write_str(json, buf_span(&text), err) ||
-      !json_write_key(json, SPAN("narSize"), err))
-    return false;
-  json_write_uint(json, record->info.nar_size_bytes);
-  if (!json_write_key(json, SPAN("references"), err) ||
-      !put_path_list(store, record->info.refs, record->info.ref_count, json, err) ||
-      !json_write_key(json, SPAN("registrationTime"), err))
-    return false;
-  json_write_int(json, record->registered_at);
+static bool put_signatures(const PathInfo *info, JsonWrite *json, Err *err) {
   if (!json_write_key(json, SPAN("signatures"), err)) return false;
   json_write_array_begin(json);
-  for (size_t i = 0; i < record->info.sig_count; i++) {
-    buf_clear(&text);
-    signature_format(&record->info.sigs[i], &text);
+  for (size_t i = 0; i < info->sig_count; i++) {
+    Buf text CLEANUP(buf_done) = BUF_INIT;
+    signature_format(&info->sigs[i], &text);
     if (!json_write_str(json, buf_span(&text), err)) return false;
   }
   json_write_array_end(json);
-  if (!json_write_key(json, SPAN("ultimate"), err)) return false;
-  json_write_bool(json, record->ultimate);
-  json_write_object_end(json);
   return true;
 }
 
-static bool put_infos(Session *session, Store *store, const StorePathList *paths, Buf *out, Err *err) {
-  CLEANUP(mem_free_ptr) uint64_t *closures = mem_alloc_zero((paths->count + 1) * sizeof(*closures));
+static bool put_registered(const StoreViewInfo *info, JsonWrite *json, Err *err) {
+  if (!json_write_key(json, SPAN("registrationTime"), err)) return false;
+  if (info->registered_at) json_write_int(json, info->registered_at);
+  else json_write_null(json);
+  return true;
+}
+
+static bool put_info_json(StoreView *view, const StorePath *path, const ClosureBytes *closure, JsonWrite *json,
+                          Err *err) {
+  const StoreViewInfo *info;
+  Buf text CLEANUP(buf_done) = BUF_INIT, deriver CLEANUP(buf_done) = BUF_INIT;
+  store_path_format(path, store_view_dir(view), &text);
+  if (!json_write_key(json, buf_span(&text), err) || !store_view_find(view, path, &info, err)) return false;
+  if (!info) return json_write_null(json), true;
+  Hash hash = {.algo = HASH_SHA256};
+  memcpy(hash.bytes, info->info.nar_sha256, sizeof(info->info.nar_sha256));
+  if (info->info.has_deriver) store_path_format(&info->info.deriver, store_view_dir(view), &deriver);
+  json_write_object_begin(json);
+  bool ok =
+      put_info_front(info, closure, json, err) &&
+      (deriver.len ? put_str(json, SPAN("deriver"), buf_span(&deriver), err) : put_null(json, SPAN("deriver"), err)) &&
+      (!info->narinfo || put_download(info->narinfo, json, err)) && put_hash(json, SPAN("narHash"), &hash, err) &&
+      put_uint(json, SPAN("narSize"), info->info.nar_size_bytes, err) && put_references(view, &info->info, json, err) &&
+      put_registered(info, json, err) && put_signatures(&info->info, json, err) &&
+      put_bool(json, SPAN("ultimate"), info->ultimate, err) &&
+      (!info->narinfo || put_str(json, SPAN("url"), info->narinfo->url, err));
+  json_write_object_end(json);
+  return ok;
+}
+
+// ---- sizes of closures
+
+// Of a store: all at once.
+static bool store_sizes(Store *store, const StorePathList *paths, ClosureBytes *ret, bool skip_invalid, Err *err) {
+  CLEANUP(mem_free_ptr) size_t *places = mem_alloc_array(paths->count + 1, sizeof(*places));
+  StorePathList valid = STORE_PATH_LIST_INIT;
+  bool ok = true;
+  for (size_t i = 0; ok && i < paths->count; i++) {
+    bool is_valid = true;
+    if (skip_invalid) ok = store_is_valid(store, &paths->paths[i], &is_valid, err);
+    if (is_valid) places[valid.count] = i;
+    if (is_valid) store_path_list_add(&valid, &paths->paths[i]);
+  }
+  CLEANUP(mem_free_ptr) uint64_t *sizes = mem_alloc_zero((valid.count + 1) * sizeof(*sizes));
+  ok = ok && store_closure_sizes(store, valid.paths, valid.count, sizes, err);
+  for (size_t i = 0; i < valid.count; i++) ret[places[i]].nar = sizes[i];
+  store_path_list_done(&valid);
+  return ok;
+}
+
+static bool cache_size(StoreView *view, const StorePath *path, ClosureBytes *ret, Err *err) {
+  StorePathList closure = STORE_PATH_LIST_INIT;
+  bool ok = store_view_closure(view, path, 1, &closure, err);
+  for (size_t i = 0; ok && i < closure.count; i++) {
+    const StoreViewInfo *info;
+    ok = store_view_get(view, &closure.paths[i], &info, err);
+    if (!ok) break;
+    ret->nar += info->info.nar_size_bytes;
+    ret->download += info->narinfo->file_size_bytes;
+  }
+  store_path_list_done(&closure);
+  return ok;
+}
+
+static bool closure_sizes(StoreView *view, const StorePathList *paths, bool skip_invalid, ClosureBytes *ret, Err *err) {
+  if (store_view_store(view)) return store_sizes(store_view_store(view), paths, ret, skip_invalid, err);
+  for (size_t i = 0; i < paths->count; i++) {
+    const StoreViewInfo *info;
+    if (!store_view_find(view, &paths->paths[i], &info, err)) return false;
+    if ((info || !skip_invalid) && !cache_size(view, &paths->paths[i], &ret[i], err)) return false;
+  }
+  return true;
+}
+
+static bool put_infos(Session *session, StoreView *view, const StorePathList *paths, Buf *out, Err *err) {
+  CLEANUP(mem_free_ptr) ClosureBytes *closures = mem_alloc_zero((paths->count + 1) * sizeof(*closures));
   size_t width = 0;
   JsonWrite json;
-  bool as_json = option_has(&session->options, OPT_json), ok = true;
-  StorePathList valid = STORE_PATH_LIST_INIT; // of invalid ones, JSON says null
-  if (option_has(&session->options, OPT_closure_size)) {
-    CLEANUP(mem_free_ptr) size_t *places = mem_alloc_array(paths->count + 1, sizeof(*places));
-    for (size_t i = 0; ok && i < paths->count; i++) {
-      bool is_valid = true;
-      if (as_json) ok = store_is_valid(store, &paths->paths[i], &is_valid, err);
-      if (is_valid) places[valid.count] = i;
-      if (is_valid) store_path_list_add(&valid, &paths->paths[i]);
-    }
-    CLEANUP(mem_free_ptr) uint64_t *sizes = mem_alloc_zero((valid.count + 1) * sizeof(*sizes));
-    ok = ok && store_closure_sizes(store, valid.paths, valid.count, sizes, err);
-    for (size_t i = 0; i < valid.count; i++) closures[places[i]] = sizes[i];
-    store_path_list_done(&valid);
-  }
+  bool as_json = option_has(&session->options, OPT_json), sizes = option_has(&session->options, OPT_closure_size);
+  bool ok = !sizes || closure_sizes(view, paths, as_json, closures, err);
   for (size_t i = 0; i < paths->count; i++) {
-    size_t len = session_store_dir(session).len + 2 + STORE_PATH_HASH_CHARS + paths->paths[i].name_len;
+    size_t len = store_view_dir(view).len + 2 + STORE_PATH_HASH_CHARS + paths->paths[i].name_len;
     if (len > width) width = len;
   }
   if (as_json) {
@@ -465,8 +589,8 @@ static bool put_infos(Session *session, Store *store, const StorePathList *paths
     json_write_object_begin(&json);
   }
   for (size_t i = 0; ok && i < paths->count; i++)
-    ok = as_json ? put_info_json(session, store, &paths->paths[i], closures[i], &json, err)
-                 : put_info(session, store, &paths->paths[i], closures[i], width, out, err);
+    ok = as_json ? put_info_json(view, &paths->paths[i], sizes ? &closures[i] : NULL, &json, err)
+                 : put_info(session, view, &paths->paths[i], closures[i].nar, width, out, err);
   if (as_json) {
     json_write_object_end(&json);
     buf_put_char(out, '\n');
@@ -476,48 +600,86 @@ static bool put_infos(Session *session, Store *store, const StorePathList *paths
 
 int store_command_path_info(Session *session) {
   Err err = ERR_INIT;
-  Store *store;
+  StoreView *view;
   StorePathList paths = STORE_PATH_LIST_INIT;
   Buf out CLEANUP(buf_done) = BUF_INIT;
-  bool all = option_has(&session->options, OPT_paths_all);
-  bool ok = (all || need_operands(session, 1, &err)) && session_store(session, &store, &err) &&
-            (all ? store_all(store, &paths, &err) : wanted_paths(session, store, &paths, &err));
+  bool as_json = option_has(&session->options, OPT_json);
+  int code = 0;
+  if (!store_view_open(session, NULL, &view, &err)) return session_fail(session, &err);
+  bool ok = path_selector_find(session, view, as_json ? PATH_SELECTOR_UNSORTED : 0, &paths, &code);
   // Objects of JSON are sorted by key.
-  if (ok && option_has(&session->options, OPT_json)) store_path_list_sort(&paths);
-  ok = ok && put_infos(session, store, &paths, &out, &err);
+  if (ok && as_json) store_path_list_sort(&paths);
+  ok = ok && put_infos(session, view, &paths, &out, &err);
   store_path_list_done(&paths);
-  if (!ok) return session_fail(session, &err);
+  store_view_free(view);
+  if (!ok) return code ? code : session_fail(session, &err);
   session_print(session, buf_span(&out));
   return 0;
 }
 
 // ---- check, gc, delete
 
-static void report(void *ctx, const char *problem, bool repaired) {
+typedef struct Check {
+  Session *session;
+  StorePathList damaged; // what the store cannot repair by itself
+} Check;
+
+static void on_problem(void *ctx, const char *problem, bool repaired) {
+  Check *check = ctx;
   Buf line CLEANUP(buf_done) = BUF_INIT;
   buf_printf(&line, "%s%s\n", problem, repaired ? " (repaired)" : "");
-  progress_write(ctx, buf_span(&line));
+  progress_write(&check->session->progress, buf_span(&line));
+}
+
+static void on_damaged(void *ctx, const StorePath *path) {
+  Check *check = ctx;
+  store_path_list_add(&check->damaged, path);
+}
+
+static void put_check_result(const StoreCheckResult *result, Buf *out) {
+  buf_printf(out, "checked %llu paths, %llu trees, %llu objects: %llu problems", (unsigned long long)result->paths,
+             (unsigned long long)result->trees, (unsigned long long)result->objects,
+             (unsigned long long)result->problems);
+  if (result->repaired) buf_printf(out, ", %llu repaired", (unsigned long long)result->repaired);
+  buf_put_char(out, '\n');
+}
+
+// What is damaged and not to be had from the store itself is fetched or built again, and then everything is looked at once more.
+static bool repair_and_look_again(Check *check, Store *store, const StoreCheckOptions *options,
+                                  StoreCheckResult *result, Err *err) {
+  size_t failed;
+  StorePathList damaged = check->damaged;
+  check->damaged = (StorePathList)STORE_PATH_LIST_INIT;
+  store_path_list_sort(&damaged);
+  (void)repair_command_list(check->session, &damaged, &failed);
+  bool any = damaged.count > failed;
+  store_path_list_done(&damaged);
+  return !any || store_check_run(store, options, result, err);
 }
 
 int store_command_check(Session *session) {
   Err err = ERR_INIT;
   Store *store;
   StoreCheckResult result = {0};
-  StoreCheckOptions options = {.contents = option_has(&session->options, OPT_contents) ||
-                                           option_has(&session->options, OPT_check_contents),
-                               .repair = option_has(&session->options, OPT_repair),
-                               .report = report,
-                               .ctx = &session->progress};
-  if (!session_store(session, &store, &err) || !store_check_run(store, &options, &result, &err))
-    return session_fail(session, &err);
+  const OptionList *list = &session->options;
+  Check check = {.session = session, .damaged = STORE_PATH_LIST_INIT};
+  StoreCheckOptions options = {.contents = option_has(list, OPT_contents) || option_has(list, OPT_check_contents),
+                               .repair = option_has(list, OPT_repair),
+                               .report = on_problem,
+                               .damaged = on_damaged,
+                               .ctx = &check};
+  bool ok = store_command_no_operands(session, &err) && session_store(session, &store, &err) &&
+            store_check_run(store, &options, &result, &err);
+  if (ok && options.repair && check.damaged.count) ok = repair_and_look_again(&check, store, &options, &result, &err);
+  store_path_list_done(&check.damaged);
+  if (!ok) return session_fail(session, &err);
   Buf line CLEANUP(buf_done) = BUF_INIT;
-  buf_printf(&line, "checked %llu paths, %llu trees, %llu objects: %llu problems", (unsigned long long)result.paths,
-             (unsigned long long)result.trees, (unsigned long long)result.objects, (unsigned long long)result.problems);
-  if (result.repaired) buf_printf(&line, ", %llu repaired", (unsigned long long)result.repaired);
-  buf_put_char(&line, '\n');
+  put_check_result(&result, &line);
   // nix-store --verify says nothing about what is well.
-  if (!option_has(&session->options, OPT_verify)) session_print(session, buf_span(&line));
-  return result.problems > result.repaired;
+  bool is_verify = option_has(list, OPT_verify), bad = result.problems > result.repaired;
+  if (!is_verify) session_print(session, buf_span(&line));
+  else if (bad) log_warn("not all store errors were fixed");
+  return bad;
 }
 
 bool store_command_collect(Session *session, const StoreGcOptions *options, Err *err) {
@@ -541,14 +703,33 @@ bool store_command_collect(Session *session, const StoreGcOptions *options, Err 
   return ok;
 }
 
-void store_command_gc_options(Session *session, StoreGcOptions *ret) {
+// "10", "10K", "2g": as C++ Nix reads numbers with units.
+static bool read_bytes(const char *text, uint64_t *ret, Err *err) {
+  static const char units[] = "KMGT";
+  Span number = span_cstr(text);
+  unsigned shift = 0;
+  char last = number.len ? number.data[number.len - 1] : '0';
+  if (last < '0' || last > '9') {
+    char upper = last >= 'a' && last <= 'z' ? (char)(last - 32) : last;
+    const char *unit = strchr(units, upper);
+    if (!unit) return err_set(err, ERR_USAGE, "invalid unit specifier '%c'", upper);
+    shift = 10 * (unsigned)(unit - units + 1);
+    number.len--;
+  }
+  if (number.len && number.data[0] == '-') return *ret = 0, true;
+  if (!span_parse_u64(number, ret)) return err_set(err, ERR_USAGE, "'%s' is not an integer", text);
+  *ret = *ret > UINT64_MAX >> shift ? UINT64_MAX : *ret << shift;
+  return true;
+}
+
+bool store_command_gc_options(Session *session, StoreGcOptions *ret, Err *err) {
   *ret = (StoreGcOptions){.action = STORE_GC_DELETE_DEAD,
                           .keep_outputs = setting_bool(session->settings, SETTING_ID_keep_outputs),
                           .keep_derivations = setting_bool(session->settings, SETTING_ID_keep_derivations),
                           .ignore_liveness = option_has(&session->options, OPT_ignore_liveness)};
   const char *max = option_get(&session->options, OPT_max_freed);
-  uint64_t bytes;
-  if (max && span_parse_u64(span_cstr(max), &bytes)) ret->max_freed_bytes = bytes;
+  if (!max) max = option_get(&session->options, OPT_gc_max);
+  return !max || read_bytes(max, &ret->max_freed_bytes, err);
 }
 
 int store_command_delete(Session *session) {
@@ -556,13 +737,16 @@ int store_command_delete(Session *session) {
   Store *store;
   StoreGcOptions options;
   StorePathList paths = STORE_PATH_LIST_INIT;
-  store_command_gc_options(session, &options);
+  int code = 0;
+  if (!store_command_gc_options(session, &options, &err) || !session_store(session, &store, &err))
+    return session_fail(session, &err);
+  StoreView *view = store_view_of(store);
   options.action = STORE_GC_DELETE_SPECIFIC;
-  bool ok = need_operands(session, 1, &err) && session_store(session, &store, &err) &&
-            wanted_paths(session, store, &paths, &err);
+  bool ok = path_selector_find(session, view, PATH_SELECTOR_UNSORTED, &paths, &code);
   options.paths = paths.paths;
   options.path_count = paths.count;
   ok = ok && store_command_collect(session, &options, &err);
   store_path_list_done(&paths);
-  return ok ? 0 : session_fail(session, &err);
+  store_view_free(view);
+  return ok ? 0 : code ? code : session_fail(session, &err);
 }

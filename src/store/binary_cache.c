@@ -1,6 +1,7 @@
 // binary_cache.c: narinfo, nar and listing files, in a directory or behind a server.
 #include "store/binary_cache.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -8,9 +9,12 @@
 #include "base/fs.h"
 #include "castore/castore_nar.h"
 #include "formats/nar_list.h"
+#include "formats/nixbase32.h"
 #include "store/store_add.h"
+#include "store/store_check.h"
 
 #define BINARY_CACHE_INFO_MAX ((size_t)64 << 10)
+#define BINARY_CACHE_LOG_MAX ((size_t)256 << 20)
 enum { BINARY_CACHE_PRIORITY = 50 };
 
 struct BinaryCache {
@@ -66,12 +70,16 @@ static bool binary_cache_check_info(BinaryCache *cache, bool *ret_found, Err *er
 static bool binary_cache_write_info(BinaryCache *cache, Err *err) {
   CLEANUP(buf_done) Buf path = BUF_INIT;
   CLEANUP(buf_done) Buf text = BUF_INIT;
-  CLEANUP(buf_done) Buf nar_dir = BUF_INIT;
+  static const char *const folders[] = {"nar", "log", "realisations"};
+  for (size_t i = 0; i < ARRAY_LEN(folders); i++) {
+    buf_clear(&path);
+    buf_printf(&path, "%s/%s", cache->directory, folders[i]);
+    if (!fs_mkdir_all(buf_cstr(&path), 0755, err)) return false;
+  }
+  buf_clear(&path);
   buf_printf(&path, "%s/nix-cache-info", cache->directory);
-  buf_printf(&nar_dir, "%s/nar", cache->directory);
   buf_printf(&text, "StoreDir: %.*s\n", SPAN_ARG(cache->store_dir));
-  return fs_mkdir_all(buf_cstr(&nar_dir), 0755, err) &&
-         fs_write_file_atomic(buf_cstr(&path), buf_span(&text), 0644, true, err);
+  return fs_write_file_atomic(buf_cstr(&path), buf_span(&text), 0644, true, err);
 }
 
 static BinaryCache *binary_cache_new(Span store_dir) {
@@ -173,17 +181,19 @@ bool binary_cache_find(BinaryCache *cache, const uint8_t digest[20], Arena *aren
 
 // ---- writing
 
-// The NAR on its way out: compressed to a file (counted and hashed), and parsed for the listing.
+// The NAR on its way out: compressed to a file (counted and hashed), hashed itself, and parsed for the listing and the index of debug information.
 typedef struct BinaryCacheOut {
   int fd;
-  HashSha256 file_hash;
-  uint64_t file_size_bytes;
+  HashSha256 file_hash, nar_hash;
+  uint64_t file_size_bytes, nar_size_bytes;
   StreamEncoder *encoder; // owned
   ByteSink encoder_sink;
-  bool lists;
+  bool parses;
   NarRead parser;
   NarList list;
   Buf listing;
+  Buf place; // "/lib/debug": where in the tree the parser is
+  Buf debug; // build ids and files, each ended by a NUL, of what was found below lib/debug/.build-id
 } BinaryCacheOut;
 
 static bool binary_cache_file_put(void *ctx, Span data, Err *err) {
@@ -193,27 +203,67 @@ static bool binary_cache_file_put(void *ctx, Span data, Err *err) {
   return fs_write_all(out->fd, data, err);
 }
 
+static bool binary_cache_is_hex(Span text) {
+  for (size_t i = 0; i < text.len; i++)
+    if (!(text.data[i] >= '0' && text.data[i] <= '9') && !(text.data[i] >= 'a' && text.data[i] <= 'f')) return false;
+  return true;
+}
+
+// "/lib/debug/.build-id/ab/<38 digits>.debug"
+static void binary_cache_note_debug(BinaryCacheOut *out) {
+  static const char folder[] = "/lib/debug/.build-id/", suffix[] = ".debug";
+  Span place = buf_span(&out->place);
+  if (place.len != strlen(folder) + 3 + 38 + strlen(suffix) || !span_has_prefix(place, span_cstr(folder)) ||
+      !span_has_suffix(place, span_cstr(suffix)))
+    return;
+  Span first = span_sub(place, strlen(folder), 2), rest = span_sub(place, strlen(folder) + 3, 38);
+  if (!binary_cache_is_hex(first) || !binary_cache_is_hex(rest)) return;
+  buf_put_span(&out->debug, first);
+  buf_put_span(&out->debug, rest);
+  buf_put_char(&out->debug, 0);
+  buf_put_span(&out->debug, span_from(place, 1));
+  buf_put_char(&out->debug, 0);
+}
+
+static void binary_cache_follow(BinaryCacheOut *out, const NarReadEvent *event) {
+  bool begins = event->kind == NAR_READ_DIR_BEGIN || event->kind == NAR_READ_FILE_BEGIN;
+  bool ends = event->kind == NAR_READ_DIR_END || event->kind == NAR_READ_FILE_END;
+  if (begins && event->name.len) buf_printf(&out->place, "/%.*s", SPAN_ARG(event->name));
+  if (event->kind == NAR_READ_FILE_BEGIN) binary_cache_note_debug(out);
+  if (!ends) return;
+  size_t slash = span_rfind_char(buf_span(&out->place), '/');
+  out->place.len = slash == SIZE_MAX ? 0 : slash;
+}
+
 static bool binary_cache_nar_put(void *ctx, Span data, Err *err) {
   BinaryCacheOut *out = ctx;
   if (!byte_stream_put(&out->encoder_sink, data, err)) return false;
+  hash_sha256_update_span(&out->nar_hash, data);
+  out->nar_size_bytes += data.len;
   NarReadEvent event;
   NarReadStatus status = NAR_READ_MORE;
-  while (out->lists && (status = nar_read_next(&out->parser, &data, &event, err)) == NAR_READ_EVENT)
+  while (out->parses && (status = nar_read_next(&out->parser, &data, &event, err)) == NAR_READ_EVENT) {
+    binary_cache_follow(out, &event);
     if (!nar_list_event(&out->list, &event, err)) return false;
+  }
   return status != NAR_READ_ERROR;
 }
 
-static bool binary_cache_write_nar(BinaryCache *cache, Store *store, const StorePath *path, const char *tmp_path,
-                                   BinaryCacheOut *out, Err *err) {
+static bool binary_cache_write_nar(BinaryCache *cache, const PathInfo *info, BinaryCacheDumpFn dump, void *ctx,
+                                   const char *tmp_path, BinaryCacheOut *out, Err *err) {
   ByteSink file_sink = {binary_cache_file_put, out};
+  uint8_t nar_hash[32];
   if (!fs_open(tmp_path, O_WRONLY | O_CREAT | O_EXCL, 0644, &out->fd, err)) return false;
   hash_sha256_init(&out->file_hash);
+  hash_sha256_init(&out->nar_hash);
   if (!stream_codec_encoder_new(cache->options.compression, cache->options.level, &file_sink, &out->encoder, err))
     return false;
   out->encoder_sink = stream_codec_encoder_sink(out->encoder);
-  if (!store_dump(store, path, &(ByteSink){binary_cache_nar_put, out}, err) ||
-      !stream_codec_encoder_finish(out->encoder, err))
+  if (!dump(ctx, &(ByteSink){binary_cache_nar_put, out}, err) || !stream_codec_encoder_finish(out->encoder, err))
     return false;
+  hash_sha256_final(&out->nar_hash, nar_hash);
+  if (memcmp(nar_hash, info->nar_sha256, sizeof(nar_hash)) != 0 || out->nar_size_bytes != info->nar_size_bytes)
+    return err_set(err, ERR_CORRUPT, "its content is not what is recorded: another NAR hash or size");
   return fdatasync(out->fd) == 0 || err_set_errno(err, errno, "syncing '%s'", tmp_path);
 }
 
@@ -280,41 +330,114 @@ static bool binary_cache_publish(BinaryCache *cache, const NarInfo *info, const 
   return fs_write_file_atomic(buf_cstr(&path), buf_span(&text), 0644, true, err);
 }
 
-static bool binary_cache_put_record(BinaryCache *cache, Store *store, const PathInfo *info, Err *err) {
+// debuginfo/<build id> = {"archive":"../nar/...","member":"lib/debug/..."}. What is there stays.
+static bool binary_cache_publish_debug(BinaryCache *cache, const NarInfo *info, Span found, Err *err) {
+  CLEANUP(buf_done) Buf path = BUF_INIT;
+  buf_printf(&path, "%s/debuginfo", cache->directory);
+  if (found.len > 0 && !fs_mkdir_all(buf_cstr(&path), 0755, err)) return false;
+  for (Span id, member; span_split(&found, 0, &id) && span_split(&found, 0, &member);) {
+    CLEANUP(buf_done) Buf text = BUF_INIT;
+    CLEANUP(buf_done) Buf archive = BUF_INIT;
+    JsonWrite json;
+    buf_clear(&path);
+    buf_printf(&path, "%s/debuginfo/%.*s", cache->directory, SPAN_ARG(id));
+    if (fs_exists(buf_cstr(&path))) continue;
+    buf_printf(&archive, "../%.*s", SPAN_ARG(info->url));
+    json_write_init(&json, &text, 0);
+    json_write_object_begin(&json);
+    if (!json_write_key(&json, SPAN("archive"), err) || !json_write_str(&json, buf_span(&archive), err) ||
+        !json_write_key(&json, SPAN("member"), err) || !json_write_str(&json, member, err))
+      return false;
+    json_write_object_end(&json);
+    if (!fs_write_file_atomic(buf_cstr(&path), buf_span(&text), 0644, false, err)) return false;
+  }
+  return true;
+}
+
+static bool binary_cache_check_refs(BinaryCache *cache, const PathInfo *info, Err *err) {
+  for (size_t i = 0; i < info->ref_count; i++) {
+    CLEANUP(buf_done) Buf path = BUF_INIT;
+    CLEANUP(buf_done) Buf ref = BUF_INIT;
+    bool has;
+    if (store_path_eq(&info->refs[i], &info->path)) continue;
+    if (!binary_cache_has(cache, &info->refs[i], &has, err)) return false;
+    if (has) continue;
+    store_path_format(&info->path, cache->store_dir, &path);
+    store_path_format(&info->refs[i], cache->store_dir, &ref);
+    return err_set(err, ERR_NOT_FOUND, "cannot add '%s' to the binary cache because the reference '%s' is not valid",
+                   buf_cstr(&path), buf_cstr(&ref));
+  }
+  return true;
+}
+
+static bool binary_cache_put_new(BinaryCache *cache, const PathInfo *info, BinaryCacheDumpFn dump, void *ctx,
+                                 Err *err) {
   CLEANUP(buf_done) Buf tmp_path = BUF_INIT;
   CLEANUP(arena_done) Arena arena = ARENA_INIT;
-  BinaryCacheOut out = {.fd = -1, .lists = cache->options.write_listing};
+  BinaryCacheOut out = {.fd = -1, .parses = cache->options.write_listing || cache->options.index_debug_info};
   NarInfo narinfo;
   binary_cache_format(cache, info->path.digest, "", &tmp_path);
   buf_printf(&tmp_path, ".tmp-%ld", (long)getpid());
   nar_read_init(&out.parser);
   nar_list_init(&out.list, &out.listing, 0);
-  bool ok = binary_cache_write_nar(cache, store, &info->path, buf_cstr(&tmp_path), &out, err);
-  if (ok) nar_list_end(&out.list);
+  bool ok = binary_cache_check_refs(cache, info, err) &&
+            binary_cache_write_nar(cache, info, dump, ctx, buf_cstr(&tmp_path), &out, err);
+  if (ok && out.parses) nar_list_end(&out.list);
   ok = ok && binary_cache_fill_info(cache, info, &out, &arena, &narinfo, err) &&
+       (!cache->options.index_debug_info || binary_cache_publish_debug(cache, &narinfo, buf_span(&out.debug), err)) &&
        binary_cache_publish(cache, &narinfo, buf_cstr(&tmp_path), buf_span(&out.listing), err);
   fs_close_fd(&out.fd);
   if (!ok) unlink(buf_cstr(&tmp_path));
   stream_codec_encoder_free(out.encoder);
   nar_read_done(&out.parser);
   buf_done(&out.listing);
+  buf_done(&out.place);
+  buf_done(&out.debug);
   return ok;
+}
+
+bool binary_cache_has(BinaryCache *cache, const StorePath *path, bool *ret, Err *err) {
+  if (cache->directory) {
+    CLEANUP(buf_done) Buf info_path = BUF_INIT;
+    binary_cache_format(cache, path->digest, ".narinfo", &info_path);
+    *ret = fs_exists(buf_cstr(&info_path));
+    return true;
+  }
+  CLEANUP(arena_done) Arena arena = ARENA_INIT;
+  NarInfo info;
+  return binary_cache_find(cache, path->digest, &arena, &info, ret, err);
+}
+
+bool binary_cache_put_nar(BinaryCache *cache, const PathInfo *info, BinaryCacheDumpFn dump, void *ctx, Err *err) {
+  bool has;
+  if (cache->options.read_only)
+    return err_set(err, ERR_OTHER, "the binary cache 'file://%s' is read-only", cache->directory);
+  if (!binary_cache_has(cache, &info->path, &has, err)) return false;
+  if (has) return true;
+  return binary_cache_put_new(cache, info, dump, ctx, err) ||
+         err_wrap(err, "copying '%s' to the binary cache 'file://%s'", info->path.name, cache->directory);
+}
+
+typedef struct BinaryCacheFrom {
+  Store *store;
+  const StorePath *path;
+} BinaryCacheFrom;
+
+static bool binary_cache_dump_store(void *ctx, const ByteSink *sink, Err *err) {
+  const BinaryCacheFrom *from = ctx;
+  return store_dump(from->store, from->path, sink, err);
 }
 
 bool binary_cache_put(BinaryCache *cache, Store *store, const StorePath *path, Err *err) {
   CLEANUP(path_info_service_record_free_ptr) PathInfoRecord *record = NULL;
-  CLEANUP(buf_done) Buf info_path = BUF_INIT;
-  if (cache->options.read_only)
-    return err_set(err, ERR_OTHER, "the binary cache 'file://%s' is read-only", cache->directory);
-  binary_cache_format(cache, path->digest, ".narinfo", &info_path);
-  if (fs_exists(buf_cstr(&info_path))) return true;
-  return (store_get(store, path, &record, err) && binary_cache_put_record(cache, store, &record->info, err)) ||
-         err_wrap(err, "copying '%s' to the binary cache 'file://%s'", path->name, cache->directory);
+  BinaryCacheFrom from = {store, path};
+  return store_get(store, path, &record, err) &&
+         binary_cache_put_nar(cache, &record->info, binary_cache_dump_store, &from, err);
 }
 
 // ---- reading
 
-static bool binary_cache_to_info(const NarInfo *narinfo, Arena *arena, PathInfo *ret, Err *err) {
+bool binary_cache_path_info(const NarInfo *narinfo, Arena *arena, PathInfo *ret, Err *err) {
   *ret = (PathInfo){.path = narinfo->path,
                     .nar_size_bytes = narinfo->nar_size_bytes,
                     .refs = narinfo->refs,
@@ -370,8 +493,8 @@ bool binary_cache_is_trusted(const BinaryCache *cache, const NarInfo *narinfo, c
                              size_t key_count) {
   CLEANUP(arena_done) Arena arena = ARENA_INIT;
   PathInfo info;
-  return cache->trusted ||
-         (binary_cache_to_info(narinfo, &arena, &info, NULL) && binary_cache_is_signed(cache, &info, keys, key_count));
+  return cache->trusted || (binary_cache_path_info(narinfo, &arena, &info, NULL) &&
+                            binary_cache_is_signed(cache, &info, keys, key_count));
 }
 
 static bool binary_cache_open_nar(const BinaryCache *cache, const NarInfo *narinfo, CacheStream **ret, Err *err) {
@@ -383,24 +506,139 @@ static bool binary_cache_open_nar(const BinaryCache *cache, const NarInfo *narin
   return *ret || err_set(err, ERR_NOT_FOUND, "file '%.*s' does not exist in the binary cache", SPAN_ARG(narinfo->url));
 }
 
-static bool binary_cache_fetch_nar(BinaryCache *cache, Store *store, const NarInfo *narinfo, Err *err) {
-  CLEANUP(arena_done) Arena arena = ARENA_INIT;
-  PathInfo info;
+typedef bool (*BinaryCacheNarFn)(void *ctx, const ByteSource *nar, Err *err);
+
+// Calls `fn` with the decompressed archive.
+static bool binary_cache_with_nar(BinaryCache *cache, const NarInfo *narinfo, BinaryCacheNarFn fn, void *ctx,
+                                  Err *err) {
   StreamCodec codec;
   StreamDecoder *decoder = NULL;
   CacheStream *stream = NULL;
-  if (!binary_cache_to_info(narinfo, &arena, &info, err) || !stream_codec_parse(narinfo->compression, &codec, err) ||
-      !binary_cache_open_nar(cache, narinfo, &stream, err))
+  if (!stream_codec_parse(narinfo->compression, &codec, err) || !binary_cache_open_nar(cache, narinfo, &stream, err))
     return false;
   ByteSource file = cache_source_bytes(stream);
-  bool ok = stream_codec_decoder_new(codec, &file, info.nar_size_bytes, &decoder, err);
+  bool ok = stream_codec_decoder_new(codec, &file, narinfo->nar_size_bytes, &decoder, err);
   if (ok) {
     ByteSource source = stream_codec_decoder_source(decoder);
-    ok = store_add_nar(store, &info, &source, false, err);
+    ok = fn(ctx, &source, err);
     stream_codec_decoder_free(decoder);
   }
   cache_source_close(stream);
   return ok;
+}
+
+typedef struct BinaryCacheAdd {
+  Store *store;
+  const PathInfo *info;
+} BinaryCacheAdd;
+
+static bool binary_cache_add_nar(void *ctx, const ByteSource *nar, Err *err) {
+  const BinaryCacheAdd *add = ctx;
+  return store_add_nar(add->store, add->info, nar, false, err);
+}
+
+static bool binary_cache_fetch_nar(BinaryCache *cache, Store *store, const NarInfo *narinfo, Err *err) {
+  CLEANUP(arena_done) Arena arena = ARENA_INIT;
+  PathInfo info;
+  BinaryCacheAdd add = {store, &info};
+  return binary_cache_path_info(narinfo, &arena, &info, err) &&
+         binary_cache_with_nar(cache, narinfo, binary_cache_add_nar, &add, err);
+}
+
+static bool binary_cache_copy_nar(void *ctx, const ByteSource *nar, Err *err) {
+  return byte_stream_copy(nar, ctx, err);
+}
+
+bool binary_cache_dump(BinaryCache *cache, const NarInfo *info, const ByteSink *sink, Err *err) {
+  ByteSink copy = *sink;
+  return binary_cache_with_nar(cache, info, binary_cache_copy_nar, &copy, err) ||
+         err_wrap(err, "reading '%s' from the binary cache '%s'", info->path.name, cache_source_url(cache->source));
+}
+
+// ---- everything, logs
+
+Span binary_cache_store_dir(const BinaryCache *cache) {
+  return cache->store_dir;
+}
+
+static bool binary_cache_add_described(BinaryCache *cache, Span name, StorePathList *ret, Err *err) {
+  CLEANUP(arena_done) Arena arena = ARENA_INIT;
+  StorePath path = {.name_len = 0};
+  NarInfo info;
+  bool found;
+  if (!span_has_suffix(name, SPAN(".narinfo")) || name.len != STORE_PATH_HASH_CHARS + strlen(".narinfo") ||
+      !nixbase32_decode(span_sub(name, 0, STORE_PATH_HASH_CHARS), path.digest, sizeof(path.digest)))
+    return true;
+  if (!binary_cache_find(cache, path.digest, &arena, &info, &found, err)) return false;
+  if (found) store_path_list_add(ret, &info.path);
+  return true;
+}
+
+bool binary_cache_all(BinaryCache *cache, StorePathList *ret, Err *err) {
+  if (cache_source_is_remote(cache->source))
+    return err_set(err, ERR_OTHER, "the binary cache '%s' cannot list what it has", cache_source_url(cache->source));
+  const char *path = cache_source_url(cache->source) + strlen("file://");
+  DIR *dir = opendir(path);
+  if (!dir) return err_set_errno(err, errno, "opening '%s'", path);
+  bool ok = true;
+  for (struct dirent *entry; ok && (entry = readdir(dir));)
+    ok = binary_cache_add_described(cache, span_cstr(entry->d_name), ret, err);
+  closedir(dir);
+  store_path_list_sort(ret);
+  return ok;
+}
+
+// "log/<base name>": compressed by whoever wrote it, which only its first bytes tell.
+static StreamCodec binary_cache_log_codec(Span log) {
+  if (span_has_prefix(log, SPAN("\xfd"
+                                "7zXZ")))
+    return STREAM_CODEC_XZ;
+  if (span_has_prefix(log, SPAN("BZh"))) return STREAM_CODEC_BZIP2;
+  if (span_has_prefix(log, SPAN("\x28\xb5\x2f\xfd"))) return STREAM_CODEC_ZSTD;
+  if (span_has_prefix(log, SPAN("\x1f\x8b"))) return STREAM_CODEC_GZIP;
+  return STREAM_CODEC_NONE;
+}
+
+bool binary_cache_get_log(BinaryCache *cache, const StorePath *drv_path, Buf *ret, bool *ret_found, Err *err) {
+  CLEANUP(buf_done) Buf name = BUF_INIT;
+  CLEANUP(buf_done) Buf packed = BUF_INIT;
+  buf_put_cstr(&name, "log/");
+  store_path_format_base(drv_path, &name);
+  if (!cache_source_read(cache->source, buf_span(&name), BINARY_CACHE_LOG_MAX, &packed, ret_found, err)) return false;
+  if (!*ret_found) return true;
+  Span rest = buf_span(&packed);
+  ByteSource source = byte_stream_from_span(&rest);
+  ByteSink sink = byte_stream_to_buf(ret);
+  StreamDecoder *decoder;
+  if (!stream_codec_decoder_new(binary_cache_log_codec(rest), &source, BINARY_CACHE_LOG_MAX, &decoder, err))
+    return false;
+  ByteSource text = stream_codec_decoder_source(decoder);
+  bool ok = byte_stream_copy(&text, &sink, err);
+  stream_codec_decoder_free(decoder);
+  return ok || err_wrap(err, "reading '%s/%s'", cache_source_url(cache->source), buf_cstr(&name));
+}
+
+bool binary_cache_put_log(BinaryCache *cache, const StorePath *drv_path, Span log, Err *err) {
+  CLEANUP(buf_done) Buf path = BUF_INIT;
+  if (cache->options.read_only)
+    return err_set(err, ERR_OTHER, "the binary cache 'file://%s' is read-only", cache->directory);
+  buf_printf(&path, "%s/log/", cache->directory);
+  if (!fs_mkdir_all(buf_cstr(&path), 0755, err)) return false;
+  store_path_format_base(drv_path, &path);
+  return fs_write_file_atomic(buf_cstr(&path), log, 0644, true, err);
+}
+
+// ---- into a store
+
+static bool binary_cache_refill_nar(void *ctx, const ByteSource *nar, Err *err) {
+  const BinaryCacheAdd *add = ctx;
+  return store_check_refill(add->store, &add->info->path, nar, err);
+}
+
+bool binary_cache_refill(BinaryCache *cache, Store *store, const NarInfo *narinfo, Err *err) {
+  PathInfo info = {.path = narinfo->path};
+  return binary_cache_with_nar(cache, narinfo, binary_cache_refill_nar, &(BinaryCacheAdd){store, &info}, err) ||
+         err_wrap(err, "fetching '%s' from the binary cache '%s'", narinfo->path.name, cache_source_url(cache->source));
 }
 
 bool binary_cache_fetch_found(BinaryCache *cache, Store *store, const NarInfo *narinfo, Err *err) {

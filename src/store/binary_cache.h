@@ -13,6 +13,7 @@ typedef struct BinaryCacheOptions {
   int level;                     // 0: the default
   const SignatureSecretKey *key; // signs, or NULL
   bool write_listing;            // <hash>.ls
+  bool index_debug_info;         // debuginfo/<build id>: where separate debug information is
   bool read_only;
 } BinaryCacheOptions;
 
@@ -30,8 +31,26 @@ int binary_cache_priority(const BinaryCache *cache);
 // *ret_found false when absent. `arena` holds the result.
 MUST_CHECK bool binary_cache_find(BinaryCache *cache, const uint8_t digest[20], Arena *arena, NarInfo *ret,
                                   bool *ret_found, Err *err);
-// Writes one valid path; references must be in the cache already (their absence is not checked). Existing ones are left alone.
+// The description as a path info without root; text and arrays are in `arena` or borrowed from `info`.
+MUST_CHECK bool binary_cache_path_info(const NarInfo *info, Arena *arena, PathInfo *ret, Err *err);
+Span binary_cache_store_dir(const BinaryCache *cache);
+// All paths that a directory describes, sorted; a server cannot be asked that.
+MUST_CHECK bool binary_cache_all(BinaryCache *cache, StorePathList *ret, Err *err);
+// The NAR, decompressed, not more than the description says. Its hash is not checked.
+MUST_CHECK bool binary_cache_dump(BinaryCache *cache, const NarInfo *info, const ByteSink *sink, Err *err);
+// The log of a build (log/<base name of the .drv>), decompressed and appended; *ret_found false when there is none.
+MUST_CHECK bool binary_cache_get_log(BinaryCache *cache, const StorePath *drv_path, Buf *ret, bool *ret_found,
+                                     Err *err);
+MUST_CHECK bool binary_cache_put_log(BinaryCache *cache, const StorePath *drv_path, Span log, Err *err);
+
+// Writes one valid path; a reference that the cache does not have is an error. Existing ones are left alone.
 MUST_CHECK bool binary_cache_put(BinaryCache *cache, Store *store, const StorePath *path, Err *err);
+// The same for a path that is described by `info` and whose NAR `dump` writes. What it writes has to be what the description says.
+typedef bool (*BinaryCacheDumpFn)(void *ctx, const ByteSink *sink, Err *err);
+MUST_CHECK bool binary_cache_put_nar(BinaryCache *cache, const PathInfo *info, BinaryCacheDumpFn dump, void *ctx,
+                                     Err *err);
+// Has it a description of the path?
+MUST_CHECK bool binary_cache_has(BinaryCache *cache, const StorePath *path, bool *ret, Err *err);
 // Fetches one path into `store`; its references must be valid there. With `keys`, an untrusted path is refused as C++ Nix does (content-addressed ones need none).
 MUST_CHECK bool binary_cache_fetch(BinaryCache *cache, Store *store, const StorePath *path,
                                    const SignaturePublicKey *keys, size_t key_count, bool require_sigs, Err *err);
@@ -40,4 +59,6 @@ MUST_CHECK bool binary_cache_fetch(BinaryCache *cache, Store *store, const Store
 // content. `info` is of `cache`. The path is pinned by the caller.
 MUST_CHECK bool binary_cache_is_trusted(const BinaryCache *cache, const NarInfo *info, const SignaturePublicKey *keys,
                                         size_t key_count);
+// Puts the contents of a path that is valid in `store` back (store_check_refill).
+MUST_CHECK bool binary_cache_refill(BinaryCache *cache, Store *store, const NarInfo *info, Err *err);
 MUST_CHECK bool binary_cache_fetch_found(BinaryCache *cache, Store *store, const NarInfo *info, Err *err);

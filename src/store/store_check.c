@@ -44,6 +44,10 @@ static void store_check_report(StoreCheck *check, bool repaired, const char *fmt
   if (check->options->report) check->options->report(check->options->ctx, buf_cstr(&text), repaired);
 }
 
+static void store_check_damaged(StoreCheck *check, const StorePath *path) {
+  if (check->options->damaged) check->options->damaged(check->options->ctx, path);
+}
+
 // ---- objects
 
 // Damaged objects are remembered and dealt with after the walk over all of them.
@@ -123,7 +127,7 @@ static bool store_check_is_present(StoreCheck *check, const CastoreNode *node, b
   bool bad = digest_set_has(&check->bad, &node->digest, kind);
   *ret = false;
   if (bad && !check->options->repair) return true;
-  *ret = !bad && object_check_find(check->objects, &node->digest, kind, &size);
+  *ret = !bad && check->objects && object_check_find(check->objects, &node->digest, kind, &size);
   // Perhaps it came since, or another copy is left of what was removed.
   if (!*ret && !object_store_stat(check->store->objects, &node->digest, kind, ret, &size, err)) return false;
   if (*ret && kind == PACK_BLOB && size != node->size) *ret = false;
@@ -337,6 +341,7 @@ static bool store_check_one_tree(StoreCheck *check, size_t number, Err *err) {
   bool repaired = check->options->repair && store_check_remake_tree(check, &check->graph.paths[number], &repair_err);
   store_check_report(check, repaired, "tree '%s': %s%s%s", buf_cstr(&physical), buf_cstr(&why),
                      err_is_set(&repair_err) ? "; " : "", err_is_set(&repair_err) ? err_message(&repair_err) : "");
+  if (!repaired) store_check_damaged(check, &check->graph.paths[number]);
   err_done(&repair_err);
   return true;
 }
@@ -366,7 +371,10 @@ static bool store_check_nar(StoreCheck *check, size_t number, struct StoreCheckN
   CLEANUP(path_info_service_record_free_ptr) PathInfoRecord *record = NULL;
   const StorePath *path = &check->graph.paths[number];
   if (!slot->ok) {
-    if (!check->early) store_check_report(check, false, "path '%s': %s", path->name, err_message(&slot->err));
+    if (!check->early) {
+      store_check_report(check, false, "path '%s': %s", path->name, err_message(&slot->err));
+      store_check_damaged(check, path);
+    }
     err_done(&slot->err);
     return true;
   }
@@ -374,9 +382,10 @@ static bool store_check_nar(StoreCheck *check, size_t number, struct StoreCheckN
   if (!record) return true; // collected meanwhile
   check->nar_good[number] =
       memcmp(record->info.nar_sha256, slot->sha256, 32) == 0 && record->info.nar_size_bytes == slot->size_bytes;
-  if (!check->nar_good[number] && !check->early)
-    store_check_report(check, false, "path '%s' was modified: its NAR has another hash or size than recorded",
-                       path->name);
+  if (check->nar_good[number] || check->early) return true;
+  store_check_report(check, false, "path '%s' was modified: its NAR has another hash or size than recorded",
+                     path->name);
+  store_check_damaged(check, path);
   return true;
 }
 
@@ -452,6 +461,7 @@ static bool store_check_paths(StoreCheck *check, Err *err) {
         (!is_complete && graph->has_root[i] && !store_check_path_objects(check, i, &is_complete, err)))
       return false;
     if (is_complete) complete[complete_count++] = i;
+    else if (graph->has_root[i]) store_check_damaged(check, &graph->paths[i]);
   }
   for (size_t i = 0; i < complete_count; i++)
     if (!store_check_is_sure(check, check->tree_good, complete[i]) && !store_check_one_tree(check, complete[i], err))
@@ -486,6 +496,140 @@ bool store_check_run(Store *store, const StoreCheckOptions *options, StoreCheckR
   digest_set_done(&check.bad);
   digest_set_done(&check.checked);
   return ok || err_wrap(err, "checking the store at '%s'", store->root);
+}
+
+// ---- one path
+
+typedef struct StoreCheckNames {
+  ObjectCheckName *items;
+  size_t count, cap;
+} StoreCheckNames;
+
+static void store_check_add_name(StoreCheckNames *names, const CastoreNode *node) {
+  MEM_RESERVE(names->items, names->cap, names->count + 1);
+  names->items[names->count++] =
+      (ObjectCheckName){node->digest, node->kind == CASTORE_DIRECTORY ? PACK_DIRECTORY : PACK_BLOB};
+}
+
+static bool store_check_names(StoreCheck *check, const StoreCheckNames *names, Err *err) {
+  StoreCheckObjects list = {NULL, 0, 0};
+  ObjectCheckStats stats = {0};
+  bool ok = object_check_some(check->store->objects, names->items, names->count, check->threads, store_check_on_object,
+                              &list, &stats, err);
+  for (size_t i = 0; i < list.count; i++) {
+    ok = ok && store_check_object(check, &list.items[i], err);
+    mem_free(list.items[i].path);
+    mem_free(list.items[i].what);
+  }
+  mem_free(list.items);
+  check->result->objects += stats.count;
+  check->result->bytes += stats.bytes;
+  return ok;
+}
+
+// What stands in sound directories of one level goes to the next level, or to the files.
+static bool store_check_expand(StoreCheck *check, const StoreCheckNames *level, StoreCheckNames *ret_next,
+                               StoreCheckNames *ret_files, Err *err) {
+  for (size_t i = 0; i < level->count; i++) {
+    CLEANUP(arena_done) Arena arena = ARENA_INIT;
+    CastoreDirectory directory;
+    bool found;
+    Err quiet = ERR_INIT;
+    if (digest_set_has(&check->bad, &level->items[i].digest, PACK_DIRECTORY) ||
+        !digest_set_add(&check->checked, &level->items[i].digest, PACK_DIRECTORY))
+      continue;
+    if (!directory_service_get(check->store->castore.directories, &level->items[i].digest, &arena, &directory, &found,
+                               &quiet) ||
+        !found) {
+      err_done(&quiet); // reported when the path's needs are looked at
+      continue;
+    }
+    for (size_t k = 0; k < directory.count; k++) {
+      if (directory.entries[k].kind == CASTORE_DIRECTORY) store_check_add_name(ret_next, &directory.entries[k]);
+      if (directory.entries[k].kind == CASTORE_FILE) store_check_add_name(ret_files, &directory.entries[k]);
+    }
+  }
+  return true;
+}
+
+// Every object below `root`: directories level by level, then all files.
+static bool store_check_below(StoreCheck *check, const CastoreNode *root, Err *err) {
+  StoreCheckNames level = {0}, files = {0};
+  if (root->kind == CASTORE_DIRECTORY) store_check_add_name(&level, root);
+  if (root->kind == CASTORE_FILE) store_check_add_name(&files, root);
+  bool ok = true;
+  while (ok && level.count > 0) {
+    StoreCheckNames next = {0};
+    ok = store_check_names(check, &level, err) && store_check_expand(check, &level, &next, &files, err);
+    mem_free(level.items);
+    level = next;
+  }
+  ok = ok && store_check_names(check, &files, err);
+  mem_free(level.items);
+  mem_free(files.items);
+  digest_set_done(&check->checked); // means something else from here on
+  check->checked = (DigestSet){0};
+  return ok;
+}
+
+static bool store_check_lower(StoreCheck *check, const StorePath *path, Err *err) {
+  CLEANUP(buf_done) Buf why = BUF_INIT;
+  bool whole;
+  if (!store_check_path(check->store, path, &whole, &why, err)) return false;
+  if (whole) return true;
+  store_check_report(check, false, "%s; it belongs to the store below this one", buf_cstr(&why));
+  store_check_damaged(check, path);
+  return true;
+}
+
+static bool store_check_own(StoreCheck *check, Err *err) {
+  size_t number = 0, before = check->result->problems - check->result->repaired;
+  bool complete = false, nar_good = false;
+  check->nar_good = &nar_good;
+  if (!store_check_below(check, &check->graph.roots[0], err) || !store_check_path_objects(check, 0, &complete, err))
+    return false;
+  if (!complete) return store_check_damaged(check, &check->graph.paths[0]), true;
+  // What was removed and found again elsewhere is no problem any more.
+  if (check->options->repair) check->result->repaired = check->result->problems - before;
+  return store_check_one_tree(check, 0, err) && store_check_nars(check, &number, 1, err);
+}
+
+bool store_check_one(Store *store, const StorePath *path, const StoreCheckOptions *options, StoreCheckResult *ret,
+                     Err *err) {
+  CLEANUP(path_info_service_record_free_ptr) PathInfoRecord *record = NULL;
+  *ret = (StoreCheckResult){.paths = 1};
+  if (options->repair && !store_state_writable(store, err)) return false;
+  if (!store_flush(store, err) || !store_get(store, path, &record, err)) return false;
+  StorePath own = *path;
+  bool yes = true, held = !store->read_only, lower;
+  StoreCheckOptions all = *options;
+  all.contents = true;
+  StoreCheck check = {.store = store, .options = &all, .result = ret, .threads = work_pool_default_threads()};
+  check.graph = (PathDbGraph){
+      .count = 1, .paths = &own, .valid = &yes, .trees = &yes, .roots = &record->info.root, .has_root = &yes};
+  if (!store_state_is_lower(store, path, &lower, err)) return false;
+  if (held && !object_store_begin(store->objects, err)) return false;
+  bool ok = lower || !record->has_root ? store_check_lower(&check, path, err) : store_check_own(&check, err);
+  if (held) object_store_end(store->objects);
+  digest_set_done(&check.bad);
+  digest_set_done(&check.checked);
+  return ok || err_wrap(err, "checking '%s'", path->name);
+}
+
+bool store_check_refill(Store *store, const StorePath *path, const ByteSource *nar, Err *err) {
+  CLEANUP(path_info_service_record_free_ptr) PathInfoRecord *record = NULL;
+  CastoreNarImport import;
+  if (!store_state_writable(store, err) || !store_get(store, path, &record, err) ||
+      !object_store_begin(store->objects, err))
+    return false;
+  bool ok = castore_nar_read(&store->castore, nar, false, &import, err);
+  if (ok && (memcmp(import.nar_sha256, record->info.nar_sha256, 32) != 0 ||
+             import.nar_size_bytes != record->info.nar_size_bytes))
+    ok = err_set(err, ERR_HASH_MISMATCH, "the content for '%s' is not what is recorded for it", path->name);
+  castore_nar_import_done(&import);
+  ok = ok && object_store_flush(store->objects, err);
+  object_store_end(store->objects);
+  return ok;
 }
 
 bool store_check_tree(Store *store, const StorePath *path, const CastoreNode *root, bool *ret_ok, Buf *ret_why,

@@ -11,6 +11,9 @@ typedef struct StoreCheckOptions {
   const Castore *source;                                         // further place to get content from, or NULL
   unsigned threads;                                              // 0: cores
   void (*report)(void *ctx, const char *problem, bool repaired); // NULL: only counted
+  void (*damaged)(
+      void *ctx,
+      const StorePath *path); // a path that is not whole, and was not repaired; NULL: not told. May come more than once
   void *ctx;
 } StoreCheckOptions;
 
@@ -21,6 +24,12 @@ typedef struct StoreCheckResult {
 
 // Holds no lock for long; may run next to everything else.
 MUST_CHECK bool store_check_run(Store *store, const StoreCheckOptions *options, StoreCheckResult *ret, Err *err);
+// The same for one path, always with contents: every byte of it and of its tree. Paths of a lower layer are not ours to repair. `damaged` is called at most once.
+MUST_CHECK bool store_check_one(Store *store, const StorePath *path, const StoreCheckOptions *options,
+                                StoreCheckResult *ret, Err *err);
+// Puts the contents of a valid path back from its NAR, which has to be what is recorded (ERR_HASH_MISMATCH otherwise). What is there already stays: damaged
+// objects have to be removed first (store_check_one with repair), and trees are made again by it afterwards.
+MUST_CHECK bool store_check_refill(Store *store, const StorePath *path, const ByteSource *nar, Err *err);
 // One path: its NAR against the recorded hash (nix-store --verify-path). *ret_ok false with the reason appended to *ret_why.
 MUST_CHECK bool store_check_path(Store *store, const StorePath *path, bool *ret_ok, Buf *ret_why, Err *err);
 // Is the tree on disk, with every byte, what `root` says? *ret_why (appended) tells what is not. The objects themselves are taken to be sound.

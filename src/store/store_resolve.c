@@ -126,16 +126,43 @@ bool store_resolve(Store *store, const StorePath *path, Span rest, StoreResolved
   return ok && (has_root || store_resolve_disk(store, path, rest, ret, err));
 }
 
-bool store_resolve_read(Store *store, const StoreResolved *file, size_t limit_bytes, Buf *ret, Err *err) {
-  if (!file->found || file->kind != CASTORE_FILE || file->rest.len > 0)
-    return err_set(err, ERR_OTHER, "not a regular file");
-  if (file->on_disk) return fs_read_file(file->text.data, limit_bytes, ret, err);
-  bool found;
-  if (!blob_service_get(store->castore.blobs, &file->digest, limit_bytes, ret, &found, err)) return false;
-  if (found) return true;
+static bool store_resolve_check_file(const StoreResolved *file, Err *err) {
+  return (file->found && file->kind == CASTORE_FILE && file->rest.len == 0) ||
+         err_set(err, ERR_OTHER, "not a regular file");
+}
+
+static bool store_resolve_missing(const Store *store, const StoreResolved *file, Err *err) {
   CLEANUP(buf_done) Buf text = BUF_INIT;
   castore_node_format_digest(&file->digest, &text);
   return err_set(err, ERR_CORRUPT, "blob %s is missing from the store at '%s'", buf_cstr(&text), store->root);
+}
+
+bool store_resolve_read(Store *store, const StoreResolved *file, size_t limit_bytes, Buf *ret, Err *err) {
+  if (!store_resolve_check_file(file, err)) return false;
+  if (file->on_disk) return fs_read_file(file->text.data, limit_bytes, ret, err);
+  bool found;
+  if (!blob_service_get(store->castore.blobs, &file->digest, limit_bytes, ret, &found, err)) return false;
+  return found || store_resolve_missing(store, file, err);
+}
+
+static bool store_resolve_take_blob(void *ctx, void *data, size_t cap, size_t *ret_len, Err *err) {
+  return blob_service_read(ctx, data, cap, ret_len, err);
+}
+
+bool store_resolve_stream(Store *store, const StoreResolved *file, const ByteSink *sink, Err *err) {
+  if (!store_resolve_check_file(file, err)) return false;
+  if (file->on_disk) {
+    CLEANUP(fs_close_fd) int fd = -1;
+    if (!fs_open(file->text.data, O_RDONLY | O_NOFOLLOW, 0, &fd, err)) return false;
+    ByteSource source = byte_stream_from_fd(&fd);
+    return byte_stream_copy(&source, sink, err);
+  }
+  BlobReader *reader;
+  if (!blob_service_open(store->castore.blobs, &file->digest, &reader, err)) return false;
+  if (!reader) return store_resolve_missing(store, file, err);
+  bool ok = byte_stream_copy(&(ByteSource){store_resolve_take_blob, reader}, sink, err);
+  blob_service_close(reader);
+  return ok;
 }
 
 static int store_resolve_entry_cmp(const void *a, const void *b) {

@@ -25,6 +25,8 @@ void store_resolve_done(StoreResolved *resolved);
 MUST_CHECK bool store_resolve(Store *store, const StorePath *path, Span rest, StoreResolved *ret, Err *err);
 // Content of a resolved FILE, appended; `limit_bytes` 0: none.
 MUST_CHECK bool store_resolve_read(Store *store, const StoreResolved *file, size_t limit_bytes, Buf *ret, Err *err);
+// The same in pieces, with bounded memory.
+MUST_CHECK bool store_resolve_stream(Store *store, const StoreResolved *file, const ByteSink *sink, Err *err);
 
 typedef struct StoreDirEntry {
   Span name;

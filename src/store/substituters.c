@@ -453,3 +453,33 @@ bool substituters_query(Substituters *self, const StorePath *path, SubstitutersI
   pthread_mutex_unlock(&self->mutex);
   return ok;
 }
+
+// --- repair
+
+static bool refill_from(Substituters *self, size_t i, Node *node, bool *ret_done, Err *err) {
+  NarInfo info;
+  bool found;
+  *ret_done = false;
+  if (!binary_cache_find(self->caches[i], node->path.digest, &node->arena, &info, &found, err)) return false;
+  if (!found || !is_usable(self, node, self->caches[i], &info)) return true;
+  return *ret_done = binary_cache_refill(self->caches[i], self->store, &info, err);
+}
+
+bool substituters_refill(Substituters *self, const StorePath *path, bool *ret_done, Err *err) {
+  Node node = {.owner = self, .path = *path, .arena = ARENA_INIT};
+  *ret_done = false;
+  if (!get_caches(self, err)) return false;
+  bool ok = true;
+  for (size_t i = 0; ok && i < self->cache_count && !*ret_done; i++) {
+    Err failed = ERR_INIT;
+    if (is_disabled(self, i) || refill_from(self, i, &node, ret_done, &failed)) continue;
+    if (failed.kind == ERR_INTERRUPTED) {
+      ok = err_move(err, &failed);
+      continue;
+    }
+    log_warn("%s", err_message(&failed));
+    err_done(&failed);
+  }
+  arena_done(&node.arena);
+  return ok;
+}

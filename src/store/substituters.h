@@ -66,3 +66,7 @@ typedef void (*SubstitutersFn)(void *ctx, SubstitutersResult result, const Err *
 
 // Makes `path` and its closure valid. `done` is called once, from any thread, perhaps before this returns.
 void substituters_start(Substituters *substituters, const StorePath *path, SubstitutersFn done, void *ctx);
+
+// Puts the contents of a valid path back from the first cache that has it and is trusted (binary_cache_refill). *ret_done false: none has; failures of caches are
+// warnings. Blocks.
+MUST_CHECK bool substituters_refill(Substituters *substituters, const StorePath *path, bool *ret_done, Err *err);

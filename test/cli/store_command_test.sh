@@ -315,6 +315,9 @@ END
   run nix store verify --store "firn:$HOME/other" --option trusted-public-keys "$key" -r "$b"
   expect_status 0
   run nix copy --to "firn:$HOME/third" "$b"
+  expect_status 1
+  expect_err_has 'lacks a signature by a trusted key'
+  run nix copy --no-check-sigs --to "firn:$HOME/third" "$b"
   expect_status 0
   run nix-store --store "firn:$HOME/third" -qR "$b"
   expect_equal "$(printf '%s\n' "$out" | wc -l)" 2

@@ -1,0 +1,242 @@
+// copy_command.c: `nix copy`, `firn copy`: paths with their closures between stores and binary caches, in any combination. Behaviour: Nix 2.26, copy.cc.
+#include "base/log.h"
+#include "base/mem.h"
+#include "cli/command_list.h"
+#include "cli/path_selector.h"
+#include "cli/signing.h"
+#include "store/store_add.h"
+#include "store/store_roots.h"
+
+// ---- where to
+
+// file://<directory>?compression=xz&secret-key=<file>...
+typedef struct CacheUrl {
+  Buf directory, key_text;
+  SignatureSecretKey key;
+  BinaryCacheOptions options;
+} CacheUrl;
+
+static void cache_url_done(CacheUrl *url) {
+  buf_done(&url->directory);
+  buf_done(&url->key_text);
+}
+
+static bool is_true(Span value) {
+  return span_eq_cstr(value, "true") || span_eq_cstr(value, "1") || span_eq_cstr(value, "yes");
+}
+
+// Parameters of C++ Nix's caches that change nothing about what is written.
+static bool is_harmless(Span name) {
+  static const char *const names[] = {"parallel-compression", "local-nar-cache", "path-info-cache-size", "priority",
+                                      "want-mass-query",      "trusted",         "system-features"};
+  for (size_t i = 0; i < ARRAY_LEN(names); i++)
+    if (span_eq_cstr(name, names[i])) return true;
+  return false;
+}
+
+static bool set_parameter(CacheUrl *url, Span name, Span value, Err *err) {
+  Buf file CLEANUP(buf_done) = BUF_INIT;
+  int64_t level;
+  if (span_eq_cstr(name, "compression")) return stream_codec_parse(value, &url->options.compression, err);
+  if (span_eq_cstr(name, "compression-level")) {
+    if (!span_parse_i64(value, &level) || level < -1 || level > 22)
+      return err_set(err, ERR_USAGE, "compression level '%.*s' is not a number from -1 to 22", SPAN_ARG(value));
+    url->options.level = level < 0 ? 0 : (int)level;
+  } else if (span_eq_cstr(name, "write-nar-listing")) {
+    url->options.write_listing = is_true(value);
+  } else if (span_eq_cstr(name, "index-debug-info")) {
+    url->options.index_debug_info = is_true(value);
+  } else if (span_eq_cstr(name, "secret-key")) {
+    buf_put_span(&file, value);
+    url->options.key = &url->key;
+    return signing_read_key(buf_cstr(&file), &url->key_text, &url->key, err);
+  } else if (!is_harmless(name)) {
+    log_warn("unknown setting '%.*s'", SPAN_ARG(name));
+  }
+  return true;
+}
+
+static bool parse_cache_url(const char *text, CacheUrl *ret, Err *err) {
+  Span rest = span_from(span_cstr(text), strlen("file://")), place, parameter, name;
+  if (!span_has_prefix(span_cstr(text), SPAN("file://")))
+    return err_set(err, ERR_OTHER, "binary caches can only be written to directories (file://), not to '%s'", text);
+  (void)span_split(&rest, '?', &place);
+  if (place.len == 0 || place.data[0] != '/')
+    return err_set(err, ERR_USAGE, "'%s' does not name an absolute path", text);
+  *ret = (CacheUrl){.options = {.compression = STREAM_CODEC_XZ}};
+  buf_put_span(&ret->directory, place);
+  while (rest.len > 0) {
+    (void)span_split(&rest, '&', &parameter);
+    if (!span_split(&parameter, '=', &name))
+      return err_set(err, ERR_USAGE, "parameter '%.*s' has no value", SPAN_ARG(name));
+    if (!set_parameter(ret, name, parameter, err)) return false;
+  }
+  return true;
+}
+
+// ---- copying
+
+typedef struct Copy {
+  Session *session;
+  StoreView *from;
+  Store *to; // NULL: `cache`
+  BinaryCache *cache;
+  const char *to_uri;
+  SigningKeys keys;
+  bool check_sigs;
+} Copy;
+
+typedef struct Dump {
+  StoreView *from;
+  const StorePath *path;
+} Dump;
+
+static bool dump_path(void *ctx, const ByteSink *sink, Err *err) {
+  const Dump *dump = ctx;
+  return store_view_dump(dump->from, dump->path, sink, err);
+}
+
+static bool is_missing(Copy *copy, const StorePath *path, bool *ret, Err *err) {
+  bool has;
+  if (copy->cache ? !binary_cache_has(copy->cache, path, &has, err) : !store_pin(copy->to, path, &has, err))
+    return false;
+  *ret = !has;
+  return true;
+}
+
+// Does somebody trusted vouch for it, or does its content?
+static bool check_trust(Copy *copy, const StoreViewInfo *info, Err *err) {
+  SigningSeen seen CLEANUP(signing_seen_done) = {0};
+  Buf text CLEANUP(buf_done) = BUF_INIT;
+  BinaryCache *cache = store_view_cache(copy->from);
+  if (!copy->check_sigs || info->info.has_ca ||
+      (cache && binary_cache_is_trusted(cache, info->narinfo, copy->keys.keys, copy->keys.count)))
+    return true;
+  if (!signing_count(&info->info, store_view_dir(copy->from), &copy->keys, &seen, err)) return false;
+  if (seen.valid_count) return true;
+  store_path_format(&info->info.path, store_view_dir(copy->from), &text);
+  return err_set(err, ERR_OTHER, "cannot add path '%s' because it lacks a signature by a trusted key", buf_cstr(&text));
+}
+
+// From store to store: content by content, so that what is there is not copied.
+static bool copy_contents(Store *from, Store *to, const StorePath *path, Err *err) {
+  Arena arena CLEANUP(arena_done) = ARENA_INIT;
+  PathInfoRecord *record CLEANUP(path_info_service_record_free_ptr) = NULL;
+  if (!store_get(from, path, &record, err) || !store_root_node(from, path, &arena, &record->info.root, err) ||
+      !object_store_begin(store_objects(to), err))
+    return false;
+  bool ok = castore_copy(store_castore(from), store_castore(to), &record->info.root, err) &&
+            store_register(to, &(StoreRegistration){.info = &record->info}, 1, err);
+  object_store_end(store_objects(to));
+  return ok;
+}
+
+static bool copy_one(Copy *copy, const StorePath *path, Err *err) {
+  Buf text CLEANUP(buf_done) = BUF_INIT;
+  const StoreViewInfo *info;
+  if (!store_view_get(copy->from, path, &info, err)) return false;
+  store_path_format(path, store_view_dir(copy->from), &text);
+  if (copy->cache) log_msg(LOG_INFO, "copying path '%s' to '%s'...", buf_cstr(&text), copy->to_uri);
+  else log_msg(LOG_INFO, "copying path '%s' from '%s'...", buf_cstr(&text), store_view_uri(copy->from));
+  if (copy->cache) return binary_cache_put_nar(copy->cache, &info->info, dump_path, &(Dump){copy->from, path}, err);
+  if (!check_trust(copy, info, err)) return false;
+  return store_view_store(copy->from)
+             ? copy_contents(store_view_store(copy->from), copy->to, path, err)
+             : binary_cache_fetch_found(store_view_cache(copy->from), copy->to, info->narinfo, err);
+}
+
+// References come first.
+static bool copy_all(Copy *copy, const StorePathList *paths, Err *err) {
+  StorePathList missing = STORE_PATH_LIST_INIT;
+  bool ok = true;
+  for (size_t i = 0; ok && i < paths->count; i++) {
+    bool is;
+    ok = is_missing(copy, &paths->paths[i], &is, err);
+    if (ok && is) store_path_list_add(&missing, &paths->paths[i]);
+  }
+  if (ok && missing.count) log_msg(LOG_INFO, "copying %zu paths...", missing.count);
+  for (size_t i = 0; ok && i < missing.count; i++) ok = copy_one(copy, &missing.paths[i], err);
+  store_path_list_done(&missing);
+  return ok;
+}
+
+// ---- links to what was copied
+
+static bool make_links(Copy *copy, const BuildTargetList *roots, const char *prefix, Err *err) {
+  if (!copy->to) return err_set(err, ERR_OTHER, "'--out-link' is not supported for this Nix store");
+  const char *base = session_absolute(copy->session, prefix);
+  size_t number = 0;
+  for (size_t i = 0; i < roots->count; i++) {
+    const BuildTarget *root = &roots->items[i];
+    Buf link CLEANUP(buf_done) = BUF_INIT;
+    if (i && !(root->is_drv && store_path_eq(&root->path, &roots->items[i - 1].path))) number++;
+    buf_put_cstr(&link, base);
+    if (number) buf_printf(&link, "-%zu", number);
+    if (root->is_drv && !span_eq_cstr(root->output, "out")) buf_printf(&link, "-%.*s", SPAN_ARG(root->output));
+    if (!store_roots_add(copy->to, &root->out_path, buf_cstr(&link), err)) return false;
+  }
+  return true;
+}
+
+// ---- the command
+
+static bool open_target(Copy *copy, const char *url, CacheUrl *cache_url, Store **ret_owned, Err *err) {
+  Session *session = copy->session;
+  copy->check_sigs =
+      !option_has(&session->options, OPT_no_check_sigs) && setting_bool(session->settings, SETTING_ID_require_sigs);
+  if (url && store_view_is_cache_url(url)) {
+    copy->to_uri = arena_dup(&session->arena, span_sub(span_cstr(url), 0, strcspn(url, "?"))).data;
+    return parse_cache_url(url, cache_url, err) &&
+           binary_cache_open(buf_cstr(&cache_url->directory), session_store_dir(session), &cache_url->options,
+                             &copy->cache, err);
+  }
+  if (!url) return session_store(session, &copy->to, err);
+  if (!store_open(&(StoreOptions){.url = span_cstr(url), .logical_dir = session_store_dir(session)}, ret_owned, err))
+    return err_wrap(err, "opening the store '%s'", url);
+  copy->to = *ret_owned;
+  store_defer_sync(copy->to, true);
+  return true;
+}
+
+static bool find_paths(Copy *copy, BuildTargetList *ret_roots, StorePathList *ret, int *ret_code) {
+  unsigned flags = PATH_SELECTOR_BUILD;
+  if (!option_has(&copy->session->options, OPT_no_recursive)) flags |= PATH_SELECTOR_RECURSIVE;
+  if (option_has(&copy->session->options, OPT_copy_out_link) &&
+      !path_selector_targets(copy->session, flags, ret_roots, ret_code))
+    return false;
+  return path_selector_find(copy->session, copy->from, flags, ret, ret_code);
+}
+
+static int run(Copy *copy, const char *to_url) {
+  Err err = ERR_INIT;
+  Store *owned = NULL;
+  StorePathList paths = STORE_PATH_LIST_INIT;
+  BuildTargetList roots CLEANUP(build_command_list_done) = {0};
+  CacheUrl cache_url CLEANUP(cache_url_done) = {.directory = BUF_INIT};
+  const char *link = option_get(&copy->session->options, OPT_copy_out_link);
+  int code = 0;
+  bool ok = find_paths(copy, &roots, &paths, &code);
+  ok = ok && open_target(copy, to_url, &cache_url, &owned, &err) && copy_all(copy, &paths, &err);
+  if (ok && copy->to)
+    ok = store_materialise(copy->to, paths.paths, paths.count, &err) &&
+         (!link || make_links(copy, &roots, link, &err)) && store_sync(copy->to, &err);
+  else if (ok && link) ok = make_links(copy, &roots, link, &err);
+  store_path_list_done(&paths);
+  binary_cache_free(copy->cache);
+  store_free(owned);
+  return ok ? 0 : code ? code : session_fail(copy->session, &err);
+}
+
+int copy_command_run(Session *session) {
+  Err err = ERR_INIT;
+  const char *from_url = option_get(&session->options, OPT_copy_from),
+             *to_url = option_get(&session->options, OPT_copy_to);
+  Copy copy = {.session = session};
+  int code;
+  bool ok = from_url || to_url || err_set(&err, ERR_USAGE, "you must pass '--from' and/or '--to'");
+  ok = ok && store_view_open(session, from_url, &copy.from, &err) && signing_trusted_keys(session, &copy.keys, &err);
+  code = ok ? run(&copy, to_url) : session_fail(session, &err);
+  signing_keys_done(&copy.keys);
+  store_view_free(copy.from);
+  return code;
+}
