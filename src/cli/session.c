@@ -534,8 +534,7 @@ bool session_vm(Session *session, Err *err) {
   StoreIo *io = session_io(session);
   size_t path_count;
   const VmSearchEntry *path = session_search_path(session, &path_count);
-  if (!setting_bool(settings, SETTING_ID_pure_eval))
-    for (size_t i = 0; i < path_count; i++) access_check_allow(store_io_access(io), path[i].path);
+  for (size_t i = 0; i < path_count; i++) access_check_allow(store_io_access(io), path[i].path);
   VmSettings config = {
       .pure_eval = setting_bool(settings, SETTING_ID_pure_eval),
       .restrict_eval = setting_bool(settings, SETTING_ID_restrict_eval),

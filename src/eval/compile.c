@@ -18,6 +18,7 @@
 #define COMPILE_MAX_ARITY 16     // arguments of one function; longer chains return closures
 #define COMPILE_STACK_DEPTH 1500 // nesting of expressions that any C stack holds; deeper parts go on a large one
 #define COMPILE_MAX_DEPTH 400000
+#define COMPILE_TEXT_BYTES ((size_t)1 << 16)  // see compile_spend_text; besides eight times the source
 #define COMPILE_STACK_BYTES ((size_t)1 << 30) // address space; only what is used is touched
 
 typedef struct Binding {
@@ -74,7 +75,8 @@ typedef struct Compiler {
   bool on_large_stack;
   AstName less_than, sub, mul, div, find_file, nix_path;
   bool failed;
-  bool is_undefined; // a variable is what has failed
+  size_t text_budget; // bytes of texts of expressions that may still be kept
+  bool is_undefined;  // a variable is what has failed
   ParserError *error;
 } Compiler;
 
@@ -877,6 +879,11 @@ static void compile_select_step(Compiler *c, const AstAttrName *step, uint32_t p
   if (fallback_jump) *fallback_jump = compile_jump(c);
 }
 
+// Expressions whose text is kept for messages may be nested in each other.
+static void compile_spend_text(Compiler *c, size_t bytes) {
+  c->text_budget -= bytes < c->text_budget ? bytes : c->text_budget;
+}
+
 // For traces: the number of steps, then for each the number of its name << 1, or the text of its expression << 1 | 1.
 static uint32_t compile_path_descriptor(Compiler *c, const ExprSelect *select) {
   uint32_t *words = mem_alloc_array(select->path_count, sizeof *words);
@@ -887,7 +894,9 @@ static uint32_t compile_path_descriptor(Compiler *c, const ExprSelect *select) {
       continue;
     }
     Buf text = BUF_INIT;
-    ast_print_attr_path(c->ast->names, step, 1, &text);
+    if (c->text_budget) ast_print_attr_path(c->ast->names, step, 1, &text);
+    else buf_put_cstr(&text, "…");
+    compile_spend_text(c, text.len);
     words[i] = compile_string_object(c, buf_span(&text)) << 1 | 1;
     buf_done(&text);
   }
@@ -1226,10 +1235,12 @@ static void compile_with(Compiler *c, const ExprPair *e) {
 
 // The condition as the error message shows it .
 static uint32_t compile_assert_text(Compiler *c, const Expr *cond) {
+  if (!c->text_budget) return compile_string_object(c, SPAN("…"));
   Ast part = *c->ast;
   part.root = (Expr *)(uintptr_t)cond;
   Buf text = BUF_INIT;
   ast_print(&part, c->scope->base_dir, c->scope->home_dir, &text);
+  compile_spend_text(c, text.len);
   uint32_t at = compile_string_object(c, buf_span(&text));
   buf_done(&text);
   return at;
@@ -1478,6 +1489,7 @@ static void compile_choose_undefined(Compiler *c) {
 
 bool compile_ast(const Ast *ast, Span source, const CompileScope *scope, Buf *ret, ParserError *ret_error) {
   Compiler c = {.ast = ast, .source = source, .scope = scope, .image = ret, .error = ret_error};
+  c.text_budget = COMPILE_TEXT_BYTES + 8 * source.len;
   compile_init(&c);
   buf_put_repeat(ret, 0, sizeof(CodeImage));
   if (scope->scoped_names)

@@ -141,3 +141,25 @@ const Context *context_from(ContextTable *t, ContextElement *elements, uint32_t 
     if (elements[i] != elements[n - 1]) elements[n++] = elements[i];
   return context_intern(t, elements, n);
 }
+
+static unsigned context_rank(Span element) {
+  return element.data[0] == '/' ? 0 : element.data[0] == '=' ? 1 : 2;
+}
+
+static int context_compare_texts(Span a, Span b) {
+  unsigned rank = context_rank(a);
+  if (rank != context_rank(b)) return rank < context_rank(b) ? -1 : 1;
+  size_t a_path = rank == 2 ? span_rfind_char(a, '!') : 0, b_path = rank == 2 ? span_rfind_char(b, '!') : 0;
+  int order = span_cmp(span_from(a, a_path), span_from(b, b_path));
+  return order ? order : span_cmp(a, b);
+}
+
+Span context_first(const ContextTable *t, const Context *context, bool derivations) {
+  Span first = {NULL, 0};
+  for (uint32_t i = 0; context && i < context->count; i++) {
+    Span text = t->texts[context->elements[i]];
+    if (derivations && context_rank(text) == 0) continue;
+    if (!first.data || context_compare_texts(text, first) < 0) first = text;
+  }
+  return first;
+}

@@ -25,3 +25,6 @@ const Context *context_from(ContextTable *table, ContextElement *elements,
 ContextElement context_element(ContextTable *table, Span text);
 Span context_element_text(const ContextTable *table, ContextElement element);
 bool context_has(const Context *context, ContextElement element);
+// The text of the first element in the order of Nix: plain paths, derivations with their closures, outputs (by derivation, then by name), each by
+// hash and name. With `derivations`, plain paths do not count. An empty span when there is none.
+Span context_first(const ContextTable *table, const Context *context, bool derivations);

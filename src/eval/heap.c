@@ -202,6 +202,8 @@ void *heap_alloc_slow(Heap *heap, size_t size_bytes) {
   space->large_sizes[space->large_count++] = size_bytes;
   heap->stats.large_bytes += size_bytes;
   heap->stats.allocated_bytes += size_bytes;
+  // The nursery alone would not notice a program that makes little besides large objects.
+  if (heap->stats.old_bytes + heap->stats.large_bytes > space->next_major_bytes) heap->soft_end = heap->nursery;
   return object;
 }
 

@@ -351,7 +351,8 @@ op_ARG : {
     ip--;
     goto force_drop;
   }
-  if (UNLIKELY(call_args_refused(vm, sp[-(ptrdiff_t)index - 1], sp - index, index))) { // the call will fail before
+  if (UNLIKELY(index &&
+               call_args_refused(vm, sp[-(ptrdiff_t)index - 1], sp - index, index))) { // the call will fail before
     ip += 2;
     *sp++ = thunk_new(vm, image + A, env);
     NEXT;
@@ -763,7 +764,7 @@ op_CONCAT : {
   NEXT;
 }
 op_PIECE:
-  if (LIKELY(value_tag(sp[-1]) == TAG_STR)) NEXT;
+  if (LIKELY(value_tag(sp[-1]) == TAG_STR) || (A && value_is_path(sp[-1]))) NEXT;
   n->push_def = &native_coerce_string;
   n->args[0] = *--sp;
   n->args[1] = value_int(A ? 0 : COERCE_COPY);
@@ -773,6 +774,7 @@ op_INTERP : {
   sp -= count;
   *sp = vm_ops_interp(vm, sp, count);
   sp++;
+  if (UNLIKELY(heap->next >= heap->soft_end)) goto entered; // one expression may be a million of them
   NEXT;
 }
 op_INTERP_PATH : {
@@ -781,6 +783,7 @@ op_INTERP_PATH : {
   if (acc == VALUE_ERROR) goto unwind;
   sp -= count;
   *sp++ = acc;
+  if (UNLIKELY(heap->next >= heap->soft_end)) goto entered;
   NEXT;
 }
 op_CUR_POS:
@@ -1287,7 +1290,6 @@ run_native : {
   case STEP_ERROR: {
     // The frame itself does not catch what it raises.
     if (def->trace) def->trace(n);
-    if (def->drop) def->drop(n);
     uint64_t meta = value_get_raw(fp[-1]);
     if ((meta & 15) == FRAME_BASE) goto task_failed;
     const Value *failed = fp;
@@ -1322,7 +1324,6 @@ unwind:
       n->slot = fp + 2;
       n->state = (uint32_t)value_get_raw(fp[1]);
       if (def->trace) def->trace(n);
-      if (def->drop) def->drop(n);
     }
     const uint32_t *caller_ip = value_get_raw_ptr(fp[-4]);
     Value *below = task->stack + (meta >> 4);

@@ -44,7 +44,7 @@ bool vm_expect_string_no_context(Vm *vm, Value v, const char *context) {
   const Context *c = str_context(v);
   if (!c) return true;
   // Nix shows the first element in its encoded form, without the store directory.
-  Span element = context_element_text(vm->contexts, c->elements[0]);
+  Span element = context_first(vm->contexts, c, false);
   size_t dir = strlen(vm->settings.store_dir), at = span_find(element, span_cstr(vm->settings.store_dir));
   if (at == SIZE_MAX) at = element.len;
   Span before = span_sub(element, 0, at), behind = span_from(element, at + dir + 1);

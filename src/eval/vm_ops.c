@@ -420,18 +420,36 @@ Value vm_ops_interp(Vm *vm, const Value *parts, uint32_t count) {
   return v;
 }
 
+// `canon` is the canonical form of `text`; `path` is canonical and follows the text.
+static void vm_ops_append_path(const Buf *text, Buf *canon, Span path) {
+  if (text->data[text->len - 1] != '/') { // "/a/.${/b}" is "/a/./b": the last component begins anew
+    Buf whole = BUF_INIT;
+    buf_put_span(&whole, buf_span(text));
+    buf_put_span(&whole, path);
+    buf_clear(canon);
+    fs_path_canon(SPAN("/"), buf_span(&whole), canon);
+    buf_done(&whole);
+    return;
+  }
+  if (path.len == 1) return;
+  if (canon->len == 1) buf_clear(canon);
+  buf_put_span(canon, path);
+}
+
 Value vm_ops_interp_path(Vm *vm, const Value *parts, uint32_t count, PosId pos) {
   Buf text = BUF_INIT, canon = BUF_INIT;
   Value v = VALUE_ERROR;
   bool has_context = false;
   for (uint32_t i = 0; i < count; i++) {
     if (value_is_string(parts[i]) && str_context(parts[i])) has_context = true;
-    buf_put_span(&text, str_span(parts[i]));
+    if (!i || i + 1 < count || !value_is_path(parts[i])) buf_put_span(&text, str_span(parts[i]));
   }
   if (has_context) {
     eval_error(vm, EVAL_ERROR_EVAL, pos, "a string that refers to a store path cannot be appended to a path");
   } else {
     fs_path_canon(SPAN("/"), buf_span(&text), &canon);
+    // A path at the end is canonical already: what stands in front of it does not change it.
+    if (count > 1 && value_is_path(parts[count - 1])) vm_ops_append_path(&text, &canon, str_span(parts[count - 1]));
     v = str_path(vm, buf_span(&canon));
   }
   buf_done(&text);

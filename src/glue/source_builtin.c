@@ -450,17 +450,16 @@ static Value to_file(Vm *vm, Value *args) {
   size_t count = context ? context->count : 0;
   Arena arena CLEANUP(arena_done) = ARENA_INIT;
   Span *refs = ARENA_ARRAY(&arena, Span, count);
-  for (size_t i = 0; i < count; i++) {
-    refs[i] = context_element_text(vm->contexts, context->elements[i]);
+  for (size_t i = 0; i < count; i++) refs[i] = context_element_text(vm->contexts, context->elements[i]);
+  Span refused = context_first(vm->contexts, context, true);
+  if (refused.len) {
     // In the message, elements stand without the store directory.
-    Buf shown CLEANUP(buf_done) = BUF_INIT;
-    size_t dir = span_find(refs[i], span_cstr(vm->settings.store_dir));
-    buf_put_span(&shown, span_sub(refs[i], 0, dir));
-    if (dir != SIZE_MAX) buf_put_span(&shown, span_from(refs[i], dir + strlen(vm->settings.store_dir) + 1));
-    if (refs[i].data[0] != '/')
-      return eval_error(vm, EVAL_ERROR_EVAL, 0,
-                        "files created by builtins.toFile may not reference derivations, but %.*s references %.*s",
-                        SPAN_ARG(str_span(args[0])), SPAN_ARG(buf_span(&shown)));
+    size_t dir = span_find(refused, span_cstr(vm->settings.store_dir));
+    Span before = span_sub(refused, 0, dir);
+    Span behind = dir == SIZE_MAX ? SPAN("") : span_from(refused, dir + strlen(vm->settings.store_dir) + 1);
+    return eval_error(vm, EVAL_ERROR_EVAL, 0,
+                      "files created by builtins.toFile may not reference derivations, but %.*s references %.*s%.*s",
+                      SPAN_ARG(str_span(args[0])), SPAN_ARG(before), SPAN_ARG(behind));
   }
   Err err = ERR_INIT;
   Buf path CLEANUP(buf_done) = BUF_INIT;
