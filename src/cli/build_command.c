@@ -420,15 +420,7 @@ static bool find_targets(Session *session, bool classic, BuildTargetList *ret, i
     if (!is_path) files[kept++] = roots[i];
   }
   if (!kept) return true;
-  bool ok = true;
-  if (eval_cache_find(session, files, kept, SPAN("build"), &drvs, ret_code)) {
-    ok = *ret_code == 0 || setting_bool(session->settings, SETTING_ID_keep_going);
-  } else {
-    progress_evaluating(&session->progress, "evaluating");
-    ok = target_find_drvs(session, files, kept, &drvs, ret_code);
-    eval_cache_end(session, ok ? &drvs : NULL, *ret_code);
-  }
-  if (!ok) return false;
+  if (!eval_cache_drvs(session, files, kept, SPAN("build"), "evaluating", NULL, &drvs, ret_code)) return false;
   add_drvs(ret, &drvs);
   return true;
 }

@@ -8,14 +8,28 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "cli/command.h"
+#include "cli/eval_question.h"
 #include "cli/profiling.h"
 #include "cli/version.h"
 
 #define SUSPECTS_MAX 64 // for a change of very many files no order is looked for
 
+#define PARTS_MAX 16 // of an invocation for more attributes, all have one answer
+
+// One requested attribute of several.
+typedef struct Part {
+  Buf question, answer;
+  bool is_known, has_ended, has_messages;
+  TraceCacheFound found; // when known: owns the text
+  size_t row_count;      // observed when it had ended
+} Part;
+
 struct EvalCacheRecording {
   Observed *observed;
   Buf question, answer;
+  Part *parts; // owned
+  size_t part_count, known_count;
+  size_t part_start; // where the answer of the next one to end begins
   // Of an answer that consists of jobs, some of which are still good:
   TraceCacheFound found; // owns the text of `jobs`
   Map jobs;              // name -> KnownJob, owned
@@ -32,113 +46,7 @@ void eval_cache_dir(Buf *ret) {
   session_cache_dir("traces", ret);
 }
 
-// ---- the question
-
-static void put_text(Buf *out, const char *text) {
-  buf_put_cstr(out, text ? text : "");
-  buf_put_char(out, text ? 0 : 1);
-}
-
-// Versions are equal while one works on the program: its file tells.
-static void put_program(Buf *out) {
-  struct stat st;
-  put_text(out, VERSION_FIRN);
-  if (stat("/proc/self/exe", &st) != 0) return;
-  buf_put_u64le(out, (uint64_t)st.st_dev);
-  buf_put_u64le(out, (uint64_t)st.st_ino);
-  buf_put_u64le(out, (uint64_t)st.st_size);
-  buf_put_u64le(out, (uint64_t)st.st_mtim.tv_sec * 1000000000u + (uint64_t)st.st_mtim.tv_nsec);
-  buf_put_u64le(out, (uint64_t)st.st_ctim.tv_sec * 1000000000u + (uint64_t)st.st_ctim.tv_nsec);
-}
-
-// Settings that change how builds are done, not what is evaluated.
-static bool is_build_setting(SettingId id) {
-  switch ((unsigned)id) {
-  case SETTING_ID_max_jobs:
-  case SETTING_ID_cores:
-  case SETTING_ID_keep_failed:
-  case SETTING_ID_fallback:
-  case SETTING_ID_timeout:
-  case SETTING_ID_max_silent_time:
-  case SETTING_ID_max_build_log_size:
-  case SETTING_ID_log_lines:
-  case SETTING_ID_builders:
-  case SETTING_ID_keep_build_log: return true;
-  default: return false;
-  }
-}
-
-static void put_settings(Session *session, Buf *out) {
-  for (unsigned i = 0; i < SETTING_COUNT; i++) {
-    const Setting *setting = &session->settings[i];
-    if (setting->source == SETTING_DEFAULT || is_build_setting((SettingId)i)) continue;
-    put_text(out, setting_table[i].name);
-    put_text(out, setting_text(session->settings, (SettingId)i));
-    buf_put_char(out, (char)setting->source);
-  }
-  put_text(out, NULL);
-}
-
-// Options that evaluation depends on; those for builds and links do not count.
-static bool counts(const OptionUse *use) {
-  const uint64_t groups = OPTION_COMMON_GROUP | OPTION_EVAL_GROUP | OPTION_SELECT_GROUP | OPTION_SELECT_OLD_GROUP |
-                          OPTION_PRINT_GROUP | OPTION_PRINT_EVAL_GROUP;
-  if (use->id == OPT_file || use->id == OPT_explain_cache || use->id == OPT_print_build_logs) return false;
-  return option_table[use->id].groups & groups;
-}
-
-static void put_options(Session *session, Buf *out, bool *ret_needs_cwd) {
-  const OptionList *list = &session->options;
-  for (size_t i = 0; i < list->use_count; i++) {
-    const OptionUse *use = &list->uses[i];
-    if (!counts(use)) continue;
-    buf_put_char(out, (char)use->id);
-    buf_put_char(out, (char)((unsigned)use->id >> 8));
-    for (unsigned j = 0; j < option_arg_count(&option_table[use->id]); j++) put_text(out, use->args[j]);
-    if (use->id == OPT_arg || use->id == OPT_apply) *ret_needs_cwd = true;
-  }
-  put_text(out, NULL);
-}
-
-static void put_roots(Session *session, const TargetRoot *roots, size_t count, Buf *out, bool *ret_needs_cwd) {
-  for (size_t i = 0; i < count; i++) {
-    bool is_path = roots[i].kind == TARGET_FILE && roots[i].text[0] != '<';
-    buf_put_char(out, (char)(1 + (int)roots[i].kind));
-    put_text(out, is_path ? session_absolute(session, roots[i].text) : roots[i].text);
-    put_text(out, roots[i].base);
-    if (!is_path) *ret_needs_cwd = true;
-  }
-  buf_put_char(out, 0);
-}
-
-static void put_environment(Session *session, Buf *out) {
-  static const char *const names[] = {"HOME", "NIX_REMOTE", "NIX_STATE_DIR", "XDG_DATA_HOME", "NIX_DATA_DIR"};
-  for (size_t i = 0; i < ARRAY_LEN(names); i++) put_text(out, getenv(names[i]));
-  buf_put_span(out, session_store_dir(session));
-  put_text(out, session_system(session));
-  buf_put_u64le(out, geteuid());
-  size_t count;
-  const VmSearchEntry *entries = session_search_path(session, &count);
-  for (size_t i = 0; i < count; i++) {
-    buf_put_span(out, entries[i].prefix);
-    buf_put_char(out, '=');
-    buf_put_span(out, entries[i].path);
-    buf_put_char(out, 0);
-  }
-}
-
-static void put_question(Session *session, const TargetRoot *roots, size_t count, Span detail, Buf *out) {
-  bool needs_cwd = false;
-  put_text(out, command_full_name(session->command));
-  put_program(out);
-  buf_put_u64le(out, (uint64_t)session->progress.format << 1 | session->progress.colour);
-  put_settings(session, out);
-  put_options(session, out, &needs_cwd);
-  put_roots(session, roots, count, out, &needs_cwd);
-  put_environment(session, out);
-  put_text(out, needs_cwd ? session_absolute(session, ".") : NULL);
-  buf_put_span(out, detail);
-}
+// ---- what may be asked
 
 // Whether this invocation is of the kind that is remembered; *ret_why says why not.
 static bool is_cacheable(Session *session, const TargetRoot *roots, size_t count, const char **ret_why) {
@@ -236,6 +144,35 @@ static void warned(void *ctx, LogLevel level, Span message) {
   if (level == LOG_ERROR) eval_cache_spoil(ctx, "an error was logged");
 }
 
+// The nearest question that has a record, for --explain-cache.
+typedef struct Nearest {
+  Span question;
+  size_t ways;
+  Buf text;
+} Nearest;
+
+static void compare_question(void *ctx, Span question) {
+  Nearest *nearest = ctx;
+  Buf text = BUF_INIT;
+  size_t ways = eval_question_compare(nearest->question, question, &text);
+  if (ways && ways < nearest->ways) {
+    Buf former = nearest->text;
+    nearest->ways = ways;
+    nearest->text = text;
+    text = former;
+  }
+  buf_done(&text);
+}
+
+// In what the question differs from one that was asked before.
+static void explain_question(Session *session, Span dir, Span question, Buf *why) {
+  if (!option_has(&session->options, OPT_explain_cache)) return;
+  Nearest nearest = {.question = question, .ways = SIZE_MAX, .text = BUF_INIT};
+  trace_cache_each_question(dir, compare_question, &nearest);
+  if (nearest.text.len) buf_printf(why, "; one is that differs in %s", buf_cstr(&nearest.text));
+  buf_done(&nearest.text);
+}
+
 static void begin(Session *session, Buf *question, Observed *kept) {
   EvalCacheRecording *recording = mem_alloc_zero(sizeof *recording);
   recording->observed = kept ? kept : observed_new();
@@ -316,8 +253,194 @@ static void keep_jobs(Session *session, TraceCacheFound *found) {
   explain(session, "still good: ", buf_cstr(&line));
 }
 
-static bool find(Session *session, const TargetRoot *roots, size_t root_count, Span detail, bool has_jobs,
-                 TargetDrvList *ret_drvs, int *ret_code) {
+// ---- attributes
+//
+// A part depends at most on what had been observed when it had ended, as a job does.
+//
+// Messages (traces, warnings) may come from values that attributes share, and are printed once, for whoever comes first. So parts that are evaluated together
+// are only remembered by themselves when there was none; but one that was evaluated alone is what it would be alone, and one such answer among others is right
+// in any order, since the others have printed none.
+
+static bool is_out_only(Span answer) {
+  TraceCacheKind kind;
+  Span text;
+  while (trace_cache_answer_next(&answer, &kind, &text))
+    if (kind != TRACE_CACHE_OUT && kind != TRACE_CACHE_TARGET) return false;
+  return answer.len == 0;
+}
+
+static void parts_free(Part *parts, size_t count) {
+  for (size_t i = 0; parts && i < count; i++) {
+    buf_done(&parts[i].question);
+    buf_done(&parts[i].answer);
+    trace_cache_found_done(&parts[i].found);
+  }
+  mem_free(parts);
+}
+
+// Looks each one up. Their number that is known.
+static size_t find_parts(Session *session, Span dir, Part *parts, size_t count) {
+  ObservedCheck check = {check_object, session};
+  size_t known = 0, with_messages = 0;
+  for (size_t i = 0; i < count; i++) {
+    Buf why CLEANUP(buf_done) = BUF_INIT;
+    Part *part = &parts[i];
+    TargetDrvList drvs CLEANUP(target_drv_list_done) = {0};
+    part->is_known = trace_cache_find(dir, buf_span(&part->question), &check, false, &part->found, &why) &&
+                     part->found.exit_code == 0 && read_targets(session, part->found.answer, &drvs);
+    part->has_messages = part->is_known && !is_out_only(part->found.answer);
+    known += part->is_known;
+    with_messages += part->has_messages;
+  }
+  if (known == count && with_messages <= 1) return known;
+  for (size_t i = 0; i < count; i++) parts[i].is_known = parts[i].is_known && !parts[i].has_messages;
+  return known - with_messages;
+}
+
+static Part *make_parts(Session *session, const TargetRoot *roots, Span detail, const char *const *attr_paths,
+                        size_t count) {
+  Part *parts = mem_alloc_zero(count * sizeof *parts);
+  for (size_t i = 0; i < count; i++) {
+    parts[i].found = (TraceCacheFound)TRACE_CACHE_FOUND_INIT;
+    eval_question_put(session, roots, 1, detail, &attr_paths[i], 1, &parts[i].question);
+  }
+  return parts;
+}
+
+// False: not all are known; the recording has begun and knows the parts.
+static bool use_parts(Session *session, Span dir, Buf *question, Part *parts, size_t count, TargetDrvList *ret_drvs,
+                      Span why) {
+  size_t known = find_parts(session, dir, parts, count);
+  Buf line CLEANUP(buf_done) = BUF_INIT;
+  if (known == count) {
+    explain(session, "hit: ", "each attribute has an answer of its own");
+    for (size_t i = 0; i < count; i++) {
+      replay(session, parts[i].found.answer);
+      (void)!read_targets(session, parts[i].found.answer, ret_drvs); // they are pinned since they were found
+    }
+    parts_free(parts, count);
+    return true;
+  }
+  if (known) buf_printf(&line, "%zu of %zu attributes have answers of their own", known, count);
+  explain(session, "miss: ", known ? buf_cstr(&line) : why.data);
+  begin(session, question, NULL);
+  session->recording->parts = parts;
+  session->recording->part_count = count;
+  session->recording->known_count = known;
+  return false;
+}
+
+bool eval_cache_attr_known(const Session *session, size_t number) {
+  const EvalCacheRecording *recording = session->recording;
+  return recording && number < recording->part_count && recording->parts[number].is_known;
+}
+
+void eval_cache_attr_replay(Session *session, size_t number) {
+  replay(session, session->recording->parts[number].found.answer);
+  session->recording->part_start = session->recording->answer.len;
+}
+
+void eval_cache_attr_end(Session *session, size_t number) {
+  EvalCacheRecording *recording = session->recording;
+  if (!recording || number >= recording->part_count) return;
+  Part *part = &recording->parts[number];
+  part->has_ended = true;
+  part->row_count = observed_count(recording->observed);
+  buf_put_span(&part->answer, span_from(buf_span(&recording->answer), recording->part_start));
+  recording->part_start = recording->answer.len;
+}
+
+static void put_target(Session *session, const TargetDrv *drv, Buf *answer) {
+  Buf text CLEANUP(buf_done) = BUF_INIT;
+  store_path_format(&drv->drv_path, session_store_dir(session), &text);
+  buf_put_char(&text, 0);
+  buf_put_span(&text, drv->output);
+  buf_put_char(&text, 0);
+  buf_put_span(&text, drv->name);
+  trace_cache_answer_put(answer, TRACE_CACHE_TARGET, buf_span(&text));
+}
+
+// Derivations are made when all have been found: they depend on everything.
+static void end_drv_parts(Session *session, const TargetDrvList *drvs) {
+  EvalCacheRecording *recording = session->recording;
+  for (size_t i = 0; i < recording->part_count; i++) {
+    Part *part = &recording->parts[i];
+    if (part->is_known) continue;
+    part->has_ended = !drvs->has_shared;
+    part->row_count = SIZE_MAX;
+    for (size_t k = 0; k < drvs->count; k++)
+      if (drvs->items[k].attr_path == i) put_target(session, &drvs->items[k], &part->answer);
+  }
+}
+
+// Each part that was evaluated gets a record. False where there cannot be such.
+static bool put_parts(EvalCacheRecording *recording, Span dir, int code, Buf *ret_why) {
+  bool is_single = recording->known_count + 1 == recording->part_count;
+  if (!recording->part_count || code || (!is_single && !is_out_only(buf_span(&recording->answer)))) return false;
+  for (size_t i = 0; i < recording->part_count; i++)
+    if (!recording->parts[i].is_known && !recording->parts[i].has_ended) return false;
+  for (size_t i = 0; i < recording->part_count; i++) {
+    const Part *part = &recording->parts[i];
+    if (!part->is_known && !trace_cache_put(dir, buf_span(&part->question), recording->observed, part->row_count,
+                                            buf_span(&part->answer), 0, TRACE_CACHE_MAX_BYTES, ret_why))
+      break;
+  }
+  return true;
+}
+
+static void add_known_drvs(Session *session, size_t number, TargetDrvList *ret) {
+  TargetDrvList known CLEANUP(target_drv_list_done) = {0};
+  if (!read_targets(session, session->recording->parts[number].found.answer, &known)) return;
+  for (size_t i = 0; i < known.count; i++) {
+    MEM_RESERVE(ret->items, ret->cap, ret->count + 1);
+    ret->items[ret->count++] = known.items[i];
+  }
+}
+
+bool eval_cache_drvs(Session *session, const TargetRoot *roots, size_t root_count, Span detail, const char *activity,
+                     const char *unwritten, TargetDrvList *ret, int *ret_code) {
+  size_t count, missing_count = 0;
+  const char *const *attr_paths = target_attr_paths(session, &count);
+  if (eval_cache_find_attrs(session, roots, root_count, detail, attr_paths, count, ret, ret_code))
+    return *ret_code == 0 || setting_bool(session->settings, SETTING_ID_keep_going);
+  if (activity) progress_evaluating(&session->progress, activity);
+  const char **missing = ARENA_ARRAY(&session->arena, const char *, count);
+  uint32_t *numbers = ARENA_ARRAY(&session->arena, uint32_t, count);
+  for (size_t i = 0; i < count; i++) {
+    if (eval_cache_attr_known(session, i)) continue;
+    numbers[missing_count] = (uint32_t)i;
+    missing[missing_count++] = attr_paths[i];
+  }
+  TargetDrvList made CLEANUP(target_drv_list_done) = {0};
+  const TargetDrvList *evaluated = &made;
+  TargetQuery query = {
+      .roots = roots, .root_count = root_count, .attr_paths = missing, .attr_path_count = missing_count};
+  bool ok = target_query_drvs(session, &query, &made, ret_code);
+  for (size_t i = 0; i < made.count; i++) made.items[i].attr_path = numbers[made.items[i].attr_path];
+  if (root_count > 1 || missing_count == count) {
+    *ret = made;
+    made = (TargetDrvList){0};
+    evaluated = ret;
+  } else {
+    for (size_t i = 0, k = 0; i < count; i++) {
+      if (eval_cache_attr_known(session, i)) add_known_drvs(session, i, ret);
+      for (; k < made.count && made.items[k].attr_path == i; k++) {
+        MEM_RESERVE(ret->items, ret->cap, ret->count + 1);
+        ret->items[ret->count++] = made.items[k];
+      }
+    }
+  }
+  // What is remembered is in the store: it is not said of derivations that were not written.
+  if (unwritten) eval_cache_spoil(session, unwritten);
+  eval_cache_end(session, ok ? evaluated : NULL, *ret_code);
+  return ok;
+}
+
+// ---- looking up
+
+static bool find(Session *session, const TargetRoot *roots, size_t root_count, Span detail,
+                 const char *const *attr_paths, size_t attr_path_count, bool has_jobs, TargetDrvList *ret_drvs,
+                 int *ret_code) {
   Buf question CLEANUP(buf_done) = BUF_INIT, dir CLEANUP(buf_done) = BUF_INIT, why CLEANUP(buf_done) = BUF_INIT;
   TraceCacheFound found CLEANUP(trace_cache_found_done) = TRACE_CACHE_FOUND_INIT;
   const char *excluded;
@@ -325,7 +448,7 @@ static bool find(Session *session, const TargetRoot *roots, size_t root_count, S
     explain(session, "not used: ", excluded);
     return false;
   }
-  put_question(session, roots, root_count, detail, &question);
+  eval_question_put(session, roots, root_count, detail, attr_paths, attr_path_count, &question);
   eval_cache_dir(&dir);
   ObservedCheck check = {check_object, session};
   bool hit = trace_cache_find(buf_span(&dir), buf_span(&question), &check, has_jobs, &found, &why);
@@ -334,6 +457,11 @@ static bool find(Session *session, const TargetRoot *roots, size_t root_count, S
     buf_put_cstr(&why, "a derivation is not in the store any more");
   }
   if (!hit) {
+    if (!found.file.len) explain_question(session, buf_span(&dir), buf_span(&question), &why);
+    if (!has_jobs && root_count == 1 && attr_path_count > 1 && attr_path_count <= PARTS_MAX)
+      return *ret_code = 0, use_parts(session, buf_span(&dir), &question,
+                                      make_parts(session, roots, detail, attr_paths, attr_path_count), attr_path_count,
+                                      ret_drvs, span_cstr(buf_cstr(&why)));
     explain(session, "miss: ", buf_cstr(&why));
     begin(session, &question, STEAL(found.partial.kept));
     if (has_jobs && found.answer.len) keep_jobs(session, &found);
@@ -348,11 +476,24 @@ static bool find(Session *session, const TargetRoot *roots, size_t root_count, S
 
 bool eval_cache_find(Session *session, const TargetRoot *roots, size_t root_count, Span detail, TargetDrvList *ret_drvs,
                      int *ret_code) {
-  return find(session, roots, root_count, detail, false, ret_drvs, ret_code);
+  size_t count;
+  const char *const *attr_paths = target_attr_paths(session, &count);
+  if (count == 1) return find(session, roots, root_count, detail, attr_paths, 1, false, ret_drvs, ret_code);
+  // As one: with a detail of their own, so that the answers are not mistaken for those of the attributes.
+  Buf joined CLEANUP(buf_done) = BUF_INIT;
+  buf_put_span(&joined, detail);
+  for (size_t i = 0; i < count; i++) buf_put(&joined, attr_paths[i], strlen(attr_paths[i]) + 1);
+  return find(session, roots, root_count, buf_span(&joined), NULL, 0, false, ret_drvs, ret_code);
+}
+
+bool eval_cache_find_attrs(Session *session, const TargetRoot *roots, size_t root_count, Span detail,
+                           const char *const *attr_paths, size_t attr_path_count, TargetDrvList *ret_drvs,
+                           int *ret_code) {
+  return find(session, roots, root_count, detail, attr_paths, attr_path_count, false, ret_drvs, ret_code);
 }
 
 bool eval_cache_find_jobs(Session *session, const TargetRoot *roots, size_t root_count, Span detail, int *ret_code) {
-  return find(session, roots, root_count, detail, true, NULL, ret_code);
+  return find(session, roots, root_count, detail, NULL, 0, true, NULL, ret_code);
 }
 
 bool eval_cache_job_known(Session *session, Span name, Span *ret_output, uint32_t *ret_row_count) {
@@ -412,27 +553,26 @@ void eval_cache_failed(Session *session, const EvalError *error) {
 }
 
 void eval_cache_end(Session *session, const TargetDrvList *drvs, int code) {
-  EvalCacheRecording *recording = STEAL(session->recording);
+  EvalCacheRecording *recording = session->recording;
   if (!recording) return;
-  Buf dir CLEANUP(buf_done) = BUF_INIT, why CLEANUP(buf_done) = BUF_INIT, text CLEANUP(buf_done) = BUF_INIT;
+  Buf dir CLEANUP(buf_done) = BUF_INIT, why CLEANUP(buf_done) = BUF_INIT;
+  if (drvs && recording->part_count) end_drv_parts(session, drvs);
+  session->recording = NULL;
   progress_tee(&session->progress, NULL, NULL);
   store_io_observe(session->io, NULL);
   if (session->vm && session->vm->settings.current_time) observed_spoil(recording->observed, "the time was asked for");
-  for (size_t i = 0; drvs && i < drvs->count; i++) {
-    buf_clear(&text);
-    store_path_format(&drvs->items[i].drv_path, session_store_dir(session), &text);
-    buf_put_char(&text, 0);
-    buf_put_span(&text, drvs->items[i].output);
-    buf_put_char(&text, 0);
-    buf_put_span(&text, drvs->items[i].name);
-    trace_cache_answer_put(&recording->answer, TRACE_CACHE_TARGET, buf_span(&text));
-  }
+  bool has_observed = observed_count(recording->observed) > 0;
   eval_cache_dir(&dir);
   // Without any observation, evaluating is about as fast.
-  if (observed_count(recording->observed) > 0 &&
-      !trace_cache_put(buf_span(&dir), buf_span(&recording->question), recording->observed,
-                       buf_span(&recording->answer), code, TRACE_CACHE_MAX_BYTES, &why))
-    explain(session, "not recorded: ", buf_cstr(&why));
+  if (has_observed && !put_parts(recording, buf_span(&dir), code, &why)) {
+    for (size_t i = 0; drvs && i < drvs->count; i++) put_target(session, &drvs->items[i], &recording->answer);
+    if (recording->known_count) buf_put_cstr(&why, "messages of one attribute among several");
+    else
+      (void)!trace_cache_put(buf_span(&dir), buf_span(&recording->question), recording->observed, SIZE_MAX,
+                             buf_span(&recording->answer), code, TRACE_CACHE_MAX_BYTES, &why);
+  }
+  if (why.len) explain(session, "not recorded: ", buf_cstr(&why));
+  parts_free(recording->parts, recording->part_count);
   observed_free(recording->observed);
   for (MapEntry *e = map_first(&recording->jobs); e; e = map_next(&recording->jobs, e)) mem_free(e->value);
   map_done(&recording->jobs);

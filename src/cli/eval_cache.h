@@ -10,6 +10,21 @@
 // printed, and *ret_code is its exit code; its derivations are in *ret_drvs (NULL: the command wants none). False: evaluate.
 bool eval_cache_find(Session *session, const TargetRoot *roots, size_t root_count, Span detail, TargetDrvList *ret_drvs,
                      int *ret_code);
+// The same for several attributes of one root, which have answers of their own: what changes for one leaves the others known, and a later invocation may ask
+// for another selection of them. Where it is false, evaluate those that are not known. (Attributes of an evaluation that prints messages, or fails, share one
+// answer: who would repeat a message is not known.)
+bool eval_cache_find_attrs(Session *session, const TargetRoot *roots, size_t root_count, Span detail,
+                           const char *const *attr_paths, size_t attr_path_count, TargetDrvList *ret_drvs,
+                           int *ret_code);
+bool eval_cache_attr_known(const Session *session, size_t number);
+// Prints what is known of an attribute.
+void eval_cache_attr_replay(Session *session, size_t number);
+// What was printed since the last attribute ended, or was replayed, is the answer for this one.
+void eval_cache_attr_end(Session *session, size_t number);
+// All derivations that the attribute paths of the options name, known or evaluated (target_find_drvs). `unwritten` (NULL: none) says why those that are
+// evaluated may not be remembered; `activity` (or NULL) is shown meanwhile.
+MUST_CHECK bool eval_cache_drvs(Session *session, const TargetRoot *roots, size_t root_count, Span detail,
+                                const char *activity, const char *unwritten, TargetDrvList *ret, int *ret_code);
 // The same for a command that evaluates independent jobs, each of which prints at most one text. Where it is false, some of them may be known all
 // the same; those print what they printed then. Jobs that are suspect are best evaluated last.
 bool eval_cache_find_jobs(Session *session, const TargetRoot *roots, size_t root_count, Span detail, int *ret_code);

@@ -20,8 +20,14 @@
 typedef struct Output {
   Session *session;
   const EvalCommandOptions *options;
+  size_t next; // attribute to be printed
   int code;
 } Output;
+
+typedef struct OutputPart {
+  Output *output;
+  size_t number; // of the attribute
+} OutputPart;
 
 static void print_result(Session *session, const EvalCommandOptions *options, Value v) {
   Vm *vm = session->vm;
@@ -46,12 +52,29 @@ static void print_result(Session *session, const EvalCommandOptions *options, Va
   session_print(session, buf_span(&text));
 }
 
+static bool is_stopped(const Output *output) {
+  return output->code && !setting_bool(output->session->settings, SETTING_ID_keep_going);
+}
+
+// Those before `end` that need no evaluation.
+static void print_known(Output *output, size_t end) {
+  for (; output->next < end && !is_stopped(output); output->next++)
+    if (eval_cache_attr_known(output->session, output->next)) eval_cache_attr_replay(output->session, output->next);
+}
+
 // In the order of the attributes: as soon as this and all before it are there.
 static void finished(VmJob *job, void *ctx) {
-  Output *output = ctx;
-  if (output->code && !setting_bool(output->session->settings, SETTING_ID_keep_going)) return;
-  if (job->error) output->code = session_eval_failed(output->session, STEAL(job->error));
-  else print_result(output->session, output->options, job->result.value);
+  const OutputPart *part = ctx;
+  Output *output = part->output;
+  print_known(output, part->number);
+  output->next = part->number + 1;
+  if (is_stopped(output)) return;
+  if (job->error) {
+    output->code = session_eval_failed(output->session, STEAL(job->error));
+  } else {
+    print_result(output->session, output->options, job->result.value);
+    eval_cache_attr_end(output->session, part->number);
+  }
 }
 
 // The function of --apply.
@@ -62,18 +85,24 @@ static bool eval_apply(Session *session, HeapRoot *ret, int *ret_code) {
 
 static int run_root(Session *session, const EvalCommandOptions *options, const HeapRoot *root, const HeapRoot *args,
                     const HeapRoot *apply) {
-  Output output = {session, options, 0};
+  Output output = {session, options, 0, 0};
   VmJob *jobs = mem_alloc_array(options->path_count, sizeof(VmJob));
+  OutputPart *parts CLEANUP(mem_free_ptr) = mem_alloc_array(options->path_count, sizeof(OutputPart));
+  size_t count = 0;
   for (size_t i = 0; i < options->path_count; i++) {
-    jobs[i] = (VmJob){.def = &target_native_value, .arg_count = 5, .finished = finished, .ctx = &output};
-    jobs[i].args[0].value = root->value;
-    jobs[i].args[1].value = args->value;
-    jobs[i].args[2].value = value_raw_ptr(options->paths[i]);
-    jobs[i].args[3].value = apply->value;
-    jobs[i].args[4].value = value_raw((uint64_t)options->form | (uint64_t)options->form_flags << 8);
+    if (eval_cache_attr_known(session, i)) continue;
+    VmJob *job = &jobs[count];
+    parts[count] = (OutputPart){&output, i};
+    *job = (VmJob){.def = &target_native_value, .arg_count = 5, .finished = finished, .ctx = &parts[count++]};
+    job->args[0].value = root->value;
+    job->args[1].value = args->value;
+    job->args[2].value = value_raw_ptr(options->paths[i]);
+    job->args[3].value = apply->value;
+    job->args[4].value = value_raw((uint64_t)options->form | (uint64_t)options->form_flags << 8);
   }
-  vm_run_jobs(session->vm, jobs, options->path_count);
-  for (size_t i = 0; i < options->path_count; i++) vm_job_done(session->vm, &jobs[i]);
+  vm_run_jobs(session->vm, jobs, count);
+  print_known(&output, options->path_count);
+  for (size_t i = 0; i < count; i++) vm_job_done(session->vm, &jobs[i]);
   mem_free(jobs);
   return output.code;
 }
@@ -104,11 +133,9 @@ int eval_command_roots(Session *session, const TargetRoot *roots, size_t root_co
   Buf detail CLEANUP(buf_done) = BUF_INIT;
   int code;
   buf_printf(&detail, "%d %u", (int)options->form, options->form_flags);
-  for (size_t i = 0; i < options->path_count; i++) {
-    buf_put_char(&detail, 0);
-    buf_put_cstr(&detail, options->paths[i]);
-  }
-  if (eval_cache_find(session, roots, root_count, buf_span(&detail), NULL, &code)) return code;
+  if (eval_cache_find_attrs(session, roots, root_count, buf_span(&detail), options->paths, options->path_count, NULL,
+                            &code))
+    return code;
   code = eval_roots(session, roots, root_count, options);
   eval_cache_end(session, NULL, code);
   return code;

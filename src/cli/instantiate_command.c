@@ -131,17 +131,11 @@ static int instantiate(Session *session, const TargetRoot *roots, size_t root_co
   Buf text CLEANUP(buf_done) = BUF_INIT;
   Err err = ERR_INIT;
   int code = 0;
-  if (eval_cache_find(session, roots, root_count, SPAN("instantiate"), &drvs, &code)) {
-    if (code && !setting_bool(session->settings, SETTING_ID_keep_going)) return code;
-  } else {
-    bool ok = target_find_drvs(session, roots, root_count, &drvs, &code);
-    // What is remembered is in the store: it is not said of derivations that were not written.
-    if (option_has(&session->options, OPT_dry_run)) eval_cache_spoil(session, "--dry-run writes no derivations");
-    eval_cache_end(session, ok ? &drvs : NULL, code);
-    if (!ok) return code;
-  }
   Store *store = NULL;
   bool dry = option_has(&session->options, OPT_dry_run);
+  if (!eval_cache_drvs(session, roots, root_count, SPAN("instantiate"), NULL,
+                       dry ? "--dry-run writes no derivations" : NULL, &drvs, &code))
+    return code;
   if (!dry && !write_drvs(session, &drvs, &store, &err)) return session_fail(session, &err);
   if (!dry && !option_get(&session->options, OPT_add_root) && drvs.count &&
       !option_has(&session->options, OPT_no_gc_warning) && !session->command->quiet_start)

@@ -544,18 +544,31 @@ static void init_job(VmJob *job, const NativeDef *def, uint32_t arg_count) {
   *job = (VmJob){.def = def, .arg_count = arg_count};
 }
 
-// Runs target_native_drv on each of `sets` (a list root) and appends what it gives.
-static bool describe_drvs(Session *session, const HeapRoot *sets, TargetDrvList *ret, int *ret_code) {
+// Sets that attribute paths have led to.
+typedef struct FoundSets {
+  HeapRoot sets;        // a list
+  uint32_t *attr_paths; // owned; for each of them, the number of the path
+  size_t count, cap;
+} FoundSets;
+
+// Runs target_native_drv on each set and appends what it gives.
+static bool describe_drvs(Session *session, const FoundSets *found, TargetDrvList *ret, int *ret_code) {
+  const HeapRoot *sets = &found->sets;
   Vm *vm = session->vm;
   size_t count = list_count(sets->value);
   VmJob *jobs = mem_alloc_array(count + 1, sizeof(VmJob));
+  uint32_t *attr_paths CLEANUP(mem_free_ptr) = mem_alloc_array(count + 1, sizeof *attr_paths);
   size_t job_count = 0;
   for (size_t i = 0; i < count; i++) {
     Value set = list_get(vm, sets->value, i);
     bool repeated = false; // `rec { x = derivation ...; y = x; }`
-    for (size_t j = 0; j < job_count && !repeated; j++) repeated = jobs[j].args[0].value == set;
+    for (size_t j = 0; j < job_count && !repeated; j++) {
+      repeated = jobs[j].args[0].value == set;
+      ret->has_shared |= repeated && attr_paths[j] != found->attr_paths[i];
+    }
     if (repeated) continue;
     init_job(&jobs[job_count], &target_native_drv, 1);
+    attr_paths[job_count] = found->attr_paths[i];
     jobs[job_count++].args[0].value = set;
   }
   vm_run_jobs(vm, jobs, job_count);
@@ -567,7 +580,8 @@ static bool describe_drvs(Session *session, const HeapRoot *sets, TargetDrvList 
       ok = ok && keep_going;
     } else if (ok) {
       Value triple = jobs[i].result.value;
-      TargetDrv drv = {.output = arena_dup(&session->arena, str_span(list_get(vm, triple, 1))),
+      TargetDrv drv = {.attr_path = attr_paths[i],
+                       .output = arena_dup(&session->arena, str_span(list_get(vm, triple, 1))),
                        .name = arena_dup(&session->arena, str_span(list_get(vm, triple, 2)))};
       Span path = str_span(list_get(vm, triple, 0));
       if (!store_path_parse(path, session_store_dir(session), &drv.drv_path, &err)) {
@@ -599,7 +613,7 @@ const char *const *target_attr_paths(Session *session, size_t *ret_count) {
 }
 
 static bool find_in_root(Session *session, const TargetQuery *query, const HeapRoot *root, const HeapRoot *args,
-                         const HeapRoot *shell_args, HeapRoot *sets, int *ret_code) {
+                         const HeapRoot *shell_args, FoundSets *found, int *ret_code) {
   Vm *vm = session->vm;
   size_t count = query->attr_path_count;
   VmJob *jobs = mem_alloc_array(count, sizeof(VmJob));
@@ -613,8 +627,12 @@ static bool find_in_root(Session *session, const TargetQuery *query, const HeapR
   vm_run_jobs(vm, jobs, count);
   bool ok = true, keep_going = setting_bool(session->settings, SETTING_ID_keep_going);
   for (size_t i = 0; i < count; i++) {
-    if (!jobs[i].error) sets->value = list_concat(vm, sets->value, jobs[i].result.value);
-    else if (ok || keep_going) *ret_code = session_eval_failed(session, STEAL(jobs[i].error));
+    if (!jobs[i].error) {
+      found->sets.value = list_concat(vm, found->sets.value, jobs[i].result.value);
+      size_t set_count = list_count(found->sets.value);
+      MEM_RESERVE(found->attr_paths, found->cap, set_count);
+      while (found->count < set_count) found->attr_paths[found->count++] = (uint32_t)i;
+    } else if (ok || keep_going) *ret_code = session_eval_failed(session, STEAL(jobs[i].error));
     ok = ok && (keep_going || !jobs[i].error);
     vm_job_done(vm, &jobs[i]);
   }
@@ -633,18 +651,20 @@ bool target_query_drvs(Session *session, const TargetQuery *query, TargetDrvList
   Err err = ERR_INIT;
   if (!session_vm(session, &err)) return *ret_code = session_fail(session, &err), false;
   Vm *vm = session->vm;
-  HeapRoot root = {0}, args = {0}, shell_args = {0}, sets = {0};
+  HeapRoot root = {0}, args = {0}, shell_args = {0};
+  FoundSets found = {0};
   heap_add_root(&vm->heap, &root, VALUE_NULL);
   heap_add_root(&vm->heap, &args, VALUE_EMPTY_ATTRS);
   heap_add_root(&vm->heap, &shell_args, VALUE_NULL);
-  heap_add_root(&vm->heap, &sets, VALUE_EMPTY_LIST);
+  heap_add_root(&vm->heap, &found.sets, VALUE_EMPTY_LIST);
   bool ok = target_auto_args(session, &args, ret_code);
   if (ok && query->in_nix_shell) shell_args.value = with_in_nix_shell(vm, args.value);
   for (size_t i = 0; ok && i < query->root_count; i++)
     ok = target_eval_root(session, &query->roots[i], &root, ret_code) &&
-         find_in_root(session, query, &root, &args, &shell_args, &sets, ret_code);
-  ok = ok && describe_drvs(session, &sets, ret, ret_code);
-  heap_remove_root(&vm->heap, &sets);
+         find_in_root(session, query, &root, &args, &shell_args, &found, ret_code);
+  ok = ok && describe_drvs(session, &found, ret, ret_code);
+  heap_remove_root(&vm->heap, &found.sets);
+  mem_free(found.attr_paths);
   heap_remove_root(&vm->heap, &shell_args);
   heap_remove_root(&vm->heap, &args);
   heap_remove_root(&vm->heap, &root);

@@ -55,11 +55,13 @@ typedef struct TargetDrv {
   StorePath drv_path; // or, of a string that names it, any store path
   Span output;        // in the session's arena; empty: `drv_path` itself is meant
   Span name;
+  uint32_t attr_path; // number of the attribute path in the query
 } TargetDrv;
 
 typedef struct TargetDrvList {
   TargetDrv *items; // owned
   size_t count, cap;
+  bool has_shared; // an attribute path has led to what an earlier one had led to, which is not listed again
 } TargetDrvList;
 void target_drv_list_done(TargetDrvList *list);
 

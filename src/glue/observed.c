@@ -342,10 +342,10 @@ static void finish_item(Observed *observed, Item *item) {
     row->flags |= ROW_HAS_DIGEST;
 }
 
-bool observed_encode(Observed *observed, Buf *ret) {
+bool observed_encode(Observed *observed, size_t count, Buf *ret) {
   MapEntry *missing = map_first(&observed->missing);
   if (missing) observed_spoil(observed, "store path '%s' was looked for, and is not valid", missing->key);
-  for (MapEntry *e = map_first(&observed->items); e; e = map_next(&observed->items, e)) {
+  for (MapEntry *e = map_first(&observed->items); e && count; e = map_next(&observed->items, e), count--) {
     if (observed_spoiled(observed)) return false;
     Item *item = e->value;
     finish_item(observed, item);

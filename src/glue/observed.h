@@ -48,8 +48,8 @@ void observed_env(Observed *observed, Span name, const char *value);
 void observed_object(Observed *observed, Span store_path, Span nar_hash);
 void observed_no_object(Observed *observed, Span store_path);
 
-// Adds digests of the files, where they are still what was observed, and appends the rows. False: spoiled.
-bool observed_encode(Observed *observed, Buf *ret);
+// Adds digests of the files, where they are still what was observed, and appends the rows, the first `count` of them. False: spoiled.
+bool observed_encode(Observed *observed, size_t count, Buf *ret);
 
 // Is the store object valid, with a NAR hash of this digest (observed_digest)? NULL: objects never are.
 typedef struct ObservedCheck {

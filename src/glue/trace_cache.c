@@ -11,7 +11,7 @@
 #include "base/mem.h"
 #include "formats/hash.h"
 
-#define MAGIC "FIRNTRC1"
+#define MAGIC "FIRNTRC2"
 #define SUFFIX ".trace"
 // A file that is used is touched when its last use was noted longer ago than this.
 #define TOUCH_SECONDS 3600
@@ -20,7 +20,7 @@ typedef struct Header {
   char magic[8];
   uint8_t digest[OBSERVED_DIGEST_BYTES]; // of everything behind it
   uint8_t question[32];
-  uint32_t exit_code, answer_len;
+  uint32_t exit_code, answer_len, question_len, reserved;
 } Header;
 
 #define DIGEST_END (offsetof(Header, question))
@@ -73,7 +73,8 @@ static bool read_record(const char *path, const uint8_t question[32], Buf *ret, 
   if (st.st_mtim.tv_sec + TOUCH_SECONDS < time(NULL)) (void)futimens(fd, NULL);
   return memcmp(ret_header->magic, MAGIC, sizeof ret_header->magic) == 0 &&
          memcmp(ret_header->digest, digest, sizeof digest) == 0 && memcmp(ret_header->question, question, 32) == 0 &&
-         ret_header->answer_len <= ret->len - sizeof *ret_header;
+         ret_header->question_len <= ret->len - sizeof *ret_header &&
+         ret_header->answer_len <= ret->len - sizeof *ret_header - ret_header->question_len;
 }
 
 bool trace_cache_find(Span dir, Span question, const ObservedCheck *check, bool partial, TraceCacheFound *ret,
@@ -85,7 +86,7 @@ bool trace_cache_find(Span dir, Span question, const ObservedCheck *check, bool 
   file_name(dir, digest, &path);
   if (!read_record(buf_cstr(&path), digest, &ret->file, &header))
     return buf_put_cstr(ret_why, "no earlier evaluation of this question is recorded"), false;
-  Span rest = span_from(buf_span(&ret->file), sizeof header);
+  Span rest = span_from(buf_span(&ret->file), sizeof header + header.question_len);
   ret->answer = span_sub(rest, 0, header.answer_len);
   ret->exit_code = (int)header.exit_code;
   return observed_check(span_from(rest, header.answer_len), check, partial ? &ret->partial : NULL, &ret->row_count,
@@ -149,17 +150,19 @@ static void shrink(Span dir, uint64_t max_bytes) {
   }
 }
 
-bool trace_cache_put(Span dir, Span question, Observed *observed, Span answer, int exit_code, uint64_t max_bytes,
-                     Buf *ret_why) {
+bool trace_cache_put(Span dir, Span question, Observed *observed, size_t row_count, Span answer, int exit_code,
+                     uint64_t max_bytes, Buf *ret_why) {
   Buf path CLEANUP(buf_done) = BUF_INIT, data CLEANUP(buf_done) = BUF_INIT;
   char *dir_path CLEANUP(mem_free_ptr) = span_dup(dir);
-  Header header = {.exit_code = (uint32_t)exit_code, .answer_len = (uint32_t)answer.len};
+  Header header = {
+      .exit_code = (uint32_t)exit_code, .answer_len = (uint32_t)answer.len, .question_len = (uint32_t)question.len};
   Err err = ERR_INIT;
   memcpy(header.magic, MAGIC, sizeof header.magic);
   hash_blake3(question, header.question);
   buf_put(&data, &header, sizeof header);
+  buf_put_span(&data, question);
   buf_put_span(&data, answer);
-  if (answer.len > UINT32_MAX / 2 || !observed_encode(observed, &data)) {
+  if (answer.len > UINT32_MAX / 2 || question.len > UINT32_MAX / 2 || !observed_encode(observed, row_count, &data)) {
     buf_put_cstr(ret_why, observed_spoiled(observed) ? observed_spoiled(observed) : "the answer is too long");
     return false;
   }
@@ -172,6 +175,24 @@ bool trace_cache_put(Span dir, Span question, Observed *observed, Span answer, i
   err_done(&err);
   if (ok) shrink(dir, max_bytes);
   return ok;
+}
+
+#define QUESTION_MAX_BYTES ((size_t)64 << 10) // of those that are listed
+
+void trace_cache_each_question(Span dir, void (*visit)(void *ctx, Span question), void *ctx) {
+  CacheFileList list CLEANUP(file_list_done) = {0};
+  char *start CLEANUP(mem_free_ptr) = mem_alloc(sizeof(Header) + QUESTION_MAX_BYTES);
+  file_list_read(dir, &list);
+  for (size_t i = 0; i < list.count; i++) {
+    Header header;
+    int fd CLEANUP(fs_close_fd) = -1;
+    if (!fs_open(list.items[i].path, O_RDONLY | O_NOFOLLOW, 0, &fd, NULL)) continue;
+    ssize_t len = pread(fd, start, sizeof(Header) + QUESTION_MAX_BYTES, 0);
+    if (len < (ssize_t)sizeof header) continue;
+    memcpy(&header, start, sizeof header);
+    if (memcmp(header.magic, MAGIC, sizeof header.magic) == 0 && header.question_len <= (size_t)len - sizeof header)
+      visit(ctx, span_make(start + sizeof header, header.question_len));
+  }
 }
 
 void trace_cache_info(Span dir, TraceCacheInfo *ret) {

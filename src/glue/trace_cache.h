@@ -1,6 +1,6 @@
 // trace_cache.h: answers of earlier evaluations, each with what the evaluation observed (observed.h), one file for each question.
 //
-//   file   = "FIRNTRC1" digest (16 bytes: of the rest) question (32 bytes: its BLAKE3) exit_code u32 answer_len u32 answer rows
+//   file   = "FIRNTRC2" digest (16 bytes: of the rest) question's BLAKE3 (32 bytes) exit_code u32 answer_len u32 question_len u32 0 u32 question answer rows
 //   answer = (kind u32 len u32 text)*         machine byte order
 //
 // The file's name is the question's digest in hexadecimal and ".trace". Files are replaced atomically, so that readers and writers need
@@ -41,9 +41,12 @@ void trace_cache_found_done(TraceCacheFound *found);
 // there is none. With `partial`, an answer of which some rows have changed is in *ret all the same, with what has changed.
 bool trace_cache_find(Span dir, Span question, const ObservedCheck *check, bool partial, TraceCacheFound *ret,
                       Buf *ret_why);
-// Remembers one. False: `ret_why` says why it may not be, or could not be written.
-bool trace_cache_put(Span dir, Span question, Observed *observed, Span answer, int exit_code, uint64_t max_bytes,
-                     Buf *ret_why);
+// Remembers one, which depends on the first `row_count` rows that were observed (SIZE_MAX: all). False: `ret_why` says why it may not be, or could not be
+// written.
+bool trace_cache_put(Span dir, Span question, Observed *observed, size_t row_count, Span answer, int exit_code,
+                     uint64_t max_bytes, Buf *ret_why);
+// The questions of all records; borrowed for the call.
+void trace_cache_each_question(Span dir, void (*visit)(void *ctx, Span question), void *ctx);
 
 typedef struct TraceCacheInfo {
   uint64_t file_count, bytes;

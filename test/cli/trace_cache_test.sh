@@ -441,6 +441,109 @@ test_attributes_by_themselves() {
   expect_hit 3 -f a.nix -A c
 }
 
+# So have those that one invocation asks for together, and what is known of some is not evaluated again.
+test_attributes_together() {
+  cli_setup
+  echo '{ a = import ./b.nix; c = import ./d.nix; e = import ./f.nix; t = builtins.trace "said" 7; x = throw "no"; }' > a.nix
+  echo 1 > b.nix
+  echo 2 > d.nix
+  echo 5 > f.nix
+  age
+  expect_miss '1
+2' 'no earlier' -f a.nix -A a -A c
+  expect_hit '1
+2' -f a.nix -A a -A c
+  expect_hit 2 -f a.nix -A c
+  expect_hit '2
+1
+2' -f a.nix -A c -A a -A c
+  expect_miss '1
+5
+2' '2 of 3 attributes' -f a.nix -A a -A e -A c
+  expect_hit 5 -f a.nix -A e
+  echo 3 > d.nix
+  expect_hit 1 -f a.nix -A a
+  expect_miss '1
+3' '1 of 2 attributes' -f a.nix -A a -A c
+  expect_hit '1
+3' -f a.nix -A a -A c
+  # Who would repeat a message is not known: then they have one answer.
+  for i in 1 2; do
+    ask -f a.nix -A t -A e
+    expect_out '7
+5'
+    expect_err_has 'trace: said'
+  done
+  expect_hit '7
+5' -f a.nix -A t -A e
+  ask -f a.nix -A e -A x -A a
+  expect_status 1
+  expect_out 5
+  ask -f a.nix -A e -A x -A a
+  expect_status 1
+  expect_out 5
+  expect_err_has "error: no"
+}
+
+test_built_together() {
+  cli_setup
+  echo "let $sh_nix; d = n: sh n \"echo \${import (./. + \"/\${n}.nix\")} > \\\$out\"; in { a = d \"a\"; b = d \"b\"; c = d \"c\"; again = d \"a\"; }" | sed 's/in ;/in/; s/;;/;/' > x.nix
+  for name in a b c; do echo "\"$name\"" > $name.nix; done
+  age
+  for command in 'firn build --no-link -f x.nix' 'nix-instantiate x.nix'; do
+    run $command -A a -A b --explain-cache
+    expect_status 0
+    expect_err_has 'no earlier'
+    both=$out
+    run $command -A a -A b --explain-cache
+    expect_err_has ': hit: '
+    expect_out "$both"
+    run $command -A b --explain-cache
+    expect_err_has ': hit: '
+    expect_out "$(printf '%s\n' "$both" | tail -n 1)"
+    run $command -A c -A b -A a --explain-cache
+    expect_err_has '2 of 3 attributes'
+    three=$out
+    run $command -A c -A b -A a --no-eval-cache
+    expect_out "$three"
+    run $command -A again -A a
+    expect_status 0
+    with=$out
+    run $command -A again -A a --no-eval-cache
+    expect_out "$with"
+  done
+  echo '"changed"' > c.nix
+  run firn build --no-link -f x.nix -A c -A b --explain-cache
+  expect_status 0
+  with=$out
+  run firn build --no-link -f x.nix -A c -A b --no-eval-cache
+  expect_out "$with"
+}
+
+# What another question differs in from those that are known.
+test_explained() {
+  cli_setup
+  mkdir one two
+  echo 1 > one/x.nix
+  echo 1 > two/x.nix
+  echo 'import <x.nix>' > a.nix
+  age
+  export NIX_PATH=$PWD/one
+  expect_miss 1 'is recorded' -f a.nix
+  case $verdict in *differs*) show_run; fail "differs from what?" ;; esac
+  NIX_PATH=$PWD/two
+  expect_miss 1 'differs in the search path (NIX_PATH, -I)' -f a.nix
+  NIX_PATH=$PWD/one
+  expect_miss 1 'differs in the settings' -f a.nix --option pure-eval false
+  expect_miss 1 'differs in the options' -f a.nix --argstr a b
+  expect_miss 1 'differs in the form of the output' -f a.nix --json
+  expect_miss 1 'the system' -f a.nix --system x86_64-other
+  touch -r a.nix stamp
+  cp "$FIRN_TEST_BUILD_DIR/firn" firn-other
+  run ./firn-other eval -f a.nix --explain-cache
+  expect_err_has 'differs in firn itself'
+}
+
 test_clock_set_back() {
   cli_setup
   # A file from the future proves nothing by its time.

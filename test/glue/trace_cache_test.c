@@ -24,7 +24,8 @@ static void put(unsigned number, uint64_t max_bytes) {
   buf_put_repeat(&text, (char)('a' + number % 26), ANSWER_BYTES);
   trace_cache_answer_put(&answer, TRACE_CACHE_OUT, buf_span(&text));
   observed_env(observed, SPAN("FIRN_NO_SUCH_VARIABLE"), NULL);
-  CHECK(trace_cache_put(dir(), span_cstr(question), observed, buf_span(&answer), (int)number, max_bytes, &why));
+  CHECK(
+      trace_cache_put(dir(), span_cstr(question), observed, SIZE_MAX, buf_span(&answer), (int)number, max_bytes, &why));
   observed_free(observed);
   buf_done(&answer);
   buf_done(&text);
@@ -112,7 +113,7 @@ TEST(too_long_is_not_written) {
   Observed *observed = observed_new();
   TraceCacheInfo info;
   buf_put_repeat(&answer, 'x', 5000);
-  CHECK(!trace_cache_put(dir(), SPAN("q"), observed, buf_span(&answer), 0, 4000, &why));
+  CHECK(!trace_cache_put(dir(), SPAN("q"), observed, SIZE_MAX, buf_span(&answer), 0, 4000, &why));
   CHECK_STR(buf_span(&why), "the record is too long");
   trace_cache_info(dir(), &info);
   CHECK_EQ_INT(info.file_count, 0);
