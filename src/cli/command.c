@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/fs.h"
+#include "base/mem.h"
 #include "cli/command_list.h"
 #include "cli/completion.h"
 #include "cli/help_command.h"
@@ -39,6 +40,41 @@ static bool is_program(const char *name) {
   return false;
 }
 
+// The second word of a command whose first is `family`; empty: it is none of these.
+static Span member_of(const Command *command, const char *program, const char *family) {
+  Span verb = span_cstr(command->verb), first;
+  bool is_ours =
+      strcmp(command->program, program) == 0 && span_split(&verb, ' ', &first) && span_eq_cstr(first, family);
+  return is_ours ? verb : SPAN("");
+}
+
+// "store" of "store ls", "store cat".
+static bool is_family(const char *program, const char *family) {
+  for (size_t i = 0; i < command_count; i++)
+    if (member_of(&command_table[i], program, family).len) return true;
+  return false;
+}
+
+static int compare_verbs(const void *a, const void *b) {
+  return span_cmp(*(const Span *)a, *(const Span *)b);
+}
+
+static void fail_without_verb(const char *program, const char *family, Err *err) {
+  Buf text CLEANUP(buf_done) = BUF_INIT;
+  Span *verbs = mem_alloc_array(command_count, sizeof(*verbs));
+  size_t count = 0;
+  for (size_t i = 0; i < command_count; i++) {
+    verbs[count] = member_of(&command_table[i], program, family);
+    count += verbs[count].len > 0;
+  }
+  qsort(verbs, count, sizeof(*verbs), compare_verbs);
+  buf_printf(&text, "%s %s requires a sub-command. Available sub-commands:\n\n", program, family);
+  for (size_t i = 0; i < count; i++) buf_printf(&text, "         · %.*s\n", SPAN_ARG(verbs[i]));
+  text.len--;
+  err_set(err, ERR_USAGE, "%s", buf_cstr(&text));
+  mem_free(verbs);
+}
+
 const Command *command_find(int argc, char **argv, int *ret_used, Err *err) {
   const char *program = argc > 0 ? fs_path_base(span_cstr(argv[0])).data : "firn";
   if (!is_program(program)) program = "firn";
@@ -61,7 +97,9 @@ const Command *command_find(int argc, char **argv, int *ret_used, Err *err) {
     if (at < argc && argv[at][0] != '-' && at == 1) break;
   }
   if (argc <= 1 || argv[1][0] == '-') return err_set(err, ERR_USAGE, "no command given"), NULL;
-  err_set(err, ERR_USAGE, "'%s' is not a command of %s", argv[1], program);
+  if (!is_family(program, argv[1])) err_set(err, ERR_USAGE, "'%s' is not a command of %s", argv[1], program);
+  else if (argc > 2 && argv[2][0] != '-') err_set(err, ERR_USAGE, "'%s' is not a recognised command", argv[2]);
+  else fail_without_verb(program, argv[1], err);
   return NULL;
 }
 

@@ -11,8 +11,11 @@
 #include "cli/path_selector.h"
 #include "cli/store_command.h"
 #include "cli/version.h"
+#include "formats/derivation_format.h"
 #include "formats/derivation_json.h"
 #include "formats/signature.h"
+#include "realise/drv_json.h"
+#include "store/store_add.h"
 
 static int usage(Session *session, const char *what) {
   Err err = ERR_INIT;
@@ -152,4 +155,68 @@ int nix_command_store_info(Session *session) {
 int nix_command_store_ping(Session *session) {
   log_warn("'nix store ping' is a deprecated alias for 'nix store info'");
   return nix_command_store_info(session);
+}
+
+// ---- derivation add
+
+// Are output paths, and what is said of them in the environment, what follows from the rest? Inputs are read from the store.
+static bool check_derivation(Session *session, const Derivation *drv, const StorePath *drv_path,
+                             DerivationModuloScratch *scratch, Err *err) {
+  Buf text CLEANUP(buf_done) = BUF_INIT;
+  Span dir = session_store_dir(session), missing = {NULL, 0};
+  KnownPaths *known = store_io_known(session_io(session));
+  DerivationModuloMemo memo = known_paths_memo(known);
+  store_path_format(drv_path, dir, &text);
+  for (;;) {
+    Err failed = ERR_INIT;
+    missing = SPAN("");
+    if (derivation_modulo_check(drv, buf_span(&text), &memo, dir, scratch, &missing, &failed)) return true;
+    if (!missing.len) return err_move(err, &failed);
+    err_done(&failed);
+    if (!known_paths_fill_modulo(known, missing, err)) return false;
+  }
+}
+
+static bool add_derivation(Session *session, Store *store, const Derivation *drv, DerivationModuloScratch *scratch,
+                           StorePath *ret, Err *err) {
+  Buf text CLEANUP(buf_done) = BUF_INIT, name CLEANUP(buf_done) = BUF_INIT;
+  StorePathList refs = STORE_PATH_LIST_INIT;
+  Span dir = session_store_dir(session);
+  bool ok = true;
+  derivation_format(drv, NULL, &text);
+  buf_printf(&name, "%.*s.drv", SPAN_ARG(drv->name));
+  for (size_t i = 0; ok && i < drv->input_drv_count + drv->input_src_count; i++) {
+    StorePath path;
+    ok = store_path_parse(i < drv->input_drv_count ? drv->input_drvs[i].key : drv->input_srcs[i - drv->input_drv_count],
+                          dir, &path, err);
+    if (ok) store_path_list_add(&refs, &path);
+  }
+  store_path_list_sort(&refs);
+  ok = ok && derivation_modulo_drv_path(drv, buf_span(&text), dir, scratch, ret, err) &&
+       check_derivation(session, drv, ret, scratch, err);
+  if (ok && !option_has(&session->options, OPT_add_dry_run))
+    ok = store_add_text(store, buf_span(&name), buf_span(&text), refs.paths, refs.count, ret, err) &&
+         store_materialise(store, ret, 1, err);
+  store_path_list_done(&refs);
+  return ok;
+}
+
+int nix_command_derivation_add(Session *session) {
+  enum { JSON_BYTES_MAX = 256 << 20 };
+  Err err = ERR_INIT;
+  Store *store;
+  Arena arena CLEANUP(arena_done) = ARENA_INIT;
+  DerivationModuloScratch scratch CLEANUP(derivation_modulo_scratch_done) = DERIVATION_MODULO_SCRATCH_INIT;
+  Buf text CLEANUP(buf_done) = BUF_INIT, out CLEANUP(buf_done) = BUF_INIT;
+  Derivation drv;
+  StorePath path;
+  bool ok = store_command_no_operands(session, &err) && session_store(session, &store, &err) &&
+            fs_read_fd(STDIN_FILENO, JSON_BYTES_MAX, &text, &err) &&
+            drv_json_read(buf_span(&text), session_store_dir(session), &arena, &drv, &err) &&
+            add_derivation(session, store, &drv, &scratch, &path, &err);
+  if (!ok) return session_fail(session, &err);
+  store_path_format(&path, session_store_dir(session), &out);
+  buf_put_char(&out, '\n');
+  session_print(session, buf_span(&out));
+  return 0;
 }

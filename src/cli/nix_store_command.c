@@ -328,41 +328,67 @@ static bool put_size(Session *session, Store *store, const StorePath *path, Buf 
 
 static bool put_binding(Session *session, Store *store, const StorePath *path, Buf *out, Err *err) {
   PathInfoRecord *record CLEANUP(path_info_service_record_free_ptr) = NULL;
+  Buf text CLEANUP(buf_done) = BUF_INIT;
   const char *name = option_get(&session->options, OPT_binding);
   StorePath drv_path = *path;
   if (!store_path_is_derivation(path)) {
     if (!store_get(store, path, &record, err)) return false;
+    store_path_format(path, session_store_dir(session), &text);
     if (!record->info.has_deriver)
-      return err_set(err, ERR_NOT_FOUND, "deriver of path '%.*s' is not known", SPAN_ARG(store_path_name(path)));
+      return err_set(err, ERR_NOT_FOUND, "deriver of path '%s' is not known", buf_cstr(&text));
     drv_path = record->info.deriver;
   }
   const Derivation *drv = load_drv(session, &drv_path, err);
   if (!drv) return false;
   const DerivationEnv *env = derivation_find_env(drv, span_cstr(name));
+  buf_clear(&text);
+  store_path_format(&drv_path, session_store_dir(session), &text);
   if (!env)
-    return err_set(err, ERR_NOT_FOUND, "derivation '%.*s' has no environment binding named '%s'", SPAN_ARG(drv->name),
-                   name);
+    return err_set(err, ERR_NOT_FOUND, "derivation '%s' has no environment binding named '%s'", buf_cstr(&text), name);
   buf_put_span(out, env->value);
   buf_put_char(out, '\n');
   return true;
 }
 
+// What reaches a path: its referrers and, where the settings say that derivations keep their outputs or outputs their derivations, those. *members: all paths that
+// were found.
+static bool find_keepers(Session *session, Store *store, const StorePathList *wanted, Map *members, Err *err) {
+  bool keeps_outputs = setting_bool(session->settings, SETTING_ID_keep_outputs),
+       keeps_derivations = setting_bool(session->settings, SETTING_ID_keep_derivations);
+  StorePathList queue = STORE_PATH_LIST_INIT;
+  bool ok = true;
+  for (size_t i = 0; i < wanted->count; i++) store_path_list_add(&queue, &wanted->paths[i]);
+  for (size_t i = 0; ok && i < queue.count; i++) {
+    StorePath path = queue.paths[i];
+    Span key = span_make(path.digest, sizeof(path.digest));
+    StorePathList more = STORE_PATH_LIST_INIT;
+    bool valid;
+    if (map_has(members, key)) continue;
+    map_set(members, key, NULL);
+    ok = store_is_valid(store, &path, &valid, err) && (!valid || store_referrers(store, &path, &more, err));
+    if (ok && valid && keeps_outputs) ok = store_derivers(store, &path, &more, err);
+    if (ok && valid && keeps_derivations && store_path_is_derivation(&path))
+      ok = store_outputs(store, &path, &more, err);
+    for (size_t k = 0; k < more.count; k++) store_path_list_add(&queue, &more.paths[k]);
+    store_path_list_done(&more);
+  }
+  store_path_list_done(&queue);
+  return ok;
+}
+
 static bool query_roots(Session *session, Store *store, Buf *out, Err *err) {
-  StorePathList wanted = STORE_PATH_LIST_INIT, closure = STORE_PATH_LIST_INIT;
+  StorePathList wanted = STORE_PATH_LIST_INIT;
   StoreRootList roots = STORE_ROOT_LIST_INIT;
-  StoreClosureOptions options = {.referrers = true};
-  bool ok = use_outputs(session, store, false, &wanted, err) &&
-            store_closure(store, wanted.paths, wanted.count, &options, &closure, err) &&
-            store_roots_list(store, false, &roots, err);
+  Map members CLEANUP(map_done) = MAP_INIT;
+  bool ok = use_outputs(session, store, false, &wanted, err) && find_keepers(session, store, &wanted, &members, err) &&
+            store_roots_list(store, true, &roots, err);
   for (size_t i = 0; ok && i < roots.count; i++) {
-    bool keeps = false;
-    for (size_t j = 0; j < closure.count && !keeps; j++) keeps = store_path_eq(&closure.paths[j], &roots.roots[i].path);
-    if (!keeps) continue;
+    const StorePath *path = &roots.roots[i].path;
+    if (!map_has(&members, span_make(path->digest, sizeof(path->digest)))) continue;
     buf_printf(out, "%s -> ", roots.roots[i].source);
-    put_path(session, &roots.roots[i].path, out);
+    put_path(session, path, out);
   }
   store_roots_list_done(&roots);
-  store_path_list_done(&closure);
   store_path_list_done(&wanted);
   return ok;
 }
@@ -571,8 +597,9 @@ static int verify_paths(Session *session) {
         !store_check_path(store, &path, &ok, &why, &err))
       return session_fail(session, &err);
     if (ok) continue;
-    err_set(&err, ERR_CORRUPT, "%s", buf_cstr(&why));
-    code = session_fail(session, &err);
+    buf_put_char(&why, '\n');
+    progress_write(&session->progress, buf_span(&why));
+    code = 1;
   }
   return code;
 }

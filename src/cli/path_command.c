@@ -157,6 +157,13 @@ static bool is_trusted(Verify *verify, const StoreViewInfo *info, bool *ret, Err
   return true;
 }
 
+// What C++ Nix prints without "error:" before it.
+static void complain(const Verify *verify, const char *text) {
+  Buf line CLEANUP(buf_done) = BUF_INIT;
+  buf_printf(&line, "%s\n", text);
+  progress_write(&verify->session->progress, buf_span(&line));
+}
+
 static bool hash_put(void *ctx, Span data, Err *err) {
   hash_sha256_update_span(ctx, data);
   return true;
@@ -171,7 +178,7 @@ static bool is_whole(Verify *verify, const PathInfo *info, const char *text, boo
   if (store) {
     Buf why CLEANUP(buf_done) = BUF_INIT;
     if (!store_check_path(store, &info->path, ret, &why, err)) return false;
-    if (!*ret) log_msg(LOG_ERROR, "%s", buf_cstr(&why));
+    if (!*ret) complain(verify, buf_cstr(&why));
     return true;
   }
   hash_sha256_init(&hash);
@@ -181,9 +188,10 @@ static bool is_whole(Verify *verify, const PathInfo *info, const char *text, boo
   *ret = hash_eq(&expected, &got);
   hash_format_nix32(&expected, &expected_text);
   hash_format_nix32(&got, &got_text);
-  if (!*ret)
-    log_msg(LOG_ERROR, "path '%s' was modified! expected hash '%s', got '%s'", text, buf_cstr(&expected_text),
-            buf_cstr(&got_text));
+  Buf why CLEANUP(buf_done) = BUF_INIT;
+  buf_printf(&why, "path '%s' was modified! expected hash '%s', got '%s'", text, buf_cstr(&expected_text),
+             buf_cstr(&got_text));
+  if (!*ret) complain(verify, buf_cstr(&why));
   return true;
 }
 
@@ -197,7 +205,9 @@ static bool verify_one(Verify *verify, const StorePath *path, Err *err) {
   log_msg(LOG_INFO, "checking '%s'...", buf_cstr(&text));
   if (!option_has(list, OPT_no_contents) && !is_whole(verify, &info->info, buf_cstr(&text), &whole, err)) return false;
   if (!option_has(list, OPT_no_trust) && !is_trusted(verify, info, &trusted, err)) return false;
-  if (!trusted) log_msg(LOG_ERROR, "path '%s' is untrusted", buf_cstr(&text));
+  Buf why CLEANUP(buf_done) = BUF_INIT;
+  buf_printf(&why, "path '%s' is untrusted", buf_cstr(&text));
+  if (!trusted) complain(verify, buf_cstr(&why));
   verify->code |= (whole ? 0 : VERIFY_CORRUPT) | (trusted ? 0 : VERIFY_UNTRUSTED);
   return true;
 }

@@ -124,7 +124,9 @@ static bool deriver(Session *session, const StorePath *path, StorePath *ret, Err
   Store *store;
   StorePathList found = STORE_PATH_LIST_INIT;
   if (store_path_is_derivation(path)) return *ret = *path, true;
-  bool ok = session_store(session, &store, err) && store_derivers(store, path, &found, err);
+  bool valid = false;
+  bool ok = session_store(session, &store, err) && store_is_valid(store, path, &valid, err) &&
+            (!valid || store_derivers(store, path, &found, err));
   if (ok && found.count) *ret = found.paths[0];
   Buf text CLEANUP(buf_done) = BUF_INIT;
   store_path_format(path, session_store_dir(session), &text);

@@ -695,10 +695,10 @@ bool store_command_collect(Session *session, const StoreGcOptions *options, Err 
     if (deletes) log_msg(LOG_INFO, "deleting '%s'", buf_cstr(&line));
     else buf_printf(&out, "%s\n", buf_cstr(&line));
   }
-  if (ok && deletes)
+  if (deletes) // also after a failure, as in C++ Nix
     buf_printf(&out, "%zu store paths deleted, %.2f MiB freed\n", result.paths.count,
                (double)result.freed_bytes / (1 << 20));
-  if (ok) session_print(session, buf_span(&out));
+  session_print(session, buf_span(&out));
   store_gc_result_done(&result);
   return ok;
 }

@@ -179,7 +179,9 @@ static bool walk_enter(Walk *walk, const StorePath *path, Err *err) {
   const StoreViewInfo *info;
   if (map_has(&walk->seen, key_of(path))) return true;
   map_set(&walk->seen, key_of(path), NULL);
-  if (!store_view_get(walk->view, path, &info, err)) return false;
+  if (walk->among ? !store_view_find(walk->view, path, &info, err) : !store_view_get(walk->view, path, &info, err))
+    return false;
+  if (!info) return store_path_list_add(walk->ret, path), true; // it refers to nothing that is known
   MEM_RESERVE(walk->steps, walk->cap, walk->count + 1);
   walk->steps[walk->count++] = (WalkStep){.info = info};
   return true;

@@ -35,7 +35,7 @@ MUST_CHECK bool store_view_find_hash_part(StoreView *view, Span hash, StorePath 
 MUST_CHECK bool store_view_all(StoreView *view, StorePathList *ret, Err *err);
 // References first. An invalid root is an error.
 MUST_CHECK bool store_view_closure(StoreView *view, const StorePath *roots, size_t count, StorePathList *ret, Err *err);
-// Orders a set of paths as C++ Nix prints them: each after those of the set that it refers to. Duplicates are removed; invalid ones are an error.
+// Orders a set of paths as C++ Nix prints them: each after those of the set that it refers to. Duplicates are removed; paths need not be valid.
 MUST_CHECK bool store_view_sort(StoreView *view, StorePathList *paths, Err *err);
 // The NAR. Of a cache: decompressed; whether it is what the description says is left to the caller.
 MUST_CHECK bool store_view_dump(StoreView *view, const StorePath *path, const ByteSink *sink, Err *err);
