@@ -1,5 +1,4 @@
 // session.c: see session.h. The one static variable is what the signal handlers need to find.
-#include "cli/user_dirs.h"
 #include "cli/session.h"
 
 #include <errno.h>
@@ -20,6 +19,7 @@
 #include "cli/profiling.h"
 #include "cli/search_path.h"
 #include "cli/substitution.h"
+#include "cli/user_dirs.h"
 #include "glue/fetcher.h"
 
 // ---- signals

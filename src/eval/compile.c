@@ -10,6 +10,7 @@
 #include "eval/ast_print.h"
 #include "eval/attr_order.h"
 #include "eval/code.h"
+#include "eval/expr_traits.h"
 #include "eval/scope_check.h"
 
 #define COMPILE_NO_GLOBAL UINT32_MAX
@@ -834,43 +835,7 @@ static void compile_call(Compiler *c, const ExprCall *call) {
   compile_op_at(c, OP_CALL, call->arg_count, -(int)call->arg_count, call->head.pos);
 }
 
-// The position that Nix knows of an expression, or AST_NO_POS.
-static uint32_t compile_known_pos(const Expr *e) {
-  for (;;) {
-    switch ((int)e->kind) {
-    case EXPR_INT:
-    case EXPR_FLOAT:
-    case EXPR_STRING:
-    case EXPR_PATH:
-    case EXPR_LET:
-    case EXPR_EQ:
-    case EXPR_NEQ: return AST_NO_POS;
-    case EXPR_NOT: e = ((const ExprUnary *)e)->operand; break;
-    case EXPR_HAS_ATTR: e = ((const ExprSelect *)e)->subject; break;
-    case EXPR_LIST:
-      if (!((const ExprList *)e)->count) return AST_NO_POS;
-      e = ((const ExprList *)e)->items[0];
-      break;
-    default: return e->pos;
-    }
-  }
-}
-
 // ---- selection ----
-
-// Nothing can be seen of its evaluation.
-static bool compile_is_silent(const Expr *e) {
-  switch ((int)e->kind) {
-  case EXPR_INT:
-  case EXPR_FLOAT:
-  case EXPR_STRING:
-  case EXPR_PATH:
-  case EXPR_LAMBDA:
-  case EXPR_LIST: return true;
-  case EXPR_ATTRS: return !((const ExprAttrs *)e)->dyn_count && !((const ExprAttrs *)e)->recursive;
-  default: return false;
-  }
-}
 
 // `pos`: of the whole selection, where a missing attribute is reported.
 static void compile_select_step(Compiler *c, const AstAttrName *step, uint32_t pos, size_t *fallback_jump) {
@@ -919,7 +884,7 @@ static void compile_select_dynamic(Compiler *c, const ExprSelect *select) {
     else compile_op(c, OP_NAME, step->name, 1);
     bool lazy = i + 1 < count && select->path[i + 1].expr;
     compile_op_at(c, select->fallback ? OP_SELECT_OR_DYN : OP_SELECT_DYN, i << 1 | lazy, 1, select->head.pos);
-    compile_emit(c, step->expr ? compile_known_pos(step->expr) : AST_NO_POS);
+    compile_emit(c, step->expr ? expr_traits_known_pos(step->expr) : AST_NO_POS);
     compile_emit(c, descriptor);
     if (select->fallback) jumps[i] = compile_jump(c);
     compile_operand(c, start, OPERAND_STEP, select->fallback ? 4 : 3); // words of the instruction at its end
@@ -948,7 +913,7 @@ static bool compile_is_dynamic_path(const ExprSelect *select) {
 // of a variable that is still there, or else from the subject, which is kept on the stack.
 static bool compile_keeps_subject(const Compiler *c, const ExprSelect *select) {
   if (select->path_count < 2) return false;
-  if (select->fallback) return !compile_is_silent(select->fallback);
+  if (select->fallback) return !expr_traits_is_silent(select->fallback);
   return select->subject->kind != EXPR_VAR || (!c->bindings[((const ExprVar *)select->subject)->name] && c->with);
 }
 
@@ -989,7 +954,7 @@ static void compile_has_attr(Compiler *c, const ExprSelect *has) {
     if (step->expr) {
       compile_strict(c, step->expr);
       compile_op_at(c, OP_HAS_NEXT_DYN, 0, -1, step->pos);
-      compile_emit(c, compile_known_pos(step->expr));
+      compile_emit(c, expr_traits_known_pos(step->expr));
     } else {
       compile_op_at(c, OP_HAS_NEXT, c->cache_count++, 0, step->pos);
       compile_emit(c, step->name);
@@ -1000,7 +965,7 @@ static void compile_has_attr(Compiler *c, const ExprSelect *has) {
   if (step->expr) {
     compile_strict(c, step->expr);
     compile_op_at(c, OP_HAS_DYN, 0, -1, step->pos);
-    compile_emit(c, compile_known_pos(step->expr));
+    compile_emit(c, expr_traits_known_pos(step->expr));
   } else {
     compile_op_at(c, OP_HAS, c->cache_count++, 0, step->pos);
     compile_emit(c, step->name);
@@ -1018,25 +983,9 @@ static void compile_has_attr(Compiler *c, const ExprSelect *has) {
 
 // ---- operators ----
 
-// May the evaluation of `e` take long enough that another task should do it while this one waits? Variables need no help: their
-// thunks are found in the env.
-static bool compile_is_heavy(const Expr *e) {
-  switch ((int)e->kind) {
-  case EXPR_INT:
-  case EXPR_FLOAT:
-  case EXPR_STRING:
-  case EXPR_PATH:
-  case EXPR_VAR:
-  case EXPR_LAMBDA:
-  case EXPR_LIST:
-  case EXPR_ATTRS: return false;
-  default: return true;
-  }
-}
-
 // A strict part that is independent of what was evaluated before it.
 static void compile_part(Compiler *c, const Expr *e) {
-  if (!compile_is_heavy(e)) {
+  if (!expr_traits_is_heavy(e)) {
     compile_strict(c, e);
     return;
   }
@@ -1053,26 +1002,9 @@ static void compile_binary(Compiler *c, const ExprPair *pair, Op op) {
   compile_op_at(c, op, 0, -1, pair->head.pos);
 }
 
-// Is sure to be a string, a number or a path.
-static bool compile_is_addable(const Expr *e) {
-  switch ((int)e->kind) {
-  case EXPR_INT:
-  case EXPR_FLOAT:
-  case EXPR_STRING:
-  case EXPR_PATH:
-  case EXPR_INTERP:
-  case EXPR_INTERP_PATH:
-  case EXPR_ADD:
-  case EXPR_SUB:
-  case EXPR_MUL:
-  case EXPR_DIV: return true;
-  default: return false;
-  }
-}
-
 // Between two operands of which Nix looks at the first one before it evaluates the second one.
 static void compile_check_left(Compiler *c, const ExprPair *pair, Op op, uint32_t pos) {
-  if (!compile_is_silent(pair->second)) compile_op_at(c, op, 0, 0, pos);
+  if (!expr_traits_is_silent(pair->second)) compile_op_at(c, op, 0, 0, pos);
 }
 
 static void compile_update(Compiler *c, const ExprPair *pair) {
@@ -1164,7 +1096,7 @@ static void compile_not(Compiler *c, const Expr *operand) {
   uint32_t count = 1;
   for (; operand->kind == EXPR_NOT; operand = ((const ExprUnary *)operand)->operand) count++;
   OperandStart start = compile_operand_start(c);
-  uint32_t pos = compile_known_pos(operand);
+  uint32_t pos = expr_traits_known_pos(operand);
   compile_strict(c, operand);
   for (; count; count--) {
     compile_op_at(c, OP_NOT, 0, 0, pos);
@@ -1175,7 +1107,7 @@ static void compile_not(Compiler *c, const Expr *operand) {
 static void compile_interp(Compiler *c, const ExprInterp *interp, bool is_path) {
   for (uint32_t i = 0; i < interp->count; i++) {
     const Expr *part = interp->parts[i];
-    bool spark = i > 0 && compile_is_heavy(part);
+    bool spark = i > 0 && expr_traits_is_heavy(part);
     size_t jump = 0;
     if (spark) {
       compile_op(c, OP_SPARK, 0, 0);
@@ -1330,7 +1262,7 @@ static void compile_expr(Compiler *c, const Expr *e) {
   case EXPR_ADD: {
     const ExprPair *pair = (const ExprPair *)e;
     compile_strict(c, pair->first);
-    if (!compile_is_addable(pair->first)) compile_check_left(c, pair, OP_ADD_LEFT, pair->first_pos);
+    if (!expr_traits_is_addable(pair->first)) compile_check_left(c, pair, OP_ADD_LEFT, pair->first_pos);
     compile_part(c, pair->second);
     OperandStart start = compile_operand_start(c);
     compile_op_at(c, OP_ADD, 0, -1, pair->second_pos);

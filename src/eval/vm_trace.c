@@ -127,8 +127,8 @@ void vm_trace_steps(Vm *vm, const uint32_t *code, const uint32_t *ip, const Env 
   const CodePosition *step = first_step(unit, unit->image + failed->code);
   if (step == failed) return;
   const uint32_t *variable = step > table ? unit->image + step[-1].code : NULL;
+  if (variable && variable + code_op_words[*variable & 0xff] != unit->image + step->code) variable = NULL; // other code
   Value set = variable ? loaded_variable(vm, unit, variable, env) : VALUE_ABSENT;
-  if (variable && variable + code_op_words[*variable & 0xff] != unit->image + step->code) set = VALUE_ABSENT;
   if (set == VALUE_ABSENT && unit->image[step->code - 1] == OP_WORD(OP_DUP, 0)) set = *subject;
   trace_steps(vm, unit, step, failed, set);
 }
