@@ -206,7 +206,7 @@ static void trace_path(Vm *vm, const Unit *unit, const CodeOperand *o, const uin
     names -= 2 * found;
     while (found && !value_get_raw(names[2 * found - 1])) found--;
     Sym failed = (Sym)value_get_raw(names[2 * found]);
-    if (failed) next = symbol_get(vm->symbols, failed)->string;
+    if (failed) next = str_symbol(vm, failed);
   } else {
     const uint32_t *end = unit->image + o->end, *select = end - o->pos;
     descriptor = select[2];
