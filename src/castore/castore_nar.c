@@ -285,8 +285,6 @@ static bool castore_nar_event(CastoreNarReader *reader, const NarReadEvent *even
   return true;
 }
 
-typedef bool (*CastoreNarEventFn)(void *ctx, const NarReadEvent *event, Err *err);
-
 // An archive inside a longer stream must not be read beyond its end. Every string of the grammar is padded to 8 bytes, so steps of 8 never
 // pass it, and within file contents the steps are as long as what is left of them.
 static size_t castore_nar_step(const NarRead *nar) {
@@ -295,9 +293,8 @@ static size_t castore_nar_step(const NarRead *nar) {
   return left > 8 ? (size_t)left : 8;
 }
 
-// Passes every event of the archive to `event_fn`. *ret_size_bytes is its length, `hash` (may be NULL) gets its bytes.
-static bool castore_nar_parse(const ByteSource *source, bool stop_at_end, CastoreNarEventFn event_fn, void *ctx,
-                              HashSha256 *hash, uint64_t *ret_size_bytes, Err *err) {
+bool castore_nar_parse(const ByteSource *source, bool stop_at_end, CastoreNarEventFn event_fn, void *ctx,
+                       HashSha256 *hash, uint64_t *ret_size_bytes, Err *err) {
   CLEANUP(mem_free_ptr) char *chunk = mem_alloc(BYTE_STREAM_CHUNK_BYTES);
   NarRead nar;
   nar_read_init(&nar);
@@ -346,7 +343,7 @@ void castore_nar_import_done(CastoreNarImport *result) {
   buf_done(&result->text);
 }
 
-// ---- from the disk (castore_nar_dump.c)
+// ---- from the disk (castore_nar_dump.c; to it: castore_nar_restore.c)
 
 static bool castore_nar_thread_put(void *ctx, Span data, Err *err) {
   nar_hasher_put(ctx, data);
@@ -359,62 +356,4 @@ bool castore_nar_hash_path(const char *path, uint8_t ret_sha256[32], uint64_t *r
   if (ok) nar_hasher_finish(hasher, ret_sha256, ret_size_bytes);
   nar_hasher_free(hasher);
   return ok;
-}
-
-// ---- to the disk
-
-typedef struct CastoreNarRestore {
-  const char *dest;
-  int *dir_fds; // of the open directories; owned
-  size_t dir_count, dir_cap;
-  int file_fd; // -1
-  bool executable;
-} CastoreNarRestore;
-
-static bool castore_nar_restore_event(void *ctx, const NarReadEvent *event, Err *err) {
-  CastoreNarRestore *run = ctx;
-  int at = run->dir_count > 0 ? run->dir_fds[run->dir_count - 1] : AT_FDCWD;
-  char name_buf[NAR_READ_NAME_MAX + 1];
-  const char *name = run->dest;
-  if (run->dir_count > 0 &&
-      (event->kind == NAR_READ_DIR_BEGIN || event->kind == NAR_READ_FILE_BEGIN || event->kind == NAR_READ_SYMLINK)) {
-    memcpy(name_buf, event->name.data, event->name.len);
-    name_buf[event->name.len] = 0;
-    name = name_buf;
-  }
-  switch (event->kind) {
-  case NAR_READ_DIR_BEGIN: {
-    if (mkdirat(at, name, 0755) != 0) return err_set_errno(err, errno, "creating the directory '%s'", name);
-    int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0) return err_set_errno(err, errno, "opening the directory '%s'", name);
-    MEM_RESERVE(run->dir_fds, run->dir_cap, run->dir_count + 1);
-    run->dir_fds[run->dir_count++] = fd;
-    return true;
-  }
-  case NAR_READ_DIR_END: fs_close_fd(&run->dir_fds[--run->dir_count]); return true;
-  case NAR_READ_FILE_BEGIN:
-    run->file_fd =
-        openat(at, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, event->executable ? 0777 : 0666);
-    return run->file_fd >= 0 || err_set_errno(err, errno, "creating the file '%s'", name);
-  case NAR_READ_FILE_DATA: return fs_write_all(run->file_fd, event->data, err);
-  case NAR_READ_FILE_END:
-    fs_close_fd(&run->file_fd);
-    run->file_fd = -1;
-    return true;
-  case NAR_READ_SYMLINK: {
-    CLEANUP(mem_free_ptr) char *target = span_dup(event->data);
-    return symlinkat(target, at, name) == 0 || err_set_errno(err, errno, "creating the symbolic link '%s'", name);
-  }
-  }
-  return true;
-}
-
-bool castore_nar_restore(const ByteSource *source, const char *dest, Err *err) {
-  CastoreNarRestore run = {.dest = dest, .file_fd = -1};
-  uint64_t size;
-  bool ok = castore_nar_parse(source, false, castore_nar_restore_event, &run, NULL, &size, err);
-  fs_close_fd(&run.file_fd);
-  while (run.dir_count > 0) fs_close_fd(&run.dir_fds[--run.dir_count]);
-  mem_free(run.dir_fds);
-  return ok || err_wrap(err, "restoring '%s'", dest);
 }

@@ -1,0 +1,228 @@
+// castore_nar_restore.c: an archive becomes a tree of ordinary files. Creating files is what it costs, and the kernel creates files in different directories side by
+// side: small files are collected in batches, which a few threads write while the archive is read on; when these have enough to do, the reader helps.
+#include <errno.h>
+#include <pthread.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "castore/castore_nar.h"
+#include "castore/work_pool.h"
+
+#define NAR_RESTORE_SMALL_BYTES ((uint64_t)64 << 10) // larger files are written as they arrive
+#define NAR_RESTORE_BATCH_FILES 64u
+#define NAR_RESTORE_BATCH_BYTES ((size_t)512 << 10)
+#define NAR_RESTORE_QUEUE 4u // batches that wait
+#define NAR_RESTORE_THREADS_MAX 8u
+
+// An open directory. It stays open until its last file is there.
+typedef struct NarRestoreDir {
+  int fd;
+  unsigned refs; // atomic
+} NarRestoreDir;
+
+typedef struct NarRestoreFile {
+  NarRestoreDir *dir; // a reference; NULL: the root itself, by its path
+  size_t name_at, data_at, data_len;
+  bool executable;
+} NarRestoreFile;
+
+typedef struct NarRestoreBatch {
+  NarRestoreFile files[NAR_RESTORE_BATCH_FILES];
+  size_t count;
+  Buf text; // names with their NUL, and contents
+} NarRestoreBatch;
+
+typedef struct NarRestore {
+  const char *dest;
+  NarRestoreDir **dirs; // open ones, from the root; owned references
+  size_t dir_count, dir_cap;
+  int file_fd;            // of a large file; -1
+  NarRestoreFile *small;  // the file at hand, in `batch`; NULL
+  NarRestoreBatch *batch; // being filled; owned, NULL when none
+
+  pthread_t threads[NAR_RESTORE_THREADS_MAX];
+  unsigned thread_count;
+  pthread_mutex_t mutex; // everything below
+  pthread_cond_t changed;
+  NarRestoreBatch *queue[NAR_RESTORE_QUEUE];
+  size_t queued;
+  bool end, failed;
+  Err err; // the first one of a thread
+} NarRestore;
+
+static void castore_nar_restore_unref(NarRestoreDir *dir) {
+  if (!dir || __atomic_sub_fetch(&dir->refs, 1, __ATOMIC_ACQ_REL) > 0) return;
+  fs_close_fd(&dir->fd);
+  mem_free(dir);
+}
+
+// ---- batches
+
+static bool castore_nar_restore_write(const NarRestoreBatch *batch, const NarRestoreFile *file, Err *err) {
+  const char *name = batch->text.data + file->name_at;
+  CLEANUP(fs_close_fd)
+  int fd = openat(file->dir ? file->dir->fd : AT_FDCWD, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+                  file->executable ? 0777 : 0666);
+  if (fd < 0) return err_set_errno(err, errno, "creating the file '%s'", name);
+  return fs_write_all(fd, span_make(batch->text.data + file->data_at, file->data_len), err) ||
+         err_wrap(err, "writing '%s'", name);
+}
+
+// Writes and frees.
+static bool castore_nar_restore_batch(NarRestoreBatch *batch, Err *err) {
+  bool ok = true;
+  for (size_t i = 0; i < batch->count; i++) {
+    ok = ok && castore_nar_restore_write(batch, &batch->files[i], err);
+    castore_nar_restore_unref(batch->files[i].dir);
+  }
+  buf_done(&batch->text);
+  mem_free(batch);
+  return ok;
+}
+
+static void *castore_nar_restore_main(void *arg) {
+  NarRestore *run = arg;
+  pthread_mutex_lock(&run->mutex);
+  for (;;) {
+    while (run->queued == 0 && !run->end) pthread_cond_wait(&run->changed, &run->mutex);
+    if (run->queued == 0) break;
+    NarRestoreBatch *batch = run->queue[--run->queued];
+    pthread_mutex_unlock(&run->mutex);
+    Err err = ERR_INIT;
+    bool ok = castore_nar_restore_batch(batch, &err);
+    pthread_mutex_lock(&run->mutex);
+    if (!ok && !run->failed) {
+      run->failed = true;
+      (void)err_move(&run->err, &err);
+    }
+    err_done(&err);
+  }
+  pthread_mutex_unlock(&run->mutex);
+  return NULL;
+}
+
+static void castore_nar_restore_start(NarRestore *run) {
+  unsigned want = work_pool_default_threads();
+  while (run->thread_count < want && run->thread_count < NAR_RESTORE_THREADS_MAX &&
+         pthread_create(&run->threads[run->thread_count], NULL, castore_nar_restore_main, run) == 0)
+    run->thread_count++;
+}
+
+// Hands the batch over, or writes it here where the threads are busy.
+static bool castore_nar_restore_hand_over(NarRestore *run, Err *err) {
+  NarRestoreBatch *batch = STEAL(run->batch);
+  if (!batch) return true;
+  if (run->thread_count == 0) castore_nar_restore_start(run);
+  pthread_mutex_lock(&run->mutex);
+  bool failed = run->failed, queue = !failed && run->thread_count > 0 && run->queued < NAR_RESTORE_QUEUE;
+  if (queue) {
+    run->queue[run->queued++] = batch;
+    pthread_cond_signal(&run->changed);
+  }
+  pthread_mutex_unlock(&run->mutex);
+  return queue || (castore_nar_restore_batch(batch, err) && (!failed || err_set(err, ERR_IO, "a file failed")));
+}
+
+// ---- events
+
+static bool castore_nar_restore_dir(NarRestore *run, int at, const char *name, Err *err) {
+  if (mkdirat(at, name, 0755) != 0) return err_set_errno(err, errno, "creating the directory '%s'", name);
+  int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  if (fd < 0) return err_set_errno(err, errno, "opening the directory '%s'", name);
+  MEM_RESERVE(run->dirs, run->dir_cap, run->dir_count + 1);
+  NarRestoreDir *dir = mem_alloc_zero(sizeof(*dir));
+  *dir = (NarRestoreDir){fd, 1};
+  run->dirs[run->dir_count++] = dir;
+  return true;
+}
+
+static bool castore_nar_restore_file(NarRestore *run, int at, const char *name, const NarReadEvent *event, Err *err) {
+  if (event->size_bytes > NAR_RESTORE_SMALL_BYTES) {
+    run->file_fd =
+        openat(at, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, event->executable ? 0777 : 0666);
+    return run->file_fd >= 0 || err_set_errno(err, errno, "creating the file '%s'", name);
+  }
+  if (!run->batch) run->batch = mem_alloc_zero(sizeof(*run->batch));
+  NarRestoreBatch *batch = run->batch;
+  NarRestoreDir *dir = run->dir_count > 0 ? run->dirs[run->dir_count - 1] : NULL;
+  if (dir) __atomic_add_fetch(&dir->refs, 1, __ATOMIC_RELAXED);
+  run->small = &batch->files[batch->count++];
+  *run->small = (NarRestoreFile){.dir = dir, .name_at = batch->text.len, .executable = event->executable};
+  buf_put(&batch->text, name, strlen(name) + 1);
+  run->small->data_at = batch->text.len;
+  return true;
+}
+
+static bool castore_nar_restore_data(NarRestore *run, Span data, Err *err) {
+  if (!run->small) return fs_write_all(run->file_fd, data, err);
+  buf_put_span(&run->batch->text, data);
+  run->small->data_len += data.len;
+  return true;
+}
+
+static bool castore_nar_restore_file_end(NarRestore *run, Err *err) {
+  fs_close_fd(&run->file_fd);
+  run->file_fd = -1;
+  if (!run->small) return true;
+  run->small = NULL;
+  return (run->batch->count < NAR_RESTORE_BATCH_FILES && run->batch->text.len < NAR_RESTORE_BATCH_BYTES) ||
+         castore_nar_restore_hand_over(run, err);
+}
+
+static bool castore_nar_restore_event(void *ctx, const NarReadEvent *event, Err *err) {
+  NarRestore *run = ctx;
+  int at = run->dir_count > 0 ? run->dirs[run->dir_count - 1]->fd : AT_FDCWD;
+  char name_buf[NAR_READ_NAME_MAX + 1];
+  const char *name = run->dest;
+  if (run->dir_count > 0 &&
+      (event->kind == NAR_READ_DIR_BEGIN || event->kind == NAR_READ_FILE_BEGIN || event->kind == NAR_READ_SYMLINK)) {
+    memcpy(name_buf, event->name.data, event->name.len);
+    name_buf[event->name.len] = 0;
+    name = name_buf;
+  }
+  switch (event->kind) {
+  case NAR_READ_DIR_BEGIN: return castore_nar_restore_dir(run, at, name, err);
+  case NAR_READ_DIR_END: castore_nar_restore_unref(run->dirs[--run->dir_count]); return true;
+  case NAR_READ_FILE_BEGIN: return castore_nar_restore_file(run, at, name, event, err);
+  case NAR_READ_FILE_DATA: return castore_nar_restore_data(run, event->data, err);
+  case NAR_READ_FILE_END: return castore_nar_restore_file_end(run, err);
+  case NAR_READ_SYMLINK: {
+    CLEANUP(mem_free_ptr) char *target = span_dup(event->data);
+    return symlinkat(target, at, name) == 0 || err_set_errno(err, errno, "creating the symbolic link '%s'", name);
+  }
+  }
+  return true;
+}
+
+// Writes what is left, and waits for the threads; false when one of them has failed.
+static bool castore_nar_restore_end(NarRestore *run, bool ok, Err *err) {
+  NarRestoreBatch *last = STEAL(run->batch);
+  // Also after a failure: its files hold directories.
+  if (last && !ok) last->count = run->small ? last->count - 1 : last->count;
+  if (last && run->small && !ok) castore_nar_restore_unref(run->small->dir);
+  if (last && !castore_nar_restore_batch(last, ok ? err : NULL)) ok = false;
+  pthread_mutex_lock(&run->mutex);
+  run->end = true;
+  pthread_cond_broadcast(&run->changed);
+  pthread_mutex_unlock(&run->mutex);
+  for (unsigned i = 0; i < run->thread_count; i++) pthread_join(run->threads[i], NULL);
+  if (!run->failed) return ok;
+  if (err) err_done(err); // what the reader says is only that a file failed
+  return err_move(err, &run->err);
+}
+
+bool castore_nar_restore(const ByteSource *source, const char *dest, Err *err) {
+  NarRestore run = {.dest = dest, .file_fd = -1, .err = ERR_INIT};
+  uint64_t size;
+  pthread_mutex_init(&run.mutex, NULL);
+  pthread_cond_init(&run.changed, NULL);
+  bool ok = castore_nar_parse(source, false, castore_nar_restore_event, &run, NULL, &size, err);
+  ok = castore_nar_restore_end(&run, ok, err) && ok;
+  fs_close_fd(&run.file_fd);
+  while (run.dir_count > 0) castore_nar_restore_unref(run.dirs[--run.dir_count]);
+  mem_free(run.dirs);
+  pthread_mutex_destroy(&run.mutex);
+  pthread_cond_destroy(&run.changed);
+  err_done(&run.err);
+  return ok || err_wrap(err, "restoring '%s'", dest);
+}
