@@ -6,6 +6,9 @@
 
 #include "base/fs.h"
 
+// A large file will be waited for: the disk gets it in pieces of that size as it is written, instead of all of it at the end.
+#define BLOB_LOCAL_START_BYTES ((uint64_t)16 << 20)
+
 typedef struct BlobLocal {
   BlobService service;
   ObjectStore *store;
@@ -23,6 +26,7 @@ typedef struct BlobLocalWriter {
   ObjectStore *store;
   HashCtx hash;
   uint64_t size_bytes;
+  uint64_t started_bytes; // so many are on their way to the disk
   Buf small;
   int fd;     // -1 while small
   char *path; // owned
@@ -93,7 +97,12 @@ static bool blob_local_write_put(BlobWriter *writer, Span data, Err *err) {
     if (!fs_write_all(self->fd, buf_span(&self->small), err)) return err_wrap(err, "writing '%s'", self->path);
     buf_done(&self->small);
   }
-  return fs_write_all(self->fd, data, err) || err_wrap(err, "writing '%s'", self->path);
+  if (!fs_write_all(self->fd, data, err)) return err_wrap(err, "writing '%s'", self->path);
+  if (self->size_bytes - self->started_bytes >= BLOB_LOCAL_START_BYTES) {
+    (void)sync_file_range(self->fd, (off_t)self->started_bytes, 0, SYNC_FILE_RANGE_WRITE);
+    self->started_bytes = self->size_bytes;
+  }
+  return true;
 }
 
 static bool blob_local_write_finish(BlobWriter *writer, CastoreDigest *ret, uint64_t *ret_size_bytes, Err *err) {

@@ -109,6 +109,11 @@ bool castore_nar_write(const Castore *from, const CastoreNode *node, const ByteS
   return ok;
 }
 
+static bool castore_nar_thread_put(void *ctx, Span data, Err *err) {
+  nar_hasher_put(ctx, data);
+  return true;
+}
+
 typedef struct CastoreNarHasher {
   HashSha256 hash;
   uint64_t size_bytes;
@@ -294,7 +299,7 @@ static size_t castore_nar_step(const NarRead *nar) {
 }
 
 bool castore_nar_parse(const ByteSource *source, bool stop_at_end, CastoreNarEventFn event_fn, void *ctx,
-                       HashSha256 *hash, uint64_t *ret_size_bytes, Err *err) {
+                       const ByteSink *tap, uint64_t *ret_size_bytes, Err *err) {
   CLEANUP(mem_free_ptr) char *chunk = mem_alloc(BYTE_STREAM_CHUNK_BYTES);
   NarRead nar;
   nar_read_init(&nar);
@@ -304,7 +309,7 @@ bool castore_nar_parse(const ByteSource *source, bool stop_at_end, CastoreNarEve
     size_t n;
     ok = byte_stream_take(source, chunk, stop_at_end ? castore_nar_step(&nar) : BYTE_STREAM_CHUNK_BYTES, &n, err);
     if (!ok || n == 0) break;
-    if (hash) hash_sha256_update(hash, chunk, n);
+    if (tap && !(ok = byte_stream_put(tap, span_make(chunk, n), err))) break;
     *ret_size_bytes += n;
     Span input = span_make(chunk, n);
     NarReadEvent event;
@@ -327,10 +332,11 @@ static bool castore_nar_on_event(void *ctx, const NarReadEvent *event, Err *err)
 bool castore_nar_read(const Castore *to, const ByteSource *source, bool stop_at_end, CastoreNarImport *ret, Err *err) {
   *ret = (CastoreNarImport){.text = BUF_INIT};
   CastoreNarReader reader = {.to = to, .result = ret};
-  HashSha256 hash;
-  hash_sha256_init(&hash);
-  bool ok = castore_nar_parse(source, stop_at_end, castore_nar_on_event, &reader, &hash, &ret->nar_size_bytes, err);
-  hash_sha256_final(&hash, ret->nar_sha256);
+  NarHasher *hasher = nar_hasher_new();
+  bool ok = castore_nar_parse(source, stop_at_end, castore_nar_on_event, &reader,
+                              &(ByteSink){castore_nar_thread_put, hasher}, &ret->nar_size_bytes, err);
+  nar_hasher_finish(hasher, ret->nar_sha256, &ret->nar_size_bytes);
+  nar_hasher_free(hasher);
   blob_service_write_free(reader.writer);
   buf_done(&reader.small);
   buf_done(&reader.text);
@@ -344,11 +350,6 @@ void castore_nar_import_done(CastoreNarImport *result) {
 }
 
 // ---- from the disk (castore_nar_dump.c; to it: castore_nar_restore.c)
-
-static bool castore_nar_thread_put(void *ctx, Span data, Err *err) {
-  nar_hasher_put(ctx, data);
-  return true;
-}
 
 bool castore_nar_hash_path(const char *path, uint8_t ret_sha256[32], uint64_t *ret_size_bytes, Err *err) {
   NarHasher *hasher = nar_hasher_new();

@@ -2,7 +2,6 @@
 #pragma once
 
 #include "castore/castore.h"
-#include "formats/hash.h"
 #include "formats/nar_read.h"
 
 // Writes the NAR of `node`. Bounded memory.
@@ -32,7 +31,7 @@ MUST_CHECK bool castore_nar_hash_path(const char *path, uint8_t ret_sha256[32], 
 MUST_CHECK bool castore_nar_restore(const ByteSource *source, const char *dest, Err *err);
 
 typedef bool (*CastoreNarEventFn)(void *ctx, const NarReadEvent *event, Err *err);
-// Passes every event of the archive to `event_fn`. *ret_size_bytes is its length, `hash` (may be NULL) gets its bytes. `stop_at_end`: the stream goes on
+// Passes every event of the archive to `event_fn`. *ret_size_bytes is its length, `tap` (may be NULL) gets its bytes. `stop_at_end`: the stream goes on
 // behind it and is not read further; else that is an error.
 MUST_CHECK bool castore_nar_parse(const ByteSource *source, bool stop_at_end, CastoreNarEventFn event_fn, void *ctx,
-                                  HashSha256 *hash, uint64_t *ret_size_bytes, Err *err);
+                                  const ByteSink *tap, uint64_t *ret_size_bytes, Err *err);
