@@ -118,8 +118,14 @@ int log_command_run(Session *session) {
   if (!log_target(session, &path, &code)) return code;
   bool ok = show_from(session, NULL, &path, &out, &found, &err);
   Span rest = span_cstr(setting_text(session->settings, SETTING_ID_substituters)), word;
-  while (ok && !found && substitution_is_on(session) && setting_next_word(&rest, &word))
-    ok = show_from(session, arena_dup(&session->arena, word).data, &path, &out, &found, &err);
+  while (ok && !found && substitution_is_on(session) && setting_next_word(&rest, &word)) {
+    if (show_from(session, arena_dup(&session->arena, word).data, &path, &out, &found, &err)) continue;
+    if (err.kind == ERR_INTERRUPTED) ok = false;
+    else {
+      log_warn("%s", err_message(&err)); // another cache may have it
+      err_done(&err);
+    }
+  }
   if (ok && !found)
     ok = err_set(&err, ERR_NOT_FOUND, "build log of '%s' is not available", session->options.operands[0]);
   if (!ok) return session_fail(session, &err);

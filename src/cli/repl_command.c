@@ -9,8 +9,10 @@
 #include "base/mem.h"
 #include "base/process.h"
 #include "cli/build_command.h"
+#include "cli/command.h"
 #include "cli/command_list.h"
 #include "cli/line_editor.h"
+#include "cli/repl_doc.h"
 #include "eval/attrs.h"
 #include "eval/list.h"
 #include "eval/parser.h"
@@ -256,47 +258,71 @@ static bool show_log(Repl *repl) {
 
 // ---- other commands
 
-static bool show_doc(Repl *repl) {
-  Vm *vm = repl->session->vm;
+static bool show_doc(Repl *repl, Span expr) {
   Err err = ERR_INIT;
-  Value v = repl->value.value;
-  if (!value_is_builtin(v)) {
-    err_set(&err, ERR_EVAL, "value does not have documentation");
-    return fail(repl, &err);
-  }
-  const Builtin *builtin = vm->builtins[value_builtin_index(v)];
-  say(repl, "Synopsis: builtins.%s %s\n\n%s", builtin->name, builtin->args ? builtin->args : "",
-      builtin->doc ? builtin->doc : "");
+  Buf text CLEANUP(buf_done) = BUF_INIT;
+  if (!repl_doc_put(repl->session, expr, &repl->value, &repl->scope, &text, &err))
+    return err_is_set(&err) ? fail(repl, &err) : eval_failed(repl);
+  say(repl, "%s", buf_cstr(&text));
   return true;
 }
 
-// Where a value can be looked at: a path, a function, or the position in a derivation's meta.
-static bool edit(Repl *repl) {
+// meta.position, "file:line", of a package.
+static bool package_place(Repl *repl, Span what, Buf *ret_file, uint64_t *ret_line) {
   Session *session = repl->session;
-  Vm *vm = session->vm;
+  Err err = ERR_INIT;
+  HeapRoot args = {.value = VALUE_EMPTY_ATTRS}, place = {0}; // the first needs no registration
+  heap_add_root(&session->vm->heap, &place, VALUE_NULL);
+  bool ok = target_select(session, &repl->value, &args, "meta.position", &place);
+  if (!ok) {
+    eval_error_clear(session->vm);
+    err_set(&err, ERR_EVAL, "package '%.*s' has no source location information", SPAN_ARG(what));
+  } else {
+    ok = value_is_string(place.value) || value_is_path(place.value);
+    if (ok) buf_put_span(ret_file, str_span(place.value));
+    size_t colon = span_rfind_char(buf_span(ret_file), ':');
+    ok = ok && colon != SIZE_MAX && span_parse_u64(span_from(buf_span(ret_file), colon + 1), ret_line);
+    if (ok) ret_file->len = colon;
+    else err_set(&err, ERR_EVAL, "cannot parse 'meta.position' attribute '%s'", buf_cstr(ret_file));
+  }
+  heap_remove_root(&session->vm->heap, &place);
+  return ok || fail(repl, &err);
+}
+
+// Editors that understand +LINE.
+static bool takes_line(const char *editor) {
+  return strstr(editor, "emacs") || strstr(editor, "nano") || strstr(editor, "vim") || strstr(editor, "kak");
+}
+
+// Where a value can be looked at: a path, a function, or the position in a derivation's meta.
+static bool edit(Repl *repl, Span what) {
+  Vm *vm = repl->session->vm;
   Err err = ERR_INIT;
   Pos pos;
+  uint64_t line = 0;
   Value v = repl->value.value;
-  Buf file CLEANUP(buf_done) = BUF_INIT, line CLEANUP(buf_done) = BUF_INIT;
+  Buf file CLEANUP(buf_done) = BUF_INIT, flag CLEANUP(buf_done) = BUF_INIT;
   if (value_is_path(v) || value_is_string(v)) {
     buf_put_span(&file, str_span(v));
-  } else if (value_is_function(v) && pos_resolve(vm->positions, vm_function_pos(vm, v), &pos) && pos.source->path) {
-    buf_put_cstr(&file, pos.source->path);
-    buf_printf(&line, "+%u", pos.line);
-  } else if (value_is_attrs(v) && pos_resolve(vm->positions, attrs_position(v, SYM_name), &pos) && pos.source->path) {
-    buf_put_cstr(&file, pos.source->path);
-    buf_printf(&line, "+%u", pos.line);
-  } else {
-    err_set(&err, ERR_EVAL, "this value has no position that could be shown in an editor");
-    return fail(repl, &err);
+  } else if (value_is_function(v) && pos_resolve(vm->positions, vm_function_pos(vm, v), &pos)) {
+    line = pos.line;
+    if (pos.source->path) buf_put_cstr(&file, pos.source->path);
+    else {
+      err_set(&err, ERR_EVAL, "'%s:%u:%u' cannot be shown in an editor", pos.source->origin, pos.line, pos.column);
+      return fail(repl, &err);
+    }
+  } else if (!package_place(repl, what, &file, &line)) {
+    return false;
   }
   const char *editor = getenv("EDITOR");
+  if (!editor || !*editor) editor = "cat";
+  if (line && takes_line(editor)) buf_printf(&flag, "+%llu", (unsigned long long)line);
   const char *argv[] = {"sh",
                         "-c",
                         "exec ${0} \"$@\"",
-                        editor && *editor ? editor : "nano",
-                        line.len ? buf_cstr(&line) : buf_cstr(&file),
-                        line.len ? buf_cstr(&file) : NULL,
+                        editor,
+                        flag.len ? buf_cstr(&flag) : buf_cstr(&file),
+                        flag.len ? buf_cstr(&file) : NULL,
                         NULL};
   return run_program(repl, NULL, argv) && reload(repl);
 }
@@ -416,9 +442,9 @@ static bool run_action(Repl *repl, ReplAction action, Span arg) {
   case REPL_QUIT: return true;
   case REPL_ADD: return add_last(repl);
   case REPL_LOAD: buf_put_span(&file, arg); return load_file(repl, buf_cstr(&file));
-  case REPL_FLAKE: err_set(&err, ERR_USAGE, "flakes are not supported"); return fail(repl, &err);
+  case REPL_FLAKE: err_set(&err, ERR_OTHER, "flakes are not supported"); return fail(repl, &err);
   case REPL_RELOAD: return reload(repl);
-  case REPL_EDIT: return edit(repl);
+  case REPL_EDIT: return edit(repl, arg);
   case REPL_TYPE: say(repl, "%s", eval_error_type_phrase(repl->session->vm, repl->value.value)); return true;
   case REPL_BUILD: return build_last(repl, false);
   case REPL_BUILD_LINK: return build_last(repl, true);
@@ -427,7 +453,7 @@ static bool run_action(Repl *repl, ReplAction action, Span arg) {
   case REPL_SHELL_WITH: return with_drv(repl, "nix-shell", NULL);
   case REPL_LOG: return show_log(repl);
   case REPL_PRINT: return print_raw(repl);
-  case REPL_DOC: return show_doc(repl);
+  case REPL_DOC: return show_doc(repl, arg);
   case REPL_TRACE: return toggle_trace(repl, arg);
   case REPL_VARIABLES: return list_variables(repl);
   }
@@ -494,11 +520,13 @@ static bool is_unfinished(Span text) {
   Span name, expr;
   text = span_trim(text);
   if (text.len && text.data[0] == ':') {
-    size_t space = span_find_char(text, ' ');
-    if (space == SIZE_MAX) return false;
+    size_t end = 0;
+    bool takes_expr = false;
+    while (end < text.len && !strchr(" \t\r\n", text.data[end])) end++;
     for (size_t i = 0; i < ARRAY_LEN(repl_commands); i++)
-      if (span_eq_cstr(span_sub(text, 0, space), repl_commands[i].name) && !repl_commands[i].takes_expr) return false;
-    text = span_from(text, space + 1);
+      if (span_eq_cstr(span_sub(text, 0, end), repl_commands[i].name)) takes_expr = repl_commands[i].takes_expr;
+    text = span_from(text, end);
+    if (!takes_expr || span_trim(text).len == 0) return takes_expr;
   } else if (split_binding(text, &name, &expr)) {
     text = expr;
   }
@@ -638,5 +666,6 @@ int repl_command_run(Session *session) {
   close_vm(&repl);
   mem_free(repl.files);
   // Typed by a person, a failed line is forgotten; of a script it is the result.
-  return !ok || (repl.failed && !isatty(STDIN_FILENO));
+  // C++ Nix's never reports it.
+  return !ok || (repl.failed && !isatty(STDIN_FILENO) && session->command->brief_errors);
 }
