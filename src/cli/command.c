@@ -103,6 +103,21 @@ const Command *command_find(int argc, char **argv, int *ret_used, Err *err) {
   return NULL;
 }
 
+// The `nix` commands evaluate purely, unless a file is named, in which case --pure-eval means nothing to them either.
+static bool set_purity(Session *session, Err *err) {
+  const OptionList *options = &session->options;
+  const Command *command = session->command;
+  if (strcmp(command->program, "nix") != 0 || !(command->groups & OPTION_SELECT_GROUP) ||
+      strcmp(command->verb, "repl") == 0)
+    return true;
+  bool file = option_has(options, OPT_file);
+  if (file && option_has(options, OPT_expr)) return err_set(err, ERR_USAGE, "'--file' and '--expr' are exclusive");
+  bool said = session->settings[SETTING_ID_pure_eval].source == SETTING_COMMAND_LINE;
+  if (!file && (said || !option_has(options, OPT_expr))) return true;
+  return setting_set(session->settings, SPAN("pure-eval"), file ? SPAN("false") : SPAN("true"), SETTING_COMMAND_LINE,
+                     err);
+}
+
 static int run_command(const Command *command, int argc, char **argv) {
   Session session;
   Err err = ERR_INIT;
@@ -114,9 +129,10 @@ static int run_command(const Command *command, int argc, char **argv) {
     argv = session.shebang.argv + 1;
   }
   int code;
+  session.options.lenient = strcmp(command->program, "firn") != 0;
   if (!setting_read_all(session.settings, &err) ||
       !option_parse(argc, argv, command->groups, session.settings, &session.options, &err) ||
-      !session_start(&session, &err))
+      !set_purity(&session, &err) || !session_start(&session, &err))
     code = session_fail(&session, &err);
   else if (option_has(&session.options, OPT_help)) code = help_command_show(&session, command);
   else if (option_has(&session.options, OPT_version)) code = help_command_version(&session);

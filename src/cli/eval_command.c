@@ -2,11 +2,13 @@
 #include "cli/eval_command.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
 #include "base/fs.h"
 #include "base/mem.h"
+#include "cli/command.h"
 #include "cli/command_list.h"
 #include "cli/eval_cache.h"
 #include "eval/attrs.h"
@@ -179,13 +181,23 @@ int eval_command_run(Session *session) {
 
 // ---- nix eval
 
+// "attr^out": which outputs are meant says nothing here.
+static const char *without_outputs(Session *session, const char *installable) {
+  const char *caret = strrchr(installable, '^');
+  if (!caret || !caret[1]) return installable;
+  static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-._?=,";
+  if (strcmp(caret + 1, "*") != 0 && strspn(caret + 1, allowed) != strlen(caret + 1)) return installable;
+  return arena_dup(&session->arena, span_make(installable, (size_t)(caret - installable))).data;
+}
+
 // Operands are attributes of the root; a flake reference is not understood.
 static bool read_installable(Session *session, const char **ret_attr, Err *err) {
   const OptionList *list = &session->options;
   *ret_attr = "";
-  if (list->operand_count > 1)
-    return err_set(err, ERR_USAGE, "'%s' takes one argument", command_full_name(session->command));
-  if (list->operand_count == 1) *ret_attr = list->operands[0];
+  if (list->operand_count > 1) return err_set(err, ERR_USAGE, "unexpected argument '%s'", list->operands[1]);
+  if (option_has(list, OPT_raw) && option_has(list, OPT_json))
+    return err_set(err, ERR_USAGE, "--raw and --json are mutually exclusive");
+  if (list->operand_count == 1) *ret_attr = without_outputs(session, list->operands[0]);
   if (option_get(list, OPT_file) || option_get(list, OPT_expr)) return true;
   return err_set(err, ERR_USAGE, "flakes are not supported: please use '--file' or '--expr' (instead of '%s')",
                  list->operand_count ? list->operands[0] : ".");
@@ -202,6 +214,7 @@ int eval_command_nix(Session *session) {
   target_roots(session, false, &roots, &count, &used);
   eval_command_options(session, &options);
   if (options.form == TARGET_WHNF) options.form = TARGET_PRINT;
+  options.form_flags |= TARGET_NO_CALL;
   options.paths = &attr;
   options.path_count = 1;
   if (option_get(&session->options, OPT_write_to)) return eval_command_write(session, roots, attr);
@@ -210,32 +223,64 @@ int eval_command_nix(Session *session) {
 
 // ---- --write-to
 
-static bool write_value(Session *session, Value v, Buf *path, Err *err) {
+static bool write_file(const char *path, Span text, Err *err) {
+  int fd CLEANUP(fs_close_fd) = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0666);
+  return fd < 0 ? err_set_errno(err, errno, "opening file '%s'", path) : fs_write_all(fd, text, err);
+}
+
+static bool write_value(Session *session, Value v, PosId pos, Buf *path);
+
+// The set is evaluated in full: nothing here allocates. False: an error is pending in the VM.
+static bool write_attrs(Session *session, Value v, Buf *path) {
   Vm *vm = session->vm;
-  v = value_follow(v);
-  if (value_is_string(v)) return fs_write_file_atomic(buf_cstr(path), str_span(v), 0666, false, err);
-  if (!value_is_attrs(v))
-    return err_set(err, ERR_EVAL, "value at '%s' is not a string or an attribute set", buf_cstr(path));
-  if (mkdir(buf_cstr(path), 0777) != 0) return err_set_errno(err, errno, "creating directory '%s'", buf_cstr(path));
-  v = attrs_flatten(vm, v);
   size_t len = path->len;
   for (uint32_t i = 0; i < attrs_count(v); i++) {
-    Span name = symbol_text(vm->symbols, attrs_flat_shape(v)->names[i]);
-    if (span_eq_cstr(name, ".") || span_eq_cstr(name, "..") || span_find_char(name, '/') != SIZE_MAX)
-      return err_set(err, ERR_EVAL, "invalid file name '%.*s'", SPAN_ARG(name));
+    Shape *shape = attrs_flat_shape(v);
+    Span name = symbol_text(vm->symbols, shape->names[i]);
+    bool ok =
+        !span_eq_cstr(name, ".") && !span_eq_cstr(name, "..") && span_find_char(name, '/') == SIZE_MAX && name.len;
+    if (!ok) eval_error(vm, EVAL_ERROR_EVAL, 0, "invalid file name '%.*s'", SPAN_ARG(name));
     buf_put_char(path, '/');
     buf_put_span(path, name);
-    if (!write_value(session, attrs_slot(vm, v, i), path, err)) return false;
+    if (!ok || !write_value(session, attrs_slot(vm, v, i), shape_position(shape, i), path)) {
+      eval_error_trace(vm, shape_position(shape, i), "while evaluating the attribute '%.*s'", SPAN_ARG(name));
+      return false;
+    }
     path->len = len;
   }
   return true;
+}
+
+static void fail_type(Session *session, PosId id) {
+  Pos pos;
+  Buf place CLEANUP(buf_done) = BUF_INIT;
+  if (!id || !pos_resolve(session->vm->positions, id, &pos)) buf_put_cstr(&place, "«none»:0");
+  else buf_printf(&place, "%s:%u:%u", pos.source->origin, pos.line, pos.column);
+  eval_error(session->vm, EVAL_ERROR_EVAL, 0, "value at '%s' is not a string or an attribute set", buf_cstr(&place));
+}
+
+static bool write_value(Session *session, Value v, PosId pos, Buf *path) {
+  Err err = ERR_INIT;
+  v = value_follow(v);
+  if (value_is_string(v)) {
+    if (write_file(buf_cstr(path), str_span(v), &err)) return true;
+  } else if (!value_is_attrs(v)) {
+    fail_type(session, pos);
+    return false;
+  } else if (mkdir(buf_cstr(path), 0777) == 0) {
+    return write_attrs(session, attrs_flatten(session->vm, v), path);
+  } else {
+    err_set_errno(&err, errno, "creating directory '%s'", buf_cstr(path));
+  }
+  eval_error_from_err(session->vm, EVAL_ERROR_IO, 0, &err);
+  return false;
 }
 
 int eval_command_write(Session *session, const TargetRoot *root, const char *attr) {
   Err err = ERR_INIT;
   const char *dest = option_get(&session->options, OPT_write_to);
   if (fs_exists(dest)) {
-    err_set(&err, ERR_USAGE, "path '%s' already exists", dest);
+    err_set(&err, ERR_OTHER, "path '%s' already exists", dest);
     return session_fail(session, &err);
   }
   if (!session_vm(session, &err)) return session_fail(session, &err);
@@ -251,12 +296,14 @@ int eval_command_write(Session *session, const TargetRoot *root, const char *att
   bool ok = target_eval_root(session, root, &roots[0], &code) && target_auto_args(session, &roots[1], &code) &&
             eval_apply(session, &roots[3], &code);
   roots[2].value = value_raw_ptr(attr);
-  roots[4].value = value_raw(TARGET_STRICT);
+  uint64_t flags = strcmp(session->command->program, "nix") == 0 ? TARGET_NO_CALL : 0;
+  roots[4].value = value_raw((uint64_t)TARGET_STRICT | flags << 8);
   if (ok && !vm_run_native(vm, &target_native_value, args, 5, &result)) code = session_eval_failed(session, NULL);
   else if (ok) {
     Buf path CLEANUP(buf_done) = BUF_INIT;
-    buf_put_cstr(&path, session_absolute(session, dest));
-    if (!write_value(session, result.value, &path, &err)) code = session_fail(session, &err);
+    buf_put_cstr(&path, dest);
+    PosId pos = target_position(session, &roots[0], &roots[1], attr);
+    if (!write_value(session, result.value, pos, &path)) code = session_eval_failed(session, NULL);
   }
   heap_remove_root(&vm->heap, &result);
   for (size_t i = 0; i < 5; i++) heap_remove_root(&vm->heap, &roots[i]);

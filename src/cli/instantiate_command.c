@@ -33,6 +33,8 @@ static bool read_source(Session *session, const TargetRoot *root, Buf *ret_text,
   buf_put_cstr(ret_origin, session_absolute(session, root->text));
   if (stat(buf_cstr(ret_origin), &st) == 0 && S_ISDIR(st.st_mode)) buf_put_cstr(ret_origin, "/default.nix");
   buf_put_span(ret_dir, fs_path_dir(buf_span(ret_origin)));
+  if (!fs_exists(buf_cstr(ret_origin)))
+    return err_set(err, ERR_NOT_FOUND, "path '%s' does not exist", buf_cstr(ret_origin));
   return fs_read_file(buf_cstr(ret_origin), PARSER_MAX_SOURCE_BYTES, ret_text, err);
 }
 
@@ -137,8 +139,8 @@ static int instantiate(Session *session, const TargetRoot *roots, size_t root_co
                        dry ? "--dry-run writes no derivations" : NULL, &drvs, &code))
     return code;
   if (!dry && !write_drvs(session, &drvs, &store, &err)) return session_fail(session, &err);
-  if (!dry && !option_get(&session->options, OPT_add_root) && drvs.count &&
-      !option_has(&session->options, OPT_no_gc_warning) && !session->command->quiet_start)
+  if (!option_get(&session->options, OPT_add_root) && drvs.count && !option_has(&session->options, OPT_no_gc_warning) &&
+      !session->command->quiet_start)
     log_warn("you did not specify '--add-root'; the result might be removed by the garbage collector");
   for (size_t i = 0; i < drvs.count; i++) {
     if (dry) {
@@ -153,17 +155,35 @@ static int instantiate(Session *session, const TargetRoot *roots, size_t root_co
   return code;
 }
 
+// What the command is about. Standard input, where it is asked for, is all; expressions may be none.
+static void find_roots(Session *session, const TargetRoot **ret, size_t *ret_count) {
+  static const TargetRoot from_stdin = {.kind = TARGET_STDIN, .text = "-"},
+                          here = {.kind = TARGET_FILE, .text = "./default.nix"};
+  const OptionList *list = &session->options;
+  bool classic = !session->command->quiet_start, used;
+  target_roots(session, classic, ret, ret_count, &used);
+  if (!classic) return;
+  for (size_t i = 0; i < list->operand_count; i++) {
+    if (strcmp(list->operands[i], "-") != 0) continue;
+    *ret = &from_stdin;
+    *ret_count = 1;
+    return;
+  }
+  if (list->operand_count > 0) return;
+  *ret = &here;
+  *ret_count = option_has(list, OPT_expr_flag) ? 0 : 1;
+}
+
 int instantiate_command_run(Session *session) {
   const OptionList *list = &session->options;
   const TargetRoot *roots;
   size_t count;
-  bool used;
   int code = 0;
   if (option_has(list, OPT_find_file)) {
     for (size_t i = 0; i < list->operand_count && code == 0; i++) code = find_file(session, list->operands[i]);
     return code;
   }
-  target_roots(session, !session->command->quiet_start, &roots, &count, &used);
+  find_roots(session, &roots, &count);
   if (option_has(list, OPT_parse)) {
     for (size_t i = 0; i < count && code == 0; i++) code = parse_root(session, &roots[i]);
     return code;

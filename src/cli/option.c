@@ -4,6 +4,7 @@
 #include <ctype.h>
 #include <stdio.h>
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "cli/option_group_names.h"
 
@@ -108,8 +109,15 @@ static bool use_option(const Option *option, const char *given, const char *inli
   }
   MEM_RESERVE(ret->uses, ret->use_cap, ret->use_count + 1);
   ret->uses[ret->use_count++] = use;
-  if (use.id == OPT_option)
-    return setting_set(settings, span_cstr(use.args[0]), span_cstr(use.args[1]), SETTING_COMMAND_LINE, err);
+  if (use.id == OPT_option) {
+    Err failed = ERR_INIT;
+    if (setting_set(settings, span_cstr(use.args[0]), span_cstr(use.args[1]), SETTING_COMMAND_LINE, &failed))
+      return true;
+    if (!ret->lenient) return err_move(err, &failed);
+    log_warn("error: %s", err_message(&failed)); // and goes on with what was set before
+    err_done(&failed);
+    return true;
+  }
   return !option->setting || apply_setting(option, use.args[0], settings, err);
 }
 

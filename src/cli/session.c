@@ -534,7 +534,8 @@ bool session_vm(Session *session, Err *err) {
   StoreIo *io = session_io(session);
   size_t path_count;
   const VmSearchEntry *path = session_search_path(session, &path_count);
-  for (size_t i = 0; i < path_count; i++) access_check_allow(store_io_access(io), path[i].path);
+  if (!setting_bool(settings, SETTING_ID_pure_eval))
+    for (size_t i = 0; i < path_count; i++) access_check_allow(store_io_access(io), path[i].path);
   VmSettings config = {
       .pure_eval = setting_bool(settings, SETTING_ID_pure_eval),
       .restrict_eval = setting_bool(settings, SETTING_ID_restrict_eval),

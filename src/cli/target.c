@@ -1,6 +1,7 @@
 // target.c: see target.h. Behaviour and wording: Nix 2.26, attr-path.cc, get-drvs.cc, eval.cc (autoCallFunction).
 #include "cli/target.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -159,6 +160,16 @@ static TargetForm value_form(Native *n) {
   return (TargetForm)(value_get_raw(n->slot[VALUE_FORM]) & 0xff);
 }
 
+// Of the printers.
+static Value value_flags(Native *n) {
+  return value_raw(value_get_raw(n->slot[VALUE_FORM]) >> 8 & 0xffff);
+}
+
+static bool value_is_called(Native *n) {
+  // Without --arg, nix-instantiate shows a function as it is.
+  return n->slot[VALUE_ARGS] != VALUE_EMPTY_ATTRS && !(value_get_raw(n->slot[VALUE_FORM]) >> 8 & TARGET_NO_CALL);
+}
+
 static Step value_step(Native *n) {
   Vm *vm = n->vm;
   NATIVE_BEGIN(n);
@@ -167,8 +178,7 @@ static Step value_step(Native *n) {
   n->args[2] = n->slot[VALUE_PATH];
   NATIVE_PUSH(n, &native_path);
   n->slot[VALUE_VALUE] = n->result;
-  // Without --arg, nix-instantiate shows a function as it is.
-  if (n->slot[VALUE_ARGS] != VALUE_EMPTY_ATTRS) {
+  if (value_is_called(n)) {
     n->args[0] = n->slot[VALUE_VALUE];
     n->args[1] = n->slot[VALUE_ARGS];
     NATIVE_PUSH(n, &target_native_call);
@@ -185,10 +195,10 @@ static Step value_step(Native *n) {
     n->args[1] = value_raw(COERCE_COPY);
     NATIVE_PUSH(n, &native_coerce_string);
   } else if (value_form(n) == TARGET_JSON) {
-    n->args[1] = value_raw(value_get_raw(n->slot[VALUE_FORM]) >> 8);
+    n->args[1] = value_flags(n);
     NATIVE_PUSH(n, &print_json_native);
   } else if (value_form(n) == TARGET_XML) {
-    n->args[1] = value_raw(value_get_raw(n->slot[VALUE_FORM]) >> 8);
+    n->args[1] = value_flags(n);
     NATIVE_PUSH(n, &print_xml_native);
   } else if (value_form(n) == TARGET_PRINT) {
     n->args[1] = value_raw_ptr(&print_options_eval);
@@ -379,6 +389,27 @@ bool target_select(Session *session, const HeapRoot *root, const HeapRoot *args,
   return vm_run_native(session->vm, &native_select, given, 3, ret);
 }
 
+PosId target_position(Session *session, const HeapRoot *root, const HeapRoot *args, const char *attr_path) {
+  Vm *vm = session->vm;
+  Buf parent CLEANUP(buf_done) = BUF_INIT, name CLEANUP(buf_done) = BUF_INIT;
+  size_t at = 0, last = 0;
+  for (bool bad; attr_path[at];) {
+    last = at;
+    buf_clear(&name);
+    if (!next_element(attr_path, &at, &name, &bad) || bad) return 0;
+  }
+  if (!name.len) return 0;
+  buf_put_span(&parent, span_make(attr_path, last));
+  if (parent.len && parent.data[parent.len - 1] == '.') parent.len--;
+  HeapRoot set = {0};
+  heap_add_root(&vm->heap, &set, VALUE_NULL);
+  PosId pos = 0;
+  if (!target_select(session, root, args, buf_cstr(&parent), &set)) eval_error_free(eval_error_take(vm));
+  else if (value_is_attrs(set.value)) pos = attrs_position(set.value, symbol_intern(vm->symbols, buf_span(&name)));
+  heap_remove_root(&vm->heap, &set);
+  return pos;
+}
+
 // ---- one derivation
 
 enum { DRV_SET, DRV_NAME, DRV_PATH, DRV_SLOTS };
@@ -418,20 +449,37 @@ static bool read_stdin(Buf *ret, Err *err) {
   return fs_read_fd(STDIN_FILENO, 0, ret, err) || err_wrap(err, "standard input");
 }
 
-// `import (fetchTarball "url")`, `import <x>`: the text that means what cannot be opened as a file. Empty for a file.
+// `import (fetchTarball "url")`: the text that means what cannot be opened as a file. Empty for a file.
 static void root_text(const char *file, Buf *ret) {
   Span text = span_cstr(file);
-  bool is_url = span_has_prefix(text, SPAN("channel:")) || span_find(text, SPAN("://")) != SIZE_MAX;
-  if (is_url) {
-    buf_put_cstr(ret, "import (fetchTarball \"");
-    for (const char *p = file; *p; p++) {
-      if (strchr("\"\\$", *p)) buf_put_char(ret, '\\');
-      buf_put_char(ret, *p);
-    }
-    buf_put_cstr(ret, "\")");
-  } else if (text.len > 2 && file[0] == '<' && file[text.len - 1] == '>') {
-    buf_printf(ret, "import %s", file);
+  if (!span_has_prefix(text, SPAN("channel:")) && span_find(text, SPAN("://")) == SIZE_MAX) return;
+  buf_put_cstr(ret, "import (fetchTarball \"");
+  for (const char *p = file; *p; p++) {
+    if (strchr("\"\\$", *p)) buf_put_char(ret, '\\');
+    buf_put_char(ret, *p);
   }
+  buf_put_cstr(ret, "\")");
+}
+
+// `<x>`: what is found in the search path is evaluated as a file.
+static bool eval_search_path(Vm *vm, const char *name, Span cwd, HeapRoot *root) {
+  Buf path CLEANUP(buf_done) = BUF_INIT;
+  if (!vm_eval_text(vm, span_cstr(name), cwd, SPAN("«string»"), root)) {
+    eval_error_drop_traces(vm); // the expression is ours
+    return false;
+  }
+  buf_put_span(&path, str_span(root->value));
+  return vm_eval_file(vm, buf_span(&path), root);
+}
+
+static bool eval_named(Session *session, const char *name, Span cwd, HeapRoot *root) {
+  Vm *vm = session->vm;
+  Buf text CLEANUP(buf_done) = BUF_INIT;
+  size_t len = strlen(name);
+  if (len > 2 && name[0] == '<' && name[len - 1] == '>') return eval_search_path(vm, name, cwd, root);
+  root_text(name, &text);
+  return text.len ? vm_eval_text(vm, buf_span(&text), cwd, SPAN("«string»"), root)
+                  : vm_eval_file(vm, span_cstr(session_absolute(session, name)), root);
 }
 
 const char *target_expr_base(Session *session) {
@@ -456,14 +504,30 @@ bool target_eval_root(Session *session, const TargetRoot *target, HeapRoot *root
     ok =
         vm_eval_text(vm, span_cstr(target->text), target->base ? span_cstr(target->base) : cwd, SPAN("«string»"), root);
     break;
-  case TARGET_FILE:
-    root_text(target->text, &text);
-    ok = text.len ? vm_eval_text(vm, buf_span(&text), cwd, SPAN("«string»"), root)
-                  : vm_eval_file(vm, span_cstr(session_absolute(session, target->text)), root);
-    break;
+  case TARGET_FILE: ok = eval_named(session, target->text, cwd, root); break;
   default: ok = false;
   }
   if (!ok) *ret_code = session_eval_failed(session, NULL);
+  return ok;
+}
+
+// The expression of --arg is parsed at once, and evaluated when somebody needs it.
+static bool delay_arg(Session *session, const char *text, HeapRoot *root, int *ret_code) {
+  Vm *vm = session->vm;
+  const char *base = target_expr_base(session);
+  Span cwd = span_cstr(base ? base : session_absolute(session, "."));
+  HeapRoot scope = {0}, seq = {0};
+  heap_add_root(&vm->heap, &scope, VALUE_EMPTY_ATTRS);
+  heap_add_root(&vm->heap, &seq, VALUE_NULL);
+  bool ok = vm_eval_text_scoped(vm, span_cstr(text), cwd, SPAN("«string»"), &scope, false, root);
+  // Literals come evaluated; those who print values see that they are not asked for.
+  if (ok && value_is_whnf(root->value)) {
+    ok = vm_eval_text(vm, SPAN("builtins.seq null"), cwd, SPAN("«string»"), &seq);
+    if (ok) root->value = native_delay_call(vm, seq.value, &root->value, 1);
+  }
+  if (!ok) *ret_code = session_eval_failed(session, NULL);
+  heap_remove_root(&vm->heap, &seq);
+  heap_remove_root(&vm->heap, &scope);
   return ok;
 }
 
@@ -473,14 +537,17 @@ static bool eval_arg(Session *session, const OptionUse *use, HeapRoot *root, int
   Buf text CLEANUP(buf_done) = BUF_INIT;
   switch ((int)use->id) {
   case OPT_argstr: root->value = str_plain(vm, span_cstr(use->args[1])); return true;
-  case OPT_arg_from_file:
-    if (!fs_read_file(use->args[1], 0, &text, &err)) return *ret_code = session_fail(session, &err), false;
+  case OPT_arg_from_stdin:
+    if (!read_stdin(&text, &err)) return *ret_code = session_fail(session, &err), false;
     root->value = str_plain(vm, buf_span(&text));
     return true;
-  default: {
-    TargetRoot expr = {TARGET_EXPR, use->args[1], target_expr_base(session)};
-    return target_eval_root(session, &expr, root, ret_code);
-  }
+  case OPT_arg_from_file:
+    if (access(use->args[1], R_OK) != 0) err_set_errno(&err, errno, "opening file '%s'", use->args[1]);
+    else if (!fs_read_file(use->args[1], 0, &text, &err)) err_wrap(&err, "reading '%s'", use->args[1]);
+    if (err_is_set(&err)) return *ret_code = session_fail(session, &err), false;
+    root->value = str_plain(vm, buf_span(&text));
+    return true;
+  default: return delay_arg(session, use->args[1], root, ret_code);
   }
 }
 
@@ -491,7 +558,8 @@ bool target_auto_args(Session *session, HeapRoot *root, int *ret_code) {
   root->value = VALUE_EMPTY_ATTRS;
   for (size_t i = 0; i < session->options.use_count; i++) {
     const OptionUse *use = &session->options.uses[i];
-    if (use->id != OPT_arg && use->id != OPT_argstr && use->id != OPT_arg_from_file) continue;
+    if (use->id != OPT_arg && use->id != OPT_argstr && use->id != OPT_arg_from_file && use->id != OPT_arg_from_stdin)
+      continue;
     HeapRoot value = {0};
     heap_add_root(&vm->heap, &value, VALUE_NULL);
     bool ok = eval_arg(session, use, &value, ret_code);

@@ -22,12 +22,15 @@ typedef struct TargetRoot {
 const char *target_expr_base(Session *session);
 // Evaluates it into `root`, registered by the caller. False: the error has been printed and *ret_code is set.
 MUST_CHECK bool target_eval_root(Session *session, const TargetRoot *target, HeapRoot *root, int *ret_code);
-// The set of --arg, --argstr and --arg-from-file into `root`.
+// The set of --arg, --argstr, --arg-from-file and --arg-from-stdin into `root`.
 MUST_CHECK bool target_auto_args(Session *session, HeapRoot *root, int *ret_code);
 
 // The value that `attr_path` selects in `root`, functions called with `args` on the way and at the end. False: the error is pending in the VM.
 MUST_CHECK bool target_select(Session *session, const HeapRoot *root, const HeapRoot *args, const char *attr_path,
                               HeapRoot *ret);
+
+// Where the attribute is defined that `attr_path` leads to; 0 when that is not known. What is on the way has been evaluated before.
+PosId target_position(Session *session, const HeapRoot *root, const HeapRoot *args, const char *attr_path);
 
 // How a value is to be returned by target_native_value.
 typedef enum TargetForm {
@@ -38,7 +41,8 @@ typedef enum TargetForm {
   TARGET_XML,    // string
   TARGET_PRINT,  // evaluated as far as `nix eval` prints it; a list [value failures]
 } TargetForm;
-#define TARGET_RAW_INSTANTIATE 1 // a flag of TARGET_RAW: errors name nix-instantiate
+#define TARGET_RAW_INSTANTIATE 1  // a flag of TARGET_RAW: errors name nix-instantiate
+#define TARGET_NO_CALL (1u << 16) // of all: what the attribute path leads to is not called, even with arguments
 
 // (root, auto args, raw pointer to the attribute path, function to apply or null, form | flags of print_json or print_xml << 8 as raw integer) -> value
 extern const NativeDef target_native_value;

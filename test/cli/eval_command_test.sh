@@ -192,6 +192,90 @@ test_write_to() {
   expect_err_has 'already exists'
 }
 
+# `nix eval` is pure unless a file is named.
+test_nix_eval_is_pure() {
+  cli_setup
+  echo 7 > x.nix
+  run nix eval --expr '[ (builtins ? currentTime) (builtins ? currentSystem) (builtins.getEnv "HOME") (builtins.pathExists /etc) ]'
+  expect_out '[ false false "" false ]'
+  run nix eval --expr 'import ./x.nix'
+  expect_status 1
+  expect_err_has "is forbidden in pure evaluation mode (use '--impure' to override)"
+  run nix eval -I foo=. --expr '<foo/x.nix>'
+  expect_status 1
+  run nix eval --impure --expr 'import ./x.nix'
+  expect_out 7
+  run nix eval --option pure-eval false --expr 'import ./x.nix'
+  expect_out 7
+  run nix eval -f x.nix
+  expect_out 7
+  run nix eval --pure-eval -f x.nix
+  expect_out 7
+  run nix eval --expr 1 -f x.nix
+  expect_status 1
+  expect_err_has "'--file' and '--expr' are exclusive"
+  # firn's own command is not.
+  run firn eval -E 'import ./x.nix'
+  expect_out 7
+}
+
+test_nix_eval_arguments() {
+  cli_setup
+  echo '{ a ? 1, b ? 2, ... }@args: { inherit args; sum = a + b; }' > f.nix
+  printf text > file
+  run nix eval -f f.nix sum --arg a 5
+  expect_out 7
+  # Only functions on the way are called.
+  run nix eval -f f.nix --arg a 5
+  expect_out "«lambda @ $PWD/f.nix:1:1»"
+  run nix eval -f f.nix --arg a 5 --apply 'f: (f { }).sum'
+  expect_out 3
+  run nix eval -f f.nix --arg-from-file c file args.c
+  expect_out '"text"'
+  run nix eval -f f.nix --arg-from-file c missing args.c
+  expect_err_has "opening file 'missing': No such file or directory"
+  status=0
+  out=$(printf piped | nix eval -f f.nix --arg-from-stdin c args.c) || status=$?
+  expect_out '"piped"'
+  run nix eval -f f.nix sum --arg a 'throw "used"'
+  expect_err_has 'error: used'
+  run nix eval -f f.nix args.b --arg a 'throw "not used"' --arg b 3
+  expect_out 3
+  run nix-instantiate --eval f.nix --arg a 5 -A args
+  expect_out '{ a = <CODE>; }'
+  run nix eval --raw --json --expr 1
+  expect_err_has '--raw and --json are mutually exclusive'
+  run nix eval --expr 1 x y
+  expect_err_has "unexpected argument 'y'"
+  run nix eval --expr '{ a.b = 1; }' 'a.b^out,dev'
+  expect_out 1
+}
+
+test_write_to_errors() {
+  cli_setup
+  printf '{\n a.b = 1;\n s = "x"; up = { ".." = ""; };\n down = { "a/b" = ""; };\n}\n' > f.nix
+  run nix eval -f f.nix a --write-to out
+  expect_status 1
+  expect_err_has "error: value at '$PWD/f.nix:2:2' is not a string or an attribute set"
+  expect_err_has "… while evaluating the attribute 'b'"
+  rm -r out
+  run nix eval --expr 1 --write-to out
+  expect_err_has "error: value at '«none»:0' is not a string or an attribute set"
+  run nix eval -f f.nix s --write-to missing/out
+  expect_err_has "opening file 'missing/out': No such file or directory"
+  run nix eval -f f.nix s --write-to f.nix
+  expect_err_has "path 'f.nix' already exists"
+  for name in up down; do
+    run nix eval -f f.nix "$name" --write-to out
+    expect_status 1
+    expect_err_has 'invalid file name'
+    rm -r out
+  done
+  run nix eval -f f.nix s --write-to out
+  expect_status 0
+  expect_equal x "$(cat out)"
+}
+
 test_nix_eval() {
   cli_setup
   echo '{ a = { b = 1; c = throw "no"; }; }' > x.nix

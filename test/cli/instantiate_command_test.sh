@@ -96,6 +96,28 @@ test_roots() {
   expect_out_has "$PWD/root"
 }
 
+test_what_is_given() {
+  cli_setup
+  echo '[ 1 ]' > list.nix
+  status=0
+  out=$(echo 5 | nix-instantiate --eval list.nix -) || status=$?
+  expect_out 5
+  run nix-instantiate --eval
+  expect_status 1
+  expect_err_has "path '$PWD/default.nix' does not exist"
+  run nix-instantiate --parse missing.nix
+  expect_err_has "path '$PWD/missing.nix' does not exist"
+  run nix-instantiate --eval -E
+  expect_status 0
+  expect_out ''
+  run nix-instantiate --eval list.nix -A 0 --option max-jobs nonsense
+  expect_out 1
+  expect_err_has "warning: error: configuration setting 'max-jobs' should be 'auto' or an integer"
+  run nix-instantiate --eval '<nope>'
+  expect_err_has "file 'nope' was not found in the Nix search path"
+  case $err in *"calling the 'import'"*) fail 'the trace shows an expression that nobody wrote' ;; esac
+}
+
 test_eval_jobs() {
   cli_setup
   cat > x.nix <<'END'
