@@ -59,6 +59,8 @@ typedef struct NativeDef {
   void (*sparks)(Native *n, SparkSink *sink);
   // Adds a frame to the pending error while it unwinds through here.
   void (*trace)(Native *n);
+  // Frees what the frame owns outside of the heap when it will not be run again; a step that returns has done so itself.
+  void (*drop)(Native *n);
   // For profiles: a slot whose text says what the work is about: the name of a derivation (once it is a string), the text of an error
   // context (also as a thunk), the path of a file that is loaded.
   NativeSubject subject;

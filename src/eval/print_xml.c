@@ -1,17 +1,32 @@
-// print_xml.c: see print_xml.h. One native frame for each set or list that is open, as in print_json.c. The format is that of
-// libexpr/value-to-xml.cc of Nix: attributes of elements in alphabetic order, two blanks a level.
+// print_xml.c: see print_xml.h. One native frame for each set or list that is open, as in print_json.c; all of them write into the text of
+// one XmlWriter. The format is that of libexpr/value-to-xml.cc of Nix: attributes of elements in alphabetic order, two blanks a level.
 #include "eval/print_xml.h"
 
+#include "base/map.h"
+#include "base/mem.h"
 #include "eval/attrs.h"
 #include "eval/list.h"
 #include "eval/print.h"
 #include "eval/str.h"
 
-// SEEN: a list of one item, the table of symbols of derivations that were written already.
-enum { VALUE, FLAGS, OUT, DEPTH, SEEN, I, DRV_PATH, OUT_PATH, SLOT_COUNT };
+typedef struct XmlWriter {
+  Buf text;
+  const Context *context; // of all strings in it
+  int64_t flags;
+  Map seen; // drvPaths of derivations that were written already
+} XmlWriter;
 
-#define SEEN_MIN 64
+enum { VALUE, WRITER, DEPTH, I, DRV_PATH, OUT_PATH, SLOT_COUNT };
+
 #define XML_MAX_DEPTH 20000 // indentation makes the text quadratic in the depth
+
+static XmlWriter *xml_writer(const Native *n) {
+  return value_get_raw_ptr(n->slot[WRITER]);
+}
+
+static Buf *xml_out(const Native *n) {
+  return &xml_writer(n)->text;
+}
 
 static void xml_indent(Buf *out, int64_t depth) {
   buf_put_repeat(out, ' ', (size_t)depth * 2);
@@ -28,12 +43,13 @@ static const char *xml_entity(char c) {
   }
 }
 
-static void xml_attr(Buf *out, const char *name, Span value) {
+static void xml_attr(Buf *out, Span name, Span value) {
   buf_put_char(out, ' ');
-  buf_put_cstr(out, name);
-  buf_put_cstr(out, "=\"");
+  buf_put_span(out, name);
+  buf_put_span(out, SPAN("=\""));
   size_t done = 0;
   for (size_t i = 0; i < value.len; i++) {
+    if ((unsigned char)value.data[i] > '>') continue; // most
     const char *entity = xml_entity(value.data[i]);
     if (!entity) continue;
     buf_put(out, value.data + done, i - done);
@@ -44,33 +60,27 @@ static void xml_attr(Buf *out, const char *name, Span value) {
   buf_put_char(out, '"');
 }
 
-static void xml_append(Native *n, Buf *text, const Context *context) {
-  context = context_union(n->vm->contexts, str_context(n->slot[OUT]), context);
-  n->slot[OUT] = str_concat(n->vm, n->slot[OUT], str_plain(n->vm, buf_span(text)), context);
-  buf_done(text);
-}
-
-static void xml_append_line(Native *n, int64_t depth, const char *text) {
-  Buf out = BUF_INIT;
-  xml_indent(&out, depth);
-  buf_put_cstr(&out, text);
-  buf_put_char(&out, '\n');
-  xml_append(n, &out, NULL);
+static void xml_line(const Native *n, int64_t depth, Span text) {
+  Buf *out = xml_out(n);
+  xml_indent(out, depth);
+  buf_put_span(out, text);
+  buf_put_char(out, '\n');
 }
 
 // column, line and (behind `name`) path.
-static void xml_position(Native *n, Buf *out, PosId id, const char *name, Span name_value) {
+static void xml_position(const Native *n, PosId id, const char *name, Span name_value) {
+  Buf *out = xml_out(n);
   Pos pos;
-  bool known = native_get(n, FLAGS) & PRINT_XML_LOCATION && pos_resolve(n->vm->positions, id, &pos);
+  bool known = xml_writer(n)->flags & PRINT_XML_LOCATION && pos_resolve(n->vm->positions, id, &pos);
   if (known) {
-    buf_put_cstr(out, " column=\"");
+    buf_put_span(out, SPAN(" column=\""));
     buf_put_i64(out, pos.column);
-    buf_put_cstr(out, "\" line=\"");
+    buf_put_span(out, SPAN("\" line=\""));
     buf_put_i64(out, pos.line);
     buf_put_char(out, '"');
   }
-  if (name) xml_attr(out, name, name_value);
-  if (known && pos.source->path) xml_attr(out, "path", span_cstr(pos.source->path));
+  if (name) xml_attr(out, span_cstr(name), name_value);
+  if (known && pos.source->path) xml_attr(out, SPAN("path"), span_cstr(pos.source->path));
 }
 
 static void xml_put_function(Native *n) {
@@ -79,43 +89,43 @@ static void xml_put_function(Native *n) {
   int64_t depth = native_get(n, DEPTH);
   VmPattern pattern;
   if (!vm_function_pattern(vm, v, &pattern)) { // a builtin
-    xml_append_line(n, depth, "<unevaluated />");
+    xml_line(n, depth, SPAN("<unevaluated />"));
     return;
   }
-  Buf out = BUF_INIT;
-  xml_indent(&out, depth);
-  buf_put_cstr(&out, "<function");
-  xml_position(n, &out, vm_function_pos(vm, v), NULL, SPAN(""));
-  buf_put_cstr(&out, ">\n");
-  xml_indent(&out, depth + 1);
+  Buf *out = xml_out(n);
+  xml_indent(out, depth);
+  buf_put_span(out, SPAN("<function"));
+  xml_position(n, vm_function_pos(vm, v), NULL, SPAN(""));
+  buf_put_span(out, SPAN(">\n"));
+  xml_indent(out, depth + 1);
   if (pattern.has_formals) {
-    buf_put_cstr(&out, "<attrspat");
-    if (pattern.ellipsis) xml_attr(&out, "ellipsis", SPAN("1"));
-    if (pattern.arg != SYMBOL_NONE) xml_attr(&out, "name", symbol_text(vm->symbols, pattern.arg));
-    buf_put_cstr(&out, ">\n");
+    buf_put_span(out, SPAN("<attrspat"));
+    if (pattern.ellipsis) xml_attr(out, SPAN("ellipsis"), SPAN("1"));
+    if (pattern.arg != SYMBOL_NONE) xml_attr(out, SPAN("name"), symbol_text(vm->symbols, pattern.arg));
+    buf_put_span(out, SPAN(">\n"));
     Value formals = vm_function_args(vm, v);
     uint32_t count = formals == VALUE_EMPTY_ATTRS ? 0 : attrs_flat_shape(formals)->count;
     for (uint32_t i = 0; i < count; i++) {
-      xml_indent(&out, depth + 2);
-      buf_put_cstr(&out, "<attr");
-      xml_attr(&out, "name", symbol_text(vm->symbols, attrs_flat_shape(formals)->names[i]));
-      buf_put_cstr(&out, " />\n");
+      xml_indent(out, depth + 2);
+      buf_put_span(out, SPAN("<attr"));
+      xml_attr(out, SPAN("name"), symbol_text(vm->symbols, attrs_flat_shape(formals)->names[i]));
+      buf_put_span(out, SPAN(" />\n"));
     }
-    xml_indent(&out, depth + 1);
-    buf_put_cstr(&out, "</attrspat>\n");
+    xml_indent(out, depth + 1);
+    buf_put_span(out, SPAN("</attrspat>\n"));
   } else {
-    buf_put_cstr(&out, "<varpat");
-    xml_attr(&out, "name", symbol_text(vm->symbols, pattern.arg));
-    buf_put_cstr(&out, " />\n");
+    buf_put_span(out, SPAN("<varpat"));
+    xml_attr(out, SPAN("name"), symbol_text(vm->symbols, pattern.arg));
+    buf_put_span(out, SPAN(" />\n"));
   }
-  xml_indent(&out, depth);
-  buf_put_cstr(&out, "</function>\n");
-  xml_append(n, &out, NULL);
+  xml_indent(out, depth);
+  buf_put_span(out, SPAN("</function>\n"));
 }
 
 static void xml_put_scalar(Native *n) {
   Value v = n->slot[VALUE];
-  Buf out = BUF_INIT, text = BUF_INIT;
+  Buf *out = xml_out(n), text = BUF_INIT;
+  Span value = {0};
   const char *element = NULL;
   switch (value_type(v)) {
   case TYPE_INT:
@@ -132,7 +142,8 @@ static void xml_put_scalar(Native *n) {
     break;
   case TYPE_STRING:
     element = "string";
-    buf_put_span(&text, str_span(v));
+    value = str_span(v);
+    xml_writer(n)->context = context_union(n->vm->contexts, xml_writer(n)->context, str_context(v));
     break;
   case TYPE_PATH:
     element = "path";
@@ -144,50 +155,12 @@ static void xml_put_scalar(Native *n) {
   case TYPE_LIST:
   case TYPE_THUNK: element = "unevaluated"; break;
   }
-  xml_indent(&out, native_get(n, DEPTH));
-  buf_put_char(&out, '<');
-  buf_put_cstr(&out, element);
-  if (v != VALUE_NULL && value_is_whnf(v)) xml_attr(&out, "value", buf_span(&text));
-  buf_put_cstr(&out, " />\n");
+  xml_indent(out, native_get(n, DEPTH));
+  buf_put_char(out, '<');
+  buf_put_cstr(out, element);
+  if (v != VALUE_NULL && value_is_whnf(v)) xml_attr(out, SPAN("value"), value_is_string(v) ? value : buf_span(&text));
+  buf_put_span(out, SPAN(" />\n"));
   buf_done(&text);
-  xml_append(n, &out, value_is_string(v) ? str_context(v) : NULL);
-}
-
-// ---- derivations that were written already ----
-
-static size_t seen_slot(const Value *table, size_t mask, Sym sym) {
-  size_t i = (sym * UINT64_C(0x9E3779B97F4A7C15) >> 32) & mask;
-  while (table[i] != VALUE_NULL && value_small_int(table[i]) != (int64_t)sym) i = (i + 1) & mask;
-  return i;
-}
-
-static Value seen_new(Vm *vm, size_t count) {
-  List *table = list_new(vm, count + 1); // the last item counts the entries
-  for (size_t i = 0; i < count; i++) table->items[i] = VALUE_NULL;
-  table->items[count] = value_int(0);
-  return list_value(table);
-}
-
-static bool seen_add(Native *n, Sym sym) {
-  Value table = list_get(n->vm, n->slot[SEEN], 0);
-  size_t count = list_count(table) - 1;
-  Value *items = list_items(n->vm, table);
-  if (value_small_int(items[count]) * 2 >= (int64_t)count) {
-    Value wider = seen_new(n->vm, count * 2);
-    Value *wider_items = list_items(n->vm, wider);
-    for (size_t i = 0; i < count; i++)
-      if (items[i] != VALUE_NULL)
-        wider_items[seen_slot(wider_items, count * 2 - 1, (Sym)value_small_int(items[i]))] = items[i];
-    wider_items[count * 2] = items[count];
-    list_set(n->vm, n->slot[SEEN], 0, wider);
-    items = wider_items;
-    count *= 2;
-  }
-  size_t i = seen_slot(items, count - 1, sym);
-  if (items[i] != VALUE_NULL) return false;
-  items[i] = value_int(sym); // numbers need no write barrier
-  items[count] = value_int(value_small_int(items[count]) + 1);
-  return true;
 }
 
 // ---- sets and lists ----
@@ -197,45 +170,43 @@ static Value xml_attr_of(Native *n, Sym name) {
 }
 
 static bool xml_is_strict(const Native *n) {
-  return native_get(n, FLAGS) & PRINT_XML_STRICT;
+  return xml_writer(n)->flags & PRINT_XML_STRICT;
 }
 
 // The opening tag of a derivation; false when its attributes are not to be repeated.
 static bool xml_open_derivation(Native *n) {
-  Buf out = BUF_INIT;
-  xml_indent(&out, native_get(n, DEPTH));
-  buf_put_cstr(&out, "<derivation");
+  XmlWriter *writer = xml_writer(n);
+  Buf *out = &writer->text;
+  xml_indent(out, native_get(n, DEPTH));
+  buf_put_span(out, SPAN("<derivation"));
   bool fresh = false;
   if (value_is_string(n->slot[DRV_PATH])) {
     Span path = str_span(n->slot[DRV_PATH]);
-    xml_attr(&out, "drvPath", path);
-    fresh = path.len && seen_add(n, str_intern(n->vm, n->slot[DRV_PATH]));
+    xml_attr(out, SPAN("drvPath"), path);
+    fresh = path.len && !map_has(&writer->seen, path);
+    if (fresh) map_set(&writer->seen, path, NULL);
   }
-  if (value_is_string(n->slot[OUT_PATH])) xml_attr(&out, "outPath", str_span(n->slot[OUT_PATH]));
-  buf_put_cstr(&out, ">\n");
-  xml_append(n, &out, NULL);
+  if (value_is_string(n->slot[OUT_PATH])) xml_attr(out, SPAN("outPath"), str_span(n->slot[OUT_PATH]));
+  buf_put_span(out, SPAN(">\n"));
   return fresh;
 }
 
 static void xml_open_attr(Native *n, int64_t depth) {
   const Shape *shape = attrs_flat_shape(n->slot[VALUE]);
   uint32_t i = (uint32_t)native_get(n, I);
-  Buf out = BUF_INIT;
-  xml_indent(&out, depth);
-  buf_put_cstr(&out, "<attr");
-  xml_position(n, &out, shape_position(shape, i), "name", symbol_text(n->vm->symbols, shape->names[i]));
-  buf_put_cstr(&out, ">\n");
-  xml_append(n, &out, NULL);
+  Buf *out = xml_out(n);
+  xml_indent(out, depth);
+  buf_put_span(out, SPAN("<attr"));
+  xml_position(n, shape_position(shape, i), "name", symbol_text(n->vm->symbols, shape->names[i]));
+  buf_put_span(out, SPAN(">\n"));
 }
 
 static const NativeDef xml_native;
 
 static void xml_item_args(Native *n, Value item, int64_t depth) {
   n->args[0] = item;
-  n->args[1] = n->slot[FLAGS];
-  n->args[2] = n->slot[OUT];
-  n->args[3] = value_int(depth);
-  n->args[4] = n->slot[SEEN];
+  n->args[1] = n->slot[WRITER];
+  n->args[2] = value_int(depth);
 }
 
 static Step xml_step(Native *n) {
@@ -248,18 +219,17 @@ static Step xml_step(Native *n) {
   if (xml_is_strict(n)) NATIVE_FORCE(n, n->slot[VALUE]);
   n->slot[VALUE] = value_ask(n->slot[VALUE]);
   if (value_is_list(n->slot[VALUE])) {
-    xml_append_line(n, native_get(n, DEPTH), "<list>");
+    xml_line(n, native_get(n, DEPTH), SPAN("<list>"));
     for (native_set(n, I, 0); (size_t)native_get(n, I) < list_count(n->slot[VALUE]); native_add(n, I, 1)) {
       xml_item_args(n, list_get(n->vm, n->slot[VALUE], (size_t)native_get(n, I)), native_get(n, DEPTH) + 1);
       NATIVE_PUSH(n, &xml_native);
-      n->slot[OUT] = n->result;
     }
-    xml_append_line(n, native_get(n, DEPTH), "</list>");
-    NATIVE_RETURN(n, n->slot[OUT]);
+    xml_line(n, native_get(n, DEPTH), SPAN("</list>"));
+    NATIVE_RETURN(n, VALUE_NULL);
   }
   if (!value_is_attrs(n->slot[VALUE])) {
     xml_put_scalar(n);
-    NATIVE_RETURN(n, n->slot[OUT]);
+    NATIVE_RETURN(n, VALUE_NULL);
   }
 
   n->slot[VALUE] = attrs_flatten(n->vm, n->slot[VALUE]);
@@ -278,13 +248,13 @@ static Step xml_step(Native *n) {
       n->slot[OUT_PATH] = n->result;
     }
     if (!xml_open_derivation(n)) {
-      xml_append_line(n, native_get(n, DEPTH) + 1, "<repeated />");
-      xml_append_line(n, native_get(n, DEPTH), "</derivation>");
-      NATIVE_RETURN(n, n->slot[OUT]);
+      xml_line(n, native_get(n, DEPTH) + 1, SPAN("<repeated />"));
+      xml_line(n, native_get(n, DEPTH), SPAN("</derivation>"));
+      NATIVE_RETURN(n, VALUE_NULL);
     }
     n->slot[DRV_PATH] = VALUE_TRUE;
   } else {
-    xml_append_line(n, native_get(n, DEPTH), "<attrs>");
+    xml_line(n, native_get(n, DEPTH), SPAN("<attrs>"));
   }
   for (native_set(n, I, 0);
        n->slot[VALUE] != VALUE_EMPTY_ATTRS && native_get(n, I) < attrs_flat_shape(n->slot[VALUE])->count;
@@ -292,11 +262,10 @@ static Step xml_step(Native *n) {
     xml_open_attr(n, native_get(n, DEPTH) + 1);
     xml_item_args(n, attrs_slot(n->vm, n->slot[VALUE], (uint32_t)native_get(n, I)), native_get(n, DEPTH) + 2);
     NATIVE_PUSH(n, &xml_native);
-    n->slot[OUT] = n->result;
-    xml_append_line(n, native_get(n, DEPTH) + 1, "</attr>");
+    xml_line(n, native_get(n, DEPTH) + 1, SPAN("</attr>"));
   }
-  xml_append_line(n, native_get(n, DEPTH), n->slot[DRV_PATH] == VALUE_TRUE ? "</derivation>" : "</attrs>");
-  NATIVE_RETURN(n, n->slot[OUT]);
+  xml_line(n, native_get(n, DEPTH), n->slot[DRV_PATH] == VALUE_TRUE ? SPAN("</derivation>") : SPAN("</attrs>"));
+  NATIVE_RETURN(n, VALUE_NULL);
   NATIVE_END;
 }
 
@@ -312,21 +281,37 @@ static void xml_sparks(Native *n, SparkSink *sink) {
 }
 
 static const NativeDef xml_native = {
-    .name = "XML", .step = xml_step, .arg_count = 5, .slot_count = SLOT_COUNT, .sparks = xml_sparks};
+    .name = "XML", .step = xml_step, .arg_count = 3, .slot_count = SLOT_COUNT, .sparks = xml_sparks};
+
+enum { TOP_VALUE, TOP_FLAGS, TOP_WRITER, TOP_SLOT_COUNT };
+
+static void print_xml_drop(Native *n) {
+  if (n->slot[TOP_WRITER] == VALUE_NULL) return;
+  XmlWriter *writer = value_get_raw_ptr(n->slot[TOP_WRITER]);
+  buf_done(&writer->text);
+  map_done(&writer->seen);
+  mem_free(writer);
+  n->slot[TOP_WRITER] = VALUE_NULL;
+}
 
 static Step print_xml_step(Native *n) {
+  XmlWriter *writer;
   NATIVE_BEGIN(n);
-  n->args[0] = n->slot[VALUE];
-  n->args[1] = n->slot[FLAGS];
-  n->args[2] = str_plain(n->vm, SPAN("<?xml version='1.0' encoding='utf-8'?>\n<expr>\n"));
-  n->args[3] = value_int(1);
-  {
-    Value table = seen_new(n->vm, SEEN_MIN);
-    n->args[4] = list_from(n->vm, &table, 1);
-  }
+  writer = mem_alloc_zero(sizeof *writer);
+  writer->flags = native_get(n, TOP_FLAGS);
+  n->slot[TOP_WRITER] = value_raw_ptr(writer);
+  buf_put_span(&writer->text, SPAN("<?xml version='1.0' encoding='utf-8'?>\n<expr>\n"));
+  n->args[0] = n->slot[TOP_VALUE];
+  n->args[1] = n->slot[TOP_WRITER];
+  n->args[2] = value_int(1);
   NATIVE_PUSH(n, &xml_native);
-  NATIVE_RETURN(n, str_concat(n->vm, n->result, str_plain(n->vm, SPAN("</expr>\n")), str_context(n->result)));
+  writer = value_get_raw_ptr(n->slot[TOP_WRITER]);
+  buf_put_span(&writer->text, SPAN("</expr>\n"));
+  n->result = str_new(n->vm, buf_span(&writer->text), writer->context);
+  print_xml_drop(n);
+  return STEP_RETURN;
   NATIVE_END;
 }
 
-const NativeDef print_xml_native = {.name = "toXML", .step = print_xml_step, .arg_count = 2, .slot_count = 2};
+const NativeDef print_xml_native = {
+    .name = "toXML", .step = print_xml_step, .arg_count = 2, .slot_count = TOP_SLOT_COUNT, .drop = print_xml_drop};

@@ -100,6 +100,10 @@ void task_unwind(Vm *vm, Task *t) {
       thunk->head = fp[-FRAME_HEADER - 1];
       if (waited) task_wake_thunk(vm, thunk);
     }
+    if (!value_get_raw_ptr(fp[-2])) {
+      const NativeDef *def = value_get_raw_ptr(fp[0]);
+      if (def->drop) def->drop(&(Native){.vm = vm, .slot = fp + 2, .state = (uint32_t)value_get_raw(fp[1])});
+    }
     if (kind == FRAME_BASE) break;
     fp = t->stack + (meta >> 4);
   }

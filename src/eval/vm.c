@@ -1290,6 +1290,7 @@ run_native : {
   case STEP_ERROR: {
     // The frame itself does not catch what it raises.
     if (def->trace) def->trace(n);
+    if (def->drop) def->drop(n);
     uint64_t meta = value_get_raw(fp[-1]);
     if ((meta & 15) == FRAME_BASE) goto task_failed;
     const Value *failed = fp;
@@ -1324,6 +1325,7 @@ unwind:
       n->slot = fp + 2;
       n->state = (uint32_t)value_get_raw(fp[1]);
       if (def->trace) def->trace(n);
+      if (def->drop) def->drop(n);
     }
     const uint32_t *caller_ip = value_get_raw_ptr(fp[-4]);
     Value *below = task->stack + (meta >> 4);
