@@ -1,20 +1,24 @@
-// print_json.c: see print_json.h. One native frame for each set or list that is open; the text so far travels through the frames as a
-// string that is extended in place, and its context is the union of the contexts in it.
+// print_json.c: see print_json.h. One native frame for each set or list that is open; all of them write into the text of one JsonWriter.
 #include "eval/print_json.h"
 
+#include "base/mem.h"
 #include "eval/attrs.h"
 #include "eval/list.h"
 #include "eval/print.h"
 #include "eval/str.h"
 #include "formats/json_write.h"
 
-// POS: where Nix says the value is, the attribute around it.
-enum { VALUE, FLAGS, OUT, POS, I, IN_ITEM, SLOT_COUNT };
+typedef struct JsonWriter {
+  Buf text;
+  const Context *context; // of all strings in it
+  int64_t flags;
+} JsonWriter;
 
-// Appends to the text so far.
-static void json_append(Native *n, Span text, const Context *context) {
-  context = context_union(n->vm->contexts, str_context(n->slot[OUT]), context);
-  n->slot[OUT] = str_append(n->vm, n->slot[OUT], text, context);
+// POS: where Nix says the value is, the attribute around it.
+enum { VALUE, WRITER, POS, I, IN_ITEM, SLOT_COUNT };
+
+static JsonWriter *json_writer(const Native *n) {
+  return value_get_raw_ptr(n->slot[WRITER]);
 }
 
 static bool json_put_string(Vm *vm, Span s, Buf *out) {
@@ -42,7 +46,9 @@ static bool json_is_scalar(Value v, int64_t flags) {
   return false;
 }
 
-static bool json_put_scalar(Vm *vm, Value v, Buf *out) {
+static bool json_put_scalar(Vm *vm, Value v, JsonWriter *writer) {
+  Buf *out = &writer->text;
+  if (value_is_string(v)) writer->context = context_union(vm->contexts, writer->context, str_context(v));
   if (value_is_string(v) || value_is_path(v)) return json_put_string(vm, str_span(v), out);
   if (value_is_float(v)) json_write_double(out, value_get_float(v));
   else if (value_is_int(v)) json_write_i64(out, value_get_int(v));
@@ -67,7 +73,7 @@ static bool json_is_unevaluated(Value raw) {
 
 static Value json_item(Native *n, size_t i) {
   Value v = n->slot[VALUE];
-  if (native_get(n, FLAGS) & PRINT_JSON_LAZY) {
+  if (json_writer(n)->flags & PRINT_JSON_LAZY) {
     Value raw = value_tag(v) == TAG_ATTRS ? attrs_flat(v)->slots[i] : list_get(n->vm, v, i);
     if (value_tag(raw) != TAG_LAZY && json_is_unevaluated(raw)) return raw;
   }
@@ -85,46 +91,37 @@ static PosId json_item_pos(const Native *n) {
 // Writes items from I on up to one that needs a frame of its own: then *ret_item is that item. VALUE_ABSENT at the end.
 static bool json_put_items(Native *n, Value *ret_item) {
   Vm *vm = n->vm;
-  Buf out = BUF_INIT;
-  const Context *context = NULL;
+  JsonWriter *writer = json_writer(n);
+  Buf *out = &writer->text;
   bool is_attrs = value_is_attrs(n->slot[VALUE]), ok = true;
   size_t count = json_count(n), i = (size_t)native_get(n, I);
   *ret_item = VALUE_ABSENT;
-  if (i == 0) buf_put_char(&out, is_attrs ? '{' : '[');
+  if (i == 0) buf_put_char(out, is_attrs ? '{' : '[');
   for (; i < count && ok; i++) {
-    if (i) buf_put_char(&out, ',');
+    if (i) buf_put_char(out, ',');
     if (is_attrs) {
-      ok = json_put_string(vm, json_key(n, i), &out);
-      buf_put_char(&out, ':');
+      ok = json_put_string(vm, json_key(n, i), out);
+      buf_put_char(out, ':');
     }
     Value item = json_item(n, i);
-    if (!json_is_scalar(item, native_get(n, FLAGS))) {
+    if (!json_is_scalar(item, writer->flags)) {
       *ret_item = item;
       break;
     }
-    ok = ok && json_put_scalar(vm, item, &out);
-    if (value_is_string(item)) context = context_union(vm->contexts, context, str_context(item));
+    ok = ok && json_put_scalar(vm, item, writer);
   }
-  if (i == count) buf_put_char(&out, is_attrs ? '}' : ']');
-  if (ok) json_append(n, buf_span(&out), context);
-  buf_done(&out);
+  if (i == count) buf_put_char(out, is_attrs ? '}' : ']');
   native_set(n, I, (int64_t)i);
   return ok;
 }
 
 static bool json_put_value(Native *n) {
   Value v = n->slot[VALUE];
-  if (!json_is_scalar(v, 0)) {
-    PosId pos = value_is_closure(v) || value_is_obj(v, T_PAP) ? vm_function_pos(n->vm, v) : 0;
-    eval_error(n->vm, EVAL_ERROR_TYPE, pos ? pos : (PosId)native_get(n, POS), "cannot convert %s to JSON",
-               eval_error_type_phrase(n->vm, v));
-    return false;
-  }
-  Buf out = BUF_INIT;
-  bool ok = json_put_scalar(n->vm, v, &out);
-  if (ok) json_append(n, buf_span(&out), value_is_string(v) ? str_context(v) : NULL);
-  buf_done(&out);
-  return ok;
+  if (json_is_scalar(v, 0)) return json_put_scalar(n->vm, v, json_writer(n));
+  PosId pos = value_is_closure(v) || value_is_obj(v, T_PAP) ? vm_function_pos(n->vm, v) : 0;
+  eval_error(n->vm, EVAL_ERROR_TYPE, pos ? pos : (PosId)native_get(n, POS), "cannot convert %s to JSON",
+             eval_error_type_phrase(n->vm, v));
+  return false;
 }
 
 static const NativeDef json_native;
@@ -132,7 +129,7 @@ static const NativeDef json_native;
 static Step json_step(Native *n) {
   NATIVE_BEGIN(n);
   native_set(n, IN_ITEM, 0);
-  if (native_get(n, FLAGS) & PRINT_JSON_LAZY && json_is_unevaluated(n->slot[VALUE])) {
+  if (json_writer(n)->flags & PRINT_JSON_LAZY && json_is_unevaluated(n->slot[VALUE])) {
     eval_error(n->vm, EVAL_ERROR_TYPE, (PosId)native_get(n, POS), "cannot convert a thunk to JSON");
     return STEP_ERROR;
   }
@@ -141,14 +138,13 @@ static Step json_step(Native *n) {
   if (value_is_attrs(n->result) && !attrs_has(n->result, SYM_to_string) && attrs_has(n->result, SYM_out_path)) {
     // Written as its outPath, which may be the set itself.
     n->args[0] = attrs_get(n->vm, n->result, SYM_out_path);
-    n->args[1] = n->slot[FLAGS];
-    n->args[2] = n->slot[OUT];
-    n->args[3] = value_int(attrs_position(n->result, SYM_out_path));
+    n->args[1] = n->slot[WRITER];
+    n->args[2] = value_int(attrs_position(n->result, SYM_out_path));
     NATIVE_PUSH(n, &json_native);
     return STEP_RETURN;
   }
   if ((value_is_attrs(n->slot[VALUE]) && attrs_has(n->slot[VALUE], SYM_to_string)) ||
-      (value_is_path(n->slot[VALUE]) && native_get(n, FLAGS) & PRINT_JSON_COPY)) {
+      (value_is_path(n->slot[VALUE]) && json_writer(n)->flags & PRINT_JSON_COPY)) {
     n->args[0] = n->slot[VALUE];
     n->args[1] = value_raw(value_is_path(n->slot[VALUE]) ? COERCE_COPY : 0);
     NATIVE_PUSH(n, &native_coerce_string);
@@ -156,24 +152,22 @@ static Step json_step(Native *n) {
   }
   if (!value_is_attrs(n->slot[VALUE]) && !value_is_list(n->slot[VALUE])) {
     if (!json_put_value(n)) return STEP_ERROR;
-    NATIVE_RETURN(n, n->slot[OUT]);
+    NATIVE_RETURN(n, VALUE_NULL);
   }
   if (value_is_attrs(n->slot[VALUE])) n->slot[VALUE] = attrs_flatten(n->vm, n->slot[VALUE]);
   native_set(n, I, 0);
   for (;;) {
     if (!json_put_items(n, &n->args[0])) return STEP_ERROR;
-    if (n->args[0] == VALUE_ABSENT) NATIVE_RETURN(n, n->slot[OUT]);
-    n->args[1] = n->slot[FLAGS];
-    n->args[2] = n->slot[OUT];
-    n->args[3] = value_is_attrs(n->slot[VALUE]) ? value_int(json_item_pos(n)) : n->slot[POS];
+    if (n->args[0] == VALUE_ABSENT) NATIVE_RETURN(n, VALUE_NULL);
+    n->args[1] = n->slot[WRITER];
+    n->args[2] = value_is_attrs(n->slot[VALUE]) ? value_int(json_item_pos(n)) : n->slot[POS];
     native_set(n, IN_ITEM, 1);
     NATIVE_PUSH(n, &json_native);
     native_set(n, IN_ITEM, 0);
-    n->slot[OUT] = n->result;
     native_add(n, I, 1);
     if ((size_t)native_get(n, I) < json_count(n)) continue;
-    json_append(n, value_is_attrs(n->slot[VALUE]) ? SPAN("}") : SPAN("]"), NULL);
-    NATIVE_RETURN(n, n->slot[OUT]);
+    buf_put_char(&json_writer(n)->text, value_is_attrs(n->slot[VALUE]) ? '}' : ']');
+    NATIVE_RETURN(n, VALUE_NULL);
   }
   NATIVE_END;
 }
@@ -198,20 +192,37 @@ static void json_sparks(Native *n, SparkSink *sink) {
 
 static const NativeDef json_native = {.name = "JSON",
                                       .step = json_step,
-                                      .arg_count = 4,
+                                      .arg_count = 3,
                                       .slot_count = SLOT_COUNT,
                                       .trace = json_trace,
                                       .sparks = json_sparks};
 
+enum { TOP_VALUE, TOP_FLAGS, TOP_WRITER, TOP_SLOT_COUNT };
+
+static void print_json_drop(Native *n) {
+  if (n->slot[TOP_WRITER] == VALUE_NULL) return;
+  JsonWriter *writer = value_get_raw_ptr(n->slot[TOP_WRITER]);
+  buf_done(&writer->text);
+  mem_free(writer);
+  n->slot[TOP_WRITER] = VALUE_NULL;
+}
+
 static Step print_json_step(Native *n) {
+  JsonWriter *writer;
   NATIVE_BEGIN(n);
-  n->args[0] = n->slot[VALUE];
-  n->args[1] = n->slot[FLAGS];
-  n->args[2] = str_plain(n->vm, SPAN(""));
-  n->args[3] = value_int(0);
+  writer = mem_alloc_zero(sizeof *writer);
+  writer->flags = native_get(n, TOP_FLAGS);
+  n->slot[TOP_WRITER] = value_raw_ptr(writer);
+  n->args[0] = n->slot[TOP_VALUE];
+  n->args[1] = n->slot[TOP_WRITER];
+  n->args[2] = value_int(0);
   NATIVE_PUSH(n, &json_native);
-  NATIVE_RETURN(n, n->result);
+  writer = value_get_raw_ptr(n->slot[TOP_WRITER]);
+  n->result = str_new(n->vm, buf_span(&writer->text), writer->context);
+  print_json_drop(n);
+  return STEP_RETURN;
   NATIVE_END;
 }
 
-const NativeDef print_json_native = {.name = "toJSON", .step = print_json_step, .arg_count = 2, .slot_count = 2};
+const NativeDef print_json_native = {
+    .name = "toJSON", .step = print_json_step, .arg_count = 2, .slot_count = TOP_SLOT_COUNT, .drop = print_json_drop};

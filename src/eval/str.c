@@ -57,11 +57,7 @@ static Value str_slice_of(Vm *vm, Bytes *owner, uint64_t offset, size_t len, con
 }
 
 Value str_concat(Vm *vm, Value a, Value b, const Context *context) {
-  return str_append(vm, a, str_span(b), context);
-}
-
-Value str_append(Vm *vm, Value a, Span y, const Context *context) {
-  Span x = str_span(a);
+  Span x = str_span(a), y = str_span(b);
   size_t total = x.len + y.len;
   if (total < STR_BUFFER_MIN) {
     char *bytes;

@@ -26,7 +26,6 @@ Value str_alloc(Vm *vm, size_t len, const Context *context, char **ret_bytes);
 Value str_path(Vm *vm, Span canonical_path);
 // a + b; extends an append buffer in place where `a` is its end, so that a left fold is linear.
 Value str_concat(Vm *vm, Value a, Value b, const Context *context);
-Value str_append(Vm *vm, Value a, Span text, const Context *context);
 Value str_sub(Vm *vm, Value s, size_t start, size_t len); // keeps the context; clamped
 Value str_with_context(Vm *vm, Value s, const Context *context);
 Value str_symbol(Vm *vm, Sym name);   // the name as a string value, no allocation
