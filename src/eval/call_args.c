@@ -2,40 +2,24 @@
 #include "eval/call_args.h"
 
 #include "eval/builtin.h"
-#include "eval/code.h"
-
-Value *call_args_unready(uint32_t mask, Value *args) {
-  for (; mask; args++, mask >>= 1) {
-    if (!(mask & 1)) continue;
-    *args = value_ask(*args);
-    if (!value_is_whnf(*args)) return args;
-  }
-  return NULL;
-}
 
 static uint32_t call_args_of_builtin(const Builtin *b) {
   if (!(b->flags & BUILTIN_REVERSE) || !b->strict) return b->strict;
   return 1u << (31 - __builtin_clz(b->strict)); // the one that is forced first
 }
 
-uint32_t call_args_early(Vm *vm, Value f, uint32_t count) {
+uint32_t call_args_early_slow(Vm *vm, Value f, uint32_t count) {
   if (value_is_builtin(f)) {
     const Builtin *b = vm->builtins[value_builtin_index(f)];
     return b->arity == count ? call_args_of_builtin(b) : 0;
   }
-  if (value_tag(f) != TAG_OBJ) return 0;
-  Head h = value_head(f);
-  if (head_type(h) == T_CLOSURE) {
-    const LambdaHead *lambda = code_lambda((const uint32_t *)(uintptr_t)head_payload(h));
-    return lambda->arity == count ? lambda->early : 0;
-  }
-  if (head_type(h) != T_PAP) return 0;
+  if (!value_is_obj(f, T_PAP)) return 0;
   Pap *pap = value_ptr(f);
-  uint32_t given = (uint32_t)head_payload(h), early = call_args_early(vm, pap->fn, given + count);
+  uint32_t given = (uint32_t)head_payload(pap->head), early = call_args_early(vm, pap->fn, given + count);
   return call_args_unready(early & ((1u << given) - 1), pap->args) ? 0 : early >> given;
 }
 
-bool call_args_refused(Vm *vm, Value f, const Value *args, uint32_t count) {
+bool call_args_refused_slow(Vm *vm, Value f, const Value *args, uint32_t count) {
   uint32_t given = 0;
   const Pap *pap = value_is_obj(f, T_PAP) ? value_ptr(f) : NULL;
   if (pap) given = (uint32_t)head_payload(pap->head);

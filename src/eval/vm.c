@@ -351,8 +351,7 @@ op_ARG : {
     ip--;
     goto force_drop;
   }
-  if (UNLIKELY(index &&
-               call_args_refused(vm, sp[-(ptrdiff_t)index - 1], sp - index, index))) { // the call will fail before
+  if (UNLIKELY(call_args_refused(vm, sp[-(ptrdiff_t)index - 1], sp - index, index))) { // the call will fail before
     ip += 2;
     *sp++ = thunk_new(vm, image + A, env);
     NEXT;
