@@ -7,7 +7,7 @@
 
 #include "base/buf.h"
 
-enum { ARENA_FIRST_BYTES = 4 << 10, ARENA_MAX_BYTES = 1 << 20 };
+enum { ARENA_FIRST_BYTES = 1 << 10, ARENA_MAX_BYTES = 1 << 20 };
 
 typedef struct ArenaChunk {
   struct ArenaChunk *older;

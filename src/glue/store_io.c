@@ -112,14 +112,15 @@ static bool read_drv(void *ctx, Span drv_path, Buf *ret, Err *err) {
   return store_resolve_read(store, &file, DERIVATION_PARSE_SIZE_MAX, ret, err);
 }
 
-static bool store_drvs(StoreIo *io, Store *store, Err *err) {
-  size_t count = known_paths_count(io->known), item_count = 0;
-  if (io->drv_stored_prefix == count) return true;
+#define STORE_DRVS_BATCH 128u // texts whose references are in memory at a time
+
+// Up to `end` of the known derivations.
+static bool store_some_drvs(StoreIo *io, Store *store, size_t end, Err *err) {
   Arena arena CLEANUP(arena_done) = ARENA_INIT;
-  size_t room = count - io->drv_stored_prefix;
-  StoreAddText *items = ARENA_ARRAY(&arena, StoreAddText, room);
-  StorePath *paths = ARENA_ARRAY(&arena, StorePath, room);
-  for (size_t i = io->drv_stored_prefix; i < count; i++) {
+  size_t item_count = 0;
+  StoreAddText items[STORE_DRVS_BATCH];
+  StorePath *paths = ARENA_ARRAY(&arena, StorePath, STORE_DRVS_BATCH);
+  for (size_t i = io->drv_stored_prefix; i < end; i++) {
     KnownDrv *drv = known_paths_get(io->known, i);
     if (drv->is_stored) continue;
     StorePath *path = ARENA_NEW(&arena, StorePath), *refs;
@@ -131,8 +132,18 @@ static bool store_drvs(StoreIo *io, Store *store, Err *err) {
         .name = store_path_name(path), .content = drv->text, .refs = refs, .ref_count = ref_count, .path = path};
   }
   if (!store_add_texts(store, items, item_count, paths, err)) return err_wrap(err, "writing derivations");
-  for (size_t i = io->drv_stored_prefix; i < count; i++) known_paths_get(io->known, i)->is_stored = true;
-  io->drv_stored_prefix = count;
+  for (size_t i = io->drv_stored_prefix; i < end; i++) known_paths_get(io->known, i)->is_stored = true;
+  io->drv_stored_prefix = end;
+  return true;
+}
+
+static bool store_drvs(StoreIo *io, Store *store, Err *err) {
+  size_t count = known_paths_count(io->known);
+  while (io->drv_stored_prefix < count) {
+    size_t left = count - io->drv_stored_prefix;
+    if (!store_some_drvs(io, store, io->drv_stored_prefix + (left < STORE_DRVS_BATCH ? left : STORE_DRVS_BATCH), err))
+      return false;
+  }
   return true;
 }
 
