@@ -64,7 +64,7 @@ END
   run nix build --no-link "$drv^"
   expect_status 1
   run nix build --no-link "$drv^none"
-  expect_err_has "does not have an output named 'none'"
+  expect_err_has "does not have wanted outputs 'none'"
   nix build -f x.nix two -o link
   run nix build --no-link --print-out-paths ./link
   expect_out_has -two
