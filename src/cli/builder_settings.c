@@ -5,6 +5,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/fs.h"
+#include "base/log.h"
+
 // "/inside=/outside?" of sandbox-paths; '?' allows it to be missing.
 static bool read_bind(Span word, Arena *arena, LocalBuilderConfig *config, SandboxBind *ret, bool *ret_is_bind,
                       Err *err) {
@@ -91,4 +94,19 @@ bool builder_settings_read(const Setting *settings, Arena *arena, LocalBuilderCo
   };
   return read_backend(settings, arena, ret, err) && read_shm_size(settings, ret, err) &&
          read_binds(settings, arena, ret, err);
+}
+
+// The default names a file that mostly is not there, and one that is there and empty names nothing either.
+static bool names_machines(Span text) {
+  text = span_trim(text);
+  if (!span_has_prefix(text, SPAN("@"))) return text.len > 0;
+  CLEANUP(mem_free_ptr) char *path = span_dup(span_from(text, 1));
+  Buf content CLEANUP(buf_done) = BUF_INIT;
+  return fs_read_file(path, 1 << 20, &content, NULL) && span_trim(buf_span(&content)).len > 0;
+}
+
+void builder_settings_check_remote(const Setting *settings) {
+  const char *builders = setting_text(settings, SETTING_ID_builders);
+  if (names_machines(span_cstr(builders)))
+    log_warn("setting 'builders' ('%s') names machines, but firn builds only on this one", builders);
 }

@@ -6,3 +6,5 @@
 
 // Fills everything but the store's directories. Text lives in `arena`. Fails for values that make no sense, and for sandbox paths that are not there.
 MUST_CHECK bool builder_settings_read(const Setting *settings, Arena *arena, LocalBuilderConfig *ret, Err *err);
+// Says, once a run, when the settings name other machines to build on: there is no such thing here, and builds run on this one.
+void builder_settings_check_remote(const Setting *settings);

@@ -305,6 +305,7 @@ bool session_scheduler(Session *session, Scheduler **ret, Err *err) {
   Buf physical CLEANUP(buf_done) = BUF_INIT;
   buf_printf(&physical, "%s/store", store_root(store));
   SchedulerConfig config = SCHEDULER_CONFIG_INIT;
+  builder_settings_check_remote(settings);
   config.max_jobs = max_jobs(session);
   bool cores_set = settings[SETTING_ID_cores].source != SETTING_DEFAULT;
   config.cores = cores_set ? (unsigned)setting_int(settings, SETTING_ID_cores) : process_cpu_count();

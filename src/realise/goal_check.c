@@ -1,23 +1,42 @@
 // goal_check.c: see goal_check.h.
 #include "realise/goal_check.h"
 
+#include <stdlib.h>
+
 static bool contains(const char *const *items, Span wanted) {
   for (; items && *items; items++)
     if (span_eq_cstr(wanted, *items)) return true;
   return false;
 }
 
+static int compare_spans(const void *a, const void *b) {
+  return span_cmp(*(const Span *)a, *(const Span *)b);
+}
+
+// Sorted, each once, as C++ Nix's sets of text are printed.
+static void put_sorted(const Span *items, size_t count, Buf *ret) {
+  Span *sorted = mem_alloc_array(count + 1, sizeof *sorted);
+  for (size_t i = 0; i < count; i++) sorted[i] = items[i];
+  if (count) qsort(sorted, count, sizeof *sorted, compare_spans);
+  for (size_t i = 0; i < count; i++)
+    if (!i || !span_eq(sorted[i], sorted[i - 1])) buf_printf(ret, "%s%.*s", i ? ", " : "", SPAN_ARG(sorted[i]));
+  mem_free(sorted);
+}
+
 static void put_list(const char *const *items, Buf *ret) {
-  for (const char *const *item = items; item && *item; item++)
-    buf_printf(ret, "%s%s", item == items ? "" : ", ", *item);
+  size_t count = 0;
+  while (items && items[count]) count++;
+  Span *spans = mem_alloc_array(count + 1, sizeof *spans);
+  for (size_t i = 0; i < count; i++) spans[i] = span_cstr(items[i]);
+  put_sorted(spans, count, ret);
+  mem_free(spans);
 }
 
 static bool refuse_machine(const SchedulerConfig *config, const Derivation *drv, Span drv_path,
                            const DrvOptions *options, Err *err) {
   Buf text = BUF_INIT;
   buf_printf(&text, "a '%.*s' with features {", SPAN_ARG(drv->platform));
-  for (size_t i = 0; i < options->required_system_features.count; i++)
-    buf_printf(&text, "%s%.*s", i ? ", " : "", SPAN_ARG(options->required_system_features.items[i]));
+  put_sorted(options->required_system_features.items, options->required_system_features.count, &text);
   buf_printf(&text, "} is required to build '%.*s', but I am a '%s' with features {", SPAN_ARG(drv_path),
              config->system);
   put_list(config->system_features, &text);

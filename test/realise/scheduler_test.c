@@ -382,7 +382,7 @@ TEST(what_cannot_be_built_here_is_refused) {
       &fixture,
       realise_fixture_drv(&fixture,
                           &(FixtureSpec){.name = "b", .script = ":", .env = {"requiredSystemFeatures=kvm big"}}),
-      ERR_OTHER, "with features {kvm, big} is required");
+      ERR_OTHER, "with features {big, kvm} is required");
   realise_fixture_fails(
       &fixture, realise_fixture_drv(&fixture, &(FixtureSpec){.name = "c", .script = ":", .env = {"__noChroot=1"}}),
       ERR_OTHER, "has '__noChroot' set, but that's not allowed when 'sandbox' is 'true'");
