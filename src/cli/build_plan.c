@@ -25,12 +25,25 @@ typedef struct Frame {
   size_t next; // input
 } Frame;
 
+// Realisations are filed under the hash in which the derivation's own outputs are masked. Its inputs' are known by now.
+static bool hash_masked(KnownPaths *known, KnownDrv *entry, DerivationModulo *ret, Err *err) {
+  const Derivation *drv = known_paths_parse(known, entry, err);
+  if (!drv) return false;
+  DerivationModuloScratch scratch = DERIVATION_MODULO_SCRATCH_INIT;
+  DerivationModuloMemo memo = known_paths_memo(known);
+  bool ok = derivation_modulo_hash(drv, true, &memo, &scratch, ret, NULL, err);
+  derivation_modulo_scratch_done(&scratch);
+  return ok;
+}
+
 // Of a content-addressed derivation: is there a realisation, and is it valid?
 static bool is_realised(Session *session, KnownDrv *entry, Span output, bool *ret, Err *err) {
+  KnownPaths *known = store_io_known(session->io);
+  DerivationModulo masked;
   Store *store;
   StorePath path;
-  if (!known_paths_fill_modulo(store_io_known(session->io), entry->path, err) || !session_store(session, &store, err) ||
-      !store_realisation_find(store, entry->modulo.sha256, output, &path, ret, err))
+  if (!known_paths_fill_modulo(known, entry->path, err) || !hash_masked(known, entry, &masked, err) ||
+      !session_store(session, &store, err) || !store_realisation_find(store, masked.sha256, output, &path, ret, err))
     return false;
   return !*ret || store_is_valid(store, &path, ret, err);
 }

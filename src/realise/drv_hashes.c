@@ -69,11 +69,12 @@ static bool push(DrvHashes *hashes, Stack *stack, Span path, Err *err) {
 }
 
 // *ret_missing is empty when the hash is there.
-static bool try_hash(DrvHashes *hashes, const Derivation *drv, DerivationModulo *ret, Span *ret_missing, Err *err) {
+static bool try_hash(DrvHashes *hashes, const Derivation *drv, bool mask_outputs, DerivationModulo *ret,
+                     Span *ret_missing, Err *err) {
   DerivationModuloMemo memo = {find, hashes};
   Err missing = ERR_INIT;
   *ret_missing = (Span){"", 0};
-  bool ok = derivation_modulo_hash(drv, false, &memo, &hashes->scratch, ret, ret_missing, &missing);
+  bool ok = derivation_modulo_hash(drv, mask_outputs, &memo, &hashes->scratch, ret, ret_missing, &missing);
   if (!ok && !ret_missing->len) return err_move(err, &missing);
   err_done(&missing);
   return true;
@@ -92,7 +93,7 @@ static bool fill(DrvHashes *hashes, Span missing, Err *err) {
   while (ok && stack.count) {
     Frame *top = &stack.frames[stack.count - 1];
     DerivationModulo modulo;
-    ok = try_hash(hashes, &top->drv, &modulo, &missing, err);
+    ok = try_hash(hashes, &top->drv, false, &modulo, &missing, err);
     if (ok && missing.len) ok = push(hashes, &stack, missing, err);
     else if (ok) {
       remember(hashes, top, &modulo);
@@ -108,8 +109,8 @@ bool drv_hashes_get(DrvHashes *hashes, const Derivation *drv, uint8_t ret_sha256
   DerivationModulo modulo;
   Span missing;
   pthread_mutex_lock(&hashes->mutex);
-  bool ok = try_hash(hashes, drv, &modulo, &missing, err);
-  while (ok && missing.len) ok = fill(hashes, missing, err) && try_hash(hashes, drv, &modulo, &missing, err);
+  bool ok = try_hash(hashes, drv, true, &modulo, &missing, err);
+  while (ok && missing.len) ok = fill(hashes, missing, err) && try_hash(hashes, drv, true, &modulo, &missing, err);
   pthread_mutex_unlock(&hashes->mutex);
   if (ok) memcpy(ret_sha256, modulo.sha256, sizeof modulo.sha256);
   return ok;

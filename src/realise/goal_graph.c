@@ -52,6 +52,12 @@ typedef struct GoalEdge {
   struct GoalEdge *next;
 } GoalEdge;
 
+// What the substituters know about an output whose path they alone know.
+typedef struct AskedRealisation {
+  bool done, found;
+  StorePath path;
+} AskedRealisation;
+
 // A path that the substituters are asked for.
 typedef struct GoalFetch {
   Goal *goal;
@@ -98,7 +104,8 @@ struct Goal {
   DerivationType type;
   StorePath *output_paths; // positional to drv.outputs, where output_known; of dynamic ones found out on the way
   bool *output_known;
-  uint8_t drv_hash[32]; // of a floating or deferred derivation: its realisations are filed under it
+  uint8_t drv_hash[32];    // of a floating or deferred derivation: its realisations are filed under it
+  AskedRealisation *asked; // positional to drv.outputs; NULL: nobody was asked
   bool no_sandbox;
   GoalFetch *fetches; // in the order of asking; not freed before the goal
   size_t fetch_count, fetch_cap, fetch_pending;
@@ -373,13 +380,33 @@ static bool prepare_outputs(Goal *goal) {
          drv_hashes_get(goal->graph->hashes, &goal->drv, goal->drv_hash, &goal->err);
 }
 
+// What the substituters say about an output; each is asked once.
+static bool ask_realisation(Goal *goal, size_t i) {
+  const SchedulerConfig *config = goal->graph->config;
+  if (!config->substituters || goal->mode != SCHEDULER_NORMAL || !goal->options.allow_substitutes) return true;
+  if (!goal->asked) {
+    size_t bytes = goal->drv.output_count * sizeof *goal->asked;
+    goal->asked = memset(ARENA_ARRAY(&goal->arena, AskedRealisation, goal->drv.output_count), 0, bytes);
+  }
+  AskedRealisation *asked = &goal->asked[i];
+  if (!asked->done && !substituters_find_realisation(config->substituters, goal->drv_hash, goal->drv.outputs[i].name,
+                                                     &asked->path, &asked->found, &goal->err))
+    return false;
+  asked->done = true;
+  goal->output_known[i] = asked->found;
+  if (asked->found) goal->output_paths[i] = asked->path;
+  return true;
+}
+
 // Looks for realisations. An impure derivation has none that lasts.
 static bool find_realisations(Goal *goal) {
   if (!is_dynamic(goal) || goal->type == DERIVATION_TYPE_IMPURE) return true;
-  for (size_t i = 0; i < goal->drv.output_count; i++)
+  for (size_t i = 0; i < goal->drv.output_count; i++) {
     if (!store_realisation_find(goal->graph->store, goal->drv_hash, goal->drv.outputs[i].name, &goal->output_paths[i],
                                 &goal->output_known[i], &goal->err))
       return false;
+    if (!goal->output_known[i] && is_wanted(goal, goal->drv.outputs[i].name) && !ask_realisation(goal, i)) return false;
+  }
   return true;
 }
 
@@ -506,7 +533,8 @@ static JobResult examine_derivation(Goal *goal) {
   if (!wants_drv(goal, &fetch_drv)) return JOB_FAILED;
   if (fetch_drv) return JOB_FETCH;
   if (!load(goal) || !check_wanted(goal) || !count_missing(goal, &missing)) return JOB_FAILED;
-  if (!missing && goal->mode == SCHEDULER_NORMAL) return JOB_VALID;
+  if (!missing && goal->mode == SCHEDULER_NORMAL)
+    return !goal->asked || put_realisations(goal) ? JOB_VALID : JOB_FAILED;
   if (has_fetches(goal)) return JOB_FETCH;
   if (!check_fetches(goal)) return JOB_FAILED;
   put_path(goal, &drv);

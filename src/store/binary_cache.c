@@ -179,6 +179,20 @@ bool binary_cache_find(BinaryCache *cache, const uint8_t digest[20], Arena *aren
   return err_set(err, ERR_CORRUPT, "NAR info file '%s' describes another path", buf_cstr(&whence));
 }
 
+bool binary_cache_find_realisation(BinaryCache *cache, Span id, Arena *arena, Realisation *ret, bool *ret_found,
+                                   Err *err) {
+  CLEANUP(buf_done) Buf name = BUF_INIT;
+  CLEANUP(buf_done) Buf text = BUF_INIT;
+  buf_printf(&name, "realisations/%.*s.doi", SPAN_ARG(id));
+  if (!binary_cache_read(cache, buf_span(&name), REALISATION_SIZE_MAX, &text, ret_found, err)) return false;
+  if (!*ret_found) return true;
+  if (!realisation_parse(buf_span(&text), arena, ret, err))
+    return err_wrap(err, "'%s/%s'", cache_source_url(cache->source), buf_cstr(&name));
+  if (span_eq(ret->id, id)) return true;
+  return err_set(err, ERR_CORRUPT, "'%s/%s' describes another output", cache_source_url(cache->source),
+                 buf_cstr(&name));
+}
+
 // ---- writing
 
 // The NAR on its way out: compressed to a file (counted and hashed), hashed itself, and parsed for the listing and the index of debug information.

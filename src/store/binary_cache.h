@@ -4,6 +4,7 @@
 
 #include "castore/stream_codec.h"
 #include "formats/narinfo.h"
+#include "formats/realisation.h"
 #include "store/cache_source.h"
 #include "store/narinfo_cache.h"
 #include "store/store.h"
@@ -31,6 +32,9 @@ int binary_cache_priority(const BinaryCache *cache);
 // *ret_found false when absent. `arena` holds the result.
 MUST_CHECK bool binary_cache_find(BinaryCache *cache, const uint8_t digest[20], Arena *arena, NarInfo *ret,
                                   bool *ret_found, Err *err);
+// What the cache says about an output of a content-addressed derivation. `id` as realisation_format_id.
+MUST_CHECK bool binary_cache_find_realisation(BinaryCache *cache, Span id, Arena *arena, Realisation *ret,
+                                              bool *ret_found, Err *err);
 // The description as a path info without root; text and arrays are in `arena` or borrowed from `info`.
 MUST_CHECK bool binary_cache_path_info(const NarInfo *info, Arena *arena, PathInfo *ret, Err *err);
 Span binary_cache_store_dir(const BinaryCache *cache);

@@ -11,7 +11,8 @@ struct LocalNix {
   sqlite3 *db;
   pthread_mutex_t mutex;
   Span store_dir; // owned
-  sqlite3_stmt *find, *refs, *all, *list, *referrers;
+  sqlite3_stmt *find, *refs, *all, *list, *referrers, *realisation;
+  bool has_realisations, looked_for_realisations;
 };
 
 static bool local_nix_open_db(LocalNix *nix, const char *path, Err *err) {
@@ -58,10 +59,48 @@ void local_nix_close(LocalNix *nix) {
   sqlite3_finalize(nix->all);
   sqlite3_finalize(nix->list);
   sqlite3_finalize(nix->referrers);
+  sqlite3_finalize(nix->realisation);
   sqlite3_close(nix->db);
   pthread_mutex_destroy(&nix->mutex);
   mem_free((char *)nix->store_dir.data);
   mem_free(nix);
+}
+
+// Under the mutex. The table is made when C++ Nix first runs with the feature.
+static bool local_nix_look_for_realisations(LocalNix *nix, Err *err) {
+  if (nix->looked_for_realisations) return true;
+  sqlite3_stmt *stmt = NULL;
+  bool ok =
+      sql_use(nix->db, &stmt, "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'Realisations'", err) &&
+      sql_step(nix->db, stmt, &nix->has_realisations, err);
+  sqlite3_finalize(stmt);
+  return nix->looked_for_realisations = ok;
+}
+
+static bool local_nix_realisation(LocalNix *nix, Span drv_hash, Span output, StorePath *ret, bool *ret_found,
+                                  Err *err) {
+  *ret_found = false;
+  if (!local_nix_look_for_realisations(nix, err)) return false;
+  if (!nix->has_realisations) return true;
+  if (!sql_use(nix->db, &nix->realisation,
+               "SELECT path FROM Realisations JOIN ValidPaths ON Realisations.outputPath = ValidPaths.id"
+               " WHERE drvPath = ? AND outputName = ?",
+               err))
+    return false;
+  sql_bind_span(nix->realisation, 1, drv_hash);
+  sql_bind_span(nix->realisation, 2, output);
+  bool ok = sql_step(nix->db, nix->realisation, ret_found, err) &&
+            (!*ret_found || store_path_parse(sql_column(nix->realisation, 0), nix->store_dir, ret, err));
+  sqlite3_reset(nix->realisation);
+  sqlite3_clear_bindings(nix->realisation);
+  return ok;
+}
+
+bool local_nix_find_realisation(LocalNix *nix, Span drv_hash, Span output, StorePath *ret, bool *ret_found, Err *err) {
+  pthread_mutex_lock(&nix->mutex);
+  bool ok = local_nix_realisation(nix, drv_hash, output, ret, ret_found, err);
+  pthread_mutex_unlock(&nix->mutex);
+  return ok || err_wrap(err, "looking for a realisation in the Nix store");
 }
 
 // Positions a statement on the row of a hash part. Paths are text there, so it is a range on the unique index: everything that begins with the hash.

@@ -18,5 +18,8 @@ MUST_CHECK bool local_nix_referrers(LocalNix *nix, const uint8_t digest[20], Sto
 // Roots that are not valid there are left out.
 MUST_CHECK bool local_nix_closure(LocalNix *nix, const StorePath *roots, size_t count, bool referrers,
                                   StorePathList *ret, uint64_t *ret_nar_bytes, Err *err);
+// The path of an output of a content-addressed derivation, filed under its hash modulo ("sha256:<base 16>"). A database without that experimental feature knows none.
+MUST_CHECK bool local_nix_find_realisation(LocalNix *nix, Span drv_hash, Span output, StorePath *ret, bool *ret_found,
+                                           Err *err);
 // As a service. `root` without a database is an error here.
 MUST_CHECK bool local_nix_open_service(const char *root, PathInfoService **ret, Err *err);

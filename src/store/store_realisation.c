@@ -2,6 +2,7 @@
 #include "store/store_realisation.h"
 
 #include "base/fs.h"
+#include "formats/base16.h"
 #include "store/sql.h"
 #include "store/store_state.h"
 
@@ -56,6 +57,17 @@ static bool find(StoreRealisations *self, const uint8_t drv_hash[32], Span outpu
   return ok;
 }
 
+static bool find_lower(Store *store, const uint8_t drv_hash[32], Span output, StorePath *ret, bool *ret_found,
+                       Err *err) {
+  LocalNix *lower;
+  if (!store_state_lower(store, &lower, err)) return false;
+  if (!lower) return true;
+  CLEANUP(buf_done) Buf hash = BUF_INIT;
+  buf_put_cstr(&hash, "sha256:");
+  base16_put(&hash, drv_hash, 32);
+  return local_nix_find_realisation(lower, buf_span(&hash), output, ret, ret_found, err);
+}
+
 bool store_realisation_find(Store *store, const uint8_t drv_hash[32], Span output, StorePath *ret, bool *ret_found,
                             Err *err) {
   *ret_found = false;
@@ -63,6 +75,7 @@ bool store_realisation_find(Store *store, const uint8_t drv_hash[32], Span outpu
   bool ok = open_db(store, false, err);
   if (ok && store->realisations) ok = find(store->realisations, drv_hash, output, ret, ret_found, err);
   pthread_mutex_unlock(&store->realisation_mutex);
+  if (ok && !*ret_found) ok = find_lower(store, drv_hash, output, ret, ret_found, err);
   return ok || err_wrap(err, "looking for the realisation of a derivation");
 }
 

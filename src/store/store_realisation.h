@@ -10,6 +10,7 @@
 
 #include "store/store.h"
 
+// Ours, or else what the lower layer knows.
 MUST_CHECK bool store_realisation_find(Store *store, const uint8_t drv_hash[32], Span output, StorePath *ret,
                                        bool *ret_found, Err *err);
 // Replaces what was known.

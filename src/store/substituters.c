@@ -14,6 +14,7 @@
 #include "base/map.h"
 #include "base/pool.h"
 #include "store/store_lock.h"
+#include "store/store_realisation.h"
 
 enum { JOBS = 16 };
 
@@ -253,6 +254,68 @@ static Node *get_node(Substituters *self, const StorePath *path) {
     pool_submit(self->pool, ask_job, node);
   }
   return node;
+}
+
+// --- realisations
+
+// Other outputs that this one was built from must be here what they were there, as far as they are known.
+static bool fits(Substituters *self, BinaryCache *cache, const Realisation *realisation, bool *ret, Err *err) {
+  *ret = true;
+  for (size_t i = 0; *ret && i < realisation->dep_count; i++) {
+    const RealisationDep *dep = &realisation->deps[i];
+    uint8_t hash[32];
+    Span output;
+    StorePath known, theirs;
+    bool found;
+    if (span_eq(dep->id, realisation->id)) continue;
+    if (!realisation_parse_id(dep->id, hash, &output) || !store_path_parse_base(dep->path, &theirs, err)) return false;
+    if (!store_realisation_find(self->store, hash, output, &known, &found, err)) return false;
+    *ret = !found || store_path_eq(&known, &theirs);
+  }
+  if (!*ret)
+    log_warn("'%s' has another realisation of a dependency of '%.*s' than there is here; ignoring it",
+             binary_cache_url(cache), SPAN_ARG(realisation->id));
+  return true;
+}
+
+static bool ask_realisation(Substituters *self, size_t i, Span id, Arena *arena, StorePath *ret, bool *ret_found,
+                            Err *err) {
+  BinaryCache *cache = self->caches[i];
+  Realisation realisation;
+  if (!binary_cache_find_realisation(cache, id, arena, &realisation, ret_found, err)) return false;
+  if (!*ret_found) return true;
+  *ret = realisation.path;
+  if (self->config.require_sigs && !realisation_is_signed(&realisation, self->config.keys, self->config.key_count)) {
+    log_warn("ignoring the realisation of '%.*s' from '%s', as it's not signed by any of the keys in "
+             "'trusted-public-keys'",
+             SPAN_ARG(id), binary_cache_url(cache));
+    *ret_found = false;
+    return true;
+  }
+  return fits(self, cache, &realisation, ret_found, err);
+}
+
+bool substituters_find_realisation(Substituters *self, const uint8_t drv_hash[32], Span output, StorePath *ret,
+                                   bool *ret_found, Err *err) {
+  *ret_found = false;
+  if (atomic_load(&self->cancelled)) return err_set(err, ERR_INTERRUPTED, "interrupted by the user");
+  if (!get_caches(self, err)) return false;
+  Arena arena = ARENA_INIT;
+  Buf id = BUF_INIT;
+  bool ok = true;
+  realisation_format_id(drv_hash, output, &id);
+  for (size_t i = 0; ok && i < self->cache_count && !*ret_found; i++) {
+    Err failed = ERR_INIT;
+    if (is_disabled(self, i) || ask_realisation(self, i, buf_span(&id), &arena, ret, ret_found, &failed)) continue;
+    *ret_found = false;
+    // Nothing is lost but the chance not to build.
+    if (failed.kind == ERR_INTERRUPTED) ok = err_move(err, &failed);
+    else log_warn("%s", err_message(&failed));
+    err_done(&failed);
+  }
+  buf_done(&id);
+  arena_done(&arena);
+  return ok;
 }
 
 // --- fetching

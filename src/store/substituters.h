@@ -57,6 +57,11 @@ typedef struct SubstitutersInfo {
 MUST_CHECK bool substituters_query(Substituters *substituters, const StorePath *path, SubstitutersInfo *ret, Err *err);
 void substituters_prefetch(Substituters *substituters, const StorePath *paths, size_t count);
 
+// The path that an output of a content-addressed derivation became, by the first cache that says so and whose word is trusted (a signature, as for paths) and
+// fits what is known here about other outputs. Waits for the answer. Needs the store.
+MUST_CHECK bool substituters_find_realisation(Substituters *substituters, const uint8_t drv_hash[32], Span output,
+                                              StorePath *ret, bool *ret_found, Err *err);
+
 typedef enum SubstitutersResult {
   SUBSTITUTERS_DONE,    // it and its closure are valid
   SUBSTITUTERS_MISSING, // no cache has it, or something that it refers to

@@ -134,4 +134,80 @@ test_the_feature_is_off_by_default() {
   expect_status 1
   expect_err_has "experimental Nix feature 'ca-derivations' is disabled"
 }
+# A build by C++ Nix, in its own store and in a cache: `once` differs from build to build, so that having its path means not having built it.
+foreign_setup() {
+  cd "$HOME"
+  ca_setup
+  export XDG_CACHE_HOME="$HOME/cache-dir" NIX_CONFIG="extra-experimental-features = ca-derivations nix-command"
+  cat > foreign.nix <<'END'
+let inherit (import ./ca.nix) a random; in { once = random; inherit a;
+  user = derivation { name = "user"; system = "x86_64-linux"; builder = "/bin/sh"; args = [ "-c" "echo ${random} ${a} > $out" ]; }; }
+END
+  nix-store --generate-binary-cache-key test-1 secret public
+  once=$(cpp_nix nix-build --no-out-link foreign.nix -A once --option secret-key-files "$HOME/secret" 2> cpp.log) || fail "C++ Nix cannot build: $(cat cpp.log)"
+  user=$(cpp_nix nix-build --no-out-link foreign.nix -A user --option secret-key-files "$HOME/secret" 2> cpp.log) || fail "C++ Nix cannot build: $(cat cpp.log)"
+  cpp_nix nix copy -f foreign.nix once user a --to "file://$HOME/cache?secret-key=$HOME/secret" > cpp.log 2>&1 || fail "C++ Nix cannot copy: $(cat cpp.log)"
+}
+
+fetch() { # ATTRIBUTE OPTION...
+  run nix-build --no-out-link foreign.nix --option substituters "file://$HOME/cache" -A "$@"
+}
+
+expect_nothing_built() {
+  case $err in *"building '"*) fail "something was built: $err" ;; esac
+}
+
+test_realisations_are_fetched() {
+  foreign_setup
+  fetch once --option trusted-public-keys "$(cat public)"
+  expect_status 0
+  expect_equal "$out" "$once"
+  expect_nothing_built
+  # It is known from now on.
+  run nix-build --no-out-link foreign.nix -A once
+  expect_equal "$out" "$once"
+  expect_nothing_built
+  fetch user --option trusted-public-keys "$(cat public)"
+  expect_equal "$out" "$user"
+  expect_nothing_built
+}
+
+test_realisations_must_be_signed() {
+  foreign_setup
+  fetch a
+  expect_status 0
+  expect_err_has "ignoring the realisation of 'sha256:"
+  expect_err_has "building '"
+  sed -i 's/"outPath":"[^"]*-a"/"outPath":"00000000000000000000000000000000-a"/' "$HOME"/cache/realisations/*
+  rm -rf store
+  fetch a --option trusted-public-keys "$(cat public)"
+  expect_status 0
+  expect_err_has "ignoring the realisation of 'sha256:"
+  echo '{"id":1' | tee "$HOME"/cache/realisations/* > /dev/null
+  rm -rf store
+  fetch a --option trusted-public-keys "$(cat public)"
+  expect_status 0
+  expect_err_has "reading a realisation"
+}
+
+# What refers to something else than there is here would not fit to it.
+test_realisations_must_fit() {
+  foreign_setup
+  run nix-build --no-out-link foreign.nix -A once
+  expect_status 0
+  [ "$out" != "$once" ] || fail "the same path twice"
+  fetch user --option trusted-public-keys "$(cat public)"
+  expect_status 0
+  [ "$out" != "$user" ] || fail "it does not belong to what was built here"
+  expect_err_has "has another realisation of a dependency of"
+}
+
+test_realisations_of_a_lower_store() {
+  foreign_setup
+  run nix-build --no-out-link foreign.nix --option store "$HOME/cpp" -A once
+  expect_status 0
+  expect_equal "$out" "$once"
+  expect_nothing_built
+}
+
 run_tests
