@@ -38,7 +38,7 @@ static Value attrs_slot_of(Vm *vm, Attrs *set, uint32_t slot) {
     v = attrs_slot_from_lazy(vm, set, slot);
   } else if (value_tag(v) == TAG_THUNK && head_type(value_head(v)) == T_IND) {
     Value followed = value_follow(v);
-    if (value_keeps_thunk(followed)) return v;
+    if (value_keeps_thunk(followed) || UNLIKELY(head_flags(value_head(v)) & IND_UNASKED)) return v;
     v = followed;
     heap_store(&vm->heap, set, &set->slots[slot], v);
   }

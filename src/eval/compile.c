@@ -817,6 +817,16 @@ static uint32_t compile_lambda(Compiler *c, const ExprLambda *lambda) {
   return compile_end_block(c, outer, &head);
 }
 
+// Literals that compile_lazy makes at once. Nix delays them, which can be seen in lists that are printed.
+static bool compile_is_thunk_in_nix(const Expr *e) {
+  switch ((int)e->kind) {
+  case EXPR_LAMBDA: return true;
+  case EXPR_LIST: return ((const ExprList *)e)->count && ((const ExprList *)e)->count <= COMPILE_EAGER_ITEMS;
+  case EXPR_ATTRS: return compile_is_trivial_set((const ExprAttrs *)e);
+  default: return false;
+  }
+}
+
 static void compile_call(Compiler *c, const ExprCall *call) {
   compile_strict(c, call->fn);
   size_t distances[COMPILE_MAX_ARITY] = {0}; // places of those of ARG instructions
@@ -824,7 +834,10 @@ static void compile_call(Compiler *c, const ExprCall *call) {
     const Expr *arg = call->args[i];
     if (call->arg_count > COMPILE_MAX_ARITY) {
       compile_lazy(c, arg);
-    } else if (!compile_lazy_simple(c, arg)) {
+    } else if (compile_lazy_simple(c, arg)) {
+      if (arg->kind != EXPR_LAMBDA && compile_is_thunk_in_nix(arg))
+        compile_op(c, OP_UNASKED, i | call->arg_count << 8, 0);
+    } else {
       compile_op(c, OP_ARG, compile_thunk_block(c, arg, AST_NO_NAME, arg->pos), 1);
       compile_emit(c, i | call->arg_count << 8);
       distances[i] = compile_jump(c);
@@ -1194,16 +1207,6 @@ static void compile_assert(Compiler *c, const ExprPair *e) {
     compile_op_at(c, OP_ASSERT, compile_assert_text(c, e->first), -1, e->head.pos);
   }
   compile_strict(c, e->second);
-}
-
-// Literals that compile_lazy makes at once. Nix delays them, which can be seen in lists that are printed.
-static bool compile_is_thunk_in_nix(const Expr *e) {
-  switch ((int)e->kind) {
-  case EXPR_LAMBDA: return true;
-  case EXPR_LIST: return ((const ExprList *)e)->count && ((const ExprList *)e)->count <= COMPILE_EAGER_ITEMS;
-  case EXPR_ATTRS: return compile_is_trivial_set((const ExprAttrs *)e);
-  default: return false;
-  }
 }
 
 static void compile_expr(Compiler *c, const Expr *e) {

@@ -397,6 +397,7 @@ op_ATTRS:
   *sp++ = vm_ops_make_set(vm, UNIT(), image + A, env);
   NEXT;
 op_UNASKED:
+  if (A && call_args_early(vm, sp[-(ptrdiff_t)(A & 0xff) - 2], A >> 8) >> (A & 0xff) & 1) NEXT;
   sp[-1] = thunk_new_unasked(vm, sp[-1]);
   NEXT;
 op_DYNATTRS : {
