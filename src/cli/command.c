@@ -6,11 +6,13 @@
 
 #include "base/fs.h"
 #include "base/mem.h"
+#include "base/suggestion.h"
 #include "cli/command_list.h"
 #include "cli/completion.h"
 #include "cli/help_command.h"
 #include "cli/option_group_names.h"
 #include "cli/store_exec.h"
+#include "eval/eval_error.h"
 
 const Command command_table[] = {
 #define COMMAND(program, verb, groups, operands, run, quiet, brief, summary) \
@@ -40,39 +42,65 @@ static bool is_program(const char *name) {
   return false;
 }
 
-// The second word of a command whose first is `family`; empty: it is none of these.
-static Span member_of(const Command *command, const char *program, const char *family) {
-  Span verb = span_cstr(command->verb), first;
-  bool is_ours =
-      strcmp(command->program, program) == 0 && span_split(&verb, ' ', &first) && span_eq_cstr(first, family);
-  return is_ours ? verb : SPAN("");
-}
+// Commands of `nix` that there are not, and why.
+static const char *const refused[][2] = {
+    {"flake", "flakes are not supported: use '--file' or '--expr'"},
+    {"registry", "flakes are not supported, so there is no registry"},
+    {"bundle", "flakes are not supported, so nothing can be bundled"},
+    {"fmt", "flakes are not supported, so there is no formatter to call"},
+    {"formatter", "flakes are not supported, so there is no formatter to call"},
+    {"upgrade-nix", "firn does not replace itself: install its new version in the way in which this one came"},
+    {"daemon", "the daemon protocol is not supported: commands open the store themselves"},
+};
 
-// "store" of "store ls", "store cat".
-static bool is_family(const char *program, const char *family) {
-  for (size_t i = 0; i < command_count; i++)
-    if (member_of(&command_table[i], program, family).len) return true;
-  return false;
-}
-
-static int compare_verbs(const void *a, const void *b) {
+static int cmp_spans(const void *a, const void *b) {
   return span_cmp(*(const Span *)a, *(const Span *)b);
 }
 
-static void fail_without_verb(const char *program, const char *family, Err *err) {
-  Buf text CLEANUP(buf_done) = BUF_INIT;
-  Span *verbs = mem_alloc_array(command_count, sizeof(*verbs));
-  size_t count = 0;
+// The words that may stand behind `prefix` ("", "store "), sorted, each once; owned by the caller.
+static Span *next_words(const char *program, Span prefix, size_t *ret_count) {
+  Span *words = mem_alloc_array(command_count + 1, sizeof(Span));
+  size_t count = 0, kept = 0;
   for (size_t i = 0; i < command_count; i++) {
-    verbs[count] = member_of(&command_table[i], program, family);
-    count += verbs[count].len > 0;
+    Span verb = span_cstr(command_table[i].verb), word;
+    if (strcmp(command_table[i].program, program) != 0 || !span_has_prefix(verb, prefix)) continue;
+    verb = span_from(verb, prefix.len);
+    span_split(&verb, ' ', &word);
+    words[count++] = word;
   }
-  qsort(verbs, count, sizeof(*verbs), compare_verbs);
-  buf_printf(&text, "%s %s requires a sub-command. Available sub-commands:\n\n", program, family);
-  for (size_t i = 0; i < count; i++) buf_printf(&text, "         · %.*s\n", SPAN_ARG(verbs[i]));
-  text.len--;
+  if (count) qsort(words, count, sizeof(Span), cmp_spans);
+  for (size_t i = 0; i < count; i++)
+    if (!kept || !span_eq(words[i], words[kept - 1])) words[kept++] = words[i];
+  *ret_count = kept;
+  return words;
+}
+
+// Says what is wrong with the words from argv[at] on, which are no command.
+static void refuse(const char *program, int argc, char **argv, int at, Err *err) {
+  Buf prefix CLEANUP(buf_done) = BUF_INIT, text CLEANUP(buf_done) = BUF_INIT;
+  size_t count;
+  Span *words = next_words(program, SPAN(""), &count);
+  for (size_t i = 0; i < ARRAY_LEN(refused) && strcmp(program, "nix") == 0; i++)
+    if (strcmp(argv[at], refused[i][0]) == 0) buf_put_cstr(&text, refused[i][1]);
+  for (bool deeper = !text.len; deeper;) {
+    deeper = false;
+    for (size_t i = 0; i < count && at < argc; i++) deeper = deeper || span_eq_cstr(words[i], argv[at]);
+    if (!deeper) break;
+    buf_printf(&prefix, "%s ", argv[at++]);
+    mem_free(words);
+    words = next_words(program, buf_span(&prefix), &count);
+  }
+  if (!text.len && (at >= argc || argv[at][0] == '-')) {
+    buf_printf(&text, "%s %.*s requires a sub-command. Available sub-commands:\n", program, (int)prefix.len - 1,
+               prefix.data);
+    for (size_t i = 0; i < count; i++) buf_printf(&text, "\n\xc2\xb7 %.*s", SPAN_ARG(words[i]));
+  } else if (!text.len) {
+    buf_printf(&text, "'%s' is not a recognised command\n", argv[at]);
+    suggestion_format(span_cstr(argv[at]), words, count, &text);
+    while (text.len && text.data[text.len - 1] == '\n') text.len--;
+  }
+  mem_free(words);
   err_set(err, ERR_USAGE, "%s", buf_cstr(&text));
-  mem_free(verbs);
 }
 
 const Command *command_find(int argc, char **argv, int *ret_used, Err *err) {
@@ -97,9 +125,7 @@ const Command *command_find(int argc, char **argv, int *ret_used, Err *err) {
     if (at < argc && argv[at][0] != '-' && at == 1) break;
   }
   if (argc <= 1 || argv[1][0] == '-') return err_set(err, ERR_USAGE, "no command given"), NULL;
-  if (!is_family(program, argv[1])) err_set(err, ERR_USAGE, "'%s' is not a command of %s", argv[1], program);
-  else if (argc > 2 && argv[2][0] != '-') err_set(err, ERR_USAGE, "'%s' is not a recognised command", argv[2]);
-  else fail_without_verb(program, argv[1], err);
+  refuse(program, argc, argv, 1, err);
   return NULL;
 }
 
@@ -152,7 +178,10 @@ int command_main(int argc, char **argv) {
   const Command *command = command_find(argc, argv, &used, &err);
   if (command) return run_command(command, argc - used, argv + used);
   if (argc > 1 && help_command_bare(argc, argv, &code)) return err_done(&err), code;
-  fprintf(stderr, "error: %s\nTry '%s help'.\n", err_message(&err), argc > 0 ? argv[0] : "firn");
+  Buf text CLEANUP(buf_done) = BUF_INIT;
+  const char *program = argc > 0 ? fs_path_base(span_cstr(argv[0])).data : "firn";
+  eval_error_indent(SPAN("error: "), span_cstr(err_message(&err)), &text);
+  fprintf(stderr, "%s\nTry '%s --help' for more information.\n", buf_cstr(&text), program);
   err_done(&err);
   return 1;
 }

@@ -117,7 +117,7 @@ bool help_command_bare(int argc, char **argv, int *ret_code) {
 }
 
 // "build" (of firn), "nix build", "nix-build"; also as manual pages are called: "nix3-build".
-static const Command *find_by_words(const OptionList *list) {
+static const Command *find_by_words(const OptionList *list, const char *program) {
   Buf words CLEANUP(buf_done) = BUF_INIT;
   for (size_t i = 0; i < list->operand_count; i++) buf_printf(&words, "%s%s", i ? " " : "", list->operands[i]);
   Span given = buf_span(&words);
@@ -129,7 +129,7 @@ static const Command *find_by_words(const OptionList *list) {
   for (size_t i = 0; i < command_count; i++) {
     const Command *command = &command_table[i];
     Span verb = span_cstr(command->verb);
-    if (strcmp(command->program, "firn") == 0 && span_eq(given, verb)) return command;
+    if (strcmp(command->program, program) == 0 && span_eq(given, verb)) return command;
     if (!is_page || strcmp(command->program, "nix") != 0) continue;
     Buf page CLEANUP(buf_done) = BUF_INIT;
     buf_printf(&page, "nix3-%.*s", SPAN_ARG(verb));
@@ -142,9 +142,9 @@ static const Command *find_by_words(const OptionList *list) {
 
 int help_command_run(Session *session) {
   Buf out CLEANUP(buf_done) = BUF_INIT;
-  const Command *command = find_by_words(&session->options);
+  const Command *command = find_by_words(&session->options, session->command->program);
   if (command) put_usage(&out, command);
-  else put_commands(&out, "firn");
+  else put_commands(&out, session->command->program);
   session_print(session, buf_span(&out));
   return 0;
 }
@@ -187,7 +187,7 @@ static void put_man(Buf *out, const Command *command) {
 
 int help_command_man(Session *session) {
   Buf out CLEANUP(buf_done) = BUF_INIT;
-  const Command *command = find_by_words(&session->options);
+  const Command *command = find_by_words(&session->options, session->command->program);
   if (!command) command = session->command;
   put_man(&out, command);
   session_print(session, buf_span(&out));

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/suggestion.h"
 #include "cli/option_group_names.h"
 
 const Option option_table[OPTION_COUNT] = {
@@ -146,6 +147,19 @@ static bool use_setting(const char *given, const char *inline_arg, Words *words,
   return setting_set(settings, name, span_cstr(value), SETTING_COMMAND_LINE, err);
 }
 
+// Names one that is spelled nearly the same.
+static bool unknown_flag(const char *given, uint64_t groups, Err *err) {
+  Span *names = mem_alloc_array(OPTION_COUNT, sizeof(Span));
+  size_t count = 0;
+  Buf text CLEANUP(buf_done) = BUF_INIT, all CLEANUP(buf_done) = BUF_INIT;
+  for (size_t i = 0; i < OPTION_COUNT; i++)
+    if (option_table[i].groups & groups) buf_printf(&all, "--%s ", option_table[i].long_name);
+  for (Span rest = buf_span(&all); rest.len; count++) span_split(&rest, ' ', &names[count]);
+  suggestion_format(span_cstr(given), names, count, &text);
+  mem_free(names);
+  return err_set(err, ERR_USAGE, "unrecognised flag '%s'%s%s", given, text.len ? "\n" : "", buf_cstr(&text));
+}
+
 static bool read_long(const char *word, uint64_t groups, Words *words, Setting *settings, OptionList *ret, Err *err) {
   const char *equals = strchr(word, '=');
   const char *name = equals ? own(ret, span_make(word, (size_t)(equals - word))) : word;
@@ -153,7 +167,7 @@ static bool read_long(const char *word, uint64_t groups, Words *words, Setting *
   if (option) return use_option(option, name, equals ? equals + 1 : NULL, words, settings, ret, err);
   bool used;
   if (!use_setting(name, equals ? equals + 1 : NULL, words, settings, &used, err)) return false;
-  return used || err_set(err, ERR_USAGE, "unrecognised flag '%s'", name);
+  return used || unknown_flag(name, groups, err);
 }
 
 static bool read_short(const char *word, uint64_t groups, Words *words, Setting *settings, OptionList *ret, Err *err) {
