@@ -2,6 +2,7 @@
 #include <malloc.h>
 
 #include "cli/command.h"
+#include "store/sql.h"
 
 // Syntax trees and images are large and live briefly: giving their pages back and getting new ones costs more than they are worth.
 static void keep_pages(void) {
@@ -12,5 +13,6 @@ static void keep_pages(void) {
 
 int main(int argc, char **argv) {
   keep_pages();
+  sql_start();
   return command_main(argc, argv);
 }

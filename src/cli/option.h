@@ -59,7 +59,8 @@ typedef struct OptionList {
   const char **rest; // what an option that takes everything behind it was given, NULL-terminated; NULL: none was
   char **owned;      // text that had to be cut out of argv
   size_t owned_count, owned_cap;
-  bool lenient; // set before reading: --option with a value that the setting does not take is only warned about, as in C++ Nix
+  bool
+      lenient; // set before reading: --option with a value that the setting does not take is only warned about, as in C++ Nix
 } OptionList;
 
 void option_list_done(OptionList *list);

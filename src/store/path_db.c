@@ -39,9 +39,10 @@ struct PathDb {
   bool in_transaction; // between path_db_begin and path_db_commit
   Map ids;             // digest -> id of valid rows, as of `data_version`
   int64_t data_version;
-  sqlite3_stmt *get, *refs_of, *is_valid, *find_id, *insert, *validate, *insert_ref, *insert_refs, *set_tree, *get_sigs,
-      *set_sigs, *list, *all, *referrers, *newer, *newer_refs, *delete_path, *delete_refs, *has_referrers, *demote,
-      *find_nar, *put_nar, *data_version_stmt, *begin, *commit, *rollback, *mark_fresh, *any_fresh;
+  sqlite3_stmt *get, *refs_of, *is_valid, *find_id, *insert, *validate, *insert_ref, *insert_refs, *next_refs,
+      *next_referrers, *row_of, *set_tree, *get_sigs, *set_sigs, *list, *all, *referrers, *newer, *newer_refs,
+      *delete_path, *delete_refs, *has_referrers, *demote, *find_nar, *put_nar, *data_version_stmt, *begin, *commit,
+      *rollback, *mark_fresh, *any_fresh;
 };
 
 // ---- opening
@@ -144,7 +145,8 @@ void path_db_close(PathDb *db) {
       &db->insert_ref, &db->set_tree,   &db->get_sigs,   &db->set_sigs,          &db->list,        &db->all,
       &db->referrers,  &db->newer,      &db->newer_refs, &db->delete_path,       &db->delete_refs, &db->has_referrers,
       &db->demote,     &db->find_nar,   &db->put_nar,    &db->data_version_stmt, &db->begin,       &db->commit,
-      &db->rollback,   &db->mark_fresh, &db->any_fresh,  &db->insert_refs};
+      &db->rollback,   &db->mark_fresh, &db->any_fresh,  &db->insert_refs,       &db->next_refs,   &db->next_referrers,
+      &db->row_of};
   for (size_t i = 0; i < ARRAY_LEN(stmts); i++) sqlite3_finalize(*stmts[i]);
   sqlite3_close(db->db);
   map_done(&db->ids);
@@ -663,6 +665,87 @@ bool path_db_referrers(PathDb *db, const uint8_t digest[20], StorePathList *ret,
 
 // ---- closures
 
+// What has been reached: numbers of rows, each once.
+typedef struct PathDbReached {
+  int64_t *ids; // owned
+  size_t count, cap;
+  Map seen;
+} PathDbReached;
+
+static void path_db_reach(PathDbReached *reached, int64_t id) {
+  Span key = span_make((const char *)&id, sizeof id);
+  if (map_has(&reached->seen, key)) return;
+  map_set(&reached->seen, key, NULL);
+  MEM_RESERVE(reached->ids, reached->cap, reached->count + 1);
+  reached->ids[reached->count++] = id;
+}
+
+static bool path_db_reach_roots(PathDb *db, const StorePath *roots, size_t count, PathDbReached *reached, Err *err) {
+  for (size_t i = 0; i < count; i++) {
+    bool row;
+    if (!sql_use(db->db, &db->find_id, "SELECT id, valid FROM paths WHERE hash = ?", err)) return false;
+    sql_bind_blob(db->find_id, 1, roots[i].digest, STORE_PATH_DIGEST_BYTES);
+    if (!sql_step(db->db, db->find_id, &row, err)) return false;
+    if (!row) continue;
+    path_db_reach(reached, sqlite3_column_int64(db->find_id, 0));
+    sqlite3_reset(db->find_id);
+  }
+  return true;
+}
+
+// All that the last ones reached lead to. A recursive query would do it, at three times the cost.
+static bool path_db_reach_all(PathDb *db, bool referrers, PathDbReached *reached, Err *err) {
+  sqlite3_stmt **stmt = referrers ? &db->next_referrers : &db->next_refs;
+  for (size_t i = 0; i < reached->count; i++) {
+    bool ok, row;
+    if (!sql_use(db->db, stmt,
+                 referrers ? "SELECT referrer FROM refs WHERE reference = ?"
+                           : "SELECT reference FROM refs WHERE referrer = ?",
+                 err))
+      return false;
+    sqlite3_bind_int64(*stmt, 1, reached->ids[i]);
+    while ((ok = sql_step(db->db, *stmt, &row, err)) && row) path_db_reach(reached, sqlite3_column_int64(*stmt, 0));
+    if (!ok) return false;
+  }
+  return true;
+}
+
+static bool path_db_closure_rows(PathDb *db, const PathDbReached *reached, StorePathList *ret, StorePathList *ret_lower,
+                                 uint64_t *ret_nar_bytes, Err *err) {
+  for (size_t i = 0; i < reached->count; i++) {
+    bool row;
+    StorePath path;
+    if (!sql_use(db->db, &db->row_of, "SELECT hash, name, valid, nar_size FROM paths WHERE id = ?", err)) return false;
+    sqlite3_bind_int64(db->row_of, 1, reached->ids[i]);
+    if (!sql_step(db->db, db->row_of, &row, err)) return false;
+    if (!row) continue;
+    bool ok = path_db_path(sql_column(db->row_of, 0), sql_column(db->row_of, 1), &path, err);
+    bool valid = sqlite3_column_int(db->row_of, 2) != 0;
+    if (ok && ret_nar_bytes && valid) *ret_nar_bytes += (uint64_t)sqlite3_column_int64(db->row_of, 3);
+    sqlite3_reset(db->row_of);
+    if (!ok) return false;
+    store_path_list_add(valid ? ret : ret_lower, &path);
+  }
+  return true;
+}
+
+bool path_db_closure(PathDb *db, const StorePath *roots, size_t count, bool referrers, StorePathList *ret,
+                     StorePathList *ret_lower, uint64_t *ret_nar_bytes, Err *err) {
+  PathDbReached reached = {.seen = MAP_INIT};
+  pthread_mutex_lock(&db->mutex);
+  // One transaction, so that all that is read belongs together, and the file is locked once.
+  bool ok = sql_exec(db->db, "BEGIN", err);
+  if (ok) {
+    ok = path_db_reach_roots(db, roots, count, &reached, err) && path_db_reach_all(db, referrers, &reached, err) &&
+         path_db_closure_rows(db, &reached, ret, ret_lower, ret_nar_bytes, err);
+    ok = sql_exec(db->db, "COMMIT", ok ? err : NULL) && ok;
+  }
+  pthread_mutex_unlock(&db->mutex);
+  map_done(&reached.seen);
+  mem_free(reached.ids);
+  return ok;
+}
+
 static bool path_db_fill_roots(PathDb *db, const StorePath *roots, size_t count, Err *err) {
   if (!sql_exec(db->db, "CREATE TEMP TABLE IF NOT EXISTS roots(hash BLOB); DELETE FROM roots", err)) return false;
   sqlite3_stmt *stmt = NULL;
@@ -674,41 +757,6 @@ static bool path_db_fill_roots(PathDb *db, const StorePath *roots, size_t count,
     ok = sql_run(db->db, stmt, err);
   }
   sqlite3_finalize(stmt);
-  return ok;
-}
-
-static bool path_db_closure_rows(PathDb *db, sqlite3_stmt *stmt, StorePathList *ret, StorePathList *ret_lower,
-                                 uint64_t *ret_nar_bytes, Err *err) {
-  bool ok, row;
-  while ((ok = sql_step(db->db, stmt, &row, err)) && row) {
-    StorePath path;
-    if (!(ok = path_db_path(sql_column(stmt, 0), sql_column(stmt, 1), &path, err))) break;
-    if (!sqlite3_column_int(stmt, 2)) {
-      store_path_list_add(ret_lower, &path);
-      continue;
-    }
-    store_path_list_add(ret, &path);
-    if (ret_nar_bytes) *ret_nar_bytes += (uint64_t)sqlite3_column_int64(stmt, 3);
-  }
-  sqlite3_reset(stmt);
-  return ok;
-}
-
-bool path_db_closure(PathDb *db, const StorePath *roots, size_t count, bool referrers, StorePathList *ret,
-                     StorePathList *ret_lower, uint64_t *ret_nar_bytes, Err *err) {
-  static const char *const queries[2] = {
-      "WITH RECURSIVE c(id) AS (SELECT p.id FROM roots t JOIN paths p ON p.hash = t.hash"
-      " UNION SELECT r.reference FROM c JOIN refs r ON r.referrer = c.id)"
-      " SELECT p.hash, p.name, p.valid, p.nar_size FROM c JOIN paths p ON p.id = c.id",
-      "WITH RECURSIVE c(id) AS (SELECT p.id FROM roots t JOIN paths p ON p.hash = t.hash"
-      " UNION SELECT r.referrer FROM c JOIN refs r ON r.reference = c.id)"
-      " SELECT p.hash, p.name, p.valid, p.nar_size FROM c JOIN paths p ON p.id = c.id"};
-  sqlite3_stmt *stmt = NULL;
-  pthread_mutex_lock(&db->mutex);
-  bool ok = path_db_fill_roots(db, roots, count, err) && sql_use(db->db, &stmt, queries[referrers], err) &&
-            path_db_closure_rows(db, stmt, ret, ret_lower, ret_nar_bytes, err);
-  sqlite3_finalize(stmt);
-  pthread_mutex_unlock(&db->mutex);
   return ok;
 }
 

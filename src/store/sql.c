@@ -11,6 +11,10 @@ bool sql_fail(sqlite3 *db, const char *what, Err *err) {
   return err_set(err, kind, "%s: %s (in '%s')", what, sqlite3_errmsg(db), file ? file : "");
 }
 
+void sql_start(void) {
+  (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+}
+
 int sql_busy(void *ctx, int count) {
   (void)ctx;
   struct timespec now;

@@ -9,6 +9,8 @@
 // Always returns false: "<what>: <SQLite's message> ('<file>')". A damaged file is ERR_CORRUPT.
 MUST_CHECK bool sql_fail(sqlite3 *db, const char *what, Err *err);
 #define SQL_BUSY_MS 60000
+// Once, before anything else of SQLite, while there is one thread: SQLite keeps no statistics of its memory (a lock for each allocation).
+void sql_start(void);
 // For sqlite3_busy_handler: sleeps a little longer each time, with jitter so that many waiting processes do not wake together. 0 when it
 // has been long enough.
 int sql_busy(void *ctx, int count);

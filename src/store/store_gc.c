@@ -475,7 +475,8 @@ bool store_gc_run(Store *store, const StoreGcOptions *options, StoreGcResult *re
   }
   store_path_list_sort(&ret->paths);
   store_gc_done(&gc);
-  return ok || options->action == STORE_GC_DELETE_SPECIFIC || err_wrap(err, "collecting garbage");
+  if (!ok && options->action != STORE_GC_DELETE_SPECIFIC) return err_wrap(err, "collecting garbage");
+  return ok;
 }
 
 bool store_gc_optimise(Store *store, uint64_t *ret_freed_bytes, Err *err) {
