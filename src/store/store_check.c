@@ -350,7 +350,9 @@ static bool store_check_one_tree(StoreCheck *check, size_t number, Err *err) {
 
 typedef struct StoreCheckNars {
   StoreCheck *check;
-  const size_t *numbers;
+  WorkPool *pool;
+  size_t *numbers; // owned
+  size_t count;
   struct StoreCheckNar {
     bool ok;
     uint8_t sha256[32];
@@ -389,34 +391,51 @@ static bool store_check_nar(StoreCheck *check, size_t number, struct StoreCheckN
   return true;
 }
 
-static bool store_check_nars(StoreCheck *check, const size_t *numbers, size_t count, Err *err) {
+// Takes `numbers`.
+static StoreCheckNars *store_check_start_nars(StoreCheck *check, size_t *numbers, size_t count) {
   StoreCheckNars *nars = mem_alloc_zero(sizeof(*nars));
-  nars->check = check;
-  nars->numbers = numbers;
-  WorkPool *pool =
-      work_pool_start(count > 1 ? check->threads : 0, count, STORE_CHECK_WINDOW, store_check_nar_work, nars);
-  bool ok = true;
-  for (size_t i = 0; ok && i < count; i++) {
-    work_pool_wait(pool, i);
-    ok = store_check_nar(check, numbers[i], &nars->slots[i % STORE_CHECK_WINDOW], err);
-    work_pool_release(pool, i);
-  }
-  work_pool_free(pool);
+  *nars = (StoreCheckNars){.check = check, .numbers = numbers, .count = count};
+  nars->pool = work_pool_start(check->threads, count, STORE_CHECK_WINDOW, store_check_nar_work, nars);
+  return nars;
+}
+
+static void store_check_free_nars(StoreCheckNars *nars) {
+  if (!nars) return;
+  work_pool_free(nars->pool);
   for (size_t i = 0; i < STORE_CHECK_WINDOW; i++) err_done(&nars->slots[i].err);
+  mem_free(nars->numbers);
   mem_free(nars);
+}
+
+// Compares, helping the threads, and frees.
+static bool store_check_finish_nars(StoreCheckNars *nars, Err *err) {
+  bool ok = true;
+  for (size_t i = 0; ok && i < nars->count; i++) {
+    work_pool_wait(nars->pool, i);
+    ok = store_check_nar(nars->check, nars->numbers[i], &nars->slots[i % STORE_CHECK_WINDOW], err);
+    work_pool_release(nars->pool, i);
+  }
+  store_check_free_nars(nars);
   return ok;
 }
 
-static bool store_check_early_nars(StoreCheck *check, Err *err) {
+// What can be done next to looking at the objects.
+static bool store_check_early(StoreCheck *check, Err *err) {
   const PathDbGraph *graph = &check->graph;
-  CLEANUP(mem_free_ptr) size_t *numbers = mem_alloc_array(graph->count + 1, sizeof(*numbers));
-  size_t count = 0;
+  StoreCheckNars *nars = NULL;
   check->nar_good = mem_alloc_zero(graph->count + 1);
-  if (!check->options->contents) return true;
-  for (size_t i = 0; i < graph->count; i++)
-    if (graph->valid[i] && graph->has_root[i]) numbers[count++] = i;
+  if (check->options->contents) {
+    size_t *numbers = mem_alloc_array(graph->count + 1, sizeof(*numbers)), count = 0;
+    for (size_t i = 0; i < graph->count; i++)
+      if (graph->valid[i] && graph->has_root[i]) numbers[count++] = i;
+    nars = store_check_start_nars(check, numbers, count);
+  }
+  if (!store_check_compare_trees(check, err)) {
+    store_check_free_nars(nars);
+    return false;
+  }
   check->early = true;
-  bool ok = store_check_nars(check, numbers, count, err);
+  bool ok = !nars || store_check_finish_nars(nars, err);
   check->early = false;
   return ok;
 }
@@ -451,24 +470,25 @@ static bool store_check_is_sure(const StoreCheck *check, const bool *good, size_
 
 static bool store_check_paths(StoreCheck *check, Err *err) {
   const PathDbGraph *graph = &check->graph;
-  CLEANUP(mem_free_ptr) size_t *complete = mem_alloc_array(graph->count + 1, sizeof(*complete));
+  size_t *complete = mem_alloc_array(graph->count + 1, sizeof(*complete));
+  bool ok = true;
   size_t complete_count = 0, again_count = 0;
-  for (size_t i = 0; i < graph->count; i++) {
+  for (size_t i = 0; ok && i < graph->count; i++) {
     if (!graph->valid[i]) continue;
     check->result->paths++;
     bool is_complete = store_check_is_sure(check, check->tree_linked, i);
-    if (!store_check_references(check, i, err) ||
-        (!is_complete && graph->has_root[i] && !store_check_path_objects(check, i, &is_complete, err)))
-      return false;
+    ok = store_check_references(check, i, err) &&
+         (is_complete || !graph->has_root[i] || store_check_path_objects(check, i, &is_complete, err));
     if (is_complete) complete[complete_count++] = i;
-    else if (graph->has_root[i]) store_check_damaged(check, &graph->paths[i]);
   }
-  for (size_t i = 0; i < complete_count; i++)
-    if (!store_check_is_sure(check, check->tree_good, complete[i]) && !store_check_one_tree(check, complete[i], err))
-      return false;
+  for (size_t i = 0; ok && i < complete_count; i++)
+    ok = store_check_is_sure(check, check->tree_good, complete[i]) || store_check_one_tree(check, complete[i], err);
   for (size_t i = 0; i < complete_count; i++)
     if (!store_check_is_sure(check, check->nar_good, complete[i])) complete[again_count++] = complete[i];
-  return !check->options->contents || store_check_nars(check, complete, again_count, err);
+  if (ok && check->options->contents && again_count > 0)
+    return store_check_finish_nars(store_check_start_nars(check, complete, again_count), err);
+  mem_free(complete);
+  return ok;
 }
 
 bool store_check_run(Store *store, const StoreCheckOptions *options, StoreCheckResult *ret, Err *err) {
@@ -485,8 +505,8 @@ bool store_check_run(Store *store, const StoreCheckOptions *options, StoreCheckR
   if (held && !object_store_begin(store->objects, err)) return false;
   bool ok = store_check_database(&check, err) &&
             object_check_begin(store->objects, options->contents, check.threads, &check.objects, err) &&
-            path_db_graph(store->db, &check.graph, err) && store_check_compare_trees(&check, err) &&
-            store_check_early_nars(&check, err) && store_check_objects(&check, err) && store_check_paths(&check, err);
+            path_db_graph(store->db, &check.graph, err) && store_check_early(&check, err) &&
+            store_check_objects(&check, err) && store_check_paths(&check, err);
   object_check_free(check.objects);
   mem_free(check.tree_good);
   mem_free(check.tree_linked);
@@ -583,7 +603,7 @@ static bool store_check_lower(StoreCheck *check, const StorePath *path, Err *err
 }
 
 static bool store_check_own(StoreCheck *check, Err *err) {
-  size_t number = 0, before = check->result->problems - check->result->repaired;
+  size_t before = check->result->problems - check->result->repaired;
   bool complete = false, nar_good = false;
   check->nar_good = &nar_good;
   if (!store_check_below(check, &check->graph.roots[0], err) || !store_check_path_objects(check, 0, &complete, err))
@@ -591,7 +611,8 @@ static bool store_check_own(StoreCheck *check, Err *err) {
   if (!complete) return store_check_damaged(check, &check->graph.paths[0]), true;
   // What was removed and found again elsewhere is no problem any more.
   if (check->options->repair) check->result->repaired = check->result->problems - before;
-  return store_check_one_tree(check, 0, err) && store_check_nars(check, &number, 1, err);
+  return store_check_one_tree(check, 0, err) &&
+         store_check_finish_nars(store_check_start_nars(check, mem_alloc_zero(sizeof(size_t)), 1), err);
 }
 
 bool store_check_one(Store *store, const StorePath *path, const StoreCheckOptions *options, StoreCheckResult *ret,
