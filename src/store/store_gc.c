@@ -169,8 +169,9 @@ static bool store_gc_still_alive(const StoreGc *gc, const StorePath *path, Err *
   CLEANUP(buf_done) Buf text = BUF_INIT;
   store_format_path(gc->store, path, &text);
   return err_set(err, ERR_OTHER,
-                 "Cannot delete path '%s' since it is still alive. To find out why, use: nix-store --query --roots %s",
-                 buf_cstr(&text), buf_cstr(&text));
+                 "Cannot delete path '%s' since it is still alive. To find out why, use: nix-store --query --roots and "
+                 "nix-store --query --referrers",
+                 buf_cstr(&text));
 }
 
 static bool store_gc_is_asked(const StoreGcOptions *options, const StorePath *path) {
