@@ -396,4 +396,104 @@ test_stores_that_cannot_be_written() {
   expect_out x
 }
 
+test_what_is_alive_stays() {
+  cli_setup
+  cat > x.nix <<END
+let $sh_nix a = sh "a" "echo text > \$out"; b = sh "b" "echo \${a} > \$out"; in { inherit a b; }
+END
+  b=$(nix-build x.nix -A b 2> /dev/null)
+  a=$(nix-store -q --references "$b")
+  run nix-store --delete "$a"
+  expect_status 1
+  expect_err_has "Cannot delete path '$a' since it is still alive"
+  expect_out '0 store paths deleted, 0.00 MiB freed'
+  run nix store delete "$a"
+  expect_status 1
+  run firn store why-alive "$a"
+  expect_status 0
+  expect_out "$PWD/result
+└───$b
+    └───$a"
+  run firn store why-alive --json "$a"
+  expect_out "{\"$a\":{\"chain\":[\"$b\",\"$a\"],\"root\":\"$PWD/result\"}}"
+  run nix-store -q --roots "$a"
+  expect_out "$PWD/result -> $b"
+  rm result
+  run firn store why-alive "$a"
+  expect_status 1
+  expect_out_has 'nothing keeps'
+  run nix-store --gc --max-freed 1M
+  expect_status 0
+  run nix-store --gc --max-freed 1x
+  expect_status 1
+  expect_err_has "invalid unit specifier 'X'"
+}
+
+test_operands_of_path_commands() {
+  cli_setup
+  cat > x.nix <<END
+let $sh_nix in { a = sh "a" "echo text > \$out"; c = derivation { name = "c"; system = builtins.currentSystem; builder = "/bin/sh"; outputs = [ "out" "dev" ]; args = [ "-c" "echo o > \$out; echo d > \$dev" ]; }; }
+END
+  a=$(nix-build --no-out-link x.nix -A a 2> /dev/null)
+  dev=$(nix-build --no-out-link x.nix -A c.dev 2> /dev/null)
+  c_drv=$(nix-store -qd "$dev")
+  run nix path-info -f x.nix a c^dev
+  expect_equal "$(printf '%s\n' "$a" "$dev" | sort)" "$(sort <<< "$out")"
+  run nix path-info "$c_drv^dev"
+  expect_out "$dev"
+  run nix path-info --derivation "$dev"
+  expect_out "$c_drv"
+  run sh -c "echo $a | nix path-info --stdin"
+  expect_out "$a"
+  run nix path-info --all "$a"
+  expect_status 1
+  run nix store path-from-hash-part "$(basename "$a" | cut -c1-32)"
+  expect_out "$a"
+  run nix store diff-closures -f x.nix a c
+  expect_status 1
+  expect_err_has "argument 'c' should evaluate to one store path"
+  run nix derivation show "$c_drv"
+  sed -e 1d -e '$d' -e 's|^  "[^"]*": {|{|' <<< "$out" > c.json
+  run sh -c 'nix derivation add < c.json'
+  expect_out "$c_drv"
+  sed 's/echo o/echo p/' c.json > d.json
+  run sh -c 'nix derivation add < d.json'
+  expect_status 1
+  expect_err_has 'has incorrect output'
+}
+
+test_binary_caches_as_stores() {
+  cli_setup
+  mkdir -p tree/sub
+  head -c 300000 /dev/zero > tree/sub/big
+  echo one > tree/a
+  p=$(nix-store --add tree)
+  url="file://$HOME/cache"
+  run nix copy --to "$url?write-nar-listing=1&index-debug-info=true&parallel-compression=true" "$p"
+  expect_status 0
+  run nix path-info --store "$url" -s "$p"
+  expect_status 0
+  run nix store ls --store "$url" -R "$p"
+  expect_out './a
+./sub
+./sub/big'
+  run nix store cat --store "$url" "$p/a"
+  expect_out one
+  run nix store verify --store "$url" "$p"
+  expect_status 0
+  run nix path-info --store "$url" --all
+  expect_out "$p"
+  run nix copy --from "$url" --to "file://$HOME/second?compression=zstd" "$p"
+  expect_status 0
+  expect_equal "$(nix store dump-path "$p" | sha256sum)" "$(nix store dump-path --store "file://$HOME/second" "$p" | sha256sum)"
+  # What is no longer what its description says is found.
+  nar=$(ls "$HOME"/cache/nar/*)
+  chmod u+w "$nar"
+  nix-store --dump tree/a | xz > "$nar"
+  run nix store verify --store "$url" "$p"
+  expect_status 1
+  run nix copy --from "$url" --to "firn:$HOME/other" "$p"
+  expect_status 102
+}
+
 run_tests
