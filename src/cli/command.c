@@ -144,10 +144,11 @@ static bool set_purity(Session *session, Err *err) {
                      err);
 }
 
-static int run_command(const Command *command, int argc, char **argv) {
+static int run_command(const Command *command, int argc, char **argv, const char *script) {
   Session session;
   Err err = ERR_INIT;
   session_init(&session, command);
+  session.shebang.script = script;
   // argv[-1]: options are read without the program's name, which the lines of a script lack likewise.
   bool is_nix_shell = strcmp(command->program, "nix-shell") == 0 || strcmp(command->verb, "nix-shell") == 0;
   if (is_nix_shell && shebang_read(argc + 1, argv - 1, "nix-shell", &session.shebang)) {
@@ -170,18 +171,35 @@ static int run_command(const Command *command, int argc, char **argv) {
   return code;
 }
 
-int command_main(int argc, char **argv) {
+static int fail_early(const char *program, Err *err) {
+  Buf text CLEANUP(buf_done) = BUF_INIT;
+  eval_error_indent(SPAN("error: "), span_cstr(err_message(err)), &text);
+  fprintf(stderr, "%s\nTry '%s --help' for more information.\n", buf_cstr(&text), program);
+  err_done(err);
+  return 1;
+}
+
+// `script`: the lines of a script are what is run; NULL: none.
+static int dispatch(int argc, char **argv, const char *script) {
   Err err = ERR_INIT;
   int used, code;
+  const Command *command = command_find(argc, argv, &used, &err);
+  if (command) return run_command(command, argc - used, argv + used, script);
+  if (argc > 1 && help_command_bare(argc, argv, &code)) return err_done(&err), code;
+  return fail_early(argc > 0 ? fs_path_base(span_cstr(argv[0])).data : "firn", &err);
+}
+
+int command_main(int argc, char **argv) {
+  Err err = ERR_INIT;
+  int code;
+  Shebang script = {.script = NULL};
   if (argc > 1 && strcmp(argv[1], STORE_EXEC_HELPER) == 0) return store_exec_helper(argc - 1, argv + 1);
   if (completion_answer(argc, argv, &code)) return code;
-  const Command *command = command_find(argc, argv, &used, &err);
-  if (command) return run_command(command, argc - used, argv + used);
-  if (argc > 1 && help_command_bare(argc, argv, &code)) return err_done(&err), code;
-  Buf text CLEANUP(buf_done) = BUF_INIT;
-  const char *program = argc > 0 ? fs_path_base(span_cstr(argv[0])).data : "firn";
-  eval_error_indent(SPAN("error: "), span_cstr(err_message(&err)), &text);
-  fprintf(stderr, "%s\nTry '%s --help' for more information.\n", buf_cstr(&text), program);
-  err_done(&err);
-  return 1;
+  bool is_nix = argc > 1 && strcmp(fs_path_base(span_cstr(argv[0])).data, "nix") == 0;
+  bool is_script = is_nix && shebang_read_nix(argc, argv, &script, &err);
+  if (err_is_set(&err)) code = fail_early("nix", &err);
+  else if (is_script) code = dispatch(script.argc, script.argv, script.script);
+  else code = dispatch(argc, argv, NULL);
+  shebang_done(&script);
+  return code;
 }

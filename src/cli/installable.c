@@ -13,7 +13,11 @@
 
 bool installable_root(Session *session, const char *default_file, TargetRoot *ret, Err *err) {
   const char *file = option_get(&session->options, OPT_file), *expr = option_get(&session->options, OPT_expr);
-  if (expr) *ret = (TargetRoot){TARGET_EXPR, expr};
+  const char *base = target_expr_base(session);
+  // Files in a script are seen from where it lies.
+  bool is_relative = file && file[0] != '/' && file[0] != '<' && strcmp(file, "-") != 0 && !strstr(file, "://");
+  if (base && is_relative) file = arena_printf(&session->arena, "%s/%s", base, file);
+  if (expr) *ret = (TargetRoot){TARGET_EXPR, expr, base};
   else if (file) *ret = (TargetRoot){strcmp(file, "-") == 0 ? TARGET_STDIN : TARGET_FILE, file};
   else if (default_file) *ret = (TargetRoot){TARGET_FILE, default_file};
   else

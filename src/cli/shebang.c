@@ -67,6 +67,87 @@ bool shebang_read(int argc, char **argv, const char *name, Shebang *ret) {
   return true;
 }
 
+// ---- nix
+
+// How many backticks stand at `at`.
+static size_t count_ticks(Span text, size_t at) {
+  size_t count = 0;
+  while (at + count < text.len && text.data[at + count] == '`') count++;
+  return count;
+}
+
+// ``text``: up to two backticks, of which a blank in front is dropped. Three and more are that many less one.
+static bool take_quoted(Span text, size_t *at, Buf *word, Err *err) {
+  for (size_t i = *at; i < text.len;) {
+    bool blank = text.data[i] == ' ' && count_ticks(text, i + 1) == 2;
+    size_t ticks = count_ticks(text, i);
+    if (blank || ticks == 2) {
+      *at = i + 2 + blank;
+      return true;
+    }
+    if (ticks >= 3) {
+      buf_put_repeat(word, '`', ticks - 1);
+      i += ticks;
+    } else {
+      buf_put_char(word, text.data[i++]);
+    }
+  }
+  return err_set(err, ERR_USAGE, "unterminated quoted string in nix shebang");
+}
+
+static bool split_nix(Shebang *ret, Span text, Err *err) {
+  Buf word CLEANUP(buf_done) = BUF_INIT;
+  for (size_t i = 0; i < text.len;) {
+    char c = text.data[i];
+    if (c == '`') {
+      if (count_ticks(text, i) < 2)
+        return err_set(err, ERR_USAGE, "single backtick is not a supported syntax in the nix shebang.");
+      Buf quoted CLEANUP(buf_done) = BUF_INIT;
+      i += 2;
+      if (!take_quoted(text, &i, &quoted, err)) return false;
+      add_word(ret, buf_span(&quoted));
+      continue;
+    }
+    bool is_blank = strchr(" \t\r\n", c) != NULL;
+    if (!is_blank && strchr("$*~<>|;()[]{}'\"\\", c))
+      return err_set(err, ERR_USAGE,
+                     "unsupported unquoted character in nix shebang: %c. Use double backticks to escape?", c);
+    if (c == '#' && !word.len)
+      return err_set(err, ERR_USAGE,
+                     "unquoted nix shebang argument cannot start with #. Use double backticks to escape?");
+    if (!is_blank) buf_put_char(&word, c);
+    else if (word.len) add_word(ret, buf_span(&word));
+    if (is_blank) buf_clear(&word);
+    i++;
+  }
+  if (word.len) add_word(ret, buf_span(&word));
+  return true;
+}
+
+bool shebang_read_nix(int argc, char **argv, Shebang *ret, Err *err) {
+  Err ignored = ERR_INIT;
+  struct stat st;
+  Buf text CLEANUP(buf_done) = BUF_INIT, lines CLEANUP(buf_done) = BUF_INIT;
+  if (argc < 2 || argv[1][0] == '-' || stat(argv[1], &st) != 0 || !S_ISREG(st.st_mode)) return false;
+  if (!fs_read_file(argv[1], SHEBANG_BYTES_MAX, &text, &ignored)) return err_done(&ignored), false;
+  Span rest = buf_span(&text), line;
+  if (!span_has_prefix(rest, SPAN("#!"))) return false;
+  *ret = (Shebang){.arena = ARENA_INIT, .script = argv[1], .script_args = argv + 2};
+  add_word(ret, span_cstr(argv[0]));
+  span_split(&rest, '\n', &line);
+  for (bool more = true; more;) {
+    more = span_split(&rest, '\n', &line);
+    if (!line.len || !strchr("#/\\%@*-(", line.data[0])) break;
+    if (!span_has_prefix(line, SPAN("#!"))) continue;
+    line = span_trim(span_from(line, 2));
+    bool is_ours = span_has_prefix(line, SPAN("nix")) && (line.len == 3 || line.data[3] == ' ');
+    if (is_ours && line.len > 4) buf_printf(&lines, "%.*s\n", SPAN_ARG(span_from(line, 4)));
+  }
+  if (!split_nix(ret, buf_span(&lines), err)) return false;
+  for (int i = 1; i < argc; i++) add_word(ret, span_cstr(argv[i]));
+  return true;
+}
+
 void shebang_done(Shebang *shebang) {
   mem_free(shebang->argv);
   arena_done(&shebang->arena);

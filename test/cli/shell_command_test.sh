@@ -251,4 +251,26 @@ test_the_example() {
   expect_out_has 'words-1.0 has changed: a cause of 3 of 3 builds'
 }
 
+test_scripts_of_nix() {
+  cli_setup
+  mkdir elsewhere scripts
+  cat > scripts/p.nix <<END
+let $sh_nix in { tool = sh "tool" "mkdir -p \$out/bin; echo text > \$out/bin/tool"; }
+END
+  printf '#! /usr/bin/env nix\n#! nix shell -f ``./p.nix``\n# a remark\n#! nix tool --command /bin/sh\ncase $PATH in *-tool/bin:*) echo "has it: $1 $2" ;; esac\n' > scripts/run
+  cd elsewhere
+  run nix ../scripts/run a 'b  c'
+  expect_status 0
+  expect_out 'has it: a b  c'
+  printf '#! /usr/bin/env nix\n#! nix eval --expr `` "a ``` b" ``\n' > quoted
+  run nix quoted
+  printf '#! /usr/bin/env nix\n#! nix eval --expr "1"\n' > quoted
+  run nix quoted
+  expect_status 1
+  expect_err_has 'unsupported unquoted character in nix shebang: ". Use double backticks to escape?'
+  printf '#! /usr/bin/env nix\n#! nix eval --expr ``1\n' > quoted
+  run nix quoted
+  expect_err_has 'unterminated quoted string in nix shebang'
+}
+
 run_tests
