@@ -151,8 +151,9 @@ static bool add_ask(Native *n, Step *ret_step) {
     if (status == EVAL_IO_OK)
       status = store_io_locate(glue->io, buf_span(&resolved), true, &walk->physical, &walk->logical, &wait, &err);
     if (status == EVAL_IO_ERROR && err.kind == ERR_NOT_FOUND && value_get_raw(n->slot[ADD_METHOD]) == CA_FLAT) {
+      int why = err.sys_errno ? err.sys_errno : ENOENT;
       err_done(&err);
-      err_set_errno(&err, ENOENT, "opening file '%.*s'", SPAN_ARG(buf_span(&resolved)));
+      err_set_errno(&err, why, "opening file '%.*s'", SPAN_ARG(buf_span(&resolved)));
     }
   }
   if (status == EVAL_IO_OK) return true;

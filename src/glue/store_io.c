@@ -815,7 +815,10 @@ EvalIoStatus store_io_locate(StoreIo *io, Span path, bool follow_last, Buf *ret_
   if (status != EVAL_IO_OK) return status;
   Span logical = buf_span(&place.logical);
   switch (place.kind) {
-  case OBJECT_ABSENT: return absent(path, err);
+  case OBJECT_ABSENT:
+    absent(path, err);
+    if (err) err->sys_errno = place.why_absent;
+    return EVAL_IO_ERROR;
   case OBJECT_HOST: buf_put_span(ret_physical, buf_span(&place.physical)); break;
   case OBJECT_TEXT:
   case OBJECT_CASTORE: {
