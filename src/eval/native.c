@@ -250,15 +250,13 @@ static Step native_equal_step(Native *n) {
   if (!native_equal_shallow(n->slot[EQUAL_A], n->slot[EQUAL_B], &deep)) NATIVE_RETURN(n, VALUE_FALSE);
   if (!deep || n->slot[EQUAL_A] == VALUE_EMPTY_LIST) NATIVE_RETURN(n, VALUE_TRUE);
   if (value_tag(n->slot[EQUAL_A]) == TAG_LIST) goto children;
-  if (n->slot[EQUAL_A] == VALUE_EMPTY_ATTRS || n->slot[EQUAL_B] == VALUE_EMPTY_ATTRS)
-    NATIVE_RETURN(n, value_bool(n->slot[EQUAL_A] == n->slot[EQUAL_B]));
-  // Derivations are compared by output path.
-  if (attrs_has(n->slot[EQUAL_A], SYM_type) && attrs_has(n->slot[EQUAL_B], SYM_type) &&
-      attrs_has(n->slot[EQUAL_A], SYM_out_path) && attrs_has(n->slot[EQUAL_B], SYM_out_path)) {
+  // Derivations are compared by output path. Whether they are derivations is found out first, also of sets of different sizes.
+  if (attrs_has(n->slot[EQUAL_A], SYM_type)) {
     NATIVE_FORCE(n, attrs_get(n->vm, n->slot[EQUAL_A], SYM_type));
-    if (native_says_derivation(n->result)) {
+    if (native_says_derivation(n->result) && attrs_has(n->slot[EQUAL_B], SYM_type)) {
       NATIVE_FORCE(n, attrs_get(n->vm, n->slot[EQUAL_B], SYM_type));
-      if (native_says_derivation(n->result)) {
+      if (native_says_derivation(n->result) && attrs_has(n->slot[EQUAL_A], SYM_out_path) &&
+          attrs_has(n->slot[EQUAL_B], SYM_out_path)) {
         n->args[0] = attrs_get(n->vm, n->slot[EQUAL_A], SYM_out_path);
         n->args[1] = attrs_get(n->vm, n->slot[EQUAL_B], SYM_out_path);
         NATIVE_PUSH(n, &native_equal); // not in our place: a set may be its own outPath
@@ -266,6 +264,8 @@ static Step native_equal_step(Native *n) {
       }
     }
   }
+  if (n->slot[EQUAL_A] == VALUE_EMPTY_ATTRS || n->slot[EQUAL_B] == VALUE_EMPTY_ATTRS)
+    NATIVE_RETURN(n, value_bool(n->slot[EQUAL_A] == n->slot[EQUAL_B]));
   n->slot[EQUAL_A] = attrs_flatten(n->vm, n->slot[EQUAL_A]);
   n->slot[EQUAL_B] = attrs_flatten(n->vm, n->slot[EQUAL_B]);
   if (native_child_count(n->slot[EQUAL_A]) != native_child_count(n->slot[EQUAL_B])) NATIVE_RETURN(n, VALUE_FALSE);

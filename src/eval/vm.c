@@ -701,7 +701,8 @@ op_EQ : {
     sp[-1] = value_bool(span_eq(str_span(a), str_span(b)));
     NEXT;
   }
-  if (ta != tb && ta != TAG_OBJ && tb != TAG_OBJ) { // empty and non-empty collections, or different types
+  bool may_be_derivation = ta == TAG_ATTRS && b == VALUE_EMPTY_ATTRS && attrs_has(a, SYM_type); // Nix looks at that
+  if (ta != tb && ta != TAG_OBJ && tb != TAG_OBJ && !may_be_derivation) { // different types, or one collection is empty
     sp--;
     sp[-1] = VALUE_FALSE;
     NEXT;
