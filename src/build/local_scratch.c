@@ -1,9 +1,10 @@
-// local_scratch.c: see local_scratch.h. Names: "<pid>-<n>-<name>" running, "kept-<name>-<pid>-<n>"
+// local_scratch.c: see local_scratch.h. Names: "<pid>-<n>-<name>" running, "nix-build-<name>.drv-<n>"
 // kept, "gone-…" being removed.
 #include "build/local_scratch.h"
 
 #include <dirent.h>
 #include <errno.h>
+#include <limits.h>
 #include <linux/fs.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -263,11 +264,21 @@ bool local_scratch_make(LocalScratch *scratch, const char *name, unsigned owner_
          make_dir(ret->root, ROOT_MODE, err) && (!owner_uid || local_scratch_give(ret, owner_uid, err));
 }
 
+// The first number that is free.
+static const char *rename_kept(const LocalScratch *scratch, const LocalScratchDir *dir, const char *name,
+                               Arena *arena) {
+  for (unsigned n = 0; n < UINT_MAX; n++) {
+    const char *kept = arena_printf(arena, "%s/nix-build-%s.drv-%u", scratch->dir, name, n);
+    if (renameat2(AT_FDCWD, dir->build, AT_FDCWD, kept, RENAME_NOREPLACE) == 0) return kept;
+    if (errno != EEXIST) break;
+  }
+  return NULL;
+}
+
 const char *local_scratch_keep(LocalScratch *scratch, LocalScratchDir *dir, const char *name, Arena *arena) {
-  const char *kept = arena_printf(arena, "%s/kept-%s-%d-%u", scratch->dir, name, (int)getpid(),
-                                  atomic_fetch_add(&scratch->counter, 1));
   dir->reusable = false;
-  if (rename(dir->build, kept) == 0 && chown(kept, geteuid(), getegid()) == 0 && chmod(kept, 0755) == 0) return kept;
+  const char *kept = rename_kept(scratch, dir, name, arena);
+  if (kept && chown(kept, geteuid(), getegid()) == 0 && chmod(kept, 0755) == 0) return kept;
   log_warn("cannot keep the build directory '%s': %s", dir->build, strerror(errno));
   return NULL;
 }

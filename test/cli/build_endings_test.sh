@@ -192,6 +192,7 @@ expect_kept() {
   kept=$(printf '%s\n' "$err" | sed -n "s/.*keeping build directory '\([^']*\)'.*/\1/p")
   expect_equal "$(cat "$kept/file")" text
   expect_equal "$(stat -c %u "$kept")" "$(id -u)"
+  expect_equal "${kept##*/}" "nix-build-it.drv-${1:-0}"
 }
 
 test_kept_directories() {
@@ -199,6 +200,8 @@ test_kept_directories() {
   build --keep-failed
   expect_status 100
   expect_kept
+  build --keep-failed
+  expect_kept 1
   run nix-build --no-out-link x.nix -A next
   expect_equal "$(cat "$kept/file")" text
 }
