@@ -129,6 +129,65 @@ TEST(inputs_are_at_their_store_paths) {
   on_each_executor(inputs_body);
 }
 
+static ino_t store_inode(BuildFixture *fixture) {
+  struct stat st;
+  const char *out = fixture->result.outputs[0].host_path;
+  CHECK_EQ_INT(stat(arena_printf(&fixture->arena, "%.*s", SPAN_ARG(fs_path_dir(span_cstr(out)))), &st), 0);
+  return st.st_ino;
+}
+
+// The next build gets the directory of the last one, and finds nothing of it there.
+TEST(directories_are_used_again_and_clean) {
+  BuildFixture fixture;
+  build_fixture_init(&fixture, SANDBOX_EXECUTOR_NATIVE);
+  add_inputs(&fixture);
+  check_success(
+      &fixture,
+      "set -e\n"
+      "mkdir -p /build/a/b /tmp/c/d /nix/store/junk; echo x > /build/x; echo x > /tmp/.x; echo x > /nix/store/y\n"
+      "rm " LINK_INPUT "; ln -s / " LINK_INPUT "; chmod 0 /build/a /nix/store/junk; echo > $out\n");
+  ino_t first = store_inode(&fixture);
+  // Cleaning is done by another thread, once the build has been released.
+  bool again = false;
+  for (int i = 0; i < 100 && !again; i++) {
+    check_success(&fixture, "set -e\n"
+                            "test \"$(readlink " LINK_INPUT ")\" = bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb-tree/x\n"
+                            "test \"$(ls -A /build /tmp | grep -v :)\" = ''\n"
+                            "test $(ls -A /nix/store | wc -l) = 3; cat " TREE "/x > $out\n");
+    again = i && store_inode(&fixture) == first;
+    usleep(20000);
+  }
+  CHECK(again);
+  // Without inputs their mount points are gone; and what was a file may be a directory.
+  fixture.request.input_count = 0;
+  check_success(&fixture, "ls -A /nix/store /build /tmp > $out; ls -ld /build /tmp /nix/store >> $out");
+  CHECK(span_find(build_fixture_output(&fixture, ""), SPAN("-tree")) == SIZE_MAX);
+  CHECK_CONTAINS(build_fixture_output(&fixture, ""), "drwx------");
+  CHECK_CONTAINS(build_fixture_output(&fixture, ""), "drwxrwxrwt");
+  usleep(300000);
+  Err err = ERR_INIT;
+  const char *file = arena_printf(&fixture.arena, "%s/%s", fixture.input_dir, FILE_INPUT + strlen("/nix/store/"));
+  add_inputs(&fixture);
+  check_success(&fixture, "cat " FILE_INPUT " > $out");
+  usleep(300000);
+  CHECK_OK(fs_remove_tree(file, &err) && fs_mkdir_all(file, 0755, &err), &err);
+  check_success(&fixture, "test -d " FILE_INPUT " && echo > $out");
+  build_fixture_done(&fixture);
+}
+
+// A directory that a builder has changed in ways that emptying does not undo is not used again.
+TEST(changed_directories_are_not_used_again) {
+  BuildFixture fixture;
+  build_fixture_init(&fixture, SANDBOX_EXECUTOR_NATIVE);
+  check_success(&fixture, "echo > $out; chmod 711 /tmp");
+  for (int i = 0; i < 4; i++) {
+    check_success(&fixture, "ls -ld /tmp > $out");
+    CHECK_CONTAINS(build_fixture_output(&fixture, ""), "drwxrwxrwt");
+    usleep(50000);
+  }
+  build_fixture_done(&fixture);
+}
+
 // Each line of these scripts is an attempt that must fail; the first that succeeds ends the build with its number.
 static void inputs_cannot_be_written_body(BuildFixture *fixture) {
   add_inputs(fixture);
