@@ -1,4 +1,4 @@
-// object_check.c: every object of a store is looked at, in pieces, on a few threads. Four system calls for a small file.
+// object_check.c: every object of a store is looked at, in pieces, on a few threads. Three system calls for a small file.
 #include "castore/object_check.h"
 
 #include <errno.h>
@@ -35,6 +35,10 @@ typedef struct ObjectCheckItem {
   PackKind kind;
   ObjectCheckState state;
   unsigned detail; // the mode, or errno
+  // What status the caller has seen it with, as a file of a tree: then no thread asks for it.
+  bool is_seen;
+  ObjectCheckState seen_state;
+  unsigned seen_detail;
 } ObjectCheckItem;
 
 struct ObjectCheck {
@@ -165,14 +169,38 @@ bool object_check_find(const ObjectCheck *check, const CastoreDigest *digest, Pa
   return false;
 }
 
-const CastoreDigest *object_check_inode(const ObjectCheck *check, const struct stat *st, bool executable) {
+static ObjectCheckState object_check_status(const struct stat *st, bool executable, unsigned *ret_detail) {
+  *ret_detail = st->st_mode & 07777;
+  if (!S_ISREG(st->st_mode)) return OBJECT_CHECK_TYPE;
+  if (*ret_detail != (executable ? 0555 : 0444)) return OBJECT_CHECK_MODE;
+  return st->st_mtim.tv_sec != 1 ? OBJECT_CHECK_TIME : OBJECT_CHECK_GOOD;
+}
+
+const CastoreDigest *object_check_inode(ObjectCheck *check, const struct stat *st, bool executable) {
   if (st->st_dev != check->dev) return NULL;
   size_t slot = object_check_inode_slot(check, st->st_ino);
   for (; check->by_inode[slot] != 0; slot = (slot + 1) & check->slot_mask) {
-    const ObjectCheckItem *item = &check->items[check->by_inode[slot] - 1];
-    if (item->number == st->st_ino && item->executable == executable) return &item->digest;
+    ObjectCheckItem *item = &check->items[check->by_inode[slot] - 1];
+    if (item->number != st->st_ino || item->executable != executable) continue;
+    if (!item->is_seen) item->seen_state = object_check_status(st, executable, &item->seen_detail);
+    item->is_seen = true;
+    if (!check->contents) item->size_bytes = (uint64_t)st->st_size; // else who reads it says so
+    return &item->digest;
   }
   return NULL;
+}
+
+bool object_check_peek(const ObjectCheck *check, const CastoreDigest *digest, PackKind kind, Span *ret_data) {
+  size_t slot = object_check_digest_slot(check, digest);
+  for (; check->by_digest[slot] != 0; slot = (slot + 1) & check->slot_mask) {
+    const ObjectCheckItem *item = &check->items[check->by_digest[slot] - 1];
+    const unsigned char *packed_digest;
+    PackKind packed_kind;
+    if (!item->pack || item->kind != kind || !castore_node_digest_eq(&item->digest, digest)) continue;
+    pack_get(item->pack, (size_t)item->number, &packed_digest, &packed_kind, ret_data);
+    return true;
+  }
+  return false;
 }
 
 // ---- looking
@@ -187,46 +215,60 @@ static void object_check_file_content(int fd, ObjectCheckItem *item, char *chunk
   HashCtx ctx;
   Hash hash;
   ssize_t n;
-  uint64_t done = 0;
   hash_init(&ctx, HASH_BLAKE3);
   do {
     do n = read(fd, chunk, BYTE_STREAM_CHUNK_BYTES);
     while (n < 0 && errno == EINTR);
     if (n < 0) return object_check_find_bad(item, OBJECT_CHECK_READ, errno);
     hash_update(&ctx, chunk, (size_t)n);
-    done += (uint64_t)n;
-  } while (n > 0 && (done < item->size_bytes || n == BYTE_STREAM_CHUNK_BYTES));
+    item->size_bytes += (uint64_t)n;
+  } while (n == BYTE_STREAM_CHUNK_BYTES);
   hash_final(&ctx, &hash);
   if (memcmp(hash.bytes, item->digest.bytes, 32) != 0) object_check_find_bad(item, OBJECT_CHECK_CONTENT, 0);
 }
 
-static void object_check_file(const ObjectCheck *check, ObjectCheckItem *item, char *chunk) {
-  const ObjectStore *store = check->store;
+// Status of the file; what is fresh may have been moved to its final place meanwhile, where it is safe. False when it is gone.
+static bool object_check_stat(const ObjectStore *store, ObjectCheckItem *item, struct stat *ret) {
   char name[OBJECT_STORE_STATE_NAME_MAX];
-  struct stat st;
-  const int flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
   object_store_state_name(&item->digest, item->executable, item->fresh, name);
-  CLEANUP(fs_close_fd) int fd = -1;
-  // Without `contents` nothing needs to be opened.
-  int dir_fd = item->fresh ? store->fresh_fd : store->objects_fd;
-  bool there = check->contents ? (fd = openat(dir_fd, name, flags)) >= 0 && fstat(fd, &st) == 0
-                               : fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
-  if (!there && errno == ENOENT) { // collected, or moved to its final place, where it is safe
-    object_store_state_name(&item->digest, item->executable, false, name);
-    if (!item->fresh || fstatat(store->objects_fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
-      return object_check_find_bad(item, OBJECT_CHECK_GONE, 0);
-    item->fresh = false;
-    item->size_bytes = (uint64_t)st.st_size;
-    if (!check->contents) return;
-    fd = openat(store->objects_fd, name, flags);
-    there = fd >= 0 && fstat(fd, &st) == 0;
+  if (fstatat(item->fresh ? store->fresh_fd : store->objects_fd, name, ret, AT_SYMLINK_NOFOLLOW) == 0) return true;
+  if (!item->fresh) return false;
+  item->fresh = false;
+  object_store_state_name(&item->digest, item->executable, false, name);
+  return fstatat(store->objects_fd, name, ret, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+static int object_check_open(const ObjectStore *store, ObjectCheckItem *item) {
+  const int flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
+  char name[OBJECT_STORE_STATE_NAME_MAX];
+  object_store_state_name(&item->digest, item->executable, item->fresh, name);
+  int fd = openat(item->fresh ? store->fresh_fd : store->objects_fd, name, flags);
+  if (fd >= 0 || errno != ENOENT || !item->fresh) return fd;
+  item->fresh = false;
+  object_store_state_name(&item->digest, item->executable, false, name);
+  return openat(store->objects_fd, name, flags);
+}
+
+// The content, without which nothing needs to be opened; its status is asked for at the end, where nobody has seen it.
+static void object_check_file(const ObjectCheck *check, ObjectCheckItem *item, char *chunk) {
+  if (!check->contents) return;
+  CLEANUP(fs_close_fd) int fd = object_check_open(check->store, item);
+  if (fd >= 0) object_check_file_content(fd, item, chunk);
+  else object_check_find_bad(item, errno == ENOENT ? OBJECT_CHECK_GONE : OBJECT_CHECK_TYPE, 0);
+}
+
+static void object_check_file_status(const ObjectCheck *check, ObjectCheckItem *item) {
+  struct stat st;
+  if (item->state == OBJECT_CHECK_GONE) return;
+  if (!item->is_seen) {
+    if (!object_check_stat(check->store, item, &st)) return object_check_find_bad(item, OBJECT_CHECK_GONE, 0);
+    item->seen_state = object_check_status(&st, item->executable, &item->seen_detail);
+    if (!check->contents) item->size_bytes = (uint64_t)st.st_size;
   }
-  if (!there || !S_ISREG(st.st_mode)) return object_check_find_bad(item, OBJECT_CHECK_TYPE, 0);
-  item->size_bytes = (uint64_t)st.st_size;
-  if ((st.st_mode & 07777) != (item->executable ? 0555 : 0444))
-    object_check_find_bad(item, OBJECT_CHECK_MODE, (int)(st.st_mode & 07777));
-  else if (st.st_mtim.tv_sec != 1) object_check_find_bad(item, OBJECT_CHECK_TIME, 0);
-  if (check->contents) object_check_file_content(fd, item, chunk);
+  // A type is more than a content, a content more than a mode.
+  if (item->state != OBJECT_CHECK_GOOD && item->seen_state != OBJECT_CHECK_TYPE) return;
+  item->state = item->seen_state;
+  item->detail = item->seen_detail;
 }
 
 static void object_check_packed(ObjectCheckItem *item) {
@@ -309,7 +351,8 @@ bool object_check_end(ObjectCheck *check, ObjectCheckReport report, void *ctx, O
   *ret = (ObjectCheckStats){0};
   for (size_t group = 0; group < object_check_group_count(check); group++) work_pool_wait(check->pool, group);
   for (size_t i = 0; i < check->count; i++) {
-    const ObjectCheckItem *item = &check->items[i];
+    ObjectCheckItem *item = &check->items[i];
+    if (!item->pack) object_check_file_status(check, item);
     ret->count++;
     ret->bytes += item->size_bytes;
     if (item->state > OBJECT_CHECK_GONE && !object_check_report(check, item, report, ctx, err)) return false;

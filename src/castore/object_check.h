@@ -31,8 +31,10 @@ MUST_CHECK bool object_check_end(ObjectCheck *check, ObjectCheckReport report, v
 void object_check_free(ObjectCheck *check);
 // Was an object of that content there? After object_check_end. Any of its copies counts, also a damaged one.
 bool object_check_find(const ObjectCheck *check, const CastoreDigest *digest, PackKind kind, uint64_t *ret_size_bytes);
-// Of which object is this inode, as far as the listing tells? NULL: of none.
-const CastoreDigest *object_check_inode(const ObjectCheck *check, const struct stat *st, bool executable);
+// Of which object is this inode, as far as the listing tells? NULL: of none. Its status counts as seen. On the thread of the caller, before object_check_end.
+const CastoreDigest *object_check_inode(ObjectCheck *check, const struct stat *st, bool executable);
+// A packed object, borrowed; whether it is sound is known after object_check_end. False when no pack has it.
+bool object_check_peek(const ObjectCheck *check, const CastoreDigest *digest, PackKind kind, Span *ret_data);
 
 // All of it: begin, end, free.
 MUST_CHECK bool object_check_run(ObjectStore *store, bool contents, unsigned threads, ObjectCheckReport report,

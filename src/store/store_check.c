@@ -250,8 +250,10 @@ static bool store_check_tree_at(StoreCheck *check, const CastoreNode *node, int 
   }
   CLEANUP(arena_done) Arena arena = ARENA_INIT;
   CastoreDirectory directory;
-  bool found;
-  if (!directory_service_get(check->store->castore.directories, &node->digest, &arena, &directory, &found, err))
+  Span peeked;
+  bool found = check->early && object_check_peek(check->objects, &node->digest, PACK_DIRECTORY, &peeked);
+  if (found ? !castore_node_decode_directory(peeked, &arena, &directory, err)
+            : !directory_service_get(check->store->castore.directories, &node->digest, &arena, &directory, &found, err))
     return false;
   if (!found) { // reported elsewhere
     check->all_linked = false;
@@ -430,12 +432,10 @@ static bool store_check_early(StoreCheck *check, Err *err) {
       if (graph->valid[i] && graph->has_root[i]) numbers[count++] = i;
     nars = store_check_start_nars(check, numbers, count);
   }
-  if (!store_check_compare_trees(check, err)) {
-    store_check_free_nars(nars);
-    return false;
-  }
   check->early = true;
-  bool ok = !nars || store_check_finish_nars(nars, err);
+  bool ok = store_check_compare_trees(check, err);
+  if (ok && nars) ok = store_check_finish_nars(nars, err);
+  else store_check_free_nars(nars);
   check->early = false;
   return ok;
 }

@@ -116,6 +116,29 @@ TEST(lost_object_comes_back_from_the_tree) {
   store_free(store);
 }
 
+// The file of one path's tree is the object that another path, without a tree, needs.
+TEST(shared_with_a_path_without_tree) {
+  Err err = ERR_INIT;
+  Store *store = store_fixture_open("s");
+  CLEANUP(mem_free_ptr) char *large = mem_alloc_zero(100000);
+  CHECK_OK(fs_mkdir_all(test_temp_path("a"), 0755, &err), &err);
+  CHECK_OK(fs_mkdir_all(test_temp_path("b"), 0755, &err), &err);
+  CHECK_OK(fs_write_file_atomic(test_temp_path("a/f"), span_make(large, 100000), 0644, false, &err), &err);
+  CHECK_OK(fs_write_file_atomic(test_temp_path("b/g"), span_make(large, 100000), 0644, false, &err), &err);
+  StorePath tree = store_fixture_tree(store, "a", test_temp_path("a"));
+  store_fixture_tree(store, "b", test_temp_path("b"));
+  CHECK_OK(store_materialise(store, &tree, 1, &err), &err);
+  for (int contents = 0; contents < 2; contents++) {
+    StoreCheckResult result;
+    CHECK_OK(store_check_run(store, &(StoreCheckOptions){.contents = contents, .report = note_problem}, &result, &err),
+             &err);
+    CHECK_EQ_INT(result.problems, 0);
+    CHECK_EQ_INT(result.trees, 1);
+    CHECK(result.bytes >= 100000);
+  }
+  store_free(store);
+}
+
 TEST(one_path) {
   StorePath output, text;
   Store *store = make(&output, &text);
