@@ -5,6 +5,7 @@
 #include "cli/path_selector.h"
 #include "cli/signing.h"
 #include "store/store_add.h"
+#include "store/profile.h"
 #include "store/store_roots.h"
 
 // ---- where to
@@ -201,10 +202,22 @@ static bool open_target(Copy *copy, const char *url, CacheUrl *cache_url, Store 
 static bool find_paths(Copy *copy, BuildTargetList *ret_roots, StorePathList *ret, int *ret_code) {
   unsigned flags = PATH_SELECTOR_BUILD;
   if (!option_has(&copy->session->options, OPT_no_recursive)) flags |= PATH_SELECTOR_RECURSIVE;
-  if (option_has(&copy->session->options, OPT_copy_out_link) &&
-      !path_selector_targets(copy->session, flags, ret_roots, ret_code))
-    return false;
+  bool wants_roots =
+      option_has(&copy->session->options, OPT_copy_out_link) || option_has(&copy->session->options, OPT_copy_profile);
+  if (wants_roots && !path_selector_targets(copy->session, flags, ret_roots, ret_code)) return false;
   return path_selector_find(copy->session, copy->from, flags, ret, ret_code);
+}
+
+static bool update_profile(Copy *copy, const BuildTargetList *roots, Err *err) {
+  const char *profile = option_get(&copy->session->options, OPT_copy_profile);
+  if (!profile) return true;
+  if (roots->count != 1)
+    return err_set(err, ERR_USAGE,
+                   "'--profile' requires that the arguments produce a single store path, but there are %zu",
+                   roots->count);
+  const BuildTarget *root = &roots->items[0];
+  return profile_set(copy->to, session_absolute(copy->session, profile), root->is_drv ? &root->out_path : &root->path,
+                     err);
 }
 
 static int run(Copy *copy, const char *to_url) {
@@ -219,7 +232,8 @@ static int run(Copy *copy, const char *to_url) {
   ok = ok && open_target(copy, to_url, &cache_url, &owned, &err) && copy_all(copy, &paths, &err);
   if (ok && copy->to)
     ok = store_materialise(copy->to, paths.paths, paths.count, &err) &&
-         (!link || make_links(copy, &roots, link, &err)) && store_sync(copy->to, &err);
+         (!link || make_links(copy, &roots, link, &err)) && update_profile(copy, &roots, &err) &&
+         store_sync(copy->to, &err);
   else if (ok && link) ok = make_links(copy, &roots, link, &err);
   store_path_list_done(&paths);
   binary_cache_free(copy->cache);

@@ -31,6 +31,24 @@ typedef struct OutputPart {
   size_t number; // of the attribute
 } OutputPart;
 
+// Who is told the store path of a source goes on to read it: its tree is made. Outputs and derivations are not written for being named.
+static void make_tree(Session *session, Span text) {
+  StorePath path;
+  Span rest, output;
+  Store *store;
+  bool valid = false;
+  Err ignored = ERR_INIT;
+  if (!session->io || !store_path_is_below(text, session_store_dir(session)) ||
+      !store_path_split(text, session_store_dir(session), &path, &rest, NULL))
+    return;
+  KnownPaths *known = store_io_known(session->io);
+  Span bare = span_sub(text, 0, text.len - rest.len);
+  if (store_path_is_derivation(&path) || known_paths_find_output(known, bare, &output)) return;
+  bool ok = store_io_is_valid(session->io, bare, &valid, &ignored) && valid && store_io_flush(session->io, &ignored) &&
+            session_store(session, &store, &ignored) && store_materialise(store, &path, 1, &ignored);
+  if (!ok) err_done(&ignored);
+}
+
 static void print_result(Session *session, const EvalCommandOptions *options, Value v) {
   Vm *vm = session->vm;
   Buf text CLEANUP(buf_done) = BUF_INIT;
@@ -51,6 +69,7 @@ static void print_result(Session *session, const EvalCommandOptions *options, Va
     buf_put_char(&text, '\n');
     break;
   }
+  if (options->form == TARGET_RAW && strcmp(session->command->program, "nix") == 0) make_tree(session, buf_span(&text));
   session_print(session, buf_span(&text));
 }
 

@@ -1,6 +1,7 @@
 // setting.c: see setting.h. Behaviour: Nix 2.26, config.cc and globals.cc.
 #include "cli/setting.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 #include "base/fs.h"
@@ -169,7 +170,9 @@ static bool read_file(const Reading *reading, const char *path, bool optional, u
   Buf text CLEANUP(buf_done) = BUF_INIT;
   Err failed = ERR_INIT;
   if (!fs_read_file(path, SETTING_FILE_BYTES_MAX, &text, &failed)) {
-    if (optional && failed.kind == ERR_NOT_FOUND) return err_done(&failed), true;
+    // As Nix: what may not be read counts as missing (root's configuration, for who has kept its HOME).
+    bool hidden = failed.kind == ERR_NOT_FOUND || failed.sys_errno == EACCES;
+    if (optional && hidden) return err_done(&failed), true;
     return err_move(err, &failed);
   }
   return read_text(reading, buf_span(&text), path, depth, err);
