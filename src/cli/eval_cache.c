@@ -204,7 +204,7 @@ static bool is_plain(Span answer) {
   TraceCacheKind kind;
   Span text;
   while (trace_cache_answer_next(&answer, &kind, &text))
-    if (kind != TRACE_CACHE_OUT && kind != TRACE_CACHE_JOB) return false;
+    if (kind != TRACE_CACHE_OUT && kind != TRACE_CACHE_JOB && kind != TRACE_CACHE_TARGET) return false;
   return answer.len == 0;
 }
 
@@ -492,8 +492,9 @@ bool eval_cache_find_attrs(Session *session, const TargetRoot *roots, size_t roo
   return find(session, roots, root_count, detail, attr_paths, attr_path_count, false, ret_drvs, ret_code);
 }
 
-bool eval_cache_find_jobs(Session *session, const TargetRoot *roots, size_t root_count, Span detail, int *ret_code) {
-  return find(session, roots, root_count, detail, NULL, 0, true, NULL, ret_code);
+bool eval_cache_find_jobs(Session *session, const TargetRoot *roots, size_t root_count, Span detail,
+                          TargetDrvList *ret_drvs, int *ret_code) {
+  return find(session, roots, root_count, detail, NULL, 0, true, ret_drvs, ret_code);
 }
 
 bool eval_cache_job_known(Session *session, Span name, Span *ret_output, uint32_t *ret_row_count) {

@@ -27,7 +27,8 @@ MUST_CHECK bool eval_cache_drvs(Session *session, const TargetRoot *roots, size_
                                 const char *activity, const char *unwritten, TargetDrvList *ret, int *ret_code);
 // The same for a command that evaluates independent jobs, each of which prints at most one text. Where it is false, some of them may be known all
 // the same; those print what they printed then. Jobs that are suspect are best evaluated last.
-bool eval_cache_find_jobs(Session *session, const TargetRoot *roots, size_t root_count, Span detail, int *ret_code);
+bool eval_cache_find_jobs(Session *session, const TargetRoot *roots, size_t root_count, Span detail,
+                          TargetDrvList *ret_drvs, int *ret_code);
 bool eval_cache_job_known(Session *session, Span name, Span *ret_output, uint32_t *ret_row_count);
 uint32_t eval_cache_job_rank(Session *session, Span name); // 0: not suspect; else their order
 // How much has been observed: all that a job depends on that has just ended.

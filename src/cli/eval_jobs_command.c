@@ -5,7 +5,9 @@
 #include <stdlib.h>
 
 #include "base/fs.h"
+#include "base/loop.h"
 #include "base/mem.h"
+#include "cli/build_plan.h"
 #include "cli/command_list.h"
 #include "cli/eval_cache.h"
 #include "cli/target.h"
@@ -14,23 +16,27 @@
 #include "eval/print_json.h"
 #include "eval/str.h"
 #include "formats/json_write.h"
+#include "realise/drv_options.h"
 #include "store/store_roots.h"
 
-// ---- one attribute: (value, auto args, force-recurse, want meta) -> a list: ["drv" name system drvPath outputs meta], ["set" set] or ["none"]
+// ---- one attribute: (value, auto args, force-recurse, filter of meta or null, function of --apply or null) -> a list: ["drv" name system drvPath outputs meta
+// extra], ["set" set] or ["none"]
 //
-// outputs: a list [name path name path ...]; meta: JSON text or null.
+// outputs: a list [name path name path ...]; meta, extra: JSON text or null.
 
 enum {
   JOB_VALUE,
   JOB_ARGS,
   JOB_RECURSE,
   JOB_META,
+  JOB_APPLY,
   JOB_KIND,
   JOB_NAME,
   JOB_SYSTEM,
   JOB_DRV,
   JOB_OUTPUTS,
   JOB_LIST,
+  JOB_META_TEXT,
   JOB_I,
   JOB_SLOTS
 };
@@ -54,10 +60,15 @@ static Value output_set(Native *n) {
   return set == VALUE_ABSENT ? n->slot[JOB_VALUE] : set;
 }
 
-static Value job_drv(Native *n, Value meta) {
-  Value record[6] = {
-      str_plain(n->vm, SPAN("drv")), n->slot[JOB_NAME], n->slot[JOB_SYSTEM], n->slot[JOB_DRV], n->slot[JOB_LIST], meta};
-  return list_from(n->vm, record, 6);
+static Value job_drv(Native *n, Value extra) {
+  Value record[7] = {str_plain(n->vm, SPAN("drv")),
+                     n->slot[JOB_NAME],
+                     n->slot[JOB_SYSTEM],
+                     n->slot[JOB_DRV],
+                     n->slot[JOB_LIST],
+                     n->slot[JOB_META_TEXT],
+                     extra};
+  return list_from(n->vm, record, 7);
 }
 
 static Value job_set(Native *n) {
@@ -118,17 +129,34 @@ static Step job_step(Native *n) {
     if (!vm_expect_string(vm, n->result, "while evaluating the path of an output")) return STEP_ERROR;
     add_output(n, n->result);
   }
-  if (n->slot[JOB_META] == VALUE_TRUE && attrs_has(n->slot[JOB_VALUE], SYM_meta)) {
-    n->args[0] = attrs_get(vm, n->slot[JOB_VALUE], SYM_meta);
+  n->slot[JOB_META_TEXT] = VALUE_NULL;
+  if (n->slot[JOB_META] != VALUE_NULL) {
+    NATIVE_CALL1(n, n->slot[JOB_META], n->slot[JOB_VALUE]);
+    n->args[0] = n->result;
     n->args[1] = value_raw(0);
     NATIVE_PUSH(n, &print_json_native);
-    NATIVE_RETURN(n, job_drv(n, n->result));
+    n->slot[JOB_META_TEXT] = n->result;
   }
-  NATIVE_RETURN(n, job_drv(n, VALUE_NULL));
+  if (n->slot[JOB_APPLY] == VALUE_NULL) NATIVE_RETURN(n, job_drv(n, VALUE_NULL));
+  NATIVE_CALL1(n, n->slot[JOB_APPLY], n->slot[JOB_VALUE]);
+  if (!vm_expect_attrs(vm, n->result, "apply needs to evaluate to an attrset")) return STEP_ERROR;
+  n->args[0] = n->result;
+  n->args[1] = value_raw(0);
+  NATIVE_PUSH(n, &print_json_native);
+  NATIVE_RETURN(n, job_drv(n, n->result));
   NATIVE_END;
 }
 
-static const NativeDef native_job = {.name = "evalJob", .step = job_step, .arg_count = 4, .slot_count = JOB_SLOTS};
+// What of `meta` is printed: attributes that hold nothing but strings, numbers and booleans, in lists and sets.
+static const char meta_filter[] =
+    "let ok = v: let t = builtins.typeOf v; in if t == \"list\" then builtins.all ok v "
+    "else if t == \"set\" then !(v ? outPath) && builtins.all ok (builtins.attrValues v) "
+    "else builtins.elem t [ \"int\" \"bool\" \"string\" \"float\" ]; "
+    "in drv: let meta = drv.meta or { }; names = builtins.filter (n: ok meta.${n}) (builtins.attrNames meta); "
+    "in if names == [ ] then null else builtins.intersectAttrs (builtins.listToAttrs (map (name: { inherit name; value "
+    "= null; }) names)) meta";
+
+static const NativeDef native_job = {.name = "evalJob", .step = job_step, .arg_count = 5, .slot_count = JOB_SLOTS};
 
 // ---- the tree
 //
@@ -158,11 +186,15 @@ typedef struct JobsSet {
 
 struct JobsRun {
   Session *session;
-  Store *store; // for --check-cache-status and --gc-roots-dir; NULL
-  bool meta, recurse, check;
+  Store *store; // for writing derivations and roots; NULL: nothing is written
+  bool meta, recurse, check, instantiate;
   const char *roots_dir;
+  HeapRoot meta_filter, apply; // functions, or null
   int code;
-  JobsSet **sets; // owned
+  Buf out;             // lines that are complete, but not printed yet
+  uint64_t printed_ns; // when some were printed last
+  TargetDrvList drvs;  // of all lines
+  JobsSet **sets;      // owned
   size_t set_count, set_cap;
   size_t printing; // the first set that is not printed completely
 };
@@ -172,14 +204,48 @@ static void put_name(const JobItem *item, Buf *ret) {
   for (size_t i = 0; i < item->depth; i++) buf_put(ret, item->path[i], strlen(item->path[i]) + 1);
 }
 
+// What a line names is in the store before the line is printed. Many at a time: each time costs a wait for the disk.
+static void print_lines(JobsRun *run) {
+  Err err = ERR_INIT;
+  run->printed_ns = loop_now_ns();
+  if (!run->out.len) return;
+  if (run->instantiate && run->session->io && !store_io_flush(run->session->io, &err)) {
+    run->code = session_fail(run->session, &err);
+    return;
+  }
+  session_write(run->session, buf_span(&run->out));
+  buf_clear(&run->out);
+}
+
+// The derivation that a line is about; false: it is about none.
+static bool line_drv(const JobsRun *run, Span line, StorePath *ret) {
+  static const char key[] = "\"drvPath\":\"";
+  size_t at = span_find(line, span_cstr(key));
+  Span path;
+  if (at == SIZE_MAX) return false;
+  line = span_from(line, at + strlen(key));
+  (void)span_split(&line, '"', &path);
+  return store_path_parse(path, session_store_dir(run->session), ret, NULL);
+}
+
 static void print_item(JobsRun *run, JobItem *item) {
+  enum { LINES_BYTES = 64 << 10, LINES_NS = 200000000 };
   Buf name CLEANUP(buf_done) = BUF_INIT;
+  TargetDrv drv = {.output = SPAN("out"), .name = SPAN("")};
   if (!item->is_set) {
     put_name(item, &name);
     eval_cache_put_job(run->session, buf_span(&name), item->row_count);
   }
-  if (item->line.len) session_print(run->session, buf_span(&item->line));
+  if (item->line.len) {
+    eval_cache_print(run->session, TRACE_CACHE_OUT, buf_span(&item->line));
+    buf_put_span(&run->out, buf_span(&item->line));
+    if (run->instantiate && line_drv(run, buf_span(&item->line), &drv.drv_path)) {
+      MEM_RESERVE(run->drvs.items, run->drvs.cap, run->drvs.count + 1);
+      run->drvs.items[run->drvs.count++] = drv;
+    }
+  }
   buf_done(&item->line);
+  if (run->out.len >= LINES_BYTES || loop_now_ns() - run->printed_ns >= LINES_NS) print_lines(run);
 }
 
 static void print_ended(JobsRun *run) {
@@ -217,11 +283,8 @@ static bool put_field(JsonWrite *json, const char *key, Span value, Err *err) {
 }
 
 // {"<drv>": ["out", ...], ...}
-static bool put_inputs(JobsRun *run, JsonWrite *json, Span drv_path, Err *err) {
-  KnownPaths *known = store_io_known(run->session->io);
-  KnownDrv *entry = known_paths_load(known, drv_path, err);
-  const Derivation *drv = entry ? known_paths_parse(known, entry, err) : NULL;
-  if (!drv || !json_write_key(json, SPAN("inputDrvs"), err)) return false;
+static bool put_inputs(const Derivation *drv, JsonWrite *json, Err *err) {
+  if (!json_write_key(json, SPAN("inputDrvs"), err)) return false;
   json_write_object_begin(json);
   for (size_t i = 0; i < drv->input_drv_count; i++) {
     if (!json_write_key(json, drv->input_drvs[i].key, err)) return false;
@@ -245,33 +308,95 @@ static bool put_outputs(Vm *vm, JsonWrite *json, Value outputs, Err *err) {
   return true;
 }
 
-static bool all_valid(JobsRun *run, Value outputs, bool *ret, Err *err) {
-  Vm *vm = run->session->vm;
-  *ret = true;
-  for (size_t i = 1; i < list_count(outputs) && *ret; i += 2)
-    if (!store_io_is_valid(run->session->io, str_span(list_get(vm, outputs, i)), ret, err)) return false;
+static int compare_paths(const void *a, const void *b) {
+  Buf left CLEANUP(buf_done) = BUF_INIT, right CLEANUP(buf_done) = BUF_INIT;
+  store_path_format_base(a, &left);
+  store_path_format_base(b, &right);
+  // By name, then by hash.
+  int order =
+      span_cmp(span_from(buf_span(&left), STORE_PATH_HASH_CHARS), span_from(buf_span(&right), STORE_PATH_HASH_CHARS));
+  return order ? order : span_cmp(buf_span(&left), buf_span(&right));
+}
+
+static bool put_needs(JobsRun *run, BuildPlan *plan, JsonWrite *json, Err *err) {
+  StorePathList *fetches = &plan->fetches;
+  if (!json_write_key(json, SPAN("neededBuilds"), err)) return false;
+  json_write_array_begin(json);
+  for (size_t i = 0; i < plan->count; i++)
+    if (!json_write_str(json, plan->drvs[i], err)) return false;
+  json_write_array_end(json);
+  if (!json_write_key(json, SPAN("neededSubstitutes"), err)) return false;
+  if (fetches->count) qsort(fetches->paths, fetches->count, sizeof *fetches->paths, compare_paths);
+  json_write_array_begin(json);
+  for (size_t i = 0; i < fetches->count; i++) {
+    Buf path CLEANUP(buf_done) = BUF_INIT;
+    store_path_format(&fetches->paths[i], session_store_dir(run->session), &path);
+    if (!json_write_str(json, buf_span(&path), err)) return false;
+  }
+  json_write_array_end(json);
   return true;
 }
 
+// local: nothing is missing; cached: caches have what is missing.
+static bool put_cache_status(JobsRun *run, Span drv_path, Value outputs, JsonWrite *json, Err *err) {
+  Vm *vm = run->session->vm;
+  BuildPlan plan CLEANUP(build_plan_done) = {0};
+  StorePath drv;
+  if (!store_path_parse(drv_path, session_store_dir(run->session), &drv, err)) return false;
+  for (size_t i = 0; i < list_count(outputs); i += 2)
+    if (!build_plan_add(run->session, &plan, &drv, str_span(list_get(vm, outputs, i)), err)) return false;
+  bool missing = plan.count || plan.unknown.count;
+  Span status = missing ? SPAN("notBuilt") : plan.fetches.count ? SPAN("cached") : SPAN("local");
+  if (!put_field(json, "cacheStatus", status, err) || !json_write_key(json, SPAN("isCached"), err)) return false;
+  json_write_bool(json, !missing);
+  return put_needs(run, &plan, json, err);
+}
+
+static int compare_spans(const void *a, const void *b) {
+  return span_cmp(*(const Span *)a, *(const Span *)b);
+}
+
+// Those that a machine must have to build it.
+static bool put_features(const Derivation *drv, Span drv_path, Arena *arena, JsonWrite *json, Err *err) {
+  DrvOptions options;
+  if (!drv_options_read(drv, drv_path, arena, &options, err) ||
+      !json_write_key(json, SPAN("requiredSystemFeatures"), err))
+    return false;
+  DrvStrings *features = &options.required_system_features;
+  if (features->count) qsort(features->items, features->count, sizeof *features->items, compare_spans);
+  json_write_array_begin(json);
+  for (size_t i = 0; i < features->count; i++)
+    if ((i == 0 || !span_eq(features->items[i], features->items[i - 1])) &&
+        !json_write_str(json, features->items[i], err))
+      return false;
+  json_write_array_end(json);
+  return true;
+}
+
+static bool put_json(JsonWrite *json, const char *key, Value text, Err *err) {
+  if (!json_write_key(json, span_cstr(key), err)) return false;
+  json_write_raw(json, str_span(text));
+  return true;
+}
+
+// Fields in the order of their names, but that all about caches stands together.
 static bool put_drv(JobItem *item, Value record, JsonWrite *json, Err *err) {
   JobsRun *run = item->run;
   Vm *vm = run->session->vm;
   Span drv_path = str_span(list_get(vm, record, 3));
-  Value outputs = list_get(vm, record, 4), meta = list_get(vm, record, 5);
-  if (run->check) {
-    bool valid;
-    if (!all_valid(run, outputs, &valid, err) ||
-        !put_field(json, "cacheStatus", valid ? SPAN("local") : SPAN("notBuilt"), err) ||
-        !json_write_key(json, SPAN("isCached"), err))
-      return false;
-    json_write_bool(json, valid);
-  }
-  if (!put_field(json, "drvPath", drv_path, err) || !put_inputs(run, json, drv_path, err)) return false;
-  if (meta != VALUE_NULL) {
-    if (!json_write_key(json, SPAN("meta"), err)) return false;
-    json_write_raw(json, str_span(meta));
-  }
+  Value outputs = list_get(vm, record, 4), meta = list_get(vm, record, 5), extra = list_get(vm, record, 6);
+  Arena arena CLEANUP(arena_done) = ARENA_INIT;
+  Derivation drv;
+  KnownPaths *known = store_io_known(run->session->io);
+  KnownDrv *entry = known_paths_load(known, drv_path, err);
+  if (!entry || !known_paths_read(known, entry, &arena, &drv, err)) return false;
+  if ((run->check && !put_cache_status(run, drv_path, outputs, json, err)) ||
+      !put_field(json, "drvPath", drv_path, err) ||
+      (extra != VALUE_NULL && !put_json(json, "extraValue", extra, err)) || !put_inputs(&drv, json, err) ||
+      (meta != VALUE_NULL && !put_json(json, "meta", meta, err)))
+    return false;
   return put_field(json, "name", str_span(list_get(vm, record, 1)), err) && put_outputs(vm, json, outputs, err) &&
+         put_features(&drv, drv_path, &arena, json, err) &&
          put_field(json, "system", str_span(list_get(vm, record, 2)), err);
 }
 
@@ -350,7 +475,12 @@ static bool is_known(JobItem *item) {
   Buf name CLEANUP(buf_done) = BUF_INIT;
   Span output;
   put_name(item, &name);
+  StorePath drv;
+  bool valid = true;
   if (!eval_cache_job_known(item->run->session, buf_span(&name), &output, &item->row_count)) return false;
+  if (item->run->instantiate && line_drv(item->run, output, &drv) &&
+      !(store_is_valid(item->run->store, &drv, &valid, NULL) && valid))
+    return false;
   buf_put_span(&item->line, output);
   return true;
 }
@@ -398,11 +528,12 @@ static void add_jobs(JobsRun *run, JobsSet *set, const HeapRoot *args, bool susp
     if (item->is_ended || (!suspects && item->rank)) continue;
     MEM_RESERVE(ret->jobs, ret->cap, ret->count + 1);
     VmJob *job = &ret->jobs[ret->count++];
-    *job = (VmJob){.def = &native_job, .arg_count = 4, .finished = finished, .ctx = item};
+    *job = (VmJob){.def = &native_job, .arg_count = 5, .finished = finished, .ctx = item};
     job->args[0].value = attrs_get(vm, set->set.value, symbol_intern(vm->symbols, span_cstr(item->path[set->depth])));
     job->args[1].value = args->value;
     job->args[2].value = value_bool(run->recurse);
-    job->args[3].value = value_bool(run->meta);
+    job->args[3].value = run->meta_filter.value;
+    job->args[4].value = run->apply.value;
   }
 }
 
@@ -480,6 +611,65 @@ static bool find_top(Session *session, HeapRoot *root, HeapRoot *args, int *ret_
   return ok;
 }
 
+static bool check_options(const Session *session, Err *err) {
+  const OptionList *list = &session->options;
+  if (!option_has(list, OPT_no_instantiate)) return true;
+  const char *other = option_has(list, OPT_show_input_drvs)      ? "--show-input-drvs"
+                      : option_has(list, OPT_check_cache_status) ? "--check-cache-status"
+                                                                 : NULL;
+  if (!other) return true;
+  return err_set(err, ERR_USAGE,
+                 "--no-instantiate is incompatible with: %s. These features require instantiated derivations.", other);
+}
+
+// The functions that each job is given to.
+static bool find_functions(JobsRun *run) {
+  Session *session = run->session;
+  const char *apply = option_get(&session->options, OPT_jobs_apply);
+  return (!run->meta ||
+          target_eval_root(session, &(TargetRoot){TARGET_EXPR, meta_filter, NULL}, &run->meta_filter, &run->code)) &&
+         (!apply || target_eval_root(session, &(TargetRoot){TARGET_EXPR, apply, NULL}, &run->apply, &run->code));
+}
+
+static void run_tree(JobsRun *run, Value top, const HeapRoot *args) {
+  Vm *vm = run->session->vm;
+  if (attrs_has(top, SYM_drv_path)) {
+    AttrsBuilder builder = ATTRS_BUILDER_INIT;
+    attrs_builder_add(&builder, symbol_intern(vm->symbols, SPAN("")), top, 0);
+    top = attrs_builder_finish(vm, &builder, false);
+    attrs_builder_done(&builder);
+  }
+  enqueue(run, attrs_flatten(vm, top), NULL, 0);
+  run_all(run, args);
+  print_lines(run);
+  free_sets(run);
+}
+
+static int evaluate(JobsRun *run) {
+  Session *session = run->session;
+  Vm *vm = session->vm;
+  Err err = ERR_INIT;
+  HeapRoot root = {0}, args = {0};
+  heap_add_root(&vm->heap, &root, VALUE_NULL);
+  heap_add_root(&vm->heap, &args, VALUE_EMPTY_ATTRS);
+  heap_add_root(&vm->heap, &run->meta_filter, VALUE_NULL);
+  heap_add_root(&vm->heap, &run->apply, VALUE_NULL);
+  if (find_functions(run) && find_top(session, &root, &args, &run->code)) {
+    if (!value_is_attrs(root.value)) {
+      err_set(&err, ERR_EVAL, "the top of the tree is %s, but a set is expected",
+              eval_error_type_phrase(vm, root.value));
+      run->code = session_fail(session, &err);
+    } else if (root.value != VALUE_EMPTY_ATTRS) {
+      run_tree(run, root.value, &args);
+    }
+  }
+  heap_remove_root(&vm->heap, &run->apply);
+  heap_remove_root(&vm->heap, &run->meta_filter);
+  heap_remove_root(&vm->heap, &args);
+  heap_remove_root(&vm->heap, &root);
+  return run->code;
+}
+
 int eval_jobs_command_run(Session *session) {
   Err err = ERR_INIT;
   const OptionList *list = &session->options;
@@ -487,44 +677,29 @@ int eval_jobs_command_run(Session *session) {
                  .meta = option_has(list, OPT_meta),
                  .recurse = option_has(list, OPT_force_recurse),
                  .check = option_has(list, OPT_check_cache_status),
-                 .roots_dir = option_get(list, OPT_gc_roots_dir)};
+                 .instantiate = !option_has(list, OPT_no_instantiate),
+                 .roots_dir = option_get(list, OPT_gc_roots_dir),
+                 .out = BUF_INIT,
+                 .printed_ns = loop_now_ns()};
   Buf detail CLEANUP(buf_done) = BUF_INIT;
   const TargetRoot *roots;
   size_t root_count;
   bool used, keeps = !run.check && !run.roots_dir; // those two look at the store, or change it
-  const char *select = option_get(list, OPT_select);
-  buf_printf(&detail, "jobs %d %d %s", run.meta, run.recurse, select ? select : "");
+  const char *select = option_get(list, OPT_select), *apply = option_get(list, OPT_jobs_apply);
+  if (!check_options(session, &err)) return session_fail(session, &err);
+  buf_printf(&detail, "jobs %d %d %d %s\n%s", run.meta, run.recurse, run.instantiate, select ? select : "",
+             apply ? apply : "");
   target_roots(session, false, &roots, &root_count, &used);
-  if (keeps && eval_cache_find_jobs(session, roots, root_count, buf_span(&detail), &run.code)) return run.code;
-  if (!session_vm(session, &err) || (run.roots_dir && !session_store(session, &run.store, &err))) {
-    run.code = session_fail(session, &err);
-    eval_cache_end(session, NULL, run.code);
-    return run.code;
-  }
-  Vm *vm = session->vm;
-  HeapRoot root = {0}, args = {0};
-  heap_add_root(&vm->heap, &root, VALUE_NULL);
-  heap_add_root(&vm->heap, &args, VALUE_EMPTY_ATTRS);
-  if (find_top(session, &root, &args, &run.code)) {
-    if (!value_is_attrs(root.value)) {
-      err_set(&err, ERR_EVAL, "the top of the tree is %s, but a set is expected",
-              eval_error_type_phrase(vm, root.value));
+  bool known = keeps && eval_cache_find_jobs(session, roots, root_count, buf_span(&detail),
+                                             run.instantiate ? &run.drvs : NULL, &run.code);
+  if (!known) {
+    bool writes = run.instantiate || run.roots_dir;
+    if (!session_vm(session, &err) || (writes && !session_store(session, &run.store, &err)))
       run.code = session_fail(session, &err);
-    } else if (root.value != VALUE_EMPTY_ATTRS) {
-      Value top = root.value;
-      if (attrs_has(top, SYM_drv_path)) {
-        AttrsBuilder builder = ATTRS_BUILDER_INIT;
-        attrs_builder_add(&builder, symbol_intern(vm->symbols, SPAN("")), top, 0);
-        top = attrs_builder_finish(vm, &builder, false);
-        attrs_builder_done(&builder);
-      }
-      enqueue(&run, attrs_flatten(vm, top), NULL, 0);
-      run_all(&run, &args);
-      free_sets(&run);
-    }
+    else evaluate(&run);
+    eval_cache_end(session, run.instantiate ? &run.drvs : NULL, run.code);
   }
-  heap_remove_root(&vm->heap, &args);
-  heap_remove_root(&vm->heap, &root);
-  eval_cache_end(session, NULL, run.code);
+  target_drv_list_done(&run.drvs);
+  buf_done(&run.out);
   return run.code;
 }

@@ -620,6 +620,10 @@ int session_eval_failed(Session *session, EvalError *error) {
 
 void session_print(Session *session, Span text) {
   eval_cache_print(session, TRACE_CACHE_OUT, text);
+  session_write(session, text);
+}
+
+void session_write(Session *session, Span text) {
   progress_pause(&session->progress);
   Err err = ERR_INIT;
   // Nobody is told of a path that could still be lost.

@@ -84,3 +84,5 @@ int session_eval_failed(Session *session, EvalError *error);
 const char *session_absolute(Session *session, const char *path);
 // Writes to standard output; a failure ends the program with an error, a closed pipe silently.
 void session_print(Session *session, Span text);
+// The same for text that has been recorded as part of an answer before (eval_cache_print).
+void session_write(Session *session, Span text);

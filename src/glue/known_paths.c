@@ -148,18 +148,19 @@ KnownDrv *known_paths_add(KnownPaths *known, const Derivation *drv, const Deriva
   return entry;
 }
 
-const Derivation *known_paths_parse(KnownPaths *known, KnownDrv *drv, Err *err) {
-  if (drv->parsed) return drv->parsed;
+bool known_paths_read(const KnownPaths *known, const KnownDrv *drv, Arena *arena, Derivation *ret, Err *err) {
   StorePath path;
   Span name;
-  Derivation *value = ARENA_NEW(&known->arena, Derivation);
   if (!store_path_parse(drv->path, known->store_dir, &path, err) || !derivation_name_of_path(&path, &name, err))
-    return NULL;
-  if (!derivation_parse(drv->text, arena_dup(&known->arena, name), known->store_dir, &known->arena, value, err)) {
-    err_wrap(err, "error parsing derivation '%.*s'", SPAN_ARG(drv->path));
-    return NULL;
-  }
-  return drv->parsed = value;
+    return false;
+  return derivation_parse(drv->text, arena_dup(arena, name), known->store_dir, arena, ret, err) ||
+         err_wrap(err, "error parsing derivation '%.*s'", SPAN_ARG(drv->path));
+}
+
+const Derivation *known_paths_parse(KnownPaths *known, KnownDrv *drv, Err *err) {
+  if (drv->parsed) return drv->parsed;
+  Derivation *value = ARENA_NEW(&known->arena, Derivation);
+  return known_paths_read(known, drv, &known->arena, value, err) ? drv->parsed = value : NULL;
 }
 
 KnownDrv *known_paths_load(KnownPaths *known, Span drv_path, Err *err) {

@@ -43,6 +43,9 @@ KnownDrv *known_paths_load(KnownPaths *known, Span drv_path, Err *err);
 // The derivation as a value; parsed once. NULL with *err set when its text is malformed.
 const Derivation *known_paths_parse(KnownPaths *known, KnownDrv *drv, Err *err);
 
+// The same into the caller's arena: nothing of it is kept, for those who look once at each of very many.
+MUST_CHECK bool known_paths_read(const KnownPaths *known, const KnownDrv *drv, Arena *arena, Derivation *ret, Err *err);
+
 // The memo for derivation_modulo_*. A miss is answered by loading the missing derivation with known_paths_fill_modulo and asking again.
 DerivationModuloMemo known_paths_memo(KnownPaths *known);
 // Loads `drv_path` and computes its hash modulo, and that of everything it depends on. Iterative: graphs may be deep.

@@ -118,6 +118,49 @@ test_what_is_given() {
   case $err in *"calling the 'import'"*) fail 'the trace shows an expression that nobody wrote' ;; esac
 }
 
+test_eval_jobs_fields() {
+  cli_setup
+  cat > x.nix <<'END'
+let d = name: extra: derivation ({ inherit name; system = "x86_64-linux"; builder = "/bin/sh"; args = [ "-c" "echo > $out" ]; } // extra); in {
+  a = d "a" { requiredSystemFeatures = [ "kvm" "big-parallel" ]; dep = d "dep" { }; } // {
+    meta = { x = 1; list = [ 1 "a" 1.5 true ]; set.inner = { }; f = x: x; none = null; deep = [ (x: x) ]; drv = d "m" { }; };
+  };
+  b = d "b" { };
+  c = throw "broken";
+}
+END
+  run firn eval-jobs x.nix --meta --apply 'd: { upper = d.name + "!"; }'
+  expect_status 0
+  expect_out_has '"meta":{"list":[1,"a",1.5,true],"set":{"inner":{}},"x":1}'
+  expect_out_has '"requiredSystemFeatures":["big-parallel","kvm"]'
+  expect_out_has '"extraValue":{"upper":"a!"}'
+  expect_out_has '"meta":null,"name":"b"'
+  expect_out_has 'error: broken'
+  # What is named is in the store, also when the answer is an earlier one; unless nobody wants that.
+  drv=$(printf '%s\n' "$out" | grep -o '"drvPath":"[^"]*-b.drv' | cut -d'"' -f4)
+  nix-store --check-validity "$drv" || fail 'the derivation was not written'
+  nix-store --delete "$drv" > /dev/null
+  run firn eval-jobs x.nix --meta --apply 'd: { upper = d.name + "!"; }'
+  nix-store --check-validity "$drv" || fail 'the derivation was not written again'
+  nix-store --delete "$drv" > /dev/null
+  run firn eval-jobs x.nix --no-instantiate
+  expect_out_has "$drv"
+  ! nix-store --check-validity "$drv" 2> /dev/null || fail 'the derivation was written'
+  run firn eval-jobs x.nix --no-instantiate --check-cache-status
+  expect_status 1
+  expect_err_has '--no-instantiate is incompatible with: --check-cache-status'
+  run firn eval-jobs x.nix --check-cache-status
+  expect_out_has '"cacheStatus":"notBuilt","isCached":false,"neededBuilds":["/nix/store/'
+  expect_out_has "\"neededBuilds\":[\"$drv\"],\"neededSubstitutes\":[]"
+  nix-build x.nix -A b --no-out-link > /dev/null 2>&1
+  run firn eval-jobs x.nix --check-cache-status
+  expect_out_has '"cacheStatus":"local","isCached":true,"neededBuilds":[],"neededSubstitutes":[]'
+  run firn eval-jobs x.nix --gc-roots-dir "$PWD/roots"
+  [ -L "roots/$(basename "$drv")" ] || fail 'no root was made'
+  run firn eval-jobs x.nix --select 's: { inherit (s) b; }' --workers 3 --max-memory-size 500 --show-input-drvs --impure
+  expect_equal 1 "$(printf '%s\n' "$out" | wc -l)"
+}
+
 test_eval_jobs() {
   cli_setup
   cat > x.nix <<'END'

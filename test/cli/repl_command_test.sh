@@ -193,7 +193,7 @@ END
 < nix-repl>
 - \x1b[A
 < "still here"
-> 
+- \r
 < "still here"
 > :q
 END
