@@ -149,6 +149,7 @@ static int write_to_it(const char *url) {
   const char *text = err_message(&err);
   bool clear = strstr(text, "ermission denied") || strstr(text, "ead-only") || strstr(text, "readonly");
   if (!clear) test_note("%s", text);
+  err_done(&err);
   return clear ? 0 : 2;
 }
 
