@@ -13,6 +13,7 @@
 #include "cli/command_list.h"
 #include "cli/log_command.h"
 #include "cli/repair_command.h"
+#include "cli/serve_command.h"
 #include "cli/store_command.h"
 #include "cli/store_graph.h"
 #include "formats/derivation_parse.h"
@@ -720,6 +721,7 @@ static int run_operation(Session *session, OptionId id) {
   case OPT_verify_path: return verify_paths(session);
   case OPT_repair_path: return repair_command_paths(session);
   case OPT_optimise: return space_command_optimise(session);
+  case OPT_serve: return serve_command_run(session);
   case OPT_init: return 0;
   case OPT_read_log: return log_command_read(session);
   case OPT_print_env: return print_env(session);
@@ -739,29 +741,13 @@ static bool is_one_of(OptionId id, const OptionId *list, size_t count) {
 }
 
 int nix_store_command_run(Session *session) {
-  static const OptionId operations[] = {OPT_realise,
-                                        OPT_store_add,
-                                        OPT_add_fixed,
-                                        OPT_print_fixed_path,
-                                        OPT_query,
-                                        OPT_dump,
-                                        OPT_restore,
-                                        OPT_export,
-                                        OPT_import,
-                                        OPT_dump_db,
-                                        OPT_load_db,
-                                        OPT_register_validity,
-                                        OPT_gc,
-                                        OPT_delete,
-                                        OPT_verify,
-                                        OPT_verify_path,
-                                        OPT_repair_path,
-                                        OPT_optimise,
-                                        OPT_init,
-                                        OPT_read_log,
-                                        OPT_print_env,
-                                        OPT_check_validity,
-                                        OPT_generate_binary_cache_key};
+  static const OptionId operations[] = {
+      OPT_realise,     OPT_store_add, OPT_add_fixed,      OPT_print_fixed_path,
+      OPT_query,       OPT_dump,      OPT_restore,        OPT_export,
+      OPT_import,      OPT_dump_db,   OPT_load_db,        OPT_register_validity,
+      OPT_gc,          OPT_delete,    OPT_verify,         OPT_verify_path,
+      OPT_repair_path, OPT_serve,     OPT_optimise,       OPT_init,
+      OPT_read_log,    OPT_print_env, OPT_check_validity, OPT_generate_binary_cache_key};
   static const OptionId without_operands[] = {OPT_import,   OPT_load_db, OPT_register_validity, OPT_gc, OPT_verify,
                                               OPT_optimise, OPT_init};
   Err err = ERR_INIT;
@@ -774,7 +760,7 @@ int nix_store_command_run(Session *session) {
     operation = id;
   }
   if (operation == OPTION_COUNT) return usage(session, "no operation specified");
-  if (operation != OPT_import && operation != OPT_restore && !add_words(session, &err))
+  if (operation != OPT_import && operation != OPT_restore && operation != OPT_serve && !add_words(session, &err))
     return session_fail(session, &err);
   if (is_one_of(operation, without_operands, ARRAY_LEN(without_operands)) && list->operand_count)
     return usage(session, "no arguments expected");

@@ -132,4 +132,50 @@ test_logs() {
   expect_out said
 }
 
+
+# C++ Nix speaks to "localhost" without ssh.
+test_serve() {
+  setup
+  ours="ssh://localhost?remote-program=$(command -v nix-store)&remote-store=firn:$HOME/served"
+  run cpp_nix nix-build --no-out-link x.nix -A b
+  expect_status 0
+  run cpp copy --no-check-sigs --to "$ours" "$b"
+  expect_status 0
+  run nix-store --store "firn:$HOME/served" --verify-path "$a" "$b"
+  expect_status 0
+  run nix-store --store "firn:$HOME/served" -q --references "$b"
+  expect_out "$a"
+  # And back.
+  NIX_REMOTE="firn:$HOME/served" run nix-store --add tree
+  expect_out "$tree"
+  run cpp copy --no-check-sigs --from "$ours" "$tree"
+  expect_status 0
+  run cpp_nix nix-store --verify-path "$tree"
+  expect_status 0
+  run cpp path-info --store "$ours" -rs "$b"
+  expect_out_has "$a"
+  # A build over there.
+  cat > y.nix <<END
+derivation { name = "y"; system = builtins.currentSystem; builder = "/bin/sh"; args = [ "-c" "echo built > \$out" ]; }
+END
+  y_drv=$(nix-instantiate y.nix)
+  cat > client.py <<'END'
+import struct, sys
+def u64(n): return struct.pack("<Q", n)
+def text(s): return u64(len(s)) + s.encode() + b"\0" * (-len(s) % 8)
+sys.stdout.buffer.write(u64(0x390c9deb) + u64(0x207) + u64(6) + u64(1) + text(sys.argv[1]) + u64(0) * 2 + u64(1 << 20) + u64(0) * 3)
+END
+  run sh -c "python3 client.py $y_drv | nix-store --serve --write | od -A n -t d8 -v"
+  expect_out '           1414721227                  519
+                    0'
+  run nix store cat "$(nix-store -q "$y_drv")"
+  expect_out built
+  # Nothing is written without --write.
+  run sh -c "printf '\\353\\235\\014\\071\\0\\0\\0\\0\\007\\002\\0\\0\\0\\0\\0\\0\\004\\0\\0\\0\\0\\0\\0\\0' | nix-store --serve"
+  expect_status 1
+  expect_err_has 'importing paths is not allowed'
+  run sh -c "echo nonsense | nix-store --serve"
+  expect_status 1
+}
+
 run_tests
