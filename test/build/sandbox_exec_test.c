@@ -166,7 +166,7 @@ TEST(directories_are_used_again_and_clean) {
   CHECK_CONTAINS(build_fixture_output(&fixture, ""), "drwxrwxrwt");
   usleep(300000);
   Err err = ERR_INIT;
-  const char *file = arena_printf(&fixture.arena, "%s/%s", fixture.input_dir, FILE_INPUT + strlen("/nix/store/"));
+  const char *file = arena_printf(&fixture.arena, "%s/%s", fixture.input_dir, fs_path_base(SPAN(FILE_INPUT)).data);
   add_inputs(&fixture);
   check_success(&fixture, "cat " FILE_INPUT " > $out");
   usleep(300000);
