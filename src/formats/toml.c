@@ -61,6 +61,8 @@ static bool fail_hint(Parser *p, const char *hint, const char *fmt, ...) {
 }
 #define fail(p, ...) fail_hint((p), "here", __VA_ARGS__)
 
+// The messages are those of the library that C++ Nix uses wherever that has one for the case, so that they are recognised. A second place
+// that it shows (of the earlier definition) is left out.
 static bool fail_expected(Parser *p, const char *what) {
   if (p->at == p->end) return fail(p, "expected %s, but the document ends", what);
   unsigned char c = (unsigned char)*p->at;
@@ -284,7 +286,9 @@ static bool parse_line_string(Parser *p, char quote, Span *ret) {
   bool plain = true;
   buf_clear(&p->scratch);
   for (;;) {
-    if (p->at == p->end || at_newline(p)) return fail_expected(p, quote == '"' ? "'\"'" : "\"'\"");
+    if (p->at == p->end || at_newline(p))
+      return quote == '"' ? fail_hint(p, "expected \"", "toml::parse_basic_string: invalid string format")
+                          : fail_hint(p, "expected '", "toml::parse_literal_string: invalid string format");
     if (*p->at == quote) break;
     const char *from = p->at;
     if (quote == '"' && *p->at == '\\') {
@@ -344,7 +348,9 @@ static bool parse_key_part(Parser *p, Span *ret) {
   const char *start = p->at;
   while (p->at < p->end && is_bare_key(*p->at)) p->at++;
   *ret = span_make(start, (size_t)(p->at - start));
-  return ret->len > 0 || fail_expected(p, "a key");
+  return ret->len > 0 || fail_hint(p, "expected alpha [a-zA-Z], digit [0-9], -, or _",
+                                   "toml::parse_simple_key: invalid key: key must be \"quoted\", 'quoted-literal', or "
+                                   "bare key.");
 }
 
 static bool parse_key(Parser *p, Key *ret) {
@@ -422,8 +428,11 @@ static bool parse_number(Parser *p, TomlValue *value) {
   if (looking_at(p, "inf") || looking_at(p, "nan")) return parse_special_float(p, start, value);
   if (peek(p) == '0') {
     buf_put_char(&p->scratch, *p->at++);
-    if (is_digit(peek(p)) || peek(p) == '_') return fail(p, "a number must not begin with a zero");
-  } else if (!parse_digits(p, 10, "a value")) {
+    if (is_digit(peek(p)) || peek(p) == '_')
+      return fail_hint(p, "this digit is not allowed", "bad integer: invalid digit after an integer");
+  } else if (!is_digit(peek(p))) {
+    return fail(p, "bad format: unknown value appeared");
+  } else if (!parse_digits(p, 10, "a digit")) {
     return false;
   }
   if (peek(p) == '.') {
@@ -569,7 +578,10 @@ static bool parse_array(Parser *p, TomlValue *array) {
     if (take(p, "]")) return true;
     if (!parse_value(p, array->depth_ + 1, &item) || !skip_space(p)) return false;
     add_item(p, array, item);
-    if (!take(p, ",") && peek(p) != ']') return fail_expected(p, "',' or ']'");
+    if (p->at == p->end)
+      return fail_hint(p, "expected `]`, reached EOF", "toml::parse_array: missing closing bracket `]`");
+    if (!take(p, ",") && peek(p) != ']')
+      return fail(p, "toml::parse_array: expected value-separator `,` or closing `]`");
   }
 }
 
@@ -590,7 +602,9 @@ static bool parse_inline_table(Parser *p, TomlValue *table) {
     if (!parse_key_value(p, table)) return false;
     skip_blanks(p);
     if (take(p, "}")) break;
-    if (!take(p, ",")) return fail_expected(p, "',' or '}'");
+    if (!take(p, ",")) return fail(p, "toml::parse_inline_table: expected value-separator `,` or closing `}`");
+    skip_blanks(p);
+    if (peek(p) == '}') return fail(p, "toml::parse_inline_table: trailing comma is not allowed in TOML-v1.0.0)");
   }
   close_tables(table);
   return true;
@@ -607,7 +621,11 @@ static bool parse_value(Parser *p, uint32_t depth, TomlValue **ret) {
   case 'f':
     *ret = new_value(p, TOML_BOOLEAN, depth);
     (*ret)->boolean = peek(p) == 't';
-    return take(p, "true") || take(p, "false") || fail_expected(p, "a value");
+    return take(p, "true") || take(p, "false") ||
+           fail_hint(
+               p, "expected true or false",
+               "toml::parse_boolean: invalid boolean: boolean must be `true` or `false`, in lowercase. string must "
+               "be surrounded by `\"`");
   default:
     *ret = new_value(p, TOML_INTEGER, depth);
     if (looks_like_date(p) || looks_like_time(p)) return parse_date_or_time(p, *ret);
@@ -617,9 +635,9 @@ static bool parse_value(Parser *p, uint32_t depth, TomlValue **ret) {
 
 // ---- definitions ----
 
-static bool fail_defined(Parser *p, const char *at, Span key, const char *why) {
+static bool fail_defined(Parser *p, const char *at, const char *what) {
   p->at = at;
-  return fail(p, "'%.*s' %s", SPAN_ARG(key), why);
+  return fail_hint(p, "inserting this", "toml::insert_value: failed to insert %s", what);
 }
 
 // The table that the dotted part of a key leads to.
@@ -631,9 +649,9 @@ static bool descend_dotted(Parser *p, const char *at, const Key *key, TomlValue 
       if (!next) return false;
       next->section_ = p->section;
     } else if (next->kind != TOML_TABLE || next->closed_) {
-      return fail_defined(p, at, key->parts[i], "is defined already and cannot be extended");
+      return fail_defined(p, at, "a value, value already exists");
     } else if (next->header_ || (next->section_ && next->section_ != p->section)) {
-      return fail_defined(p, at, key->parts[i], "is defined in another section already");
+      return fail_defined(p, at, "a value, value already exists");
     }
     // A table that only headers of tables within it imply belongs to this section from now on.
     next->section_ = p->section;
@@ -647,10 +665,10 @@ static bool parse_key_value(Parser *p, TomlValue *table) {
   const char *at = p->at;
   TomlValue *value;
   if (!parse_key(p, p->key)) return false;
-  if (!take(p, "=")) return fail_expected(p, "'=' or '.'");
+  if (!take(p, "=")) return fail_hint(p, "expected =", "toml::parse_key_value_pair: invalid key value separator `=`");
   if (!descend_dotted(p, at, p->key, &table)) return false;
   Span last = p->key->parts[p->key->count - 1];
-  if (find(table, last)) return fail_defined(p, at, last, "is defined already");
+  if (find(table, last)) return fail_defined(p, at, "a value, value already exists");
   skip_blanks(p);
   if (!parse_value(p, table->depth_ + 1, &value)) return false;
   add_entry(p, table, last, value);
@@ -665,8 +683,7 @@ static bool descend_header(Parser *p, const char *at, Span name, TomlValue **tab
     return *table != NULL;
   }
   if (next->kind == TOML_ARRAY && !next->closed_) next = next->items[next->count - 1];
-  if (next->kind != TOML_TABLE || next->closed_)
-    return fail_defined(p, at, name, "is defined already and cannot be extended");
+  if (next->kind != TOML_TABLE || next->closed_) return fail_defined(p, at, "a table, table already defined");
   *table = next;
   return true;
 }
@@ -674,7 +691,7 @@ static bool descend_header(Parser *p, const char *at, Span name, TomlValue **tab
 static bool open_table(Parser *p, const char *at, Span name, TomlValue **table) {
   TomlValue *old = find(*table, name);
   if (old && (old->kind != TOML_TABLE || old->closed_ || old->header_ || old->section_))
-    return fail_defined(p, at, name, "is defined already");
+    return fail_defined(p, at, "a table, table already defined");
   if (!old) old = add_table(p, *table, name);
   if (!old) return false;
   old->header_ = true;
@@ -684,7 +701,8 @@ static bool open_table(Parser *p, const char *at, Span name, TomlValue **table) 
 
 static bool open_array_table(Parser *p, const char *at, Span name, TomlValue **table) {
   TomlValue *array = find(*table, name);
-  if (array && (array->kind != TOML_ARRAY || array->closed_)) return fail_defined(p, at, name, "is defined already");
+  if (array && (array->kind != TOML_ARRAY || array->closed_))
+    return fail_defined(p, at, "an array of tables, value already exists");
   if (!array) {
     if ((*table)->depth_ + 2 > TOML_MAX_DEPTH) return check_depth(p, TOML_MAX_DEPTH + 1);
     array = new_value(p, TOML_ARRAY, (*table)->depth_ + 1);
@@ -704,7 +722,8 @@ static bool parse_header(Parser *p, TomlValue *root, TomlValue **table) {
   skip_blanks(p);
   const char *at = p->at;
   if (!parse_key(p, p->key)) return false;
-  if (!take(p, is_array ? "]]" : "]")) return fail_expected(p, is_array ? "']]' or '.'" : "']' or '.'");
+  if (!take(p, is_array ? "]]" : "]"))
+    return fail_hint(p, is_array ? "expected ]]" : "expected ]", "toml::parse_file: invalid table key");
   *table = root;
   for (uint32_t i = 0; i + 1 < p->key->count; i++)
     if (!descend_header(p, at, p->key->parts[i], table)) return false;
@@ -717,14 +736,17 @@ static bool parse_document(Parser *p, TomlValue *root) {
   (void)take(p, "\xef\xbb\xbf");
   while (p->at < p->end) {
     skip_blanks(p);
-    if (peek(p) == '[') {
+    bool is_header = peek(p) == '[';
+    if (is_header) {
       if (!parse_header(p, root, &table)) return false;
     } else if (p->at < p->end && peek(p) != '#' && !at_newline(p)) {
       if (!parse_key_value(p, table)) return false;
     }
     skip_blanks(p);
     if (!skip_comment(p)) return false;
-    if (p->at < p->end && !take_newline(p)) return fail_expected(p, "the end of the line");
+    if (p->at < p->end && !take_newline(p))
+      return fail(p, is_header ? "toml::parse_file: newline (or EOF) expected"
+                               : "toml::parse_table: newline (LF / CRLF) or EOF is expected");
   }
   return true;
 }
