@@ -614,11 +614,23 @@ static uint32_t compile_set_descriptor(Compiler *c, const ExprAttrs *set, const 
   return at;
 }
 
+// Literals that compile_lazy makes at once. Nix delays them, which can be seen in lists that are printed.
+static bool compile_is_thunk_in_nix(const Expr *e) {
+  switch ((int)e->kind) {
+  case EXPR_LAMBDA: return true;
+  case EXPR_LIST: return ((const ExprList *)e)->count && ((const ExprList *)e)->count <= COMPILE_EAGER_ITEMS;
+  case EXPR_ATTRS: return compile_is_trivial_set((const ExprAttrs *)e);
+  default: return false;
+  }
+}
+
 static void compile_dyn_attrs(Compiler *c, const ExprAttrs *set) {
   if (!set->dyn_count) return;
   for (uint32_t i = 0; i < set->dyn_count; i++) {
     compile_strict(c, set->dyns[i].name);
     compile_lazy(c, set->dyns[i].value);
+    if (set->dyns[i].value->kind != EXPR_LAMBDA && compile_is_thunk_in_nix(set->dyns[i].value))
+      compile_op(c, OP_UNASKED, 0, 0);
   }
   compile_op_at(c, OP_DYNATTRS, set->dyn_count, -2 * (int)set->dyn_count, set->dyns[0].pos);
   for (uint32_t i = 0; i < set->dyn_count; i++) compile_emit(c, set->dyns[i].pos);
@@ -815,16 +827,6 @@ static uint32_t compile_lambda(Compiler *c, const ExprLambda *lambda) {
   c->level--;
   c->nesting--;
   return compile_end_block(c, outer, &head);
-}
-
-// Literals that compile_lazy makes at once. Nix delays them, which can be seen in lists that are printed.
-static bool compile_is_thunk_in_nix(const Expr *e) {
-  switch ((int)e->kind) {
-  case EXPR_LAMBDA: return true;
-  case EXPR_LIST: return ((const ExprList *)e)->count && ((const ExprList *)e)->count <= COMPILE_EAGER_ITEMS;
-  case EXPR_ATTRS: return compile_is_trivial_set((const ExprAttrs *)e);
-  default: return false;
-  }
 }
 
 static void compile_call(Compiler *c, const ExprCall *call) {
