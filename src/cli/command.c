@@ -196,8 +196,8 @@ int command_main(int argc, char **argv) {
   if (argc > 1 && strcmp(argv[1], STORE_EXEC_HELPER) == 0) return store_exec_helper(argc - 1, argv + 1);
   if (completion_answer(argc, argv, &code)) return code;
   bool is_nix = argc > 1 && strcmp(fs_path_base(span_cstr(argv[0])).data, "nix") == 0;
-  bool is_script = is_nix && shebang_read_nix(argc, argv, &script, &err);
-  if (err_is_set(&err)) code = fail_early("nix", &err);
+  bool is_script = false;
+  if (is_nix && !shebang_read_nix(argc, argv, &script, &is_script, &err)) code = fail_early("nix", &err);
   else if (is_script) code = dispatch(script.argc, script.argv, script.script);
   else code = dispatch(argc, argv, NULL);
   shebang_done(&script);

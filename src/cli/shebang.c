@@ -124,14 +124,15 @@ static bool split_nix(Shebang *ret, Span text, Err *err) {
   return true;
 }
 
-bool shebang_read_nix(int argc, char **argv, Shebang *ret, Err *err) {
+bool shebang_read_nix(int argc, char **argv, Shebang *ret, bool *ret_is_script, Err *err) {
+  *ret_is_script = false;
   Err ignored = ERR_INIT;
   struct stat st;
   Buf text CLEANUP(buf_done) = BUF_INIT, lines CLEANUP(buf_done) = BUF_INIT;
-  if (argc < 2 || argv[1][0] == '-' || stat(argv[1], &st) != 0 || !S_ISREG(st.st_mode)) return false;
-  if (!fs_read_file(argv[1], SHEBANG_BYTES_MAX, &text, &ignored)) return err_done(&ignored), false;
+  if (argc < 2 || argv[1][0] == '-' || stat(argv[1], &st) != 0 || !S_ISREG(st.st_mode)) return true;
+  if (!fs_read_file(argv[1], SHEBANG_BYTES_MAX, &text, &ignored)) return err_done(&ignored), true;
   Span rest = buf_span(&text), line;
-  if (!span_has_prefix(rest, SPAN("#!"))) return false;
+  if (!span_has_prefix(rest, SPAN("#!"))) return true;
   *ret = (Shebang){.arena = ARENA_INIT, .script = argv[1], .script_args = argv + 2};
   add_word(ret, span_cstr(argv[0]));
   span_split(&rest, '\n', &line);
@@ -145,7 +146,7 @@ bool shebang_read_nix(int argc, char **argv, Shebang *ret, Err *err) {
   }
   if (!split_nix(ret, buf_span(&lines), err)) return false;
   for (int i = 1; i < argc; i++) add_word(ret, span_cstr(argv[i]));
-  return true;
+  return *ret_is_script = true;
 }
 
 void shebang_done(Shebang *shebang) {

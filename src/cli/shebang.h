@@ -26,8 +26,8 @@ typedef struct Shebang {
 // Whether argv[1] is such a script for the program `name` ("nix-shell"): then *ret has what to parse instead of argv.
 bool shebang_read(int argc, char **argv, const char *name, Shebang *ret);
 // The same for `nix`, whose lines follow the first one without others between and quote with two backticks; the script's name and arguments stand behind
-// their words in *ret. False with *err unset: it is no such script. Nix 2.26: libutil/args.cc.
-bool shebang_read_nix(int argc, char **argv, Shebang *ret, Err *err);
+// their words in *ret (shebang_done in any case). Nix 2.26: libutil/args.cc.
+MUST_CHECK bool shebang_read_nix(int argc, char **argv, Shebang *ret, bool *ret_is_script, Err *err);
 void shebang_done(Shebang *shebang);
 // What a shell is to do to have `interpreter` run the script. In `arena`.
 const char *shebang_command(const Shebang *shebang, const char *interpreter, Arena *arena);
