@@ -458,8 +458,20 @@ static bool store_add_check_nar(Store *store, const PathInfo *info, const Castor
                  buf_cstr(&want_text), buf_cstr(&got_text));
 }
 
+bool store_add_check_hash_part(Store *store, const StorePath *path, Err *err) {
+  char hash[STORE_PATH_HASH_CHARS];
+  StorePath known;
+  bool found;
+  store_path_format_hash(path, hash);
+  if (!store_find_hash_part(store, span_make(hash, sizeof(hash)), &known, &found, err)) return false;
+  return !found || store_path_eq(&known, path) ||
+         err_set(err, ERR_OTHER, "path '%s' has the hash part of the valid path '%s'", path->name, known.name);
+}
+
 bool store_add_nar(Store *store, const PathInfo *info, const ByteSource *nar, bool ultimate, Err *err) {
-  if (!store_state_writable(store, err) || !object_store_begin(store->objects, err)) return false;
+  if (!store_state_writable(store, err) || !store_add_check_hash_part(store, &info->path, err) ||
+      !object_store_begin(store->objects, err))
+    return false;
   CastoreNarImport import = {.text = BUF_INIT};
   PathInfo complete = *info;
   bool ok =

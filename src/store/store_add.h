@@ -51,6 +51,8 @@ MUST_CHECK bool store_add_archive(Store *store, Span name, const ByteSource *sou
 // A tree that is already in the castore: fetchers. Committed when it returns.
 MUST_CHECK bool store_add_node(Store *store, Span name, const CastoreNode *node, const StoreAddOptions *options,
                                StorePath *ret, Err *err);
+// Paths are known by their hash parts: what comes from elsewhere must not claim one that belongs to a valid path of another name.
+MUST_CHECK bool store_add_check_hash_part(Store *store, const StorePath *path, Err *err);
 // A NAR with its description (substituters, --import). Checks size and SHA-256 against `info` (whose root is ignored). Committed when it returns.
 MUST_CHECK bool store_add_nar(Store *store, const PathInfo *info, const ByteSource *nar, bool ultimate, Err *err);
 

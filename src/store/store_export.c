@@ -168,7 +168,7 @@ static bool store_export_import_one(Store *store, const ByteSource *source, Stor
   info.root = nar.root;
   info.nar_size_bytes = nar.nar_size_bytes;
   memcpy(info.nar_sha256, nar.nar_sha256, 32);
-  ok = ok && store_pin(store, &info.path, &valid, err) &&
+  ok = ok && store_add_check_hash_part(store, &info.path, err) && store_pin(store, &info.path, &valid, err) &&
        (valid || store_register(store, &(StoreRegistration){.info = &info}, 1, err));
   castore_nar_import_done(&nar);
   if (ok) store_path_list_add(ret, &info.path);

@@ -429,6 +429,18 @@ END
   expect_err_has "invalid unit specifier 'X'"
 }
 
+# Found by store_export_fuzz.
+test_a_hash_part_belongs_to_one_name() {
+  cli_setup
+  echo one > one
+  p=$(nix-store --add one)
+  nix-store --export "$p" | sed 's/-one/-two/' > e
+  run sh -c 'nix-store --import < e'
+  expect_status 1
+  expect_err_has "has the hash part of the valid path"
+  expect_out ''
+}
+
 test_operands_of_path_commands() {
   cli_setup
   cat > x.nix <<END
