@@ -11,7 +11,6 @@ typedef enum FetchKind { FETCH_FILE, FETCH_GIT, FETCH_HG } FetchKind;
 typedef struct FetchShared {
   atomic_uint ref_count;
   FetcherSettings settings;
-  AccessCheck access; // for redirections: only allowed-uris
   HttpClient *http;
 } FetchShared;
 
@@ -39,7 +38,6 @@ struct FetchIo {
 
 static void shared_unref(FetchShared *shared) {
   if (atomic_fetch_sub(&shared->ref_count, 1) != 1) return;
-  access_check_done(&shared->access);
   http_client_free(shared->http);
   mem_free(shared);
 }
@@ -54,14 +52,11 @@ static void job_unref(FetchJob *job) {
   mem_free(job);
 }
 
-FetchIo *fetch_io_new(const FetcherSettings *settings, const AccessCheck *access) {
+FetchIo *fetch_io_new(const FetcherSettings *settings) {
   FetchIo *fetches = mem_alloc_zero(sizeof(FetchIo));
   FetchShared *shared = fetches->shared = mem_alloc_zero(sizeof(FetchShared));
   atomic_init(&shared->ref_count, 1);
   shared->settings = *settings;
-  shared->access.restrict_eval = access->restrict_eval;
-  for (MapEntry *e = map_first(&access->uris); e; e = map_next(&access->uris, e))
-    access_check_allow_uri(&shared->access, span_make(e->key, e->key_len));
   shared->http = http_client_new(&settings->http);
   return fetches;
 }
@@ -82,20 +77,10 @@ void fetch_io_forget(FetchIo *fetches) {
 }
 
 // Worker.
-static bool may_follow(void *ctx, Span url, Err *err) {
-  return access_check_uri(ctx, url, err);
-}
-
-// Worker.
 static bool job_run(void *ctx, int cancel_fd, Err *err) {
   FetchJob *job = ctx;
   FetchShared *shared = job->shared;
-  Fetcher fetcher = {.store = job->store,
-                     .settings = &shared->settings,
-                     .http = shared->http,
-                     .cancel_fd = cancel_fd,
-                     .may_follow = shared->access.restrict_eval ? may_follow : NULL,
-                     .ctx = &shared->access};
+  Fetcher fetcher = {.store = job->store, .settings = &shared->settings, .http = shared->http, .cancel_fd = cancel_fd};
   bool ok = false;
   switch (job->kind) {
   case FETCH_FILE: ok = fetcher_file(&fetcher, &job->file, &job->store_path, err); break;

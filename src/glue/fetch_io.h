@@ -15,7 +15,7 @@ EvalIoStatus fetch_io_hg(StoreIo *io, const FetcherHg *hg, const FetcherHgTree *
 // For store_io.c: all fetches of one StoreIo. Those that are running when it is freed end by themselves.
 typedef struct FetchIo FetchIo;
 // The text of the settings is borrowed; it must outlive the scheduler.
-FetchIo *fetch_io_new(const FetcherSettings *settings, const AccessCheck *access);
+FetchIo *fetch_io_new(const FetcherSettings *settings);
 void fetch_io_free(FetchIo *fetches);
 // The scheduler has been freed: what did not succeed is asked for anew.
 void fetch_io_forget(FetchIo *fetches);

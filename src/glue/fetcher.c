@@ -92,9 +92,7 @@ static bool add_remote(const Fetcher *fetcher, const FetcherFile *file, FetchCac
   buf_put_span(&url, file->url);
   HttpRequest request = {.url = buf_cstr(&url),
                          .validator = known->store_path.len ? buf_cstr(&known->validator) : NULL,
-                         .cancel_fd = fetcher->cancel_fd,
-                         .may_follow = fetcher->may_follow,
-                         .ctx = fetcher->ctx};
+                         .cancel_fd = fetcher->cancel_fd};
   HttpTransfer *transfer;
   log_msg(LOG_INFO, "downloading '%s'...", buf_cstr(&url));
   if (!http_client_request(fetcher->http, &request, &transfer, err)) return false;

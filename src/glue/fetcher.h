@@ -23,9 +23,6 @@ typedef struct Fetcher {
   const FetcherSettings *settings;
   HttpClient *http;
   int cancel_fd; // -1: none
-  // Of the URL that a server points to; NULL: all may be followed.
-  bool (*may_follow)(void *ctx, Span url, Err *err);
-  void *ctx;
 } Fetcher;
 
 typedef struct FetcherFile {

@@ -232,7 +232,7 @@ static EvalIoStatus want_path(StoreIo *io, const StorePath *path, Span text, Eva
 }
 
 FetchIo *store_io_fetches(StoreIo *io) {
-  if (!io->fetches) io->fetches = fetch_io_new(&io->config.fetch, &io->access);
+  if (!io->fetches) io->fetches = fetch_io_new(&io->config.fetch);
   return io->fetches;
 }
 

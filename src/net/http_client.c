@@ -72,7 +72,6 @@ struct HttpTransfer {
   HttpClient *client;
   Connection *connection;
   char *url;           // that was asked for
-  char *location;      // where a redirection has led; NULL
   HttpRequest request; // its url is not used
   struct curl_slist *headers;
   Buf etag, modified; // of the answer
@@ -219,14 +218,14 @@ static void set_options(HttpTransfer *transfer) {
   client->curl.easy_reset(easy);
   set_headers(transfer);
 #define SET(option, value) client->curl.easy_setopt(easy, CURLOPT_##option, value)
-  SET(URL, transfer->location ? transfer->location : transfer->url);
+  SET(URL, transfer->url);
   SET(WRITEFUNCTION, on_body);
   SET(WRITEDATA, transfer);
   SET(HEADERFUNCTION, on_header);
   SET(HEADERDATA, transfer);
   if (transfer->headers) SET(HTTPHEADER, transfer->headers);
   SET(ERRORBUFFER, transfer->message);
-  SET(FOLLOWLOCATION, transfer->request.may_follow ? 0L : 1L);
+  SET(FOLLOWLOCATION, 1L);
   SET(MAXREDIRS, (long)REDIRECTS_MAX);
   SET(NOSIGNAL, 1L);
   SET(FAILONERROR, 0L);
@@ -309,7 +308,7 @@ static const char *why(const HttpTransfer *transfer) {
   return transfer->message[0] ? transfer->message : transfer->client->curl.easy_strerror(transfer->result);
 }
 
-typedef enum HttpAnswer { ANSWER_FOUND, ANSWER_MISSING, ANSWER_UNCHANGED, ANSWER_ELSEWHERE } HttpAnswer;
+typedef enum HttpAnswer { ANSWER_FOUND, ANSWER_MISSING, ANSWER_UNCHANGED } HttpAnswer;
 
 // Of the answer: what it is; or an error, and whether it may pass.
 static bool judge(HttpTransfer *transfer, HttpAnswer *ret, bool *ret_transient, Err *err) {
@@ -323,9 +322,8 @@ static bool judge(HttpTransfer *transfer, HttpAnswer *ret, bool *ret_transient, 
   }
   transfer->client->curl.easy_getinfo(transfer->connection->easy, CURLINFO_RESPONSE_CODE, &status);
   if (status >= 200 && status < 300) return true;
-  *ret = status == 304 ? ANSWER_UNCHANGED : status >= 300 && status < 400 ? ANSWER_ELSEWHERE : ANSWER_MISSING;
+  *ret = status == 304 ? ANSWER_UNCHANGED : ANSWER_MISSING;
   if (status == 304 && transfer->headers) return true;
-  if (status > 300 && status < 400 && status != 304 && transfer->request.may_follow) return true;
   if (status == 403 || status == 404 || status == 410) return true;
   *ret_transient = status == 408 || status == 429 || status >= 500;
   return err_set(err, ERR_IO, "unable to download '%s': HTTP error %ld", transfer->url, status);
@@ -342,33 +340,13 @@ static bool wait_to_retry(const HttpTransfer *transfer, unsigned attempt, Err *e
   return true;
 }
 
-// To where the answer points, if that is allowed.
-static bool follow(HttpTransfer *transfer, Err *err) {
-  char *next = NULL;
-  transfer->client->curl.easy_getinfo(transfer->connection->easy, CURLINFO_REDIRECT_URL, &next);
-  if (!next)
-    return err_set(err, ERR_IO, "unable to download '%s': it is said to be elsewhere, but not where", transfer->url);
-  if (!transfer->request.may_follow(transfer->request.ctx, span_cstr(next), err))
-    return err_wrap(err, "'%s' redirects to '%s'", transfer->url, next);
-  char *location = span_dup(span_cstr(next));
-  mem_free(transfer->location);
-  transfer->location = location;
-  return true;
-}
-
 static bool start(HttpTransfer *transfer, HttpAnswer *ret, Err *err) {
   unsigned attempts = transfer->client->config.attempts ? transfer->client->config.attempts : ATTEMPTS;
-  for (unsigned attempt = 0, redirects = 0;;) {
+  for (unsigned attempt = 0;;) {
     bool transient;
     Err failed = ERR_INIT;
     if (!attach(transfer, err) || !advance(transfer, err)) return false;
-    if (judge(transfer, ret, &transient, &failed)) {
-      if (*ret != ANSWER_ELSEWHERE) return true;
-      if (redirects++ == REDIRECTS_MAX)
-        return err_set(err, ERR_IO, "unable to download '%s': more than %d redirections", transfer->url, REDIRECTS_MAX);
-      if (!follow(transfer, err)) return false;
-      continue;
-    }
+    if (judge(transfer, ret, &transient, &failed)) return true;
     if (!transient || ++attempt >= attempts) return err_move(err, &failed);
     log_msg(LOG_TALKATIVE, "%s; trying again", err_message(&failed));
     err_done(&failed);
@@ -439,7 +417,6 @@ void http_client_close(HttpTransfer *transfer) {
   buf_done(&transfer->held);
   buf_done(&transfer->etag);
   buf_done(&transfer->modified);
-  mem_free(transfer->location);
   mem_free(transfer->url);
   mem_free(transfer);
 }

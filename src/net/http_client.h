@@ -37,9 +37,6 @@ typedef struct HttpRequest {
   const char *url;
   const char *validator; // what http_client_validator said of the answer that the asker still has; NULL or "": none
   int cancel_fd;         // once it is readable the transfer fails with ERR_INTERRUPTED; -1: never
-  // Of each redirection, before it is followed; false with *err set refuses it. NULL: all are.
-  bool (*may_follow)(void *ctx, Span url, Err *err);
-  void *ctx;
 } HttpRequest;
 // As http_client_open, but what is not there is an error, too ("HTTP error 404"). *ret is NULL where the server says that nothing has changed.
 MUST_CHECK bool http_client_request(HttpClient *client, const HttpRequest *request, HttpTransfer **ret, Err *err);
