@@ -480,6 +480,7 @@ static bool store_check_paths(StoreCheck *check, Err *err) {
     ok = store_check_references(check, i, err) &&
          (is_complete || !graph->has_root[i] || store_check_path_objects(check, i, &is_complete, err));
     if (is_complete) complete[complete_count++] = i;
+    else if (graph->has_root[i]) store_check_damaged(check, &graph->paths[i]);
   }
   for (size_t i = 0; ok && i < complete_count; i++)
     ok = store_check_is_sure(check, check->tree_good, complete[i]) || store_check_one_tree(check, complete[i], err);

@@ -102,7 +102,7 @@ static bool store_closure_load_edges(Store *store, StoreClosureEdges *edges, Err
       store_closure_on_reference(edges, span_make(list->paths[i].digest, STORE_PATH_DIGEST_BYTES),
                                  record->info.refs[k].digest);
   }
-  qsort(edges->edges, edges->count, sizeof(*edges->edges), store_closure_edge_cmp);
+  if (edges->count > 1) qsort(edges->edges, edges->count, sizeof(*edges->edges), store_closure_edge_cmp);
   return true;
 }
 
