@@ -70,7 +70,7 @@ static void number(JsonWrite *json, const char *name, uint64_t value) {
 }
 
 static void begin(JsonLog *log, JsonWrite *json, const char *action) {
-  buf_put_cstr(log->out, "@nix ");
+  buf_put_span(log->out, SPAN(JSON_LOG_PREFIX));
   json_write_init(json, log->out, 0);
   json_write_object_begin(json);
   key(json, "action");

@@ -15,6 +15,9 @@
 #include "realise/scheduler.h"
 #include "store/substituters.h"
 
+#define JSON_LOG_PREFIX "@nix "
+#define JSON_LOG_PREFIX_LEN (sizeof JSON_LOG_PREFIX - 1)
+
 typedef struct JsonLog {
   Buf *out;         // borrowed
   uint64_t last_id; // of an activity: process id << 32 and a number

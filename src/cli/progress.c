@@ -1,10 +1,15 @@
 // progress.c: see progress.h.
 #include "cli/progress.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -23,7 +28,7 @@ bool progress_is_terminal(void) {
 }
 
 void progress_init(Progress *progress) {
-  *progress = (Progress){.level = LOG_NOTICE, .store_dir = STORE_PATH_DIR};
+  *progress = (Progress){.level = LOG_NOTICE, .store_dir = STORE_PATH_DIR, .json_fd = -1};
   json_log_init(&progress->json, &progress->json_text);
   pthread_mutex_init(&progress->lock, NULL);
   pthread_cond_init(&progress->tick, NULL);
@@ -218,8 +223,22 @@ static void release_all(Progress *progress);
 
 // ---- JSON lines
 
+static bool writes_json(const Progress *progress) {
+  return progress->format == PROGRESS_JSON || progress->json_fd >= 0;
+}
+
+// The lines go to standard error or, without their "@nix ", to the file, or to both.
 static void put_json(Progress *progress) {
-  put(buf_span(&progress->json_text));
+  Span rest = buf_span(&progress->json_text), line;
+  if (progress->format == PROGRESS_JSON) put(rest);
+  while (progress->json_fd >= 0 && span_split(&rest, '\n', &line)) {
+    Err failed = ERR_INIT;
+    line = span_make(line.data + JSON_LOG_PREFIX_LEN, line.len + 1 - JSON_LOG_PREFIX_LEN); // with its end
+    if (fs_write_all(progress->json_fd, line, &failed)) continue;
+    err_done(&failed); // full, or nobody listens any more: builds go on
+    close(progress->json_fd);
+    progress->json_fd = -1;
+  }
   buf_clear(&progress->json_text);
 }
 
@@ -233,13 +252,12 @@ static void sink(void *ctx, LogLevel level, Span message) {
   if (level == LOG_WARN) buf_put_cstr(&line, progress->colour ? "\033[35;1mwarning:\033[0m " : "warning: ");
   if (level == LOG_ERROR) buf_put_cstr(&line, progress->colour ? "\033[31;1merror:\033[0m " : "error: ");
   buf_put_span(&line, message);
-  if (progress->format == PROGRESS_JSON) {
+  if (writes_json(progress)) {
     if (level == LOG_ERROR) json_log_error(&progress->json, buf_span(&line));
     else json_log_message(&progress->json, level, buf_span(&line));
     put_json(progress);
-  } else {
-    put_line(progress, buf_span(&line));
   }
+  if (progress->format != PROGRESS_JSON) put_line(progress, buf_span(&line));
   pthread_mutex_unlock(&progress->lock);
 }
 
@@ -267,6 +285,32 @@ void progress_start(Progress *progress, ProgressFormat format, LogLevel level) {
   log_set_sink(sink, progress);
 }
 
+static int open_json_log(const char *path) {
+  struct stat st;
+  if (stat(path, &st) != 0 || !S_ISSOCK(st.st_mode)) return open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  if (strlen(path) >= sizeof address.sun_path) {
+    errno = ENAMETOOLONG;
+    return -1;
+  }
+  strcpy(address.sun_path, path);
+  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address) == 0) return fd;
+  int why = errno;
+  close(fd);
+  errno = why;
+  return -1;
+}
+
+bool progress_log_json(Progress *progress, const char *path, Err *err) {
+  int fd = open_json_log(path);
+  if (fd < 0) return err_set(err, ERR_IO, "opening log file '%s': %s", path, strerror(errno));
+  pthread_mutex_lock(&progress->lock);
+  progress->json_fd = fd;
+  pthread_mutex_unlock(&progress->lock);
+  return true;
+}
+
 void progress_tee(Progress *progress, LogSink tee, void *ctx) {
   pthread_mutex_lock(&progress->lock);
   progress->tee = tee;
@@ -287,18 +331,18 @@ void progress_done(Progress *progress) {
   mem_free(progress->evaluating);
   json_log_done(&progress->json);
   put_json(progress);
+  if (progress->json_fd >= 0) close(progress->json_fd);
   buf_done(&progress->json_text);
   pthread_mutex_destroy(&progress->lock);
 }
 
 void progress_write(Progress *progress, Span text) {
   pthread_mutex_lock(&progress->lock);
-  if (progress->format == PROGRESS_JSON) {
+  if (writes_json(progress)) {
     json_log_error(&progress->json, span_has_suffix(text, SPAN("\n")) ? span_sub(text, 0, text.len - 1) : text);
     put_json(progress);
-  } else {
-    erase_and_put(progress, text);
   }
+  if (progress->format != PROGRESS_JSON) erase_and_put(progress, text);
   pthread_mutex_unlock(&progress->lock);
 }
 
@@ -453,12 +497,11 @@ void progress_event(void *ctx, const SchedulerEvent *event) {
   }
   if (event->drv_path) store_path_format(event->drv_path, progress->store_dir, &path);
   pthread_mutex_lock(&progress->lock);
-  if (progress->format == PROGRESS_JSON) {
+  if (writes_json(progress)) {
     json_log_event(&progress->json, event, buf_span(&path));
     put_json(progress);
-  } else {
-    show_event(progress, event, buf_span(&path));
   }
+  if (progress->format != PROGRESS_JSON) show_event(progress, event, buf_span(&path));
   pthread_mutex_unlock(&progress->lock);
 }
 
@@ -471,10 +514,11 @@ void progress_substitution(Progress *progress, const SubstitutersEvent *event) {
   if (start) progress->fetches_running++;
   else progress->fetches_running--;
   if (!start && !event->failed) progress->fetches_done++;
-  if (progress->format == PROGRESS_JSON) {
+  if (writes_json(progress)) {
     json_log_substitution(&progress->json, event, buf_span(&path));
     put_json(progress);
-  } else {
+  }
+  if (progress->format != PROGRESS_JSON) {
     if (start && progress->level >= LOG_INFO && !has_bar(progress)) put_line(progress, buf_span(&line));
     if (start) start_ticker(progress);
     draw(progress, false);

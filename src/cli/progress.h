@@ -48,8 +48,9 @@ typedef struct Progress {
   bool blocks;
   uint64_t live_build; // 0: none
   Map held;            // build id -> Buf * (owned)
-  JsonLog json;        // PROGRESS_JSON
+  JsonLog json;        // PROGRESS_JSON, and json-log-path
   Buf json_text;       // what it has written
+  int json_fd;         // where it goes besides; -1: nowhere
   char *evaluating;    // owned; what evaluation does, or NULL
   LogSink tee;         // gets the logger's messages too; NULL: nobody
   void *tee_ctx;
@@ -63,6 +64,8 @@ void progress_done(Progress *progress);
 MUST_CHECK bool progress_parse_format(const char *text, ProgressFormat *ret);
 // Sends the logger's messages through `progress`.
 void progress_start(Progress *progress, ProgressFormat format, LogLevel level);
+// json-log-path: everything goes as JSON lines to the file (at its end) or socket `path` as well.
+MUST_CHECK bool progress_log_json(Progress *progress, const char *path, Err *err);
 // Lets `tee` see the logger's messages; called under the lock. NULL: nobody any more.
 void progress_tee(Progress *progress, LogSink tee, void *ctx);
 // For SchedulerConfig.event; ctx is the Progress.

@@ -184,6 +184,12 @@ bool session_start(Session *session, Err *err) {
   session->progress.prefix_logs = session->command->quiet_start;
   session->progress.blocks = session->command->brief_errors && !wanted;
   progress_start(&session->progress, format, wanted_level(session));
+  const char *json_path = setting_text(session->settings, SETTING_ID_json_log_path);
+  Err failed = ERR_INIT;
+  if (*json_path && !progress_log_json(&session->progress, json_path, &failed)) { // as C++ Nix: work goes on
+    log_msg(LOG_WARN, "%s", err_message(&failed));
+    err_done(&failed);
+  }
   return true;
 }
 

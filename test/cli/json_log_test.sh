@@ -75,6 +75,38 @@ stop 2
 stop 1"
 }
 
+# json-log-path: the same lines without "@nix ", whatever is shown; appended.
+test_a_file_besides() {
+  json_setup
+  echo before > log
+  run nix-build x.nix -A good --no-out-link --log-format internal-json --option json-log-path "$PWD/log"
+  printf '%s\n' "$err" | sed -n 's/^@nix //p' > want
+  { echo before; cat want; } | diff - log || fail 'the file differs from what is shown'
+  rm log
+  run nix-build x.nix -A bad --no-out-link --option json-log-path "$PWD/log"
+  expect_err_has 'builder for'
+  grep -q '"action":"start".*"type":105' log || fail 'no build'
+  grep -q '"level":0,"line":null,"msg":"error: builder for' log || fail 'no error'
+  ! grep -q @nix log || fail 'a prefix'
+  python3 -c 'import json, sys; [json.loads(line) for line in open("log")]' || fail 'not JSON'
+  python3 - "$PWD/socket" > heard <<'END' &
+import socket, sys
+server = socket.socket(socket.AF_UNIX)
+server.bind(sys.argv[1])
+server.listen()
+connection, _ = server.accept()
+while data := connection.recv(65536):
+    sys.stdout.write(data.decode())
+END
+  while [ ! -S socket ]; do sleep 0.01; done
+  run nix-build x.nix -A bad --no-out-link --option json-log-path "$PWD/socket"
+  wait
+  grep -q '"action":"start".*"type":105' heard || fail 'nothing came through the socket'
+  run nix-build x.nix -A good --no-out-link --option json-log-path /nowhere/log
+  expect_status 0
+  expect_err_has "opening log file '/nowhere/log': No such file or directory"
+}
+
 test_a_failure() {
   json_setup
   run nix-build --no-out-link x.nix -A bad --log-format internal-json
