@@ -7,11 +7,8 @@
 #include "glue/fetcher.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <stdlib.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -21,6 +18,7 @@
 #include "base/map.h"
 #include "base/process.h"
 #include "glue/fetch_cache.h"
+#include "glue/fetch_mirror.h"
 #include "glue/source_url.h"
 #include "glue/store_io.h"
 #include "store/store_add.h"
@@ -116,32 +114,12 @@ static bool make_scratch(Repo *repo, Err *err) {
 
 // ---- where it is
 
-// Waits for whoever fetches into the mirror now, in this process or another.
-static bool lock_mirror(Repo *repo, Err *err) {
-  enum { LOOK_AGAIN_MS = 50 };
-  Buf path CLEANUP(buf_done) = BUF_INIT;
-  buf_printf(&path, "%s.lock", repo->dir.data);
-  if (!fs_open(buf_cstr(&path), O_RDWR | O_CREAT, 0666, &repo->lock_fd, err)) return false;
-  while (flock(repo->lock_fd, LOCK_EX | LOCK_NB) != 0) {
-    if (errno != EWOULDBLOCK && errno != EINTR) return err_set_errno(err, errno, "locking '%s'", buf_cstr(&path));
-    struct pollfd cancel = {.fd = repo->fetcher->cancel_fd, .events = POLLIN};
-    if (poll(&cancel, 1, LOOK_AGAIN_MS) > 0) return err_set(err, ERR_INTERRUPTED, "interrupted by the user");
-  }
-  return true;
-}
-
 static bool open_mirror(Repo *repo, Err *err) {
-  Hash hash;
+  const char *suffix = repo->git->shallow ? "-shallow" : "";
   Buf name CLEANUP(buf_done) = BUF_INIT;
-  if (!repo->fetcher->settings->cache_dir)
-    return err_set(err, ERR_OTHER, "cannot tell the cache directory: neither XDG_CACHE_HOME nor HOME is set");
-  hash_of(HASH_SHA256, buf_span(&repo->location), &hash);
-  hash_format(&hash, HASH_FORMAT_NIX32, false, &name);
-  buf_printf(&repo->dir, "%s/git/%s%s", repo->fetcher->settings->cache_dir, buf_cstr(&name),
-             repo->git->shallow ? "-shallow" : "");
-  buf_cstr(&repo->dir);
-  if (!fs_mkdir_all(repo->dir.data, 0777, err) || !lock_mirror(repo, err)) return false;
-  buf_clear(&name);
+  if (!fetch_mirror_lock(repo->fetcher, "git", buf_span(&repo->location), suffix, &repo->dir, &repo->lock_fd, err) ||
+      !fs_mkdir_all(repo->dir.data, 0777, err))
+    return false;
   buf_printf(&name, "%s/HEAD", repo->dir.data);
   // The first branch has a name that no repository has: HEAD leads nowhere until a fetch sets it.
   if (!fs_exists(buf_cstr(&name)) &&

@@ -7,8 +7,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <poll.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -17,6 +15,7 @@
 #include "base/map.h"
 #include "base/process.h"
 #include "glue/fetch_cache.h"
+#include "glue/fetch_mirror.h"
 #include "glue/source_url.h"
 #include "store/store_add.h"
 
@@ -163,32 +162,6 @@ static bool fetch_worktree(HgRepo *repo, FetcherHgTree *ret, Err *err) {
 
 // ---- commits
 
-static bool lock_clone(HgRepo *repo, Err *err) {
-  enum { LOOK_AGAIN_MS = 50 };
-  Buf path CLEANUP(buf_done) = BUF_INIT;
-  buf_printf(&path, "%s.lock", repo->clone.data);
-  if (!fs_open(buf_cstr(&path), O_RDWR | O_CREAT, 0666, &repo->lock_fd, err)) return false;
-  while (flock(repo->lock_fd, LOCK_EX | LOCK_NB) != 0) {
-    if (errno != EWOULDBLOCK && errno != EINTR) return err_set_errno(err, errno, "locking '%s'", buf_cstr(&path));
-    struct pollfd cancel = {.fd = repo->fetcher->cancel_fd, .events = POLLIN};
-    if (poll(&cancel, 1, LOOK_AGAIN_MS) > 0) return err_set(err, ERR_INTERRUPTED, "interrupted by the user");
-  }
-  return true;
-}
-
-static bool open_clone(HgRepo *repo, Err *err) {
-  Hash hash;
-  Buf folder CLEANUP(buf_done) = BUF_INIT;
-  if (!repo->fetcher->settings->cache_dir)
-    return err_set(err, ERR_OTHER, "cannot tell the cache directory: neither XDG_CACHE_HOME nor HOME is set");
-  buf_printf(&folder, "%s/hg", repo->fetcher->settings->cache_dir);
-  hash_of(HASH_SHA256, buf_span(&repo->place), &hash);
-  buf_printf(&repo->clone, "%s/", buf_cstr(&folder));
-  hash_format(&hash, HASH_FORMAT_NIX32, false, &repo->clone);
-  buf_cstr(&repo->clone);
-  return fs_mkdir_all(buf_cstr(&folder), 0777, err) && lock_clone(repo, err);
-}
-
 // Is the last pull young enough? Its time is that of the lock.
 static bool is_fresh(const HgRepo *repo) {
   struct stat st;
@@ -229,7 +202,8 @@ static bool has_rev(HgRepo *repo, const char *rev, bool *ret, Err *err) {
 static bool fetch_commit(HgRepo *repo, FetcherHgTree *ret, Err *err) {
   const FetcherHg *hg = repo->hg;
   Buf what CLEANUP(buf_done) = BUF_INIT, info CLEANUP(buf_done) = BUF_INIT;
-  if (!open_clone(repo, err)) return false;
+  if (!fetch_mirror_lock(repo->fetcher, "hg", buf_span(&repo->place), "", &repo->clone, &repo->lock_fd, err))
+    return false;
   bool exists = fs_exists(repo->clone.data), there = false;
   buf_put_span(&what, hg->rev.len ? hg->rev : hg->ref.len ? hg->ref : SPAN("default"));
   // A name is looked up again only when the last pull is old.
