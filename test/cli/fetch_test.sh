@@ -441,9 +441,9 @@ while not os.path.exists("www/requests") and time.time() < started + 10:
     time.sleep(0.05)
 process.send_signal(signal.SIGINT)
 err = process.communicate(timeout=10)[1].decode()
-print("ended with %d after an interrupt" % process.returncode, "interrupted" in err)
+print("# ended with %d after an interrupt" % process.returncode, "interrupted" in err)
 left = subprocess.run(["pgrep", "-f", url + "/hang"], capture_output=True, text=True).stdout.split()
-print("left:", [pid for pid in left if pid != str(os.getpid())])
+print("# left:", [pid for pid in left if pid != str(os.getpid())])
 sys.exit(0 if process.returncode != 0 and len(left) <= 1 else 1)
 END
   [ $? = 0 ] || fail 'the fetch went on'
