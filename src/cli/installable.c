@@ -104,7 +104,8 @@ static bool add_string(Session *session, const Package *package, TargetDrvList *
   Span output = outputs ? outputs->items[0].string : SPAN("");
   if (!outputs) buf_put_span(&expected, key);
   else if (!expected_text(session, key, &path, output, &expected, err)) return false;
-  if (span_eq(text, buf_span(&expected))) return add_drv(ret, &path, output, store_path_name(&path)), true;
+  if (span_eq(text, buf_span(&expected)))
+    return add_drv(ret, &path, output, arena_dup(&session->arena, store_path_name(&path))), true;
   if (!outputs)
     return err_set(err, ERR_EVAL, "path string '%.*s' has context with the different path '%s'", SPAN_ARG(text),
                    buf_cstr(&expected));

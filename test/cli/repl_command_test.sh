@@ -123,7 +123,7 @@ def send(text):
 wait(b"nix-repl> ")
 send(b"builtins.foldl\t' (a: b: a + b) 0 [ 1 2 ]\r")
 wait(b"\r\n3")
-send(b"let f = x: f (x + 1); in f 0\r")
+send(b"builtins.genericClosure { startSet = [ { key = 0; } ]; operator = x: [ { key = x.key + 1; } ]; }\r")
 time.sleep(0.5)
 os.write(fd, b"\x03")
 wait(b"interrupted")
@@ -175,7 +175,7 @@ test_editing() {
 < 2
 > throw "an error"
 < error: an error
-> let f = x: f (x + 1); in f 0
+> builtins.genericClosure { startSet = [ { key = 0; } ]; operator = x: [ { key = x.key + 1; } ]; }
 sleep 0.5
 - \x03
 < interrupted
