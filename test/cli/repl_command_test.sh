@@ -123,7 +123,7 @@ def send(text):
 wait(b"nix-repl> ")
 send(b"builtins.foldl\t' (a: b: a + b) 0 [ 1 2 ]\r")
 wait(b"\r\n3")
-send(b"builtins.genericClosure { startSet = [ { key = 0; } ]; operator = x: [ { key = x.key + 1; } ]; }\r")
+send(b"builtins.all (x: builtins.all (y: true) (builtins.genList (y: y) 10000)) (builtins.genList (x: x) 100000)\r")
 time.sleep(0.5)
 os.write(fd, b"\x03")
 wait(b"interrupted")
@@ -175,7 +175,7 @@ test_editing() {
 < 2
 > throw "an error"
 < error: an error
-> builtins.genericClosure { startSet = [ { key = 0; } ]; operator = x: [ { key = x.key + 1; } ]; }
+> builtins.all (x: builtins.all (y: true) (builtins.genList (y: y) 10000)) (builtins.genList (x: x) 100000)
 sleep 0.5
 - \x03
 < interrupted
@@ -185,6 +185,7 @@ sleep 0.5
 < nix-repl>
 > "still here"
 < "still here"
+< nix-repl>
 - \x04
 END
   # What was typed is there the next time.
@@ -195,6 +196,7 @@ END
 < "still here"
 - \r
 < "still here"
+< nix-repl>
 > :q
 END
 }
