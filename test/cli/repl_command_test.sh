@@ -103,7 +103,7 @@ test_a_terminal() {
   cli_setup
   command -v python3 > /dev/null || skip "python3 is not installed"
   run python3 - <<'END'
-import os, pty, sys, time, signal
+import os, pty, select, sys, time
 pid, fd = pty.fork()
 if pid == 0:
     os.environ["TERM"] = "xterm"
@@ -118,6 +118,7 @@ def wait(text, limit=10):
         except OSError: break
 def send(text):
     global seen
+    while select.select([fd], [], [], 0.1)[0]: os.read(fd, 4096) # until it waits for input again
     seen = b""
     os.write(fd, text)
 wait(b"nix-repl> ")

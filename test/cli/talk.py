@@ -35,6 +35,13 @@ def read(seconds):
     return bool(data)
 
 
+def settle():
+    """Until the program waits for input again: what is typed while it prepares the terminal for that is thrown away by the terminal."""
+    end = time.time() + 2
+    while read(0.1) and time.time() < end:
+        pass
+
+
 def fail(what, text):
     os.kill(pid, 9)
     sys.exit("%s %r in:\n%s" % (what, text, seen))
@@ -43,6 +50,7 @@ def fail(what, text):
 for line in sys.stdin:
     kind, _, text = line.rstrip("\n").partition(" ")
     if kind in (">", "-"):
+        settle()
         seen = ""
         text = text.encode().decode("unicode_escape")
         os.write(terminal, (text + ("\r" if kind == ">" else "")).encode())
