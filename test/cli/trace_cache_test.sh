@@ -234,7 +234,7 @@ test_records_of_others_and_damage() {
     size=$(stat -c %s "$file")
     for at in 0 10 30 60 $((size - 1)); do
       expect_hit 1 -f a.nix
-      byte=$(od -An -tu1 -j "$at" -N 1 "$file")
+      byte=$(od -An -tu1 -j "$at" -N 1 "$file" 2> /dev/null) || byte=0 # the record may have become shorter
       printf "\\$(printf %03o $((byte ^ 255)))" | dd of="$file" bs=1 seek="$at" conv=notrunc status=none
       ask -f a.nix
       case $verdict in *': miss: '*) ;; *) show_run; fail "damage at byte $at was believed" ;; esac
