@@ -31,6 +31,15 @@ bool span_split(Span *s, char c, Span *ret_head) {
   return true;
 }
 
+uint64_t span_head_number(Span s) {
+  uint64_t number = 0;
+  if (s.len) memcpy(&number, s.data, s.len < sizeof number ? s.len : sizeof number);
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+  number = __builtin_bswap64(number);
+#endif
+  return number;
+}
+
 static bool is_blank(char c) {
   return c == ' ' || (c >= '\t' && c <= '\r');
 }

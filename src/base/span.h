@@ -35,6 +35,8 @@ static inline int span_cmp(Span a, Span b) {
   int c = n ? memcmp(a.data, b.data, n) : 0;
   return c ? c : (a.len > b.len) - (a.len < b.len);
 }
+// The first 8 bytes, zeros behind a shorter span, as a number: of two spans the one with the smaller number is less (span_cmp).
+uint64_t span_head_number(Span s);
 static inline bool span_has_prefix(Span s, Span prefix) {
   return s.len >= prefix.len && (prefix.len == 0 || memcmp(s.data, prefix.data, prefix.len) == 0);
 }

@@ -13,14 +13,6 @@ typedef struct SortedAttr {
   uint32_t index;
 } SortedAttr;
 
-static uint64_t name_prefix(Span text) {
-  unsigned char bytes[8] = {0};
-  memcpy(bytes, text.data, text.len < sizeof bytes ? text.len : sizeof bytes);
-  uint64_t prefix = 0;
-  for (size_t i = 0; i < sizeof bytes; i++) prefix = prefix << 8 | bytes[i];
-  return prefix;
-}
-
 static int compare_attrs(const void *a, const void *b) {
   const SortedAttr *x = a, *y = b;
   if (x->prefix != y->prefix) return x->prefix < y->prefix ? -1 : 1;
@@ -44,7 +36,7 @@ void attr_order_sort(const Ast *ast, const ExprAttrs *set, uint32_t *ret) {
   SortedAttr *sorted = mem_alloc_array(set->attr_count, sizeof *sorted);
   for (uint32_t i = 0; i < set->attr_count; i++) {
     Span text = ast->names[set->attrs[i].name].text;
-    sorted[i] = (SortedAttr){name_prefix(text), text, i};
+    sorted[i] = (SortedAttr){span_head_number(text), text, i};
   }
   sort_attrs(sorted, set->attr_count);
   for (uint32_t i = 0; i < set->attr_count; i++) ret[i] = sorted[i].index;

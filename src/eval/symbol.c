@@ -90,14 +90,10 @@ static uint32_t symbol_probe(const SymbolTable *t, Span text, uint32_t hash) {
 
 // Enters a name that is not in the table, at slot `i` of the index.
 static Sym symbol_add(SymbolTable *t, uint32_t i, Span text, uint32_t hash) {
-  uint64_t prefix = 0;
-  memcpy(&prefix, text.data, text.len < 8 ? text.len : 8);
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-  prefix = __builtin_bswap64(prefix);
-#endif
   if (UNLIKELY(t->count == t->cap)) MEM_RESERVE(t->symbols, t->cap, t->count + 1);
   Sym sym = t->count++;
-  t->symbols[sym] = (Symbol){.text = text.data, .len = (uint32_t)text.len, .hash = hash, .prefix = prefix};
+  t->symbols[sym] =
+      (Symbol){.text = text.data, .len = (uint32_t)text.len, .hash = hash, .prefix = span_head_number(text)};
   t->index[i] = (SymbolSlot){hash, sym};
   if (UNLIKELY(t->count * 2 > t->index_mask)) symbol_set_index(t, t->index_mask * 2 + 1);
   return sym;
