@@ -163,3 +163,9 @@ Span context_first(const ContextTable *t, const Context *context, bool derivatio
   }
   return first;
 }
+
+void context_show(Span element, Span store_dir, Buf *ret) {
+  size_t at = span_find(element, store_dir);
+  buf_put_span(ret, span_sub(element, 0, at));
+  if (at != SIZE_MAX) buf_put_span(ret, span_from(element, at + store_dir.len + 1));
+}

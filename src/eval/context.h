@@ -4,7 +4,7 @@
 // "=/nix/store/x.drv" (the derivation with its whole closure and outputs).
 #pragma once
 
-#include "base/span.h"
+#include "base/buf.h"
 
 typedef uint32_t ContextElement; // number of an interned element
 
@@ -28,3 +28,5 @@ bool context_has(const Context *context, ContextElement element);
 // The text of the first element in the order of Nix: plain paths, derivations with their closures, outputs (by derivation, then by name), each by
 // hash and name. With `derivations`, plain paths do not count. An empty span when there is none.
 Span context_first(const ContextTable *table, const Context *context, bool derivations);
+// Appends an element as messages of Nix show it: without the store directory.
+void context_show(Span element, Span store_dir, Buf *ret);

@@ -43,13 +43,10 @@ bool vm_expect_string_no_context(Vm *vm, Value v, const char *context) {
   if (!vm_expect_string(vm, v, context)) return false;
   const Context *c = str_context(v);
   if (!c) return true;
-  // Nix shows the first element in its encoded form, without the store directory.
-  Span element = context_first(vm->contexts, c, false);
-  size_t dir = strlen(vm->settings.store_dir), at = span_find(element, span_cstr(vm->settings.store_dir));
-  if (at == SIZE_MAX) at = element.len;
-  Span before = span_sub(element, 0, at), behind = span_from(element, at + dir + 1);
-  eval_error(vm, EVAL_ERROR_EVAL, 0, "the string '%.*s' is not allowed to refer to a store path (such as '%.*s%.*s')",
-             SPAN_ARG(str_span(v)), SPAN_ARG(before), SPAN_ARG(behind));
+  Buf element CLEANUP(buf_done) = BUF_INIT;
+  context_show(context_first(vm->contexts, c, false), span_cstr(vm->settings.store_dir), &element);
+  eval_error(vm, EVAL_ERROR_EVAL, 0, "the string '%.*s' is not allowed to refer to a store path (such as '%s')",
+             SPAN_ARG(str_span(v)), buf_cstr(&element));
   if (context) eval_error_trace(vm, 0, "%s", context);
   return false;
 }

@@ -454,13 +454,11 @@ static Value to_file(Vm *vm, Value *args) {
   for (size_t i = 0; i < count; i++) refs[i] = context_element_text(vm->contexts, context->elements[i]);
   Span refused = context_first(vm->contexts, context, true);
   if (refused.len) {
-    // In the message, elements stand without the store directory.
-    size_t dir = span_find(refused, span_cstr(vm->settings.store_dir));
-    Span before = span_sub(refused, 0, dir);
-    Span behind = dir == SIZE_MAX ? SPAN("") : span_from(refused, dir + strlen(vm->settings.store_dir) + 1);
+    Buf shown CLEANUP(buf_done) = BUF_INIT;
+    context_show(refused, span_cstr(vm->settings.store_dir), &shown);
     return eval_error(vm, EVAL_ERROR_EVAL, 0,
-                      "files created by builtins.toFile may not reference derivations, but %.*s references %.*s%.*s",
-                      SPAN_ARG(str_span(args[0])), SPAN_ARG(before), SPAN_ARG(behind));
+                      "files created by builtins.toFile may not reference derivations, but %.*s references %s",
+                      SPAN_ARG(str_span(args[0])), buf_cstr(&shown));
   }
   Err err = ERR_INIT;
   Buf path CLEANUP(buf_done) = BUF_INIT;
