@@ -284,14 +284,9 @@ static void heap_push_gray(HeapWorker *w, Object *object) {
 }
 
 static bool heap_has_pointers(Head h) {
-  switch (head_type(h)) {
-  case T_FLOAT:
-  case T_BIGINT:
-  case T_BYTES: return false;
-  case T_STRING:
-  case T_PATH: return head_flags(h) & STR_SLICE;
-  default: return true;
-  }
+  HeapLayout layout = heap_layouts[head_type(h) >> 3];
+  if (LIKELY(layout.fixed)) return layout.counted || layout.first < layout.fixed;
+  return head_type(h) == T_BLACKHOLE || head_flags(h) & STR_SLICE;
 }
 
 // What two workers may look at at once: heads of young objects, and slots that one of them is about to replace.
