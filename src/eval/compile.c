@@ -614,10 +614,10 @@ static uint32_t compile_set_descriptor(Compiler *c, const ExprAttrs *set, const 
   return at;
 }
 
-// Literals that compile_lazy makes at once. Nix delays them, which can be seen in lists that are printed.
+// Literals that compile_lazy makes at once. Nix delays them, which can be seen in values that are printed. (Functions it delays in
+// lists only.)
 static bool compile_is_thunk_in_nix(const Expr *e) {
   switch ((int)e->kind) {
-  case EXPR_LAMBDA: return true;
   case EXPR_LIST: return ((const ExprList *)e)->count && ((const ExprList *)e)->count <= COMPILE_EAGER_ITEMS;
   case EXPR_ATTRS: return compile_is_trivial_set((const ExprAttrs *)e);
   default: return false;
@@ -629,8 +629,7 @@ static void compile_dyn_attrs(Compiler *c, const ExprAttrs *set) {
   for (uint32_t i = 0; i < set->dyn_count; i++) {
     compile_strict(c, set->dyns[i].name);
     compile_lazy(c, set->dyns[i].value);
-    if (set->dyns[i].value->kind != EXPR_LAMBDA && compile_is_thunk_in_nix(set->dyns[i].value))
-      compile_op(c, OP_UNASKED, 0, 0);
+    if (compile_is_thunk_in_nix(set->dyns[i].value)) compile_op(c, OP_UNASKED, 0, 0);
   }
   compile_op_at(c, OP_DYNATTRS, set->dyn_count, -2 * (int)set->dyn_count, set->dyns[0].pos);
   for (uint32_t i = 0; i < set->dyn_count; i++) compile_emit(c, set->dyns[i].pos);
@@ -837,8 +836,7 @@ static void compile_call(Compiler *c, const ExprCall *call) {
     if (call->arg_count > COMPILE_MAX_ARITY) {
       compile_lazy(c, arg);
     } else if (compile_lazy_simple(c, arg)) {
-      if (arg->kind != EXPR_LAMBDA && compile_is_thunk_in_nix(arg))
-        compile_op(c, OP_UNASKED, i | call->arg_count << 8, 0);
+      if (compile_is_thunk_in_nix(arg)) compile_op(c, OP_UNASKED, i | call->arg_count << 8, 0);
     } else {
       compile_op(c, OP_ARG, compile_thunk_block(c, arg, AST_NO_NAME, arg->pos), 1);
       compile_emit(c, i | call->arg_count << 8);
@@ -1240,7 +1238,8 @@ static void compile_expr(Compiler *c, const Expr *e) {
     }
     for (uint32_t i = 0; i < list->count; i++) {
       compile_lazy(c, list->items[i]);
-      if (compile_is_thunk_in_nix(list->items[i])) compile_op(c, OP_UNASKED, 0, 0);
+      if (list->items[i]->kind == EXPR_LAMBDA || compile_is_thunk_in_nix(list->items[i]))
+        compile_op(c, OP_UNASKED, 0, 0);
     }
     compile_op(c, OP_LIST, list->count, 1 - (int)list->count);
     return;
