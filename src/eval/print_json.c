@@ -1,25 +1,15 @@
-// print_json.c: see print_json.h. One native frame for each set or list that is open; all of them write into the text of one JsonWriter.
+// print_json.c: see print_json.h. One native frame for each set or list that is open; all of them write into the text of one PrintWriter.
 #include "eval/print_json.h"
 
-#include "base/mem.h"
 #include "eval/attrs.h"
 #include "eval/list.h"
 #include "eval/print.h"
+#include "eval/print_writer.h"
 #include "eval/str.h"
 #include "formats/json_write.h"
 
-typedef struct JsonWriter {
-  Buf text;
-  const Context *context; // of all strings in it
-  int64_t flags;
-} JsonWriter;
-
 // POS: where Nix says the value is, the attribute around it.
 enum { VALUE, WRITER, POS, I, IN_ITEM, SLOT_COUNT };
-
-static JsonWriter *json_writer(const Native *n) {
-  return value_get_raw_ptr(n->slot[WRITER]);
-}
 
 static bool json_put_string(Vm *vm, Span s, Buf *out) {
   Err err = ERR_INIT;
@@ -46,9 +36,9 @@ static bool json_is_scalar(Value v, int64_t flags) {
   return false;
 }
 
-static bool json_put_scalar(Vm *vm, Value v, JsonWriter *writer) {
+static bool json_put_scalar(Vm *vm, Value v, PrintWriter *writer) {
   Buf *out = &writer->text;
-  if (value_is_string(v)) writer->context = context_union(vm->contexts, writer->context, str_context(v));
+  if (value_is_string(v)) print_writer_add_context(vm, writer, v);
   if (value_is_string(v) || value_is_path(v)) return json_put_string(vm, str_span(v), out);
   if (value_is_float(v)) json_write_double(out, value_get_float(v));
   else if (value_is_int(v)) json_write_i64(out, value_get_int(v));
@@ -73,7 +63,7 @@ static bool json_is_unevaluated(Value raw) {
 
 static Value json_item(Native *n, size_t i) {
   Value v = n->slot[VALUE];
-  if (json_writer(n)->flags & PRINT_JSON_LAZY) {
+  if (print_writer(n, WRITER)->flags & PRINT_JSON_LAZY) {
     Value raw = value_tag(v) == TAG_ATTRS ? attrs_flat(v)->slots[i] : list_get(n->vm, v, i);
     if (value_tag(raw) != TAG_LAZY && json_is_unevaluated(raw)) return raw;
   }
@@ -91,7 +81,7 @@ static PosId json_item_pos(const Native *n) {
 // Writes items from I on up to one that needs a frame of its own: then *ret_item is that item. VALUE_ABSENT at the end.
 static bool json_put_items(Native *n, Value *ret_item) {
   Vm *vm = n->vm;
-  JsonWriter *writer = json_writer(n);
+  PrintWriter *writer = print_writer(n, WRITER);
   Buf *out = &writer->text;
   bool is_attrs = value_is_attrs(n->slot[VALUE]), ok = true;
   size_t count = json_count(n), i = (size_t)native_get(n, I);
@@ -117,7 +107,7 @@ static bool json_put_items(Native *n, Value *ret_item) {
 
 static bool json_put_value(Native *n) {
   Value v = n->slot[VALUE];
-  if (json_is_scalar(v, 0)) return json_put_scalar(n->vm, v, json_writer(n));
+  if (json_is_scalar(v, 0)) return json_put_scalar(n->vm, v, print_writer(n, WRITER));
   PosId pos = value_is_closure(v) || value_is_obj(v, T_PAP) ? vm_function_pos(n->vm, v) : 0;
   eval_error(n->vm, EVAL_ERROR_TYPE, pos ? pos : (PosId)native_get(n, POS), "cannot convert %s to JSON",
              eval_error_type_phrase(n->vm, v));
@@ -129,7 +119,7 @@ static const NativeDef json_native;
 static Step json_step(Native *n) {
   NATIVE_BEGIN(n);
   native_set(n, IN_ITEM, 0);
-  if (json_writer(n)->flags & PRINT_JSON_LAZY && json_is_unevaluated(n->slot[VALUE])) {
+  if (print_writer(n, WRITER)->flags & PRINT_JSON_LAZY && json_is_unevaluated(n->slot[VALUE])) {
     eval_error(n->vm, EVAL_ERROR_TYPE, (PosId)native_get(n, POS), "cannot convert a thunk to JSON");
     return STEP_ERROR;
   }
@@ -144,7 +134,7 @@ static Step json_step(Native *n) {
     return STEP_RETURN;
   }
   if ((value_is_attrs(n->slot[VALUE]) && attrs_has(n->slot[VALUE], SYM_to_string)) ||
-      (value_is_path(n->slot[VALUE]) && json_writer(n)->flags & PRINT_JSON_COPY)) {
+      (value_is_path(n->slot[VALUE]) && print_writer(n, WRITER)->flags & PRINT_JSON_COPY)) {
     n->args[0] = n->slot[VALUE];
     n->args[1] = value_raw(value_is_path(n->slot[VALUE]) ? COERCE_COPY : 0);
     NATIVE_PUSH(n, &native_coerce_string);
@@ -166,7 +156,7 @@ static Step json_step(Native *n) {
     native_set(n, IN_ITEM, 0);
     native_add(n, I, 1);
     if ((size_t)native_get(n, I) < json_count(n)) continue;
-    buf_put_char(&json_writer(n)->text, value_is_attrs(n->slot[VALUE]) ? '}' : ']');
+    buf_put_char(&print_writer(n, WRITER)->text, value_is_attrs(n->slot[VALUE]) ? '}' : ']');
     NATIVE_RETURN(n, VALUE_NULL);
   }
   NATIVE_END;
@@ -197,32 +187,19 @@ static const NativeDef json_native = {.name = "JSON",
                                       .trace = json_trace,
                                       .sparks = json_sparks};
 
-enum { TOP_VALUE, TOP_FLAGS, TOP_WRITER, TOP_SLOT_COUNT };
-
-static void print_json_drop(Native *n) {
-  if (n->slot[TOP_WRITER] == VALUE_NULL) return;
-  JsonWriter *writer = value_get_raw_ptr(n->slot[TOP_WRITER]);
-  buf_done(&writer->text);
-  mem_free(writer);
-  n->slot[TOP_WRITER] = VALUE_NULL;
-}
-
 static Step print_json_step(Native *n) {
-  JsonWriter *writer;
   NATIVE_BEGIN(n);
-  writer = mem_alloc_zero(sizeof *writer);
-  writer->flags = native_get(n, TOP_FLAGS);
-  n->slot[TOP_WRITER] = value_raw_ptr(writer);
-  n->args[0] = n->slot[TOP_VALUE];
-  n->args[1] = n->slot[TOP_WRITER];
+  print_writer_begin(n);
+  n->args[0] = n->slot[PRINT_WRITER_VALUE];
+  n->args[1] = n->slot[PRINT_WRITER];
   n->args[2] = value_int(0);
   NATIVE_PUSH(n, &json_native);
-  writer = value_get_raw_ptr(n->slot[TOP_WRITER]);
-  n->result = str_new(n->vm, buf_span(&writer->text), writer->context);
-  print_json_drop(n);
-  return STEP_RETURN;
+  return print_writer_end(n);
   NATIVE_END;
 }
 
-const NativeDef print_json_native = {
-    .name = "toJSON", .step = print_json_step, .arg_count = 2, .slot_count = TOP_SLOT_COUNT, .drop = print_json_drop};
+const NativeDef print_json_native = {.name = "toJSON",
+                                     .step = print_json_step,
+                                     .arg_count = 2,
+                                     .slot_count = PRINT_WRITER_SLOT_COUNT,
+                                     .drop = print_writer_drop};

@@ -1,31 +1,19 @@
 // print_xml.c: see print_xml.h. One native frame for each set or list that is open, as in print_json.c; all of them write into the text of
-// one XmlWriter. The format is that of libexpr/value-to-xml.cc of Nix: attributes of elements in alphabetic order, two blanks a level.
+// one PrintWriter. The format is that of libexpr/value-to-xml.cc of Nix: attributes of elements in alphabetic order, two blanks a level.
 #include "eval/print_xml.h"
 
-#include "base/map.h"
-#include "base/mem.h"
 #include "eval/attrs.h"
 #include "eval/list.h"
 #include "eval/print.h"
+#include "eval/print_writer.h"
 #include "eval/str.h"
-
-typedef struct XmlWriter {
-  Buf text;
-  const Context *context; // of all strings in it
-  int64_t flags;
-  Map seen; // drvPaths of derivations that were written already
-} XmlWriter;
 
 enum { VALUE, WRITER, DEPTH, I, DRV_PATH, OUT_PATH, SLOT_COUNT };
 
 #define XML_MAX_DEPTH 20000 // indentation makes the text quadratic in the depth
 
-static XmlWriter *xml_writer(const Native *n) {
-  return value_get_raw_ptr(n->slot[WRITER]);
-}
-
 static Buf *xml_out(const Native *n) {
-  return &xml_writer(n)->text;
+  return &print_writer(n, WRITER)->text;
 }
 
 static void xml_indent(Buf *out, int64_t depth) {
@@ -71,7 +59,7 @@ static void xml_line(const Native *n, int64_t depth, Span text) {
 static void xml_position(const Native *n, PosId id, const char *name, Span name_value) {
   Buf *out = xml_out(n);
   Pos pos;
-  bool known = xml_writer(n)->flags & PRINT_XML_LOCATION && pos_resolve(n->vm->positions, id, &pos);
+  bool known = print_writer(n, WRITER)->flags & PRINT_XML_LOCATION && pos_resolve(n->vm->positions, id, &pos);
   if (known) {
     buf_put_span(out, SPAN(" column=\""));
     buf_put_i64(out, pos.column);
@@ -143,7 +131,7 @@ static void xml_put_scalar(Native *n) {
   case TYPE_STRING:
     element = "string";
     value = str_span(v);
-    xml_writer(n)->context = context_union(n->vm->contexts, xml_writer(n)->context, str_context(v));
+    print_writer_add_context(n->vm, print_writer(n, WRITER), v);
     break;
   case TYPE_PATH:
     element = "path";
@@ -170,12 +158,12 @@ static Value xml_attr_of(Native *n, Sym name) {
 }
 
 static bool xml_is_strict(const Native *n) {
-  return xml_writer(n)->flags & PRINT_XML_STRICT;
+  return print_writer(n, WRITER)->flags & PRINT_XML_STRICT;
 }
 
 // The opening tag of a derivation; false when its attributes are not to be repeated.
 static bool xml_open_derivation(Native *n) {
-  XmlWriter *writer = xml_writer(n);
+  PrintWriter *writer = print_writer(n, WRITER);
   Buf *out = &writer->text;
   xml_indent(out, native_get(n, DEPTH));
   buf_put_span(out, SPAN("<derivation"));
@@ -183,7 +171,7 @@ static bool xml_open_derivation(Native *n) {
   if (value_is_string(n->slot[DRV_PATH])) {
     Span path = str_span(n->slot[DRV_PATH]);
     xml_attr(out, SPAN("drvPath"), path);
-    fresh = path.len && !map_has(&writer->seen, path);
+    fresh = path.len && !map_has(&writer->seen, path); // a derivation that was not written yet
     if (fresh) map_set(&writer->seen, path, NULL);
   }
   if (value_is_string(n->slot[OUT_PATH])) xml_attr(out, SPAN("outPath"), str_span(n->slot[OUT_PATH]));
@@ -283,35 +271,20 @@ static void xml_sparks(Native *n, SparkSink *sink) {
 static const NativeDef xml_native = {
     .name = "XML", .step = xml_step, .arg_count = 3, .slot_count = SLOT_COUNT, .sparks = xml_sparks};
 
-enum { TOP_VALUE, TOP_FLAGS, TOP_WRITER, TOP_SLOT_COUNT };
-
-static void print_xml_drop(Native *n) {
-  if (n->slot[TOP_WRITER] == VALUE_NULL) return;
-  XmlWriter *writer = value_get_raw_ptr(n->slot[TOP_WRITER]);
-  buf_done(&writer->text);
-  map_done(&writer->seen);
-  mem_free(writer);
-  n->slot[TOP_WRITER] = VALUE_NULL;
-}
-
 static Step print_xml_step(Native *n) {
-  XmlWriter *writer;
   NATIVE_BEGIN(n);
-  writer = mem_alloc_zero(sizeof *writer);
-  writer->flags = native_get(n, TOP_FLAGS);
-  n->slot[TOP_WRITER] = value_raw_ptr(writer);
-  buf_put_span(&writer->text, SPAN("<?xml version='1.0' encoding='utf-8'?>\n<expr>\n"));
-  n->args[0] = n->slot[TOP_VALUE];
-  n->args[1] = n->slot[TOP_WRITER];
+  buf_put_span(&print_writer_begin(n)->text, SPAN("<?xml version='1.0' encoding='utf-8'?>\n<expr>\n"));
+  n->args[0] = n->slot[PRINT_WRITER_VALUE];
+  n->args[1] = n->slot[PRINT_WRITER];
   n->args[2] = value_int(1);
   NATIVE_PUSH(n, &xml_native);
-  writer = value_get_raw_ptr(n->slot[TOP_WRITER]);
-  buf_put_span(&writer->text, SPAN("</expr>\n"));
-  n->result = str_new(n->vm, buf_span(&writer->text), writer->context);
-  print_xml_drop(n);
-  return STEP_RETURN;
+  buf_put_span(&print_writer(n, PRINT_WRITER)->text, SPAN("</expr>\n"));
+  return print_writer_end(n);
   NATIVE_END;
 }
 
-const NativeDef print_xml_native = {
-    .name = "toXML", .step = print_xml_step, .arg_count = 2, .slot_count = TOP_SLOT_COUNT, .drop = print_xml_drop};
+const NativeDef print_xml_native = {.name = "toXML",
+                                    .step = print_xml_step,
+                                    .arg_count = 2,
+                                    .slot_count = PRINT_WRITER_SLOT_COUNT,
+                                    .drop = print_writer_drop};
