@@ -1,20 +1,16 @@
 // trace_cache.c: see trace_cache.h.
 #include "glue/trace_cache.h"
 
-#include <dirent.h>
-#include <errno.h>
-#include <stdlib.h>
-#include <time.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fs.h"
 #include "base/mem.h"
 #include "formats/hash.h"
+#include "glue/cache_files.h"
 
 #define MAGIC "FIRNTRC2"
 #define SUFFIX ".trace"
-// A file that is used is touched when its last use was noted longer ago than this.
-#define TOUCH_SECONDS 3600
 
 typedef struct Header {
   char magic[8];
@@ -70,7 +66,7 @@ static bool read_record(const char *path, const uint8_t question[32], Buf *ret, 
   if (!fs_read_fd(fd, 0, ret, NULL) || ret->len < sizeof *ret_header) return false;
   memcpy(ret_header, ret->data, sizeof *ret_header);
   observed_digest(span_from(buf_span(ret), DIGEST_END), digest);
-  if (st.st_mtim.tv_sec + TOUCH_SECONDS < time(NULL)) (void)futimens(fd, NULL);
+  if (cache_files_is_due(&st)) (void)futimens(fd, NULL);
   return memcmp(ret_header->magic, MAGIC, sizeof ret_header->magic) == 0 &&
          memcmp(ret_header->digest, digest, sizeof digest) == 0 && memcmp(ret_header->question, question, 32) == 0 &&
          ret_header->question_len <= ret->len - sizeof *ret_header &&
@@ -95,58 +91,22 @@ bool trace_cache_find(Span dir, Span question, const ObservedCheck *check, bool 
 
 // ---- all files of the folder
 
-typedef struct CacheFile {
-  char *path; // owned
-  uint64_t bytes;
-  int64_t used_ns;
-} CacheFile;
-
-typedef struct CacheFileList {
-  CacheFile *items;
-  size_t count, cap;
-  uint64_t bytes;
-} CacheFileList;
-
-static void file_list_done(CacheFileList *list) {
-  for (size_t i = 0; i < list->count; i++) mem_free(list->items[i].path);
-  mem_free(list->items);
-}
-
-static void file_list_read(Span dir, CacheFileList *ret) {
-  char *dir_path = span_dup(dir);
-  DIR *d = opendir(dir_path);
-  mem_free(dir_path);
-  if (!d) return;
-  for (struct dirent *e; (e = readdir(d));) {
-    struct stat st;
-    // Temporary files of writers that were killed count, too.
-    if (e->d_name[0] == '.' && (e->d_name[1] == 0 || (e->d_name[1] == '.' && e->d_name[2] == 0))) continue;
-    if (fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(st.st_mode)) continue;
-    Buf path = BUF_INIT;
-    fs_path_join(&path, dir, span_cstr(e->d_name));
-    MEM_RESERVE(ret->items, ret->cap, ret->count + 1);
-    ret->items[ret->count++] = (CacheFile){.path = buf_take(&path),
-                                           .bytes = (uint64_t)st.st_blocks * 512,
-                                           .used_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec};
-    ret->bytes += (uint64_t)st.st_blocks * 512;
-  }
-  closedir(d);
-}
-
-static int compare_used(const void *a, const void *b) {
-  int64_t x = ((const CacheFile *)a)->used_ns, y = ((const CacheFile *)b)->used_ns;
-  return (x > y) - (x < y);
+static uint64_t all_bytes(const CacheFiles *files) {
+  uint64_t sum = 0;
+  for (size_t i = 0; i < files->count; i++) sum += files->items[i].disk_bytes;
+  return sum;
 }
 
 // Down to three quarters, so that not every write deletes.
 static void shrink(Span dir, uint64_t max_bytes) {
-  CacheFileList list CLEANUP(file_list_done) = {0};
-  file_list_read(dir, &list);
-  if (list.bytes <= max_bytes) return;
-  qsort(list.items, list.count, sizeof *list.items, compare_used);
-  for (size_t i = 0; i < list.count && list.bytes > max_bytes / 4 * 3; i++) {
-    (void)unlink(list.items[i].path);
-    list.bytes -= list.items[i].bytes;
+  CacheFiles files CLEANUP(cache_files_done) = {0};
+  cache_files_read(dir, &files);
+  uint64_t bytes = all_bytes(&files);
+  if (bytes <= max_bytes) return;
+  cache_files_sort(&files);
+  for (size_t i = 0; i < files.count && bytes > max_bytes / 4 * 3; i++) {
+    (void)unlink(files.items[i].path);
+    bytes -= files.items[i].disk_bytes;
   }
 }
 
@@ -180,13 +140,13 @@ bool trace_cache_put(Span dir, Span question, Observed *observed, size_t row_cou
 #define QUESTION_MAX_BYTES ((size_t)64 << 10) // of those that are listed
 
 void trace_cache_each_question(Span dir, void (*visit)(void *ctx, Span question), void *ctx) {
-  CacheFileList list CLEANUP(file_list_done) = {0};
+  CacheFiles files CLEANUP(cache_files_done) = {0};
   char *start CLEANUP(mem_free_ptr) = mem_alloc(sizeof(Header) + QUESTION_MAX_BYTES);
-  file_list_read(dir, &list);
-  for (size_t i = 0; i < list.count; i++) {
+  cache_files_read(dir, &files);
+  for (size_t i = 0; i < files.count; i++) {
     Header header;
     int fd CLEANUP(fs_close_fd) = -1;
-    if (!fs_open(list.items[i].path, O_RDONLY | O_NOFOLLOW, 0, &fd, NULL)) continue;
+    if (!fs_open(files.items[i].path, O_RDONLY | O_NOFOLLOW, 0, &fd, NULL)) continue;
     ssize_t len = pread(fd, start, sizeof(Header) + QUESTION_MAX_BYTES, 0);
     if (len < (ssize_t)sizeof header) continue;
     memcpy(&header, start, sizeof header);
@@ -196,16 +156,15 @@ void trace_cache_each_question(Span dir, void (*visit)(void *ctx, Span question)
 }
 
 void trace_cache_info(Span dir, TraceCacheInfo *ret) {
-  CacheFileList list CLEANUP(file_list_done) = {0};
-  file_list_read(dir, &list);
-  *ret = (TraceCacheInfo){.file_count = list.count, .bytes = list.bytes};
+  CacheFiles files CLEANUP(cache_files_done) = {0};
+  cache_files_read(dir, &files);
+  *ret = (TraceCacheInfo){.file_count = files.count, .bytes = all_bytes(&files)};
 }
 
 bool trace_cache_clear(Span dir, Err *err) {
-  CacheFileList list CLEANUP(file_list_done) = {0};
-  file_list_read(dir, &list);
-  for (size_t i = 0; i < list.count; i++)
-    if (unlink(list.items[i].path) != 0 && errno != ENOENT)
-      return err_set_errno(err, errno, "deleting '%s'", list.items[i].path);
+  CacheFiles files CLEANUP(cache_files_done) = {0};
+  cache_files_read(dir, &files);
+  for (size_t i = 0; i < files.count; i++)
+    if (!cache_files_remove(&files.items[i], err)) return false;
   return true;
 }

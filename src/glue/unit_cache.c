@@ -1,12 +1,10 @@
 // unit_cache.c: see unit_cache.h.
 #include "glue/unit_cache.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <sys/file.h>
-#include <sys/mman.h>
 #include <stdio.h>
-#include <stdlib.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -14,6 +12,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "eval/code.h"
+#include "glue/cache_files.h"
 
 typedef struct UnitCacheEntry {
   uint64_t dev, ino, size, mtime_ns, ctime_ns;
@@ -100,8 +99,7 @@ static void *map_file(const char *path, int prot, size_t *ret_len) {
 // So that others see that these files are in use.
 static void touch(const char *path) {
   struct stat st;
-  if (stat(path, &st) == 0 && st.st_mtim.tv_sec + UNIT_CACHE_TOUCH_SECONDS < time(NULL))
-    (void)utimensat(AT_FDCWD, path, NULL, 0);
+  if (stat(path, &st) == 0 && cache_files_is_due(&st)) (void)utimensat(AT_FDCWD, path, NULL, 0);
 }
 
 static void generation_index(Generation *g) {
@@ -231,69 +229,28 @@ UnitStore *unit_cache_store(UnitCache *cache) {
 
 // ---- all files of the folder ----
 
-static bool is_cache_file(const char *name, bool *ret_is_index) {
-  Span s = span_cstr(name);
-  *ret_is_index = span_has_suffix(s, SPAN(".index"));
-  return *ret_is_index || span_has_suffix(s, SPAN(".pack"));
+static bool is_index(const CacheFile *file) {
+  return span_has_suffix(span_cstr(file->path), SPAN(".index"));
 }
 
-// Calls with each file of the cache; false when there is no such directory.
-static void each_file(Span dir, void (*visit)(void *ctx, const char *path, bool is_index), void *ctx) {
-  char *dir_path = span_dup(dir);
-  DIR *d = opendir(dir_path);
-  mem_free(dir_path);
-  if (!d) return;
-  for (struct dirent *e; (e = readdir(d));) {
-    bool is_index;
-    if (!is_cache_file(e->d_name, &is_index)) continue;
-    Buf path = BUF_INIT;
-    fs_path_join(&path, dir, span_cstr(e->d_name));
-    visit(ctx, buf_cstr(&path), is_index);
-    buf_done(&path);
-  }
-  closedir(d);
+static bool is_ours(const CacheFile *file) {
+  return is_index(file) || span_has_suffix(span_cstr(file->path), SPAN(".pack"));
 }
 
-typedef struct ForeignFile {
-  char *path; // owned
-  uint64_t bytes;
-  struct timespec used;
-} ForeignFile;
-
-typedef struct ForeignFiles {
-  const char *fingerprint; // whose files are not foreign
-  ForeignFile *items;
-  size_t count, cap;
-  uint64_t bytes; // of all files
-} ForeignFiles;
-
-static void add_foreign(void *ctx, const char *path, bool is_index) {
-  ForeignFiles *files = ctx;
-  struct stat st;
-  (void)is_index;
-  if (stat(path, &st) != 0) return;
-  files->bytes += (uint64_t)st.st_size;
-  if (span_has_prefix(fs_path_base(span_cstr(path)), span_cstr(files->fingerprint))) return;
-  MEM_RESERVE(files->items, files->cap, files->count + 1);
-  files->items[files->count++] = (ForeignFile){span_dup(span_cstr(path)), (uint64_t)st.st_size, st.st_mtim};
-}
-
-static int compare_used(const void *a, const void *b) {
-  const struct timespec *x = &((const ForeignFile *)a)->used, *y = &((const ForeignFile *)b)->used;
-  if (x->tv_sec != y->tv_sec) return x->tv_sec < y->tv_sec ? -1 : 1;
-  return x->tv_nsec < y->tv_nsec ? -1 : x->tv_nsec > y->tv_nsec;
-}
-
+// Files of other fingerprints, as long as all together are too large.
 static void drop_foreign(const UnitCache *c) {
-  ForeignFiles files = {.fingerprint = c->fingerprint};
-  each_file(span_cstr(c->dir), add_foreign, &files);
-  if (files.count > 1) qsort(files.items, files.count, sizeof *files.items, compare_used);
-  for (size_t i = 0; i < files.count; i++) {
+  CacheFiles files CLEANUP(cache_files_done) = {0};
+  uint64_t bytes = 0;
+  cache_files_read(span_cstr(c->dir), &files);
+  cache_files_sort(&files);
+  for (size_t i = 0; i < files.count; i++)
+    if (is_ours(&files.items[i])) bytes += files.items[i].size;
+  for (size_t i = 0; i < files.count && bytes > c->max_bytes; i++) {
+    const CacheFile *file = &files.items[i];
+    if (!is_ours(file) || span_has_prefix(fs_path_base(span_cstr(file->path)), span_cstr(c->fingerprint))) continue;
     // A pack without its index, or the other way round, is as if it were not there.
-    if (files.bytes > c->max_bytes && unlink(files.items[i].path) == 0) files.bytes -= files.items[i].bytes;
-    mem_free(files.items[i].path);
+    if (unlink(file->path) == 0) bytes -= file->size;
   }
-  mem_free(files.items);
 }
 
 // ---- writing ----
@@ -361,28 +318,25 @@ void unit_cache_close(UnitCache *c) {
 
 // ---- firn cache ----
 
-static void add_info(void *ctx, const char *path, bool is_index) {
-  UnitCacheInfo *info = ctx;
-  struct stat st;
-  if (stat(path, &st) != 0) return;
-  info->file_count++;
-  if (is_index) info->entry_count += (uint64_t)st.st_size / sizeof(UnitCacheEntry);
-  else info->pack_bytes += (uint64_t)st.st_size;
-}
-
 void unit_cache_info(Span dir, UnitCacheInfo *ret) {
+  CacheFiles files CLEANUP(cache_files_done) = {0};
+  cache_files_read(dir, &files);
   *ret = (UnitCacheInfo){0};
-  each_file(dir, add_info, ret);
-}
-
-static void remove_file(void *ctx, const char *path, bool is_index) {
-  (void)is_index;
-  Err *err = ctx;
-  if (unlink(path) != 0 && errno != ENOENT && !err_is_set(err)) err_set_errno(err, errno, "deleting '%s'", path);
+  for (size_t i = 0; i < files.count; i++) {
+    const CacheFile *file = &files.items[i];
+    if (!is_ours(file)) continue;
+    ret->file_count++;
+    if (is_index(file)) ret->entry_count += file->size / sizeof(UnitCacheEntry);
+    else ret->pack_bytes += file->size;
+  }
 }
 
 bool unit_cache_clear(Span dir, Err *err) {
-  Err own = ERR_INIT;
-  each_file(dir, remove_file, &own);
-  return !err_is_set(&own) || err_move(err, &own);
+  CacheFiles files CLEANUP(cache_files_done) = {0};
+  bool ok = true;
+  cache_files_read(dir, &files);
+  // The others go even if one stays; the first error is told.
+  for (size_t i = 0; i < files.count; i++)
+    if (is_ours(&files.items[i])) ok = cache_files_remove(&files.items[i], err) && ok;
+  return ok;
 }

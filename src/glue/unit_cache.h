@@ -12,7 +12,7 @@
 // compiled is not remembered: a second change within the same clock tick would go unseen.
 //
 // All files together have a limit: who writes deletes those of other fingerprints (of programs and settings of the past), the least recently used first. Use
-// is the time of the index, which is set when it is read and older than UNIT_CACHE_TOUCH_SECONDS.
+// is the time of the index, which is set when it is read and older than CACHE_FILES_TOUCH_SECONDS.
 //
 // When the pack exceeds half of the limit it becomes the older generation (FINGERPRINT.old.pack), and the one before goes away.
 // What is found in the older generation moves on to the younger one, so what is used stays.
@@ -22,7 +22,6 @@
 #include "eval/unit_store.h"
 
 #define UNIT_CACHE_MAX_BYTES ((uint64_t)512 << 20)
-#define UNIT_CACHE_TOUCH_SECONDS 3600
 #define UNIT_CACHE_RACY_NS ((uint64_t)2000000000)
 
 typedef struct UnitCache UnitCache;
