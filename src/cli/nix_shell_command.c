@@ -301,11 +301,7 @@ static bool fill_env(Shell *shell, const BuildTargetList *inputs, Err *err) {
   if (shell->pure) purify(session, &shell->env);
   for (size_t i = 0; i < ARRAY_LEN(dirs); i++) env_vars_set_cstr(&shell->env, dirs[i], shell->tmp_dir);
   env_vars_set(&shell->env, SPAN("NIX_STORE"), session_store_dir(session));
-  bool set = session->settings[SETTING_ID_cores].source != SETTING_DEFAULT;
-  env_vars_set_cstr(
-      &shell->env, "NIX_BUILD_CORES",
-      arena_printf(&session->arena, "%lld",
-                   (long long)(set ? setting_int(session->settings, SETTING_ID_cores) : process_cpu_count())));
+  env_vars_set_cstr(&shell->env, "NIX_BUILD_CORES", arena_printf(&session->arena, "%u", session_cores(session)));
   if (!put_attributes(shell, err)) return false;
   return !env_vars_get(&shell->env, "__json") || put_structured(shell, inputs, err);
 }

@@ -91,6 +91,11 @@ void session_drop_vm(Session *session) {
   unit_cache_close(STEAL(session->units));
 }
 
+unsigned session_cores(const Session *session) {
+  bool is_set = session->settings[SETTING_ID_cores].source != SETTING_DEFAULT;
+  return is_set ? (unsigned)setting_int(session->settings, SETTING_ID_cores) : process_cpu_count();
+}
+
 static unsigned max_jobs(Session *session) {
   const char *text = setting_text(session->settings, SETTING_ID_max_jobs);
   if (strcmp(text, "auto") == 0) return process_cpu_count();
@@ -313,8 +318,7 @@ bool session_scheduler(Session *session, Scheduler **ret, Err *err) {
   SchedulerConfig config = SCHEDULER_CONFIG_INIT;
   builder_settings_check_remote(settings);
   config.max_jobs = max_jobs(session);
-  bool cores_set = settings[SETTING_ID_cores].source != SETTING_DEFAULT;
-  config.cores = cores_set ? (unsigned)setting_int(settings, SETTING_ID_cores) : process_cpu_count();
+  config.cores = session_cores(session);
   config.keep_going = setting_bool(settings, SETTING_ID_keep_going);
   config.keep_failed = setting_bool(settings, SETTING_ID_keep_failed);
   ProgressFormat format = session->progress.format;
@@ -468,12 +472,17 @@ static EvalIo *eval_window(Session *session) {
   return io_trace_eval(session->io_trace);
 }
 
+// A variable that switches something: empty and "0" are as if it were not there.
+static bool env_says(const char *name) {
+  const char *value = getenv(name);
+  return value && *value && strcmp(value, "0") != 0;
+}
+
 static bool read_heap_config(Session *session, HeapConfig *ret, Err *err) {
   const char *size = option_get(&session->options, OPT_max_heap),
              *mib = option_get(&session->options, OPT_max_memory_size);
-  const char *alone = getenv("FIRN_NO_GC_HELPER");
   uint64_t number;
-  ret->helper = process_cpu_count() > 1 && (!alone || !*alone || strcmp(alone, "0") == 0);
+  ret->helper = process_cpu_count() > 1 && !env_says("FIRN_NO_GC_HELPER");
   ret->stress = option_has(&session->options, OPT_gc_stress);
   if (mib && span_parse_u64(span_cstr(mib), &number)) ret->max_bytes = (size_t)number << 20;
   if (!size) return true;
@@ -515,8 +524,7 @@ static void put_question(Session *session, Buf *ret) {
 }
 
 static void start_prefetch(Session *session, Vm *vm) {
-  const char *off = getenv("FIRN_NO_PREFETCH");
-  if (session->is_interactive || (off && *off && strcmp(off, "0") != 0)) return;
+  if (session->is_interactive || env_says("FIRN_NO_PREFETCH")) return;
   Buf dir CLEANUP(buf_done) = BUF_INIT, question CLEANUP(buf_done) = BUF_INIT;
   session_prefetch_dir(&dir);
   put_question(session, &question);
@@ -525,8 +533,7 @@ static void start_prefetch(Session *session, Vm *vm) {
 }
 
 static void open_unit_cache(Session *session, Vm *vm) {
-  const char *off = getenv("FIRN_NO_CODE_CACHE");
-  if ((off && *off && strcmp(off, "0") != 0) || !setting_bool(session->settings, SETTING_ID_code_cache)) return;
+  if (env_says("FIRN_NO_CODE_CACHE") || !setting_bool(session->settings, SETTING_ID_code_cache)) return;
   Buf dir CLEANUP(buf_done) = BUF_INIT;
   Buf fingerprint CLEANUP(buf_done) = BUF_INIT;
   session_unit_dir(&dir);

@@ -64,6 +64,8 @@ StoreIo *session_io(Session *session);
 MUST_CHECK bool session_vm(Session *session, Err *err);
 // What <x> is looked up in: -I, then NIX_PATH or what stands for it. Borrowed.
 const VmSearchEntry *session_search_path(Session *session, size_t *ret_count);
+// What NIX_BUILD_CORES is in builds: the setting, or all processors.
+unsigned session_cores(const Session *session);
 // A folder for things that can be made again, "$XDG_CACHE_HOME/firn/<name>"; appends the path.
 void session_cache_dir(const char *name, Buf *ret);
 // Where lists of loaded files are kept, and compiled files; append the path.
