@@ -13,7 +13,7 @@ static const char *effective_text(Session *session, SettingId id) {
   const char *text = setting_text(session->settings, id);
   if (id == SETTING_ID_system && !*text) return session_system(session);
   bool is_count = (id == SETTING_ID_cores && !*text) || (id == SETTING_ID_max_jobs && strcmp(text, "auto") == 0);
-  return is_count ? arena_printf(&session->arena, "%ld", sysconf(_SC_NPROCESSORS_ONLN)) : text;
+  return is_count ? arena_printf(&session->arena, "%u", process_cpu_count()) : text;
 }
 
 static bool put_value(Session *session, SettingId id, const char *text, JsonWrite *json, Err *err) {
