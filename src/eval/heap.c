@@ -245,10 +245,11 @@ static inline size_t heap_object_words(Head h) {
   return LIKELY(layout.fixed) ? layout.fixed + layout.counted * (size_t)head_payload(h) : heap_odd_words(h);
 }
 
+// NULL: there is no memory.
 static HeapChunk *heap_map_chunk(void) {
   // Over-reserve and trim, to get the alignment.
   char *p = mmap(NULL, 2 * HEAP_CHUNK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (p == MAP_FAILED) mem_die(HEAP_CHUNK_BYTES);
+  if (p == MAP_FAILED) return NULL;
   char *aligned = (char *)(((uintptr_t)p + HEAP_CHUNK_BYTES - 1) & ~(uintptr_t)(HEAP_CHUNK_BYTES - 1));
   if (aligned > p) munmap(p, (size_t)(aligned - p));
   munmap(aligned + HEAP_CHUNK_BYTES, (size_t)(p + HEAP_CHUNK_BYTES - aligned));
@@ -268,6 +269,7 @@ static void heap_new_chunk(HeapWorker *w) {
   } else {
     pthread_mutex_unlock(&team->lock);
     chunk = heap_map_chunk();
+    if (!chunk) mem_die(HEAP_CHUNK_BYTES);
     pthread_mutex_lock(&team->lock);
   }
   *chunk = (HeapChunk){.next = space->chunks, .epoch = space->epoch};
@@ -518,23 +520,28 @@ static void heap_work(HeapTeam *team, HeapWorker *w) {
   while (heap_take_work(team, w));
 }
 
+// The lock is held, and released during the work. False: there is no memory, which only matters to who needs it.
+static bool heap_make_ready(HeapTeam *team) {
+  pthread_mutex_unlock(&team->lock);
+  HeapChunk *chunk = heap_map_chunk();
+  pthread_mutex_lock(&team->lock);
+  if (!chunk) return false;
+  chunk->next = team->ready;
+  team->ready = chunk;
+  team->ready_count++;
+  return true;
+}
+
 static void *heap_helper_main(void *arg) {
   HeapSpace *space = arg;
   HeapTeam *team = &space->team;
   HeapWorker *w = &space->workers[1];
+  bool has_memory = true;
   pthread_mutex_lock(&team->lock);
   for (uint64_t seen = 0; !team->quit;) {
     if (team->rounds == seen) {
-      if (team->ready_count < HEAP_READY_CHUNKS) {
-        pthread_mutex_unlock(&team->lock);
-        HeapChunk *chunk = heap_map_chunk();
-        pthread_mutex_lock(&team->lock);
-        chunk->next = team->ready;
-        team->ready = chunk;
-        team->ready_count++;
-      } else {
-        pthread_cond_wait(&team->wake, &team->lock);
-      }
+      if (has_memory && team->ready_count < HEAP_READY_CHUNKS) has_memory = heap_make_ready(team);
+      else pthread_cond_wait(&team->wake, &team->lock);
       continue;
     }
     seen = team->rounds;
