@@ -418,18 +418,6 @@ static bool parse_reference_list(Parser *p, bool are_inputs, PathList *list) {
   return false;
 }
 
-static int compare_paths(const void *a, const void *b) {
-  return store_path_cmp(a, b);
-}
-
-static void sort_paths(PathList *list) {
-  for (size_t i = 1; i < list->count; i++)
-    if (UNLIKELY(store_path_cmp(&list->items[i - 1], &list->items[i]) > 0)) {
-      qsort(list->items, list->count, sizeof(StorePath), compare_paths);
-      return;
-    }
-}
-
 bool derivation_parse_references(Span text, Span store_dir, Arena *arena, StorePath **ret, size_t *ret_count,
                                  Err *err) {
   Parser p = {text, 0, store_dir, arena, false, err};
@@ -437,8 +425,8 @@ bool derivation_parse_references(Span text, Span store_dir, Arena *arena, StoreP
   if (!parse_head(&p) || !skip_nested(&p) || !expect(&p, SPAN(",")) || !parse_reference_list(&p, true, &drvs) ||
       !expect(&p, SPAN(",")) || !parse_reference_list(&p, false, &srcs))
     return false;
-  sort_paths(&drvs);
-  sort_paths(&srcs);
+  drvs.count = store_path_sort(drvs.items, drvs.count);
+  srcs.count = store_path_sort(srcs.items, srcs.count);
   StorePath *merged = ARENA_ARRAY(arena, StorePath, drvs.count + srcs.count);
   size_t count = 0, drv = 0, src = 0;
   while (drv < drvs.count || src < srcs.count) {

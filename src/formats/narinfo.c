@@ -24,10 +24,6 @@ static bool bad_value(const Parser *p) {
   return err_wrap(p->err, "NAR info file '%s', line %u", p->whence, p->line);
 }
 
-static int compare_paths(const void *a, const void *b) {
-  return store_path_cmp(a, b);
-}
-
 static int compare_spans(const void *a, const void *b) {
   return span_cmp(*(const Span *)a, *(const Span *)b);
 }
@@ -46,11 +42,7 @@ static bool parse_references(Parser *p, Span value) {
     if (word.len == 0) continue;
     if (!store_path_parse_base(word, &info->refs[info->ref_count++], p->err)) return bad_value(p);
   }
-  if (info->ref_count > 1) qsort(info->refs, info->ref_count, sizeof(StorePath), compare_paths);
-  size_t kept = 0;
-  for (size_t i = 0; i < info->ref_count; i++)
-    if (i == 0 || !store_path_eq(&info->refs[i], &info->refs[kept - 1])) info->refs[kept++] = info->refs[i];
-  info->ref_count = kept;
+  info->ref_count = store_path_sort(info->refs, info->ref_count);
   return true;
 }
 

@@ -1,8 +1,6 @@
 // path_info.c: the PathInfo message.
 #include "formats/path_info.h"
 
-#include <stdlib.h>
-
 #include "formats/pb_wire.h"
 
 // The enum of content addresses: method and algorithm at the index that is its number.
@@ -234,10 +232,6 @@ static bool decode_fields(Span data, PathInfo *info, Lists *lists, Err *err) {
   return has_narinfo || err_set(err, ERR_SYNTAX, "it has no narinfo");
 }
 
-static int compare_paths(const void *a, const void *b) {
-  return store_path_cmp(a, b);
-}
-
 static bool keep_references(const Lists *lists, Arena *arena, PathInfo *info, Err *err) {
   if (lists->ref_count != lists->ref_name_count)
     return err_set(err, ERR_SYNTAX, "it has %zu references but %zu reference_names", lists->ref_count,
@@ -249,10 +243,8 @@ static bool keep_references(const Lists *lists, Arena *arena, PathInfo *info, Er
     if (memcmp(info->refs[i].digest, lists->refs[i].data, STORE_PATH_DIGEST_BYTES) != 0)
       return err_set(err, ERR_SYNTAX, "reference %zu is not that of its name '%.*s'", i, SPAN_ARG(lists->ref_names[i]));
   }
-  if (info->ref_count > 1) qsort(info->refs, info->ref_count, sizeof(StorePath), compare_paths);
-  for (size_t i = 1; i < info->ref_count; i++)
-    if (store_path_eq(&info->refs[i - 1], &info->refs[i])) return err_set(err, ERR_SYNTAX, "a reference is repeated");
-  return true;
+  return store_path_sort(info->refs, info->ref_count) == info->ref_count ||
+         err_set(err, ERR_SYNTAX, "a reference is repeated");
 }
 
 bool path_info_decode(Span data, Arena *arena, PathInfo *ret, Err *err) {

@@ -18,6 +18,21 @@ int store_path_cmp(const StorePath *a, const StorePath *b) {
   return span_cmp(store_path_name(a), store_path_name(b));
 }
 
+static int compare_paths(const void *a, const void *b) {
+  return store_path_cmp(a, b);
+}
+
+size_t store_path_sort(StorePath *paths, size_t count) {
+  size_t kept = 1;
+  while (kept < count && store_path_cmp(&paths[kept - 1], &paths[kept]) < 0) kept++;
+  if (kept >= count) return count;
+  qsort(paths, count, sizeof *paths, compare_paths);
+  kept = 1;
+  for (size_t i = 1; i < count; i++)
+    if (!store_path_eq(&paths[i], &paths[kept - 1])) paths[kept++] = paths[i];
+  return kept;
+}
+
 bool store_path_is_derivation(const StorePath *path) {
   return span_has_suffix(store_path_name(path), SPAN(".drv"));
 }

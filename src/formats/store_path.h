@@ -30,6 +30,8 @@ static inline Span store_path_name(const StorePath *path) {
 bool store_path_eq(const StorePath *a, const StorePath *b);
 // The order of the text forms, which is Nix's order of sets of paths. (Not the order of the digests' bytes.)
 int store_path_cmp(const StorePath *a, const StorePath *b);
+// Sorts by it and removes duplicates: how many are left. What is sorted already is only looked at.
+size_t store_path_sort(StorePath *paths, size_t count);
 bool store_path_is_derivation(const StorePath *path); // name ends in ".drv"
 
 // 1..211 of [A-Za-z0-9+-._?=], not "." or "..", no leading ".-" or "..-". Messages are Nix's.

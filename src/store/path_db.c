@@ -250,10 +250,6 @@ static bool path_db_row(sqlite3_stmt *stmt, PathInfoRecord *record, Err *err) {
   return path_db_parse_sigs(sql_column(stmt, 8), record, err);
 }
 
-static int path_db_path_cmp(const void *a, const void *b) {
-  return store_path_cmp(a, b);
-}
-
 static bool path_db_load_refs(PathDb *db, int64_t id, PathInfoRecord *record, Err *err) {
   if (!sql_use(db->db, &db->refs_of,
                "SELECT p.hash, p.name FROM refs r JOIN paths p ON p.id = r.reference WHERE r.referrer = ?", err))
@@ -268,7 +264,7 @@ static bool path_db_load_refs(PathDb *db, int64_t id, PathInfoRecord *record, Er
   }
   sqlite3_reset(db->refs_of);
   if (ok && list.count > 0) {
-    qsort(list.paths, list.count, sizeof(*list.paths), path_db_path_cmp);
+    store_path_list_sort(&list);
     record->info.refs = ARENA_ARRAY(&record->arena, StorePath, list.count);
     memcpy(record->info.refs, list.paths, list.count * sizeof(*list.paths));
     record->info.ref_count = list.count;

@@ -36,17 +36,8 @@ void store_path_list_add(StorePathList *list, const StorePath *path) {
   list->paths[list->count++] = *path;
 }
 
-static int store_path_list_cmp(const void *a, const void *b) {
-  return store_path_cmp(a, b);
-}
-
 void store_path_list_sort(StorePathList *list) {
-  if (list->count < 2) return;
-  qsort(list->paths, list->count, sizeof(*list->paths), store_path_list_cmp);
-  size_t kept = 1;
-  for (size_t i = 1; i < list->count; i++)
-    if (!store_path_eq(&list->paths[i], &list->paths[kept - 1])) list->paths[kept++] = list->paths[i];
-  list->count = kept;
+  list->count = store_path_sort(list->paths, list->count);
 }
 
 // ---- opening

@@ -42,24 +42,12 @@ static void store_add_hash_text(HashPair *pair, Span content, Buf *nar_text, uin
   hash_pair_sha256(pair, content, buf_span(nar_text), ret_sha256, ret_nar_sha256);
 }
 
-static int store_add_ref_cmp(const void *a, const void *b) {
-  return store_path_cmp(a, b);
-}
-
-// Sorted, unique references. Those of derivations come so.
+// Sorted, unique references.
 static void store_add_copy_refs(PathInfoRecord *record, const StorePath *refs, size_t count) {
   PathInfo *info = &record->info;
   info->refs = ARENA_ARRAY(&record->arena, StorePath, count);
-  if (count == 0) return;
-  memcpy(info->refs, refs, count * sizeof(*refs));
-  size_t sorted = 1;
-  while (sorted < count && store_path_cmp(&refs[sorted - 1], &refs[sorted]) < 0) sorted++;
-  info->ref_count = count;
-  if (sorted == count) return;
-  qsort(info->refs, count, sizeof(*info->refs), store_add_ref_cmp);
-  info->ref_count = 1;
-  for (size_t i = 1; i < count; i++)
-    if (!store_path_eq(&info->refs[i], &info->refs[info->ref_count - 1])) info->refs[info->ref_count++] = info->refs[i];
+  if (count > 0) memcpy(info->refs, refs, count * sizeof(*refs));
+  info->ref_count = store_path_sort(info->refs, count);
 }
 
 // What is computed of one text.

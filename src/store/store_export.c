@@ -2,7 +2,6 @@
 #include "store/store_export.h"
 
 #include <endian.h>
-#include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -121,10 +120,6 @@ static bool store_export_take_str(const ByteSource *source, Buf *ret, Err *err) 
   return true;
 }
 
-static int store_export_ref_cmp(const void *a, const void *b) {
-  return store_path_cmp(a, b);
-}
-
 // What follows an archive.
 static bool store_export_take_info(Store *store, const ByteSource *source, PathInfo *ret, Arena *arena, Err *err) {
   CLEANUP(buf_done) Buf text = BUF_INIT;
@@ -143,7 +138,6 @@ static bool store_export_take_info(Store *store, const ByteSource *source, PathI
     if (ok) store_path_list_add(&refs, &ref);
   }
   if (ok && refs.count > 0) {
-    qsort(refs.paths, refs.count, sizeof(*refs.paths), store_export_ref_cmp);
     store_path_list_sort(&refs);
     ret->refs = ARENA_ARRAY(arena, StorePath, refs.count);
     memcpy(ret->refs, refs.paths, refs.count * sizeof(*refs.paths));

@@ -92,6 +92,26 @@ TEST(order) {
   }
 }
 
+// In any order, with any repetitions, some of which come sorted.
+TEST(sorting) {
+  uint64_t rng = test_seed();
+  CHECK_EQ_INT(store_path_sort(NULL, 0), 0);
+  for (int i = 0; i < 2000; i++) {
+    StorePath paths[8];
+    size_t count = test_random_below(&rng, ARRAY_LEN(paths) + 1);
+    unsigned seen = 0;
+    for (size_t k = 0; k < count; k++) {
+      paths[k] = (StorePath){.name = "a", .name_len = 1};
+      paths[k].digest[0] = (uint8_t)test_random_below(&rng, 6);
+      seen |= 1u << paths[k].digest[0];
+    }
+    size_t kept = store_path_sort(paths, count);
+    CHECK_EQ_INT(kept, __builtin_popcount(seen));
+    for (size_t k = 0; k < kept; k++) CHECK(seen & 1u << paths[k].digest[0]);
+    for (size_t k = 1; k < kept; k++) CHECK(store_path_cmp(&paths[k - 1], &paths[k]) < 0);
+  }
+}
+
 // nix-store --print-fixed-path ALGO (hash of "abc") x
 TEST(fixed_paths) {
   static const struct {
