@@ -29,7 +29,8 @@ typedef enum ObjectCheckState {
 typedef struct ObjectCheckItem {
   CastoreDigest digest;
   const Pack *pack;    // NULL: a file
-  uint64_t number;     // in the pack; of a file its inode
+  const char *data;    // of a packed one; borrowed from the pack
+  uint64_t ino;        // of a file
   uint64_t size_bytes; // of a file: known when it was looked at
   bool executable, fresh;
   PackKind kind;
@@ -83,7 +84,7 @@ static bool object_check_list_folder(ObjectCheck *check, const char *folder, con
     item->digest = digest;
     item->executable = executable;
     item->fresh = fresh;
-    item->number = reader.ino;
+    item->ino = reader.ino;
   }
 }
 
@@ -98,6 +99,16 @@ static bool object_check_list_files(ObjectCheck *check, Err *err) {
   }
   // Last, since what is fresh may be moved to its final place meanwhile: better seen twice than not at all.
   return object_check_list_folder(check, "fresh", "", true, err);
+}
+
+static void object_check_add_packed(ObjectCheck *check, const Pack *pack, const void *digest, PackKind kind,
+                                    Span data) {
+  ObjectCheckItem *item = object_check_add(check);
+  memcpy(item->digest.bytes, digest, sizeof(item->digest.bytes));
+  item->pack = pack;
+  item->kind = kind;
+  item->data = data.data;
+  item->size_bytes = data.len;
 }
 
 static bool object_check_hold_packs(ObjectCheck *check, Err *err) {
@@ -115,14 +126,11 @@ static bool object_check_list_packs(ObjectCheck *check, Err *err) {
   if (!object_check_hold_packs(check, err)) return false;
   for (size_t i = 0; i < check->pack_count; i++)
     for (size_t k = 0; k < pack_count(check->packs[i]); k++) {
-      ObjectCheckItem *item = object_check_add(check);
       const unsigned char *digest;
+      PackKind kind;
       Span data;
-      pack_get(check->packs[i], k, &digest, &item->kind, &data);
-      memcpy(item->digest.bytes, digest, 32);
-      item->pack = check->packs[i];
-      item->number = k;
-      item->size_bytes = data.len;
+      pack_get(check->packs[i], k, &digest, &kind, &data);
+      object_check_add_packed(check, check->packs[i], digest, kind, data);
     }
   return true;
 }
@@ -151,7 +159,7 @@ static void object_check_index(ObjectCheck *check) {
     while (check->by_digest[slot] != 0) slot = (slot + 1) & check->slot_mask;
     check->by_digest[slot] = (uint32_t)i + 1;
     if (item->pack) continue;
-    slot = object_check_inode_slot(check, item->number);
+    slot = object_check_inode_slot(check, item->ino);
     while (check->by_inode[slot] != 0) slot = (slot + 1) & check->slot_mask;
     check->by_inode[slot] = (uint32_t)i + 1;
   }
@@ -181,7 +189,7 @@ const CastoreDigest *object_check_inode(ObjectCheck *check, const struct stat *s
   size_t slot = object_check_inode_slot(check, st->st_ino);
   for (; check->by_inode[slot] != 0; slot = (slot + 1) & check->slot_mask) {
     ObjectCheckItem *item = &check->items[check->by_inode[slot] - 1];
-    if (item->number != st->st_ino || item->executable != executable) continue;
+    if (item->ino != st->st_ino || item->executable != executable) continue;
     if (!item->is_seen) item->seen_state = object_check_status(st, executable, &item->seen_detail);
     item->is_seen = true;
     if (!check->contents) item->size_bytes = (uint64_t)st->st_size; // else who reads it says so
@@ -194,10 +202,8 @@ bool object_check_peek(const ObjectCheck *check, const CastoreDigest *digest, Pa
   size_t slot = object_check_digest_slot(check, digest);
   for (; check->by_digest[slot] != 0; slot = (slot + 1) & check->slot_mask) {
     const ObjectCheckItem *item = &check->items[check->by_digest[slot] - 1];
-    const unsigned char *packed_digest;
-    PackKind packed_kind;
     if (!item->pack || item->kind != kind || !castore_node_digest_eq(&item->digest, digest)) continue;
-    pack_get(item->pack, (size_t)item->number, &packed_digest, &packed_kind, ret_data);
+    *ret_data = span_make(item->data, item->size_bytes);
     return true;
   }
   return false;
@@ -272,13 +278,9 @@ static void object_check_file_status(const ObjectCheck *check, ObjectCheckItem *
 }
 
 static void object_check_packed(ObjectCheckItem *item) {
-  const unsigned char *digest;
-  PackKind kind;
-  Span data;
   uint8_t got[32];
-  pack_get(item->pack, (size_t)item->number, &digest, &kind, &data);
-  hash_blake3(data, got);
-  if (memcmp(got, digest, 32) != 0) object_check_find_bad(item, OBJECT_CHECK_CONTENT, 0);
+  hash_blake3(span_make(item->data, item->size_bytes), got);
+  if (memcmp(got, item->digest.bytes, 32) != 0) object_check_find_bad(item, OBJECT_CHECK_CONTENT, 0);
 }
 
 static void object_check_work(void *ctx, size_t group) {
@@ -382,32 +384,6 @@ bool object_check_run(ObjectStore *store, bool contents, unsigned threads, Objec
 
 // ---- some
 
-// Adds the object of a pack, when it has it. Entries are sorted by digest.
-static void object_check_add_packed(ObjectCheck *check, const Pack *pack, const ObjectCheckName *name) {
-  size_t low = 0, high = pack_count(pack);
-  const unsigned char *digest;
-  PackKind kind;
-  Span data;
-  if (!pack_find(pack, name->digest.bytes, name->kind, &data)) return;
-  while (low < high) {
-    size_t middle = low + (high - low) / 2;
-    pack_get(pack, middle, &digest, &kind, &data);
-    if (memcmp(digest, name->digest.bytes, PACK_DIGEST_LEN) < 0) low = middle + 1;
-    else high = middle;
-  }
-  for (; low < pack_count(pack); low++) {
-    pack_get(pack, low, &digest, &kind, &data);
-    if (memcmp(digest, name->digest.bytes, PACK_DIGEST_LEN) != 0) return;
-    if (kind != name->kind) continue;
-    ObjectCheckItem *item = object_check_add(check);
-    item->digest = name->digest;
-    item->kind = kind;
-    item->pack = pack;
-    item->number = low;
-    item->size_bytes = data.len;
-  }
-}
-
 bool object_check_some(ObjectStore *store, const ObjectCheckName *names, size_t count, unsigned threads,
                        ObjectCheckReport report, void *ctx, ObjectCheckStats *ret, Err *err) {
   ObjectCheck *check = mem_alloc_zero(sizeof(*check));
@@ -420,7 +396,11 @@ bool object_check_some(ObjectStore *store, const ObjectCheckName *names, size_t 
       item->executable = executable;
       item->fresh = true; // or at its final place, if it is not
     }
-    for (size_t k = 0; k < check->pack_count; k++) object_check_add_packed(check, check->packs[k], &names[i]);
+    for (size_t k = 0; k < check->pack_count; k++) {
+      Span data;
+      if (pack_find(check->packs[k], names[i].digest.bytes, names[i].kind, &data))
+        object_check_add_packed(check, check->packs[k], names[i].digest.bytes, names[i].kind, data);
+    }
   }
   size_t groups = object_check_group_count(check);
   check->pool = work_pool_start(threads, groups, groups, object_check_work, check);
