@@ -2,7 +2,6 @@
 #include "castore/object_check.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <unistd.h>
 
 #include "base/fs.h"
@@ -64,41 +63,19 @@ static ObjectCheckItem *object_check_add(ObjectCheck *check) {
   return item;
 }
 
-static bool object_check_list_folder(ObjectCheck *check, const char *folder, const char *prefix, bool fresh, Err *err) {
-  CLEANUP(fs_close_fd) int fd = openat(check->store->root_fd, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  FsDirReader reader;
-  const char *name;
-  uint8_t type;
-  if (fd < 0 && errno == ENOENT) return true;
-  if (fd < 0) return err_set_errno(err, errno, "opening '%s/%s'", check->store->root, folder);
-  fs_dir_init(&reader, fd);
-  for (;;) {
-    char whole[OBJECT_STORE_STATE_NAME_MAX + 256];
-    CastoreDigest digest;
-    bool executable;
-    if (!fs_dir_next(&reader, &name, &type, err)) return err_wrap(err, "'%s/%s'", check->store->root, folder);
-    if (!name) return true;
-    snprintf(whole, sizeof(whole), "%s%s", prefix, name);
-    if (!object_store_state_parse_name(whole, &digest, &executable)) continue;
-    ObjectCheckItem *item = object_check_add(check);
-    item->digest = digest;
-    item->executable = executable;
-    item->fresh = fresh;
-    item->ino = reader.ino;
-  }
+static void object_check_on_file(void *ctx, const ObjectStoreStateFile *file) {
+  ObjectCheckItem *item = object_check_add(ctx);
+  item->digest = file->digest;
+  item->executable = file->executable;
+  item->fresh = file->fresh;
+  item->ino = file->ino;
 }
 
 static bool object_check_list_files(ObjectCheck *check, Err *err) {
   struct stat st;
   if (fstat(check->store->objects_fd, &st) != 0) return err_set_errno(err, errno, "reading '%s'", check->store->root);
   check->dev = st.st_dev;
-  for (unsigned i = 0; i < 256; i++) {
-    char folder[20];
-    snprintf(folder, sizeof(folder), "objects/%02x", i);
-    if (!object_check_list_folder(check, folder, folder + strlen("objects/"), false, err)) return false;
-  }
-  // Last, since what is fresh may be moved to its final place meanwhile: better seen twice than not at all.
-  return object_check_list_folder(check, "fresh", "", true, err);
+  return object_store_state_list_files(check->store, object_check_on_file, check, err);
 }
 
 static void object_check_add_packed(ObjectCheck *check, const Pack *pack, const void *digest, PackKind kind,

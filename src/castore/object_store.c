@@ -53,6 +53,36 @@ bool object_store_state_parse_name(const char *name, CastoreDigest *ret, bool *r
   return true;
 }
 
+static bool object_store_list_folder(const ObjectStore *store, const char *folder, const char *prefix,
+                                     ObjectStoreStateOnFile fn, void *ctx, Err *err) {
+  CLEANUP(fs_close_fd) int fd = openat(store->root_fd, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  ObjectStoreStateFile file = {.fresh = !*prefix};
+  FsDirReader reader;
+  const char *name;
+  uint8_t type;
+  if (fd < 0 && errno == ENOENT) return true;
+  if (fd < 0) return err_set_errno(err, errno, "opening '%s/%s'", store->root, folder);
+  fs_dir_init(&reader, fd);
+  for (;;) {
+    char whole[OBJECT_STORE_NAME_MAX + 256];
+    if (!fs_dir_next(&reader, &name, &type, err)) return err_wrap(err, "reading '%s/%s'", store->root, folder);
+    if (!name) return true;
+    snprintf(whole, sizeof(whole), "%s%s", prefix, name);
+    if (!object_store_state_parse_name(whole, &file.digest, &file.executable)) continue;
+    file.ino = reader.ino;
+    fn(ctx, &file);
+  }
+}
+
+bool object_store_state_list_files(const ObjectStore *store, ObjectStoreStateOnFile fn, void *ctx, Err *err) {
+  for (unsigned i = 0; i < 256; i++) {
+    char folder[20];
+    snprintf(folder, sizeof(folder), "objects/%02x", i);
+    if (!object_store_list_folder(store, folder, folder + strlen("objects/"), fn, ctx, err)) return false;
+  }
+  return object_store_list_folder(store, "fresh", "", fn, ctx, err);
+}
+
 // The folder in which the object has a file, with its name there; -1 when it has none. It may be moved from fresh/ to its final place at any time,
 // but never back: so that is the order of looking.
 static int object_store_where(const ObjectStore *store, const CastoreDigest *digest, bool executable,

@@ -44,6 +44,15 @@ void object_store_state_name(const CastoreDigest *digest, bool executable, bool 
                              char ret[OBJECT_STORE_STATE_NAME_MAX]);
 // The reverse, from a whole name ("<64 hex>[.x]") with the '/' left out. False for a foreign name.
 bool object_store_state_parse_name(const char *name, CastoreDigest *ret, bool *ret_executable);
+// An object file as a listing has it.
+typedef struct ObjectStoreStateFile {
+  CastoreDigest digest;
+  uint64_t ino;
+  bool executable, fresh;
+} ObjectStoreStateFile;
+typedef void (*ObjectStoreStateOnFile)(void *ctx, const ObjectStoreStateFile *file);
+// All object files. What is fresh comes last, since it may be moved to its final place meanwhile: better seen twice than not at all.
+MUST_CHECK bool object_store_state_list_files(const ObjectStore *store, ObjectStoreStateOnFile fn, void *ctx, Err *err);
 bool object_store_state_is_fresh(const Pack *pack);
 // renameat2 into objects/, making the folder where it is missing.
 int object_store_state_rename_final(ObjectStore *store, int from_fd, const char *from, const char *name);

@@ -270,41 +270,22 @@ static bool object_sweep_all_packs(ObjectStore *store, ObjectSweep *sweep, Err *
 
 // ---- files
 
+// The files that nothing needs.
 typedef struct ObjectSweepDead {
-  CastoreDigest digest;
-  bool executable, fresh;
+  ObjectSweep *sweep;
+  ObjectStoreStateFile *files; // owned
+  size_t count, cap;
 } ObjectSweepDead;
 
-static bool object_sweep_list_dead(ObjectStore *store, ObjectSweep *sweep, ObjectSweepDead **ret, size_t *ret_count,
-                                   Err *err) {
-  size_t cap = 0;
-  for (unsigned i = 0; i < 257; i++) {
-    char folder[20], whole[OBJECT_STORE_STATE_NAME_MAX + 256];
-    const char *name;
-    uint8_t type;
-    FsDirReader reader;
-    snprintf(folder, sizeof(folder), i < 256 ? "objects/%02x" : "fresh", i);
-    CLEANUP(fs_close_fd) int fd = openat(store->root_fd, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0 && errno == ENOENT) continue;
-    if (fd < 0) return err_set_errno(err, errno, "opening '%s/%s'", store->root, folder);
-    fs_dir_init(&reader, fd);
-    for (;;) {
-      ObjectSweepDead dead = {.fresh = i == 256};
-      if (!fs_dir_next(&reader, &name, &type, err)) return err_wrap(err, "reading '%s/%s'", store->root, folder);
-      if (!name) break;
-      snprintf(whole, sizeof(whole), "%s%s", i < 256 ? folder + strlen("objects/") : "", name);
-      if (!object_store_state_parse_name(whole, &dead.digest, &dead.executable) ||
-          sweep->is_live(sweep->ctx, &dead.digest, PACK_BLOB))
-        continue;
-      MEM_RESERVE(*ret, cap, *ret_count + 1);
-      (*ret)[(*ret_count)++] = dead;
-    }
-  }
-  return true;
+static void object_sweep_on_file(void *ctx, const ObjectStoreStateFile *file) {
+  ObjectSweepDead *dead = ctx;
+  if (dead->sweep->is_live(dead->sweep->ctx, &file->digest, PACK_BLOB)) return;
+  MEM_RESERVE(dead->files, dead->cap, dead->count + 1);
+  dead->files[dead->count++] = *file;
 }
 
 // *ret_there false: it has no such name.
-static bool object_sweep_unlink(ObjectStore *store, ObjectSweep *sweep, const ObjectSweepDead *dead, bool fresh,
+static bool object_sweep_unlink(ObjectStore *store, ObjectSweep *sweep, const ObjectStoreStateFile *dead, bool fresh,
                                 bool *ret_there, Err *err) {
   char name[OBJECT_STORE_STATE_NAME_MAX];
   struct stat st;
@@ -321,11 +302,11 @@ static bool object_sweep_unlink(ObjectStore *store, ObjectSweep *sweep, const Ob
 }
 
 // Deletes from *at on, until the slice of time is over.
-static bool object_sweep_slice(ObjectStore *store, ObjectSweep *sweep, const ObjectSweepDead *dead, size_t count,
-                               size_t *at, Err *err) {
+static bool object_sweep_slice(ObjectStore *store, ObjectSweep *sweep, const ObjectSweepDead *dead, size_t *at,
+                               Err *err) {
   int64_t end = object_sweep_now_ms() + OBJECT_SWEEP_SLICE_MS;
-  for (; *at < count && object_sweep_now_ms() < end && !object_sweep_is_full(sweep); (*at)++) {
-    const ObjectSweepDead *item = &dead[*at];
+  for (; *at < dead->count && object_sweep_now_ms() < end && !object_sweep_is_full(sweep); (*at)++) {
+    const ObjectStoreStateFile *item = &dead->files[*at];
     bool there;
     if (sweep->is_live(sweep->ctx, &item->digest, PACK_BLOB)) continue;
     if (!object_sweep_unlink(store, sweep, item, item->fresh, &there, err)) return false;
@@ -336,19 +317,18 @@ static bool object_sweep_slice(ObjectStore *store, ObjectSweep *sweep, const Obj
 }
 
 static bool object_sweep_files(ObjectStore *store, ObjectSweep *sweep, Err *err) {
-  ObjectSweepDead *dead = NULL;
-  size_t count = 0;
-  bool ok = object_sweep_list_dead(store, sweep, &dead, &count, err);
-  for (size_t at = 0; ok && at < count && !object_sweep_is_full(sweep);) {
+  ObjectSweepDead dead = {.sweep = sweep};
+  bool ok = object_store_state_list_files(store, object_sweep_on_file, &dead, err);
+  for (size_t at = 0; ok && at < dead.count && !object_sweep_is_full(sweep);) {
     CLEANUP(shared_lock_drop) int lock = -1;
     ok = object_sweep_lock_objects(store, &lock, err);
     if (ok && lock < 0) {
       sweep->busy = true;
       break;
     }
-    ok = ok && sweep->refresh(sweep->ctx, err) && object_sweep_slice(store, sweep, dead, count, &at, err);
+    ok = ok && sweep->refresh(sweep->ctx, err) && object_sweep_slice(store, sweep, &dead, &at, err);
   }
-  mem_free(dead);
+  mem_free(dead.files);
   return ok;
 }
 
