@@ -84,19 +84,25 @@ static bool store_check_object(StoreCheck *check, StoreCheckObject *item, Err *e
   return true;
 }
 
+// Deals with what was found, when all went well (`ok`), and frees it.
+static bool store_check_found(StoreCheck *check, bool ok, StoreCheckObjects *list, const ObjectCheckStats *stats,
+                              Err *err) {
+  for (size_t i = 0; i < list->count; i++) {
+    ok = ok && store_check_object(check, &list->items[i], err);
+    mem_free(list->items[i].path);
+    mem_free(list->items[i].what);
+  }
+  mem_free(list->items);
+  check->result->objects += stats->count;
+  check->result->bytes += stats->bytes;
+  return ok;
+}
+
 static bool store_check_objects(StoreCheck *check, Err *err) {
   StoreCheckObjects list = {NULL, 0, 0};
   ObjectCheckStats stats;
   bool ok = object_check_end(check->objects, store_check_on_object, &list, &stats, err);
-  for (size_t i = 0; i < list.count; i++) {
-    ok = ok && store_check_object(check, &list.items[i], err);
-    mem_free(list.items[i].path);
-    mem_free(list.items[i].what);
-  }
-  mem_free(list.items);
-  check->result->objects = stats.count;
-  check->result->bytes = stats.bytes;
-  return ok;
+  return store_check_found(check, ok, &list, &stats, err);
 }
 
 // ---- what paths need
@@ -537,20 +543,12 @@ static bool store_check_names(StoreCheck *check, const StoreCheckNames *names, E
   ObjectCheckStats stats = {0};
   bool ok = object_check_some(check->store->objects, names->items, names->count, check->threads, store_check_on_object,
                               &list, &stats, err);
-  for (size_t i = 0; i < list.count; i++) {
-    ok = ok && store_check_object(check, &list.items[i], err);
-    mem_free(list.items[i].path);
-    mem_free(list.items[i].what);
-  }
-  mem_free(list.items);
-  check->result->objects += stats.count;
-  check->result->bytes += stats.bytes;
-  return ok;
+  return store_check_found(check, ok, &list, &stats, err);
 }
 
 // What stands in sound directories of one level goes to the next level, or to the files.
-static bool store_check_expand(StoreCheck *check, const StoreCheckNames *level, StoreCheckNames *ret_next,
-                               StoreCheckNames *ret_files, Err *err) {
+static void store_check_expand(StoreCheck *check, const StoreCheckNames *level, StoreCheckNames *ret_next,
+                               StoreCheckNames *ret_files) {
   for (size_t i = 0; i < level->count; i++) {
     CLEANUP(arena_done) Arena arena = ARENA_INIT;
     CastoreDirectory directory;
@@ -570,7 +568,6 @@ static bool store_check_expand(StoreCheck *check, const StoreCheckNames *level, 
       if (directory.entries[k].kind == CASTORE_FILE) store_check_add_name(ret_files, &directory.entries[k]);
     }
   }
-  return true;
 }
 
 // Every object below `root`: directories level by level, then all files.
@@ -581,7 +578,8 @@ static bool store_check_below(StoreCheck *check, const CastoreNode *root, Err *e
   bool ok = true;
   while (ok && level.count > 0) {
     StoreCheckNames next = {0};
-    ok = store_check_names(check, &level, err) && store_check_expand(check, &level, &next, &files, err);
+    ok = store_check_names(check, &level, err);
+    if (ok) store_check_expand(check, &level, &next, &files);
     mem_free(level.items);
     level = next;
   }
@@ -609,7 +607,10 @@ static bool store_check_own(StoreCheck *check, Err *err) {
   check->nar_good = &nar_good;
   if (!store_check_below(check, &check->graph.roots[0], err) || !store_check_path_objects(check, 0, &complete, err))
     return false;
-  if (!complete) return store_check_damaged(check, &check->graph.paths[0]), true;
+  if (!complete) {
+    store_check_damaged(check, &check->graph.paths[0]);
+    return true;
+  }
   // What was removed and found again elsewhere is no problem any more.
   if (check->options->repair) check->result->repaired = check->result->problems - before;
   return store_check_one_tree(check, 0, err) &&
