@@ -126,7 +126,7 @@ void http_client_cancel(HttpClient *client) {
 static bool load(HttpClient *client, Err *err) {
   if (client->loaded) return true;
   void *library = dlopen("libcurl.so.4", RTLD_NOW | RTLD_LOCAL);
-  if (!library) return err_set(err, ERR_NOT_FOUND, "the library libcurl is needed for http: %s", dlerror());
+  if (!library) return err_set(err, ERR_OTHER, "the library libcurl is needed for http: %s", dlerror());
 #define CURL_FIND(name)                                                                        \
   client->curl.name = (__typeof__(client->curl.name))(uintptr_t)dlsym(library, "curl_" #name); \
   if (!client->curl.name) return err_set(err, ERR_OTHER, "libcurl is too old: it lacks curl_" #name);
@@ -308,12 +308,9 @@ static const char *why(const HttpTransfer *transfer) {
   return transfer->message[0] ? transfer->message : transfer->client->curl.easy_strerror(transfer->result);
 }
 
-typedef enum HttpAnswer { ANSWER_FOUND, ANSWER_MISSING, ANSWER_UNCHANGED } HttpAnswer;
-
-// Of the answer: what it is; or an error, and whether it may pass.
-static bool judge(HttpTransfer *transfer, HttpAnswer *ret, bool *ret_transient, Err *err) {
+// Of the answer: whether it is that nothing has changed; or an error (ERR_NOT_FOUND only for what is not there), and whether it may pass.
+static bool judge(HttpTransfer *transfer, bool *ret_unchanged, bool *ret_transient, Err *err) {
   long status = 0;
-  *ret = ANSWER_FOUND;
   *ret_transient = false;
   if (transfer->done && transfer->result != CURLE_OK) {
     *ret_transient = transfer->result != CURLE_URL_MALFORMAT && transfer->result != CURLE_UNSUPPORTED_PROTOCOL &&
@@ -321,12 +318,12 @@ static bool judge(HttpTransfer *transfer, HttpAnswer *ret, bool *ret_transient, 
     return err_set(err, ERR_IO, "unable to download '%s': %s", transfer->url, why(transfer));
   }
   transfer->client->curl.easy_getinfo(transfer->connection->easy, CURLINFO_RESPONSE_CODE, &status);
-  if (status >= 200 && status < 300) return true;
-  *ret = status == 304 ? ANSWER_UNCHANGED : ANSWER_MISSING;
-  if (status == 304 && transfer->headers) return true;
-  if (status == 403 || status == 404 || status == 410) return true;
+  *ret_unchanged = status == 304 && transfer->headers;
+  if (*ret_unchanged || (status >= 200 && status < 300)) return true;
   *ret_transient = status == 408 || status == 429 || status >= 500;
-  return err_set(err, ERR_IO, "unable to download '%s': HTTP error %ld", transfer->url, status);
+  bool missing = status == 403 || status == 404 || status == 410;
+  return err_set(err, missing ? ERR_NOT_FOUND : ERR_IO, "unable to download '%s': HTTP error %ld", transfer->url,
+                 status);
 }
 
 // 250 ms, 500 ms, ..., in steps so that a cancelled client does not wait.
@@ -340,13 +337,13 @@ static bool wait_to_retry(const HttpTransfer *transfer, unsigned attempt, Err *e
   return true;
 }
 
-static bool start(HttpTransfer *transfer, HttpAnswer *ret, Err *err) {
+static bool start(HttpTransfer *transfer, bool *ret_unchanged, Err *err) {
   unsigned attempts = transfer->client->config.attempts ? transfer->client->config.attempts : ATTEMPTS;
   for (unsigned attempt = 0;;) {
     bool transient;
     Err failed = ERR_INIT;
     if (!attach(transfer, err) || !advance(transfer, err)) return false;
-    if (judge(transfer, ret, &transient, &failed)) return true;
+    if (judge(transfer, ret_unchanged, &transient, &failed)) return true;
     if (!transient || ++attempt >= attempts) return err_move(err, &failed);
     log_msg(LOG_TALKATIVE, "%s; trying again", err_message(&failed));
     err_done(&failed);
@@ -354,40 +351,26 @@ static bool start(HttpTransfer *transfer, HttpAnswer *ret, Err *err) {
   }
 }
 
-// *ret is NULL unless something was found.
-static bool open_transfer(HttpClient *client, const HttpRequest *request, HttpTransfer **ret, HttpAnswer *ret_answer,
-                          Err *err) {
+bool http_client_request(HttpClient *client, const HttpRequest *request, HttpTransfer **ret, Err *err) {
   Connection *connection = take_connection(client, err);
   *ret = NULL;
   if (!connection) return false;
   HttpTransfer *transfer = mem_alloc_zero(sizeof *transfer);
   *transfer = (HttpTransfer){
       .client = client, .connection = connection, .url = span_dup(span_cstr(request->url)), .request = *request};
-  bool ok = start(transfer, ret_answer, err);
-  if (ok && *ret_answer == ANSWER_MISSING) {
-    long status = 0;
-    client->curl.easy_getinfo(connection->easy, CURLINFO_RESPONSE_CODE, &status);
-    ok = err_set(err, ERR_NOT_FOUND, "unable to download '%s': HTTP error %ld", transfer->url, status);
-  }
-  if (ok && *ret_answer == ANSWER_FOUND) *ret = transfer;
+  bool unchanged = false;
+  bool ok = start(transfer, &unchanged, err);
+  if (ok && !unchanged) *ret = transfer;
   else http_client_close(transfer);
   return ok;
 }
 
 bool http_client_open(HttpClient *client, const char *url, HttpTransfer **ret, bool *ret_found, Err *err) {
-  HttpRequest request = {.url = url, .cancel_fd = -1};
-  HttpAnswer answer = ANSWER_FOUND;
   Err failed = ERR_INIT;
-  *ret_found = open_transfer(client, &request, ret, &answer, &failed);
-  if (*ret_found) return true;
-  if (answer != ANSWER_MISSING || failed.kind != ERR_NOT_FOUND) return err_move(err, &failed);
+  *ret_found = http_client_request(client, &(HttpRequest){.url = url, .cancel_fd = -1}, ret, &failed);
+  if (!*ret_found && failed.kind != ERR_NOT_FOUND) return err_move(err, &failed);
   err_done(&failed);
   return true;
-}
-
-bool http_client_request(HttpClient *client, const HttpRequest *request, HttpTransfer **ret, Err *err) {
-  HttpAnswer answer;
-  return open_transfer(client, request, ret, &answer, err);
 }
 
 const char *http_client_validator(const HttpTransfer *transfer) {
