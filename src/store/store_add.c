@@ -104,25 +104,28 @@ static bool store_add_one_text(Store *store, const StoreAddText *item, const Sto
          object_store_put(store->objects, &digest, PACK_BLOB, item->content, err);
 }
 
+static bool store_add_text_failed(const StoreAddText *item, Err *err) {
+  return err_wrap(err, "adding '%.*s' to the store", SPAN_ARG(item->name));
+}
+
 bool store_add_texts(Store *store, const StoreAddText *items, size_t count, StorePath *ret_paths, Err *err) {
   if (!store_state_writable(store, err)) return false;
   CLEANUP(buf_done) Buf nar = BUF_INIT;
   CLEANUP(mem_free_ptr) StoreAddTextHashes *hashes = mem_alloc_array(count ? count : 1, sizeof(*hashes));
   CLEANUP(mem_free_ptr) bool *valid = mem_alloc_array(count ? count : 1, sizeof(*valid));
   HashPair pair = {0};
-  bool ok = true;
-  size_t i = 0;
-  for (; ok && i < count; i++) {
+  for (size_t i = 0; i < count; i++) {
     store_add_hash_text(&pair, items[i].content, &nar, hashes[i].sha256, hashes[i].nar_sha256);
     hashes[i].nar_size_bytes = nar.len;
     if (items[i].path) ret_paths[i] = *items[i].path;
-    else ok = store_add_make_text(store, &items[i], hashes[i].sha256, &ret_paths[i], err);
+    else if (!store_add_make_text(store, &items[i], hashes[i].sha256, &ret_paths[i], err))
+      return store_add_text_failed(&items[i], err);
   }
-  if (ok && !store_pin_many(store, ret_paths, count, valid, err)) return false;
-  if (ok)
-    for (i = 0; ok && i < count; i++)
-      if (!valid[i]) ok = store_add_one_text(store, &items[i], &ret_paths[i], &hashes[i], err);
-  return ok || err_wrap(err, "adding '%.*s' to the store", SPAN_ARG(items[i - 1].name));
+  if (!store_pin_many(store, ret_paths, count, valid, err)) return false;
+  for (size_t i = 0; i < count; i++)
+    if (!valid[i] && !store_add_one_text(store, &items[i], &ret_paths[i], &hashes[i], err))
+      return store_add_text_failed(&items[i], err);
+  return true;
 }
 
 bool store_add_text(Store *store, Span name, Span content, const StorePath *refs, size_t ref_count, StorePath *ret,
