@@ -278,6 +278,14 @@ static bool fits(Substituters *self, BinaryCache *cache, const Realisation *real
   return true;
 }
 
+// Another cache may do: a failure is only told of, unless nobody wants to know any more.
+static bool pass_over(Err *failed, Err *err) {
+  if (failed->kind == ERR_INTERRUPTED) return err_move(err, failed);
+  log_warn("%s", err_message(failed));
+  err_done(failed);
+  return true;
+}
+
 static bool ask_realisation(Substituters *self, size_t i, Span id, Arena *arena, StorePath *ret, bool *ret_found,
                             Err *err) {
   BinaryCache *cache = self->caches[i];
@@ -308,10 +316,7 @@ bool substituters_find_realisation(Substituters *self, const uint8_t drv_hash[32
     Err failed = ERR_INIT;
     if (is_disabled(self, i) || ask_realisation(self, i, buf_span(&id), &arena, ret, ret_found, &failed)) continue;
     *ret_found = false;
-    // Nothing is lost but the chance not to build.
-    if (failed.kind == ERR_INTERRUPTED) ok = err_move(err, &failed);
-    else log_warn("%s", err_message(&failed));
-    err_done(&failed);
+    ok = pass_over(&failed, err); // nothing is lost but the chance not to build
   }
   buf_done(&id);
   arena_done(&arena);
@@ -536,12 +541,7 @@ bool substituters_refill(Substituters *self, const StorePath *path, bool *ret_do
   for (size_t i = 0; ok && i < self->cache_count && !*ret_done; i++) {
     Err failed = ERR_INIT;
     if (is_disabled(self, i) || refill_from(self, i, &node, ret_done, &failed)) continue;
-    if (failed.kind == ERR_INTERRUPTED) {
-      ok = err_move(err, &failed);
-      continue;
-    }
-    log_warn("%s", err_message(&failed));
-    err_done(&failed);
+    ok = pass_over(&failed, err);
   }
   arena_done(&node.arena);
   return ok;
