@@ -56,14 +56,17 @@ static void castore_nar_restore_unref(NarRestoreDir *dir) {
   mem_free(dir);
 }
 
+static bool castore_nar_restore_create(int at, const char *name, bool executable, int *ret_fd, Err *err) {
+  *ret_fd = openat(at, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, executable ? 0777 : 0666);
+  return *ret_fd >= 0 || err_set_errno(err, errno, "creating the file '%s'", name);
+}
+
 // ---- batches
 
 static bool castore_nar_restore_write(const NarRestoreBatch *batch, const NarRestoreFile *file, Err *err) {
   const char *name = batch->text.data + file->name_at;
-  CLEANUP(fs_close_fd)
-  int fd = openat(file->dir ? file->dir->fd : AT_FDCWD, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-                  file->executable ? 0777 : 0666);
-  if (fd < 0) return err_set_errno(err, errno, "creating the file '%s'", name);
+  CLEANUP(fs_close_fd) int fd = -1;
+  if (!castore_nar_restore_create(file->dir ? file->dir->fd : AT_FDCWD, name, file->executable, &fd, err)) return false;
   return fs_write_all(fd, span_make(batch->text.data + file->data_at, file->data_len), err) ||
          err_wrap(err, "writing '%s'", name);
 }
@@ -137,11 +140,8 @@ static bool castore_nar_restore_dir(NarRestore *run, int at, const char *name, E
 }
 
 static bool castore_nar_restore_file(NarRestore *run, int at, const char *name, const NarReadEvent *event, Err *err) {
-  if (event->size_bytes > NAR_RESTORE_SMALL_BYTES) {
-    run->file_fd =
-        openat(at, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, event->executable ? 0777 : 0666);
-    return run->file_fd >= 0 || err_set_errno(err, errno, "creating the file '%s'", name);
-  }
+  if (event->size_bytes > NAR_RESTORE_SMALL_BYTES)
+    return castore_nar_restore_create(at, name, event->executable, &run->file_fd, err);
   if (!run->batch) run->batch = mem_alloc_zero(sizeof(*run->batch));
   NarRestoreBatch *batch = run->batch;
   NarRestoreDir *dir = run->dir_count > 0 ? run->dirs[run->dir_count - 1] : NULL;
@@ -197,9 +197,11 @@ static bool castore_nar_restore_event(void *ctx, const NarReadEvent *event, Err 
 // Writes what is left, and waits for the threads; false when one of them has failed.
 static bool castore_nar_restore_end(NarRestore *run, bool ok, Err *err) {
   NarRestoreBatch *last = STEAL(run->batch);
-  // Also after a failure: its files hold directories.
-  if (last && !ok) last->count = run->small ? last->count - 1 : last->count;
-  if (last && run->small && !ok) castore_nar_restore_unref(run->small->dir);
+  // Also after a failure: its files hold directories. The one that has not ended is left out.
+  if (last && run->small && !ok) {
+    last->count--;
+    castore_nar_restore_unref(run->small->dir);
+  }
   if (last && !castore_nar_restore_batch(last, ok ? err : NULL)) ok = false;
   pthread_mutex_lock(&run->mutex);
   run->end = true;
