@@ -73,16 +73,14 @@ static bool store_flat_tree_create(StoreFlatTreeRun *run, const StorePath *path,
 // *ret_made false where the content is not in a pack: then there is a file to link.
 static bool store_flat_tree_one(StoreFlatTreeRun *run, const PathInfo *info, bool *ret_made, Err *err) {
   ObjectRef ref;
-  char name[STORE_PATH_HASH_CHARS + 1 + STORE_PATH_NAME_MAX + 1];
   *ret_made = false;
   if (!object_store_find(run->store->objects, &info->root.digest, PACK_BLOB, &ref, err)) return false;
-  store_path_format_hash(&info->path, name);
-  name[STORE_PATH_HASH_CHARS] = '-';
-  memcpy(name + STORE_PATH_HASH_CHARS + 1, info->path.name, (size_t)info->path.name_len + 1);
   bool ok = true;
   if (ref.in_memory) {
-    ok = store_flat_tree_create(run, &info->path, name, &info->root, ref.data, err) ||
-         err_wrap(err, "creating '%s/store/%s'", run->store->root, name);
+    CLEANUP(buf_done) Buf name = BUF_INIT;
+    store_path_format_base(&info->path, &name);
+    ok = store_flat_tree_create(run, &info->path, buf_cstr(&name), &info->root, ref.data, err) ||
+         err_wrap(err, "creating '%s/store/%s'", run->store->root, buf_cstr(&name));
     *ret_made = ok;
   }
   object_store_release(&ref);
