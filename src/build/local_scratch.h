@@ -5,12 +5,7 @@
 // the kernel drops however its holder dies. What is not locked was left behind by a process that
 // was killed, and is removed by the next one that starts. Directories of failed builds that are to
 // be kept get a name that says so.
-#pragma once
-
-#include "base/arena.h"
-#include "base/err.h"
-#include "base/pool.h"
-
+//
 // Directories are used again by later builds of the same process: what a build left in one is removed, and the mount points of its inputs, which the
 // kernel has kept from it, stay for the next build, which mostly has nearly the same inputs. Making and removing hundreds of
 // inodes for each build costs more than building.
