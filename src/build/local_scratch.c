@@ -29,18 +29,19 @@ struct LocalScratchMounts {
   Arena arena; // names
 };
 
-typedef struct Idle {
+// A directory that no build has: it lies ready for another one, or is to be removed.
+typedef struct Unused {
   char *top; // owned
   int lock_fd;
   unsigned owner_uid;
-  LocalScratchMounts *mounts;
-} Idle;
+  LocalScratchMounts *mounts; // owned
+} Unused;
 
 struct LocalScratch {
   char *dir;
   _Atomic unsigned counter;
   pthread_mutex_t lock;
-  Idle idle[IDLE_MAX]; // under `lock`
+  Unused idle[IDLE_MAX]; // under `lock`
   size_t idle_count;
 };
 
@@ -59,20 +60,17 @@ static void free_mounts(LocalScratchMounts *mounts) {
   mem_free(mounts);
 }
 
-static void remove_tree(const char *path) {
+static void remove_unused(Unused *unused) {
   Err err = ERR_INIT;
-  if (!fs_remove_tree(path, &err)) log_warn("removing a build directory: %s", err_message(&err));
+  if (!fs_remove_tree(unused->top, &err)) log_warn("removing a build directory: %s", err_message(&err));
   err_done(&err);
+  fs_close_fd(&unused->lock_fd);
+  free_mounts(unused->mounts);
+  mem_free(unused->top);
 }
 
 void local_scratch_free(LocalScratch *scratch) {
-  for (size_t i = 0; i < scratch->idle_count; i++) {
-    Idle *idle = &scratch->idle[i];
-    remove_tree(idle->top);
-    fs_close_fd(&idle->lock_fd);
-    free_mounts(idle->mounts);
-    mem_free(idle->top);
-  }
+  for (size_t i = 0; i < scratch->idle_count; i++) remove_unused(&scratch->idle[i]);
   pthread_mutex_destroy(&scratch->lock);
   mem_free(scratch->dir);
   mem_free(scratch);
@@ -138,7 +136,7 @@ static size_t distance(const LocalScratchMounts *mounts, const Span *inputs, siz
 }
 
 // The idle directory that is nearest to what is wanted.
-static bool take_idle(LocalScratch *scratch, unsigned owner_uid, const Span *inputs, size_t input_count, Idle *ret) {
+static bool take_idle(LocalScratch *scratch, unsigned owner_uid, const Span *inputs, size_t input_count, Unused *ret) {
   size_t best = SIZE_MAX, best_distance = SIZE_MAX;
   pthread_mutex_lock(&scratch->lock);
   for (size_t i = 0; i < scratch->idle_count; i++) {
@@ -159,7 +157,7 @@ static bool take_idle(LocalScratch *scratch, unsigned owner_uid, const Span *inp
 // False, without an error, when there is none.
 static bool reuse(LocalScratch *scratch, const char *name, unsigned owner_uid, const Span *inputs, size_t input_count,
                   Arena *arena, LocalScratchDir *ret) {
-  Idle idle;
+  Unused idle;
   if (!take_idle(scratch, owner_uid, inputs, input_count, &idle)) return false;
   do local_scratch_name_only(scratch, name, arena, ret);
   while (fs_exists(ret->top));
@@ -168,13 +166,11 @@ static bool reuse(LocalScratch *scratch, const char *name, unsigned owner_uid, c
     ret->lock_fd = idle.lock_fd;
     ret->owner_uid = owner_uid;
     ret->mounts = idle.mounts;
+    mem_free(idle.top);
   } else {
-    remove_tree(idle.top);
-    fs_close_fd(&idle.lock_fd);
-    free_mounts(idle.mounts);
+    remove_unused(&idle);
     *ret = (LocalScratchDir){.lock_fd = -1};
   }
-  mem_free(idle.top);
   return ok;
 }
 
@@ -247,7 +243,7 @@ static bool empty_dir(const char *path, mode_t mode, unsigned owner_uid, const L
   return ok;
 }
 
-static bool add_idle(LocalScratch *scratch, const Idle *idle) {
+static bool add_idle(LocalScratch *scratch, const Unused *idle) {
   pthread_mutex_lock(&scratch->lock);
   bool fits = scratch->idle_count < IDLE_MAX;
   if (fits) scratch->idle[scratch->idle_count++] = *idle;
@@ -285,58 +281,44 @@ const char *local_scratch_keep(LocalScratch *scratch, LocalScratchDir *dir, cons
 
 // A directory on its way out. It stays locked until it is gone, so that no other process begins to remove it too.
 typedef struct Removal {
-  char *path;
-  int lock_fd;
+  Unused dir;
   LocalScratch *scratch; // to be used again there, if possible; else NULL
-  unsigned owner_uid;
-  LocalScratchMounts *mounts;
 } Removal;
 
-static bool make_ready(const Removal *removal) {
-  static const struct {
+static bool make_ready(const Unused *unused) {
+  Buf path = BUF_INIT;
+  const struct {
     const char *name;
     mode_t mode;
-  } dirs[] = {{"build", BUILD_MODE}, {"tmp", TMP_MODE}, {"store", STORE_MODE}};
-  bool ok = removal->scratch != NULL;
-  Buf path = BUF_INIT;
+    const LocalScratchMounts *mounts;
+  } dirs[] = {{"build", BUILD_MODE, NULL}, {"tmp", TMP_MODE, NULL}, {"store", STORE_MODE, unused->mounts}};
+  bool ok = true;
   for (size_t i = 0; ok && i < ARRAY_LEN(dirs); i++) {
     buf_clear(&path);
-    fs_path_join(&path, span_cstr(removal->path), span_cstr(dirs[i].name));
-    ok = empty_dir(buf_cstr(&path), dirs[i].mode, removal->owner_uid, i == 2 ? removal->mounts : NULL);
+    fs_path_join(&path, span_cstr(unused->top), span_cstr(dirs[i].name));
+    ok = empty_dir(buf_cstr(&path), dirs[i].mode, unused->owner_uid, dirs[i].mounts);
   }
   buf_done(&path);
-  Idle idle = {removal->path, removal->lock_fd, removal->owner_uid, removal->mounts};
-  return ok && add_idle(removal->scratch, &idle);
+  return ok;
 }
 
 static void remove_job(void *ctx) {
   Removal *removal = ctx;
-  if (!make_ready(removal)) {
-    remove_tree(removal->path);
-    fs_close_fd(&removal->lock_fd);
-    free_mounts(removal->mounts);
-    mem_free(removal->path);
-  }
+  bool kept = removal->scratch && make_ready(&removal->dir) && add_idle(removal->scratch, &removal->dir);
+  if (!kept) remove_unused(&removal->dir);
   mem_free(removal);
 }
 
-static void submit(Pool *cleaner, Removal from) {
+static void submit_removal(Pool *cleaner, Unused dir, LocalScratch *scratch) {
   Removal *removal = mem_alloc(sizeof *removal);
-  *removal = from;
+  *removal = (Removal){dir, scratch};
   pool_submit(cleaner, remove_job, removal);
-}
-
-static void submit_removal(Pool *cleaner, Span path, int lock_fd) {
-  submit(cleaner, (Removal){.path = span_dup(path), .lock_fd = lock_fd});
 }
 
 void local_scratch_remove(LocalScratch *scratch, Pool *cleaner, LocalScratchDir *dir) {
   if (dir->top)
-    submit(cleaner, (Removal){.path = span_dup(span_cstr(dir->top)),
-                              .lock_fd = dir->lock_fd,
-                              .scratch = dir->reusable ? scratch : NULL,
-                              .owner_uid = dir->owner_uid,
-                              .mounts = dir->mounts});
+    submit_removal(cleaner, (Unused){span_dup(span_cstr(dir->top)), dir->lock_fd, dir->owner_uid, dir->mounts},
+                   dir->reusable ? scratch : NULL);
   *dir = (LocalScratchDir){.lock_fd = -1};
 }
 
@@ -363,7 +345,7 @@ static void take_abandoned(LocalScratch *scratch, DIR *dir, Pool *cleaner) {
     int fd = lock_if_free(buf_cstr(&path));
     if (fd < 0) continue;
     if (is_gone || rename(path.data, buf_cstr(&gone)) == 0) {
-      submit_removal(cleaner, buf_span(&gone), fd);
+      submit_removal(cleaner, (Unused){.top = span_dup(buf_span(&gone)), .lock_fd = fd}, NULL);
     } else {
       log_warn("renaming the abandoned build directory '%s': %s", path.data, strerror(errno));
       fs_close_fd(&fd);
