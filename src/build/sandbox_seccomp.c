@@ -1,7 +1,6 @@
 // sandbox_seccomp.c: see sandbox_seccomp.h.
 #include "build/sandbox_seccomp.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <seccomp.h>
 #include <sys/mman.h>
@@ -86,33 +85,27 @@ bool sandbox_seccomp_program(Buf *ret, Err *err) {
   return (err && err_is_set(err)) ? false : err_set_errno(err, -status, "creating the system call filter");
 }
 
-static void put_raw_key(JsonWrite *json, const char *key) {
-  bool ok = json_write_key(json, span_cstr(key), NULL);
-  assert(ok);
-  (void)ok;
-}
-
 static void put_oci_rule(JsonWrite *json, const char *name, int error, const unsigned *arg, unsigned bits) {
   json_write_object_begin(json);
-  put_raw_key(json, "names");
+  json_write_text_key(json, SPAN("names"));
   json_write_array_begin(json);
   json_write_text(json, span_cstr(name));
   json_write_array_end(json);
-  put_raw_key(json, "action");
+  json_write_text_key(json, SPAN("action"));
   json_write_text(json, SPAN("SCMP_ACT_ERRNO"));
-  put_raw_key(json, "errnoRet");
+  json_write_text_key(json, SPAN("errnoRet"));
   json_write_int(json, error);
   if (arg) {
-    put_raw_key(json, "args");
+    json_write_text_key(json, SPAN("args"));
     json_write_array_begin(json);
     json_write_object_begin(json);
-    put_raw_key(json, "index");
+    json_write_text_key(json, SPAN("index"));
     json_write_uint(json, *arg);
-    put_raw_key(json, "value");
+    json_write_text_key(json, SPAN("value"));
     json_write_uint(json, bits);
-    put_raw_key(json, "valueTwo");
+    json_write_text_key(json, SPAN("valueTwo"));
     json_write_uint(json, bits);
-    put_raw_key(json, "op");
+    json_write_text_key(json, SPAN("op"));
     json_write_text(json, SPAN("SCMP_CMP_MASKED_EQ"));
     json_write_object_end(json);
     json_write_array_end(json);
@@ -122,13 +115,13 @@ static void put_oci_rule(JsonWrite *json, const char *name, int error, const uns
 
 void sandbox_seccomp_write_oci(JsonWrite *json) {
   json_write_object_begin(json);
-  put_raw_key(json, "defaultAction");
+  json_write_text_key(json, SPAN("defaultAction"));
   json_write_text(json, SPAN("SCMP_ACT_ALLOW"));
-  put_raw_key(json, "architectures");
+  json_write_text_key(json, SPAN("architectures"));
   json_write_array_begin(json);
   for (size_t i = 0; i < ARRAY_LEN(architecture_names); i++) json_write_text(json, span_cstr(architecture_names[i]));
   json_write_array_end(json);
-  put_raw_key(json, "syscalls");
+  json_write_text_key(json, SPAN("syscalls"));
   json_write_array_begin(json);
   for (size_t i = 0; i < ARRAY_LEN(mode_calls); i++)
     for (size_t j = 0; j < ARRAY_LEN(mode_bits); j++)

@@ -149,12 +149,16 @@ void json_write_array_end(JsonWrite *json) {
   end_nested(json, ']');
 }
 
-bool json_write_key(JsonWrite *json, Span key, Err *err) {
-  begin_element(json);
-  if (!json_write_string(json->out, key, err)) return false;
+static void end_key(JsonWrite *json) {
   buf_put_char(json->out, ':');
   if (json->indent) buf_put_char(json->out, ' ');
   json->after_key = true;
+}
+
+bool json_write_key(JsonWrite *json, Span key, Err *err) {
+  begin_element(json);
+  if (!json_write_string(json->out, key, err)) return false;
+  end_key(json);
   return true;
 }
 
@@ -171,6 +175,11 @@ void json_write_text(JsonWrite *json, Span value) {
   err_done(&err);
   for (size_t i = 0; i < value.len; i++) buf_put_char(&ascii, value.data[i] & 0x80 ? '?' : value.data[i]);
   if (!json_write_string(json->out, buf_span(&ascii), &err)) err_done(&err);
+}
+
+void json_write_text_key(JsonWrite *json, Span key) {
+  json_write_text(json, key);
+  end_key(json);
 }
 
 void json_write_int(JsonWrite *json, int64_t value) {

@@ -30,6 +30,7 @@ MUST_CHECK bool json_write_key(JsonWrite *json, Span key, Err *err);
 MUST_CHECK bool json_write_str(JsonWrite *json, Span value, Err *err);
 // For names in reports: where it is not UTF-8, every byte above 127 becomes '?'.
 void json_write_text(JsonWrite *json, Span value);
+void json_write_text_key(JsonWrite *json, Span key);
 void json_write_int(JsonWrite *json, int64_t value);
 void json_write_uint(JsonWrite *json, uint64_t value);
 void json_write_float(JsonWrite *json, double value);

@@ -1,7 +1,6 @@
 // realisation.c: see realisation.h.
 #include "formats/realisation.h"
 
-#include <assert.h>
 #include <stdlib.h>
 
 #include "formats/base16.h"
@@ -103,27 +102,21 @@ bool realisation_parse(Span text, Arena *arena, Realisation *ret, Err *err) {
   return ok || err_wrap(err, "reading a realisation");
 }
 
-static void put_key(JsonWrite *json, Span key) {
-  bool ok = json_write_key(json, key, NULL); // it came from JSON
-  assert(ok);
-  (void)ok;
-}
-
 void realisation_fingerprint(const Realisation *realisation, Buf *ret) {
   JsonWrite json;
   Buf base = BUF_INIT;
   json_write_init(&json, ret, 0);
   json_write_object_begin(&json);
-  put_key(&json, SPAN("dependentRealisations"));
+  json_write_text_key(&json, SPAN("dependentRealisations"));
   json_write_object_begin(&json);
   for (size_t i = 0; i < realisation->dep_count; i++) {
-    put_key(&json, realisation->deps[i].id);
+    json_write_text_key(&json, realisation->deps[i].id);
     json_write_text(&json, realisation->deps[i].path);
   }
   json_write_object_end(&json);
-  put_key(&json, SPAN("id"));
+  json_write_text_key(&json, SPAN("id"));
   json_write_text(&json, realisation->id);
-  put_key(&json, SPAN("outPath"));
+  json_write_text_key(&json, SPAN("outPath"));
   store_path_format_base(&realisation->path, &base);
   json_write_text(&json, buf_span(&base));
   json_write_object_end(&json);
