@@ -127,8 +127,7 @@ IN_CHILD static int child_main(void *arg) {
   child_fail(plan, CHILD_EXEC);
 }
 
-// The first executable file of that name in PATH, as execvp would choose; appends to *ret.
-static bool find_program(const char *name, Buf *ret, Err *err) {
+bool process_find_program(const char *name, Buf *ret, Err *err) {
   if (strchr(name, '/')) {
     buf_put_cstr(ret, name);
     return true;
@@ -217,7 +216,7 @@ bool process_spawn(const ProcessSpec *spec, Process *ret, Err *err) {
   for (size_t i = 0; i < spec->keep_fd_count; i++) assert(spec->keep_fds[i] > 2);
   Buf program = BUF_INIT;
   CLEANUP(fs_close_fd) int null_fd = -1;
-  bool ok = find_program(spec->program ? spec->program : spec->argv[0], &program, err);
+  bool ok = process_find_program(spec->program ? spec->program : spec->argv[0], &program, err);
   if (ok && spec->stdin_fd < 0) ok = fs_open("/dev/null", O_RDONLY, 0, &null_fd, err);
   if (ok) {
     ChildPlan plan = {

@@ -33,6 +33,8 @@ typedef struct Process {
   int pidfd; // readable when the child has ended; owned
 } Process;
 
+// The first executable file of that name in PATH, as execvp would choose; a name with '/' stays what it is, unlooked at. Replaces *ret.
+MUST_CHECK bool process_find_program(const char *name, Buf *ret, Err *err);
 // An exec failure is reported here, not by exit code 127. The child starts with no signal blocked and none handled.
 MUST_CHECK bool process_spawn(const ProcessSpec *spec, Process *ret, Err *err);
 // Blocks; *ret_status as from waitpid. Closes pidfd.

@@ -3,7 +3,6 @@
 #include "build/sandbox_bwrap.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/personality.h>
 #include <sys/syscall.h>
@@ -142,16 +141,8 @@ static bool put_all(const SandboxRun *run, Fds *fds, Buf *args, Err *err) {
 }
 
 bool sandbox_bwrap_available(void) {
-  const char *path = getenv("PATH");
-  Span dirs = span_cstr(path ? path : "/usr/bin:/bin"), dir;
   Buf program = BUF_INIT;
-  bool found = false;
-  for (bool more = true; more && !found;) {
-    more = span_split(&dirs, ':', &dir);
-    buf_clear(&program);
-    fs_path_join(&program, dir, SPAN("bwrap"));
-    found = access(buf_cstr(&program), X_OK) == 0;
-  }
+  bool found = process_find_program("bwrap", &program, NULL);
   buf_done(&program);
   return found;
 }

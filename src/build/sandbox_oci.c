@@ -5,7 +5,6 @@
 #include "build/sandbox_oci.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <sys/personality.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -17,30 +16,20 @@
 
 enum { RUNTIME_LOG_BYTES_MAX = 1 << 20 };
 
-bool sandbox_oci_find(const char *runtime, Buf *ret) {
-  static const char *const names[] = {"crun", "runc"};
-  if (runtime && strchr(runtime, '/')) {
-    buf_put_cstr(ret, runtime);
-    return access(runtime, X_OK) == 0;
-  }
+static bool find_program(const char *name, Buf *ret) {
   // Debian has runc in sbin, which is not in everybody's PATH.
-  const char *path = getenv("PATH");
-  Buf dirs = BUF_INIT;
-  buf_printf(&dirs, "%s:/usr/sbin:/sbin", path ? path : "/usr/bin:/bin");
-  bool found = false;
-  size_t start = ret->len;
-  for (size_t i = 0; !found && i < (runtime ? 1 : ARRAY_LEN(names)); i++) {
-    Span rest = buf_span(&dirs), dir;
-    for (bool more = true; more && !found;) {
-      more = span_split(&rest, ':', &dir);
-      ret->len = start;
-      fs_path_join(ret, dir, span_cstr(runtime ? runtime : names[i]));
-      found = access(buf_cstr(ret), X_OK) == 0;
-    }
+  static const char *const more_dirs[] = {"/usr/sbin", "/sbin"};
+  if (process_find_program(name, ret, NULL)) return access(buf_cstr(ret), X_OK) == 0;
+  for (size_t i = 0; i < ARRAY_LEN(more_dirs); i++) {
+    buf_clear(ret);
+    fs_path_join(ret, span_cstr(more_dirs[i]), span_cstr(name));
+    if (access(buf_cstr(ret), X_OK) == 0) return true;
   }
-  if (!found) ret->len = start;
-  buf_done(&dirs);
-  return found;
+  return false;
+}
+
+bool sandbox_oci_find(const char *runtime, Buf *ret) {
+  return runtime ? find_program(runtime, ret) : find_program("crun", ret) || find_program("runc", ret);
 }
 
 // --- the root

@@ -20,7 +20,7 @@ typedef struct SandboxOciRun {
   const char *bundle_dir; // an existing directory; run->root_dir is in it
 } SandboxOciRun;
 
-// The program that would be used: `runtime`, or what is in PATH; NULL when there is none. Appends to *ret.
+// The program that would be used: `runtime`, or what is in PATH. False when there is none. Replaces *ret.
 bool sandbox_oci_find(const char *runtime, Buf *ret);
 // Makes the root and the bundle, starts the runtime. *ret is the shell's process, a session of its own, with the builder's exit code (or 128+signal); it has
 // ended only when nothing of the container runs any more. Closing *ret_control_fd kills the container; so does the end of this process.
