@@ -14,11 +14,11 @@ enum { TEXT_BYTES_MAX = 1 << 20 };
 enum { EMPTY_TRIES = 2000 };
 
 struct BuildCgroups {
-  char *parent;     // where groups are made
-  char *supervisor; // where firn has moved to; NULL: nowhere
-  Buf passed_on;    // " +memory +pids": what firn has made `parent` pass on
+  char *parent;             // where groups are made
+  char *supervisor;         // where firn has moved to; NULL: nowhere
+  const char *passed_on[3]; // controllers that firn has made `parent` pass on
+  size_t passed_on_count;
   BuildCgroupLimits limits;
-  bool has_memory;
   _Atomic unsigned counter;
 };
 
@@ -153,18 +153,25 @@ static bool make_room(BuildCgroups *cgroups) {
   return ok;
 }
 
+// `change`: "+" or "-". Sets errno.
+static bool change_controller(BuildCgroups *cgroups, const char *change, const char *controller) {
+  Buf command = BUF_INIT;
+  buf_printf(&command, "%s%s", change, controller);
+  bool ok = write_text(cgroups->parent, "cgroup.subtree_control", buf_span(&command));
+  int why = errno;
+  buf_done(&command);
+  errno = why;
+  return ok;
+}
+
 // Sets errno.
 static bool pass_on(BuildCgroups *cgroups, const char *controller) {
   if (has_word(cgroups->parent, "cgroup.subtree_control", controller)) return true;
   errno = ENOENT;
   if (!has_word(cgroups->parent, "cgroup.controllers", controller)) return false;
-  Buf command = BUF_INIT;
-  buf_printf(&command, "+%s", controller);
-  bool ok = write_text(cgroups->parent, "cgroup.subtree_control", buf_span(&command));
-  if (!ok && errno == EBUSY && make_room(cgroups))
-    ok = write_text(cgroups->parent, "cgroup.subtree_control", buf_span(&command));
-  if (ok) buf_printf(&cgroups->passed_on, "%s%s", cgroups->passed_on.len ? " " : "", controller);
-  buf_done(&command);
+  bool ok = change_controller(cgroups, "+", controller);
+  if (!ok && errno == EBUSY && make_room(cgroups)) ok = change_controller(cgroups, "+", controller);
+  if (ok) cgroups->passed_on[cgroups->passed_on_count++] = controller;
   return ok;
 }
 
@@ -197,25 +204,15 @@ bool build_cgroup_open(const BuildCgroupLimits *limits, BuildCgroups **ret, Err 
     build_cgroup_close(cgroups);
     return err_wrap(err, "cgroups for builds");
   }
-  cgroups->has_memory = has_word(cgroups->parent, "cgroup.subtree_control", "memory");
   *ret = cgroups;
   return true;
 }
 
 void build_cgroup_close(BuildCgroups *cgroups) {
   if (!cgroups) return;
-  Span rest = buf_span(&cgroups->passed_on), word;
-  for (bool more = rest.len > 0; more;) {
-    more = span_split(&rest, ' ', &word);
-    Buf command = BUF_INIT;
-    buf_printf(&command, "-%.*s", SPAN_ARG(word));
-    // Another firn may need it by now: then it stays.
-    if (cgroups->supervisor || cgroups->parent)
-      (void)!write_text(cgroups->parent, "cgroup.subtree_control", buf_span(&command));
-    buf_done(&command);
-  }
+  // Another firn may need one by now: then it stays.
+  for (size_t n = 0; n < cgroups->passed_on_count; n++) (void)!change_controller(cgroups, "-", cgroups->passed_on[n]);
   if (cgroups->supervisor && move_self(cgroups->parent)) rmdir(cgroups->supervisor);
-  buf_done(&cgroups->passed_on);
   mem_free(cgroups->supervisor);
   mem_free(cgroups->parent);
   mem_free(cgroups);

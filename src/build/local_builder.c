@@ -352,10 +352,6 @@ static bool make_cgroup(LocalBuild *build, Err *err) {
   return build_cgroup_make(builder->cgroups, &build->arena, &build->cgroup, err);
 }
 
-static const BuildCgroup *cgroup_of(const LocalBuild *build) {
-  return build->cgroup.path ? &build->cgroup : NULL;
-}
-
 // Variables that name the build directory get its real place, which without a sandbox is not
 // /build.
 static const char *replace_build_dir(LocalBuild *build, const char *entry) {
@@ -392,7 +388,7 @@ static bool start_plain(LocalBuild *build, int output_fd, bool *ret_exec_failed,
   spec.stdout_fd = spec.stderr_fd = output_fd;
   spec.new_session = spec.die_with_parent = spec.no_core_dumps = spec.set_umask = true;
   spec.umask = 022;
-  spec.cgroup_fd = cgroup_of(build) ? build->cgroup.procs_fd : -1;
+  spec.cgroup_fd = build->cgroup.procs_fd;
   spec.persona = ADDR_NO_RANDOMIZE | (build->options->uname_32bit ? PER_LINUX32 : PER_LINUX);
   build->whole_group = true;
   if (process_spawn(&spec, &build->process, err)) return true;
@@ -459,7 +455,7 @@ static bool start_process(LocalBuild *build, bool *ret_exec_failed, Err *err) {
                     .seccomp = buf_span(&build->builder->seccomp),
                     .host_uid = build->owner_uid,
                     .host_gid = build->owner_uid,
-                    .cgroup = cgroup_of(build)};
+                    .cgroup = build->cgroup.path ? &build->cgroup : NULL};
   return start_sandboxed(build, &run, ret_exec_failed, err);
 }
 
