@@ -6,7 +6,6 @@
 // for. Of a working tree, where neither a ref nor a commit is asked for, the tracked files are taken as they are.
 #include "glue/fetcher.h"
 
-#include <assert.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -15,10 +14,10 @@
 
 #include "base/fs.h"
 #include "base/log.h"
-#include "base/map.h"
-#include "base/process.h"
 #include "glue/fetch_cache.h"
 #include "glue/fetch_mirror.h"
+#include "glue/fetch_tool.h"
+#include "glue/fetch_tracked.h"
 #include "glue/source_url.h"
 #include "glue/store_io.h"
 #include "store/store_add.h"
@@ -33,83 +32,30 @@ void fetcher_git_tree_done(FetcherGitTree *tree) {
 }
 
 typedef struct Repo {
-  const Fetcher *fetcher;
   const FetcherGit *git;
+  FetchTool tool;
   Arena arena;
   int lock_fd;   // of a mirror: two fetches into one at a time would take each other's refs
   Buf dir;       // local: the working tree; remote: the mirror
   Buf location;  // what messages call it: the path or the URL
   bool is_local; // there is a working tree
-  Buf scratch;   // removed at the end; made by make_scratch
 } Repo;
 
 static void repo_done(Repo *repo) {
   fs_close_fd(&repo->lock_fd);
-  Err ignored = ERR_INIT;
-  if (repo->scratch.len && !fs_remove_tree(buf_cstr(&repo->scratch), &ignored))
-    log_msg(LOG_INFO, "%s", err_message(&ignored));
-  err_done(&ignored);
-  buf_done(&repo->scratch);
+  fetch_tool_done(&repo->tool);
   buf_done(&repo->location);
   buf_done(&repo->dir);
   arena_done(&repo->arena);
 }
 
-#define GIT_ARGS_MAX 28
-
-typedef struct GitRun {
-  Buf out, errors;
-  int status;
-} GitRun;
-#define GIT_RUN_INIT \
-  { .out = BUF_INIT, .errors = BUF_INIT }
-static void git_run_done(GitRun *run) {
-  buf_done(&run->out);
-  buf_done(&run->errors);
-}
-
-// `git -C dir args...` with standard input from `stdin_fd` (-1: none). False only where it could not be run.
-static bool git_start(const Repo *repo, const char *dir, const char *const *args, int stdin_fd, GitRun *ret, Err *err) {
-  const char *argv[GIT_ARGS_MAX + 1] = {"git", "-C", dir};
-  size_t count = 3;
-  for (size_t i = 0; args[i]; i++) {
-    assert(count < GIT_ARGS_MAX);
-    argv[count++] = args[i];
-  }
-  ProcessSpec spec = PROCESS_SPEC_INIT;
-  spec.argv = argv;
-  spec.cancel_fd = repo->fetcher->cancel_fd;
-  spec.stdin_fd = stdin_fd;
-  if (process_run(&spec, &ret->out, &ret->errors, &ret->status, err)) return true;
-  if (err->kind == ERR_INTERRUPTED) return false;
-  if (err->kind == ERR_NOT_FOUND)
-    return err_wrap(err, "the program 'git' is needed to fetch Git repository '%s'", repo->location.data);
-  return err_wrap(err, "fetching Git repository '%s'", repo->location.data);
-}
-
-// Its standard output, without the last newline, in *ret (may be NULL). With ret_failed a failure is no error.
+// fetch_tool_output of `git -C dir args...`.
 static bool git_in(const Repo *repo, const char *dir, const char *const *args, Buf *ret, bool *ret_failed, Err *err) {
-  GitRun run CLEANUP(git_run_done) = GIT_RUN_INIT;
-  if (!git_start(repo, dir, args, -1, &run, err)) return false;
-  if (ret_failed) *ret_failed = run.status != 0;
-  if (run.status != 0 && !ret_failed)
-    return err_set(err, ERR_IO, "fetching Git repository '%s': 'git %s' failed: %.*s", repo->location.data, args[0],
-                   SPAN_ARG(span_trim(buf_span(&run.errors))));
-  if (ret) {
-    buf_put_span(ret, buf_span(&run.out));
-    if (ret->len && ret->data[ret->len - 1] == '\n') ret->len--;
-    buf_cstr(ret);
-  }
-  return true;
+  return fetch_tool_output(&repo->tool, dir, args, -1, ret, ret_failed, err);
 }
 
 static bool git_run(const Repo *repo, const char *const *args, Buf *ret, bool *ret_failed, Err *err) {
   return git_in(repo, repo->dir.data, args, ret, ret_failed, err);
-}
-
-static bool make_scratch(Repo *repo, Err *err) {
-  return store_scratch(repo->fetcher->store, SPAN("-git"), &repo->scratch, err) &&
-         fs_mkdir_all(buf_cstr(&repo->scratch), 0700, err);
 }
 
 // ---- where it is
@@ -117,7 +63,8 @@ static bool make_scratch(Repo *repo, Err *err) {
 static bool open_mirror(Repo *repo, Err *err) {
   const char *suffix = repo->git->shallow ? "-shallow" : "";
   Buf name CLEANUP(buf_done) = BUF_INIT;
-  if (!fetch_mirror_lock(repo->fetcher, "git", buf_span(&repo->location), suffix, &repo->dir, &repo->lock_fd, err) ||
+  if (!fetch_mirror_lock(repo->tool.fetcher, "git", buf_span(&repo->location), suffix, &repo->dir, &repo->lock_fd,
+                         err) ||
       !fs_mkdir_all(repo->dir.data, 0777, err))
     return false;
   buf_printf(&name, "%s/HEAD", repo->dir.data);
@@ -143,12 +90,12 @@ static bool open_repo(Repo *repo, Err *err) {
     free(cwd);
     buf_put_span(&repo->location, buf_span(&repo->dir));
     buf_cstr(&repo->dir);
-    buf_cstr(&repo->location);
+    repo->tool.place = buf_cstr(&repo->location);
     return true;
   }
   if (is_file) url.param_count = 0; // git would take them for part of the name
   source_url_format(&url, &repo->location);
-  buf_cstr(&repo->location);
+  repo->tool.place = buf_cstr(&repo->location);
   return open_mirror(repo, err);
 }
 
@@ -202,14 +149,15 @@ static bool is_fresh(const Repo *repo, const char *name) {
   Buf path CLEANUP(buf_done) = BUF_INIT;
   struct stat st;
   buf_printf(&path, "%s/%s", repo->dir.data, name);
-  return stat(buf_cstr(&path), &st) == 0 && fetch_cache_is_fresh(st.st_mtime, repo->fetcher->settings->tarball_ttl_s);
+  return stat(buf_cstr(&path), &st) == 0 &&
+         fetch_cache_is_fresh(st.st_mtime, repo->tool.fetcher->settings->tarball_ttl_s);
 }
 
 // "ref: refs/heads/main\tHEAD" or "<commit>\tHEAD" is the first line.
 static bool read_remote_head(Repo *repo, Buf *ret, Err *err) {
-  GitRun run CLEANUP(git_run_done) = GIT_RUN_INIT;
-  if (!git_start(repo, repo->dir.data,
-                 (const char *[]){"ls-remote", "--symref", "--", repo->location.data, "HEAD", NULL}, -1, &run, err))
+  FetchToolRun run CLEANUP(fetch_tool_run_done) = FETCH_TOOL_RUN_INIT;
+  if (!fetch_tool_run(&repo->tool, repo->dir.data,
+                      (const char *[]){"ls-remote", "--symref", "--", repo->location.data, "HEAD", NULL}, &run, err))
     return false;
   Span rest = buf_span(&run.out), line, target;
   span_split(&rest, '\n', &line);
@@ -262,14 +210,14 @@ static void put_local_ref(Span ref, Buf *ret) {
 static bool update_mirror(Repo *repo, Span ref, const char *local_ref, Err *err) {
   const FetcherGit *git = repo->git;
   Buf spec CLEANUP(buf_done) = BUF_INIT, file CLEANUP(buf_done) = BUF_INIT;
-  GitRun run CLEANUP(git_run_done) = GIT_RUN_INIT;
+  FetchToolRun run CLEANUP(fetch_tool_run_done) = FETCH_TOOL_RUN_INIT;
   put_refspec(repo, ref, &spec);
   log_msg(LOG_INFO, "fetching Git repository '%s'...", repo->location.data);
   const char *deep[] = {"fetch", "--quiet",           "--force",       "--update-head-ok",
                         "--",    repo->location.data, buf_cstr(&spec), NULL};
   const char *flat[] = {"fetch", "--quiet", "--force",           "--update-head-ok", "--depth",
                         "1",     "--",      repo->location.data, buf_cstr(&spec),    NULL};
-  if (!git_start(repo, repo->dir.data, git->shallow ? flat : deep, -1, &run, err)) return false;
+  if (!fetch_tool_run(&repo->tool, repo->dir.data, git->shallow ? flat : deep, &run, err)) return false;
   buf_printf(&file, "%s/%s", repo->dir.data, local_ref);
   if (run.status != 0) {
     // Git's words: whether that matters is found out when the commit is looked for.
@@ -330,10 +278,10 @@ static bool read_count(Repo *repo, const char *rev, FetcherGitTree *ret, Err *er
 
 static bool keep_tree(Repo *repo, const StorePath *path, FetcherGitTree *ret, Err *err) {
   PathInfoRecord *info;
-  if (!store_get(repo->fetcher->store, path, &info, err)) return false;
+  if (!store_get(repo->tool.fetcher->store, path, &info, err)) return false;
   memcpy(ret->nar_sha256, info->info.nar_sha256, sizeof ret->nar_sha256);
   path_info_service_record_free(info);
-  store_format_path(repo->fetcher->store, path, &ret->store_path);
+  store_format_path(repo->tool.fetcher->store, path, &ret->store_path);
   return true;
 }
 
@@ -345,7 +293,7 @@ static bool objects_dir(const Repo *repo, Buf *ret, Err *err) {
 // A git directory that borrows the objects of the repository and switches conversions off.
 static bool make_plain_dir(Repo *repo, Buf *ret, Err *err) {
   Buf objects CLEANUP(buf_done) = BUF_INIT, file CLEANUP(buf_done) = BUF_INIT, text CLEANUP(buf_done) = BUF_INIT;
-  fs_path_join(ret, buf_span(&repo->scratch), SPAN("git"));
+  fs_path_join(ret, buf_span(&repo->tool.scratch), SPAN("git"));
   if (!fs_mkdir_all(buf_cstr(ret), 0700, err) || !objects_dir(repo, &objects, err) ||
       !git_in(repo, ret->data, (const char *[]){"init", "--quiet", "--bare", NULL}, NULL, NULL, err))
     return false;
@@ -366,15 +314,15 @@ static bool add_commit(Repo *repo, FetcherGitTree *ret, Err *err) {
   int fd CLEANUP(fs_close_fd) = -1;
   StorePath path;
   StoreAddOptions options = STORE_ADD_OPTIONS_INIT;
-  if (!make_scratch(repo, err) || !make_plain_dir(repo, &plain_dir, err)) return false;
-  fs_path_join(&archive, buf_span(&repo->scratch), SPAN("tree.tar"));
+  if (!fetch_tool_make_scratch(&repo->tool, err) || !make_plain_dir(repo, &plain_dir, err)) return false;
+  fs_path_join(&archive, buf_span(&repo->tool.scratch), SPAN("tree.tar"));
   if (!git_in(repo, plain_dir.data,
               (const char *[]){"archive", "--format=tar", "--output", buf_cstr(&archive), buf_cstr(&ret->rev), NULL},
               NULL, NULL, err) ||
       !fs_open(buf_cstr(&archive), O_RDONLY, 0, &fd, err))
     return false;
   ByteSource bytes = byte_stream_from_fd(&fd);
-  return store_add_archive(repo->fetcher->store, repo->git->name, &bytes, false, &options, &path, NULL, err) &&
+  return store_add_archive(repo->tool.fetcher->store, repo->git->name, &bytes, false, &options, &path, NULL, err) &&
          keep_tree(repo, &path, ret, err);
 }
 
@@ -392,8 +340,8 @@ static bool add_with_submodules(Repo *repo, FetcherGitTree *ret, Err *err) {
   Buf objects CLEANUP(buf_done) = BUF_INIT, file CLEANUP(buf_done) = BUF_INIT, tree CLEANUP(buf_done) = BUF_INIT,
               url CLEANUP(buf_done) = BUF_INIT;
   bool failed;
-  if (!make_scratch(repo, err)) return false;
-  fs_path_join(&tree, buf_span(&repo->scratch), SPAN("tree"));
+  if (!fetch_tool_make_scratch(&repo->tool, err)) return false;
+  fs_path_join(&tree, buf_span(&repo->tool.scratch), SPAN("tree"));
   if (!git_run(repo, (const char *[]){"config", "remote.origin.url", NULL}, &url, &failed, err)) return false;
   if (failed) {
     buf_clear(&url);
@@ -419,7 +367,7 @@ static bool add_with_submodules(Repo *repo, FetcherGitTree *ret, Err *err) {
                 (const char *[]){"-c", "protocol.file.allow=always", "-c", "core.autocrlf=false", "submodule",
                                  "--quiet", "update", "--init", "--recursive", NULL},
                 NULL, NULL, err) &&
-         store_add_path(repo->fetcher->store, repo->git->name, tree.data, &options, &path, err) &&
+         store_add_path(repo->tool.fetcher->store, repo->git->name, tree.data, &options, &path, err) &&
          keep_tree(repo, &path, ret, err);
 }
 
@@ -442,35 +390,10 @@ static bool fetch_commit(Repo *repo, FetcherGitTree *ret, Err *err) {
 
 // ---- working trees
 
-typedef struct Tracked {
-  Map files, dirs; // paths relative to the top
-} Tracked;
-
-static void tracked_done(Tracked *tracked) {
-  map_done(&tracked->files);
-  map_done(&tracked->dirs);
-}
-
-static bool keep_tracked(void *ctx, Span path, CastoreKind kind, bool *ret_keep, Err *err) {
-  const Tracked *tracked = ctx;
-  (void)err;
-  *ret_keep = map_has(kind == CASTORE_DIRECTORY ? &tracked->dirs : &tracked->files, path);
-  return true;
-}
-
-static void track(Tracked *tracked, Span path) {
-  map_set(&tracked->files, path, NULL);
-  for (size_t slash; (slash = span_rfind_char(path, '/')) != SIZE_MAX;) {
-    path = span_sub(path, 0, slash);
-    if (map_has(&tracked->dirs, path)) return;
-    map_set(&tracked->dirs, path, NULL);
-  }
-}
-
 // Takes what has the attribute export-ignore out again. A directory that has it takes all that is in it along.
-static bool drop_ignored(Repo *repo, Tracked *tracked, Err *err) {
+static bool drop_ignored(Repo *repo, FetchTracked *tracked, Err *err) {
   Buf names CLEANUP(buf_done) = BUF_INIT, file CLEANUP(buf_done) = BUF_INIT;
-  GitRun run CLEANUP(git_run_done) = GIT_RUN_INIT;
+  Buf attributes CLEANUP(buf_done) = BUF_INIT;
   int fd CLEANUP(fs_close_fd) = -1;
   for (MapEntry *e = map_first(&tracked->files); e; e = map_next(&tracked->files, e))
     buf_put(&names, e->key, e->key_len), buf_put_char(&names, 0);
@@ -481,17 +404,15 @@ static bool drop_ignored(Repo *repo, Tracked *tracked, Err *err) {
     buf_put(&names, "/\0", 2);
   }
   if (!names.len) return true;
-  if (!make_scratch(repo, err)) return false;
-  fs_path_join(&file, buf_span(&repo->scratch), SPAN("names"));
+  if (!fetch_tool_make_scratch(&repo->tool, err)) return false;
+  fs_path_join(&file, buf_span(&repo->tool.scratch), SPAN("names"));
   if (!fs_write_file_atomic(buf_cstr(&file), buf_span(&names), 0600, false, err) ||
       !fs_open(buf_cstr(&file), O_RDONLY, 0, &fd, err) ||
-      !git_start(repo, repo->dir.data, (const char *[]){"check-attr", "-z", "--stdin", "export-ignore", NULL}, fd, &run,
-                 err))
+      !fetch_tool_output(&repo->tool, repo->dir.data,
+                         (const char *[]){"check-attr", "-z", "--stdin", "export-ignore", NULL}, fd, &attributes, NULL,
+                         err))
     return false;
-  if (run.status != 0)
-    return err_set(err, ERR_IO, "fetching Git repository '%s': 'git check-attr' failed: %.*s", repo->location.data,
-                   SPAN_ARG(span_trim(buf_span(&run.errors))));
-  Span rest = buf_span(&run.out), path, attr, value; // path NUL attribute NUL value NUL
+  Span rest = buf_span(&attributes), path, attr, value; // path NUL attribute NUL value NUL
   while (span_split(&rest, 0, &path) && span_split(&rest, 0, &attr) && span_split(&rest, 0, &value)) {
     if (!span_eq_cstr(value, "set")) continue;
     if (span_has_suffix(path, SPAN("/"))) path.len--;
@@ -502,7 +423,7 @@ static bool drop_ignored(Repo *repo, Tracked *tracked, Err *err) {
 }
 
 // Those of the index that still exist. Submodules count as files there, of which only `submodules` makes anything.
-static bool list_tracked(Repo *repo, Tracked *ret, Err *err) {
+static bool list_tracked(Repo *repo, FetchTracked *ret, Err *err) {
   Buf list CLEANUP(buf_done) = BUF_INIT;
   bool deep = repo->git->submodules;
   if (!git_run(repo, (const char *[]){"ls-files", "-z", deep ? "--recurse-submodules" : "--full-name", NULL}, &list,
@@ -512,7 +433,7 @@ static bool list_tracked(Repo *repo, Tracked *ret, Err *err) {
     Buf path CLEANUP(buf_done) = BUF_INIT;
     struct stat st;
     fs_path_join(&path, buf_span(&repo->dir), name);
-    if (name.len && lstat(buf_cstr(&path), &st) == 0 && !S_ISDIR(st.st_mode)) track(ret, name);
+    if (name.len && lstat(buf_cstr(&path), &st) == 0 && !S_ISDIR(st.st_mode)) fetch_tracked_add(ret, name);
   }
   return !repo->git->export_ignore || drop_ignored(repo, ret, err);
 }
@@ -539,9 +460,9 @@ static bool describe_worktree(Repo *repo, FetcherGitTree *ret, Err *err) {
     return false;
   if (!unborn && !read_time(repo, buf_cstr(&head), ret, err)) return false;
   if (dirty) {
-    if (!repo->fetcher->settings->allow_dirty)
+    if (!repo->tool.fetcher->settings->allow_dirty)
       return err_set(err, ERR_OTHER, "Git tree '%s' is dirty", repo->location.data);
-    if (repo->fetcher->settings->warn_dirty) log_warn("Git tree '%s' is dirty", repo->location.data);
+    if (repo->tool.fetcher->settings->warn_dirty) log_warn("Git tree '%s' is dirty", repo->location.data);
     if (!unborn) buf_printf(&ret->dirty_rev, "%s-dirty", buf_cstr(&head));
     return true;
   }
@@ -551,18 +472,23 @@ static bool describe_worktree(Repo *repo, FetcherGitTree *ret, Err *err) {
 }
 
 static bool fetch_worktree(Repo *repo, FetcherGitTree *ret, Err *err) {
-  Tracked tracked CLEANUP(tracked_done) = {.files = MAP_INIT, .dirs = MAP_INIT};
+  FetchTracked tracked CLEANUP(fetch_tracked_done) = FETCH_TRACKED_INIT;
   StorePath path;
   StoreAddOptions options = STORE_ADD_OPTIONS_INIT;
-  options.filter = keep_tracked;
+  options.filter = fetch_tracked_keep;
   options.filter_ctx = &tracked;
   return describe_worktree(repo, ret, err) && list_tracked(repo, &tracked, err) &&
-         store_add_path(repo->fetcher->store, repo->git->name, repo->dir.data, &options, &path, err) &&
+         store_add_path(repo->tool.fetcher->store, repo->git->name, repo->dir.data, &options, &path, err) &&
          keep_tree(repo, &path, ret, err);
 }
 
 bool fetcher_git(const Fetcher *fetcher, const FetcherGit *git, FetcherGitTree *ret, Err *err) {
-  Repo repo CLEANUP(repo_done) = {.fetcher = fetcher, .git = git, .lock_fd = -1};
+  Repo repo CLEANUP(repo_done) = {.git = git,
+                                  .tool = {.fetcher = fetcher,
+                                           .program = "git",
+                                           .kind = "Git repository",
+                                           .needed = "the program 'git' is needed to fetch Git repository"},
+                                  .lock_fd = -1};
   if (!open_repo(&repo, err)) return false;
   if (git->export_ignore && git->submodules)
     return err_set(err, ERR_OTHER, "exportIgnore and submodules are not supported together yet");

@@ -5,17 +5,16 @@
 // name nor a revision is asked for, the tracked files are taken as they are.
 #include "glue/fetcher.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fs.h"
 #include "base/log.h"
-#include "base/map.h"
-#include "base/process.h"
 #include "glue/fetch_cache.h"
 #include "glue/fetch_mirror.h"
+#include "glue/fetch_tool.h"
+#include "glue/fetch_tracked.h"
 #include "glue/source_url.h"
 #include "store/store_add.h"
 
@@ -28,24 +27,18 @@ void fetcher_hg_tree_done(FetcherHgTree *tree) {
 }
 
 typedef struct HgRepo {
-  const Fetcher *fetcher;
   const FetcherHg *hg;
+  FetchTool tool;
   Arena arena;
-  const char **env;
   int lock_fd;
   bool is_local;
   Buf place; // the path or the URL
   Buf clone;
-  Buf scratch; // removed at the end
 } HgRepo;
 
 static void repo_done(HgRepo *repo) {
   fs_close_fd(&repo->lock_fd);
-  Err ignored = ERR_INIT;
-  if (repo->scratch.len && !fs_remove_tree(buf_cstr(&repo->scratch), &ignored))
-    log_msg(LOG_INFO, "%s", err_message(&ignored));
-  err_done(&ignored);
-  buf_done(&repo->scratch);
+  fetch_tool_done(&repo->tool);
   buf_done(&repo->clone);
   buf_done(&repo->place);
   arena_done(&repo->arena);
@@ -63,65 +56,11 @@ static const char **plain_env(Arena *arena) {
   return env;
 }
 
-#define HG_ARGS_MAX 16
-
-// `hg args...`; with ret_failed a failure is no error.
 static bool hg_run(const HgRepo *repo, const char *const *args, Buf *ret, bool *ret_failed, Err *err) {
-  const char *argv[HG_ARGS_MAX + 2] = {"hg"};
-  size_t count = 1;
-  for (size_t i = 0; args[i]; i++) {
-    assert(count <= HG_ARGS_MAX);
-    argv[count++] = args[i];
-  }
-  ProcessSpec spec = PROCESS_SPEC_INIT;
-  spec.argv = argv;
-  spec.env = repo->env;
-  spec.cancel_fd = repo->fetcher->cancel_fd;
-  Buf out CLEANUP(buf_done) = BUF_INIT, errors CLEANUP(buf_done) = BUF_INIT;
-  int status;
-  if (!process_run(&spec, &out, &errors, &status, err)) {
-    if (err->kind == ERR_INTERRUPTED) return false;
-    if (err->kind == ERR_NOT_FOUND)
-      return err_wrap(err, "the program 'hg' (Mercurial) is needed to fetch '%s'", repo->place.data);
-    return err_wrap(err, "fetching Mercurial repository '%s'", repo->place.data);
-  }
-  if (ret_failed) *ret_failed = status != 0;
-  if (status != 0 && !ret_failed)
-    return err_set(err, ERR_IO, "fetching Mercurial repository '%s': 'hg %s' failed: %.*s", repo->place.data, args[0],
-                   SPAN_ARG(span_trim(buf_span(&errors))));
-  if (ret) {
-    buf_put_span(ret, buf_span(&out));
-    if (ret->len && ret->data[ret->len - 1] == '\n') ret->len--;
-    buf_cstr(ret);
-  }
-  return true;
-}
-
-static bool keep_tree(HgRepo *repo, const StorePath *path, FetcherHgTree *ret) {
-  store_format_path(repo->fetcher->store, path, &ret->store_path);
-  return true;
+  return fetch_tool_output(&repo->tool, NULL, args, -1, ret, ret_failed, err);
 }
 
 // ---- a working tree with changes
-
-typedef struct HgTracked {
-  Map files, dirs; // paths relative to the top
-} HgTracked;
-
-static bool keep_tracked(void *ctx, Span path, CastoreKind kind, bool *ret_keep, Err *err) {
-  const HgTracked *tracked = ctx;
-  (void)err;
-  *ret_keep = map_has(kind == CASTORE_DIRECTORY ? &tracked->dirs : &tracked->files, path);
-  return true;
-}
-
-static void track(HgTracked *tracked, Span path) {
-  map_set(&tracked->files, path, NULL);
-  for (size_t slash; (slash = span_rfind_char(path, '/')) != SIZE_MAX;) {
-    path = span_sub(path, 0, slash);
-    map_set(&tracked->dirs, path, NULL);
-  }
-}
 
 static bool has_changes(HgRepo *repo, bool *ret, Err *err) {
   Buf inside CLEANUP(buf_done) = BUF_INIT, changes CLEANUP(buf_done) = BUF_INIT;
@@ -136,7 +75,7 @@ static bool has_changes(HgRepo *repo, bool *ret, Err *err) {
 }
 
 static bool fetch_worktree(HgRepo *repo, FetcherHgTree *ret, Err *err) {
-  const FetcherSettings *settings = repo->fetcher->settings;
+  const FetcherSettings *settings = repo->tool.fetcher->settings;
   Buf list CLEANUP(buf_done) = BUF_INIT;
   if (!settings->allow_dirty) return err_set(err, ERR_OTHER, "Mercurial tree '%s' is unclean", repo->place.data);
   if (settings->warn_dirty) log_warn("Mercurial tree '%s' is unclean", repo->place.data);
@@ -146,18 +85,16 @@ static bool fetch_worktree(HgRepo *repo, FetcherHgTree *ret, Err *err) {
                                "--print0", NULL},
               &list, NULL, err))
     return false;
-  HgTracked tracked = {.files = MAP_INIT, .dirs = MAP_INIT};
+  FetchTracked tracked CLEANUP(fetch_tracked_done) = FETCH_TRACKED_INIT;
   for (Span rest = buf_span(&list), name; span_split(&rest, 0, &name) || name.len;)
-    if (name.len) track(&tracked, name);
+    if (name.len) fetch_tracked_add(&tracked, name);
   StorePath path;
   StoreAddOptions options = STORE_ADD_OPTIONS_INIT;
-  options.filter = keep_tracked;
+  options.filter = fetch_tracked_keep;
   options.filter_ctx = &tracked;
-  bool ok = store_add_path(repo->fetcher->store, repo->hg->name, repo->place.data, &options, &path, err) &&
-            keep_tree(repo, &path, ret);
-  map_done(&tracked.files);
-  map_done(&tracked.dirs);
-  return ok;
+  if (!store_add_path(repo->tool.fetcher->store, repo->hg->name, repo->place.data, &options, &path, err)) return false;
+  store_format_path(repo->tool.fetcher->store, &path, &ret->store_path);
+  return true;
 }
 
 // ---- commits
@@ -165,7 +102,8 @@ static bool fetch_worktree(HgRepo *repo, FetcherHgTree *ret, Err *err) {
 // Is the last pull young enough? Its time is that of the lock.
 static bool is_fresh(const HgRepo *repo) {
   struct stat st;
-  return fstat(repo->lock_fd, &st) == 0 && fetch_cache_is_fresh(st.st_mtime, repo->fetcher->settings->tarball_ttl_s);
+  return fstat(repo->lock_fd, &st) == 0 &&
+         fetch_cache_is_fresh(st.st_mtime, repo->tool.fetcher->settings->tarball_ttl_s);
 }
 
 static bool pull(HgRepo *repo, bool exists, Err *err) {
@@ -202,7 +140,7 @@ static bool has_rev(HgRepo *repo, const char *rev, bool *ret, Err *err) {
 static bool fetch_commit(HgRepo *repo, FetcherHgTree *ret, Err *err) {
   const FetcherHg *hg = repo->hg;
   Buf what CLEANUP(buf_done) = BUF_INIT, info CLEANUP(buf_done) = BUF_INIT;
-  if (!fetch_mirror_lock(repo->fetcher, "hg", buf_span(&repo->place), "", &repo->clone, &repo->lock_fd, err))
+  if (!fetch_mirror_lock(repo->tool.fetcher, "hg", buf_span(&repo->place), "", &repo->clone, &repo->lock_fd, err))
     return false;
   bool exists = fs_exists(repo->clone.data), there = false;
   buf_put_span(&what, hg->rev.len ? hg->rev : hg->ref.len ? hg->ref : SPAN("default"));
@@ -222,10 +160,8 @@ static bool fetch_commit(HgRepo *repo, FetcherHgTree *ret, Err *err) {
   buf_put_span(&ret->branch, rest);
   ret->has_rev_count = true;
   Buf tree CLEANUP(buf_done) = BUF_INIT, archival CLEANUP(buf_done) = BUF_INIT;
-  if (!store_scratch(repo->fetcher->store, SPAN("-hg"), &repo->scratch, err) ||
-      !fs_mkdir_all(buf_cstr(&repo->scratch), 0700, err))
-    return false;
-  fs_path_join(&tree, buf_span(&repo->scratch), SPAN("tree"));
+  if (!fetch_tool_make_scratch(&repo->tool, err)) return false;
+  fs_path_join(&tree, buf_span(&repo->tool.scratch), SPAN("tree"));
   buf_printf(&archival, "%s/.hg_archival.txt", buf_cstr(&tree));
   if (!hg_run(repo,
               (const char *[]){"archive", "-R", repo->clone.data, "-r", buf_cstr(&ret->rev), buf_cstr(&tree), NULL},
@@ -236,20 +172,26 @@ static bool fetch_commit(HgRepo *repo, FetcherHgTree *ret, Err *err) {
   StorePath path;
   StoreAddOptions options = STORE_ADD_OPTIONS_INIT;
   options.no_stat_cache = true;
-  return store_add_path(repo->fetcher->store, hg->name, buf_cstr(&tree), &options, &path, err) &&
-         keep_tree(repo, &path, ret);
+  if (!store_add_path(repo->tool.fetcher->store, hg->name, buf_cstr(&tree), &options, &path, err)) return false;
+  store_format_path(repo->tool.fetcher->store, &path, &ret->store_path);
+  return true;
 }
 
 bool fetcher_hg(const Fetcher *fetcher, const FetcherHg *hg, FetcherHgTree *ret, Err *err) {
-  HgRepo repo CLEANUP(repo_done) = {.fetcher = fetcher, .hg = hg, .lock_fd = -1};
+  HgRepo repo CLEANUP(repo_done) = {.hg = hg,
+                                    .tool = {.fetcher = fetcher,
+                                             .program = "hg",
+                                             .kind = "Mercurial repository",
+                                             .needed = "the program 'hg' (Mercurial) is needed to fetch"},
+                                    .lock_fd = -1};
   SourceUrl url;
   bool changed;
-  repo.env = plain_env(&repo.arena);
+  repo.tool.env = plain_env(&repo.arena);
   if (!source_url_parse(hg->url, &repo.arena, &url, err)) return false;
   repo.is_local = span_eq_cstr(url.scheme, "file");
   if (repo.is_local) buf_put_span(&repo.place, url.path);
   else source_url_format(&url, &repo.place);
-  buf_cstr(&repo.place);
+  repo.tool.place = buf_cstr(&repo.place);
   if (!has_changes(&repo, &changed, err)) return false;
   return changed ? fetch_worktree(&repo, ret, err) : fetch_commit(&repo, ret, err);
 }
