@@ -285,22 +285,25 @@ static bool keep_tree(Repo *repo, const StorePath *path, FetcherGitTree *ret, Er
   return true;
 }
 
-static bool objects_dir(const Repo *repo, Buf *ret, Err *err) {
-  return git_run(repo, (const char *[]){"rev-parse", "--path-format=absolute", "--git-path", "objects", NULL}, ret,
-                 NULL, err);
+// Lets the git directory at `dir` read the objects of the repository.
+static bool borrow_objects(const Repo *repo, Span dir, Err *err) {
+  Buf objects CLEANUP(buf_done) = BUF_INIT, file CLEANUP(buf_done) = BUF_INIT;
+  if (!git_run(repo, (const char *[]){"rev-parse", "--path-format=absolute", "--git-path", "objects", NULL}, &objects,
+               NULL, err))
+    return false;
+  buf_put_char(&objects, '\n');
+  fs_path_join(&file, dir, SPAN("objects/info/alternates"));
+  return fs_write_file_atomic(buf_cstr(&file), buf_span(&objects), 0600, false, err);
 }
 
 // A git directory that borrows the objects of the repository and switches conversions off.
 static bool make_plain_dir(Repo *repo, Buf *ret, Err *err) {
-  Buf objects CLEANUP(buf_done) = BUF_INIT, file CLEANUP(buf_done) = BUF_INIT, text CLEANUP(buf_done) = BUF_INIT;
+  Buf file CLEANUP(buf_done) = BUF_INIT, text CLEANUP(buf_done) = BUF_INIT;
   fs_path_join(ret, buf_span(&repo->tool.scratch), SPAN("git"));
-  if (!fs_mkdir_all(buf_cstr(ret), 0700, err) || !objects_dir(repo, &objects, err) ||
-      !git_in(repo, ret->data, (const char *[]){"init", "--quiet", "--bare", NULL}, NULL, NULL, err))
+  if (!fs_mkdir_all(buf_cstr(ret), 0700, err) ||
+      !git_in(repo, ret->data, (const char *[]){"init", "--quiet", "--bare", NULL}, NULL, NULL, err) ||
+      !borrow_objects(repo, buf_span(ret), err))
     return false;
-  fs_path_join(&file, buf_span(ret), SPAN("objects/info/alternates"));
-  buf_put_char(&objects, '\n');
-  if (!fs_write_file_atomic(buf_cstr(&file), buf_span(&objects), 0600, false, err)) return false;
-  buf_clear(&file);
   fs_path_join(&file, buf_span(ret), SPAN("info"));
   if (!fs_mkdir_all(buf_cstr(&file), 0700, err)) return false;
   buf_put_cstr(&file, "/attributes");
@@ -329,34 +332,30 @@ static bool add_commit(Repo *repo, FetcherGitTree *ret, Err *err) {
 // Leaves out what git keeps in a working tree for itself: `.git`, a directory or (in submodules) a file.
 static bool keep_all_but_git(void *ctx, Span path, CastoreKind kind, bool *ret_keep, Err *err) {
   (void)ctx, (void)kind, (void)err;
-  size_t slash = span_rfind_char(path, '/');
-  *ret_keep = !span_eq_cstr(slash == SIZE_MAX ? path : span_from(path, slash + 1), ".git");
+  *ret_keep = !span_eq_cstr(fs_path_base(path), ".git");
   return true;
 }
 
 // A checkout of our own, which borrows the objects, with those of the submodules in it. Relative URLs of these are meant from where
 // the repository came from.
 static bool add_with_submodules(Repo *repo, FetcherGitTree *ret, Err *err) {
-  Buf objects CLEANUP(buf_done) = BUF_INIT, file CLEANUP(buf_done) = BUF_INIT, tree CLEANUP(buf_done) = BUF_INIT,
-              url CLEANUP(buf_done) = BUF_INIT;
+  Buf git_dir CLEANUP(buf_done) = BUF_INIT, tree CLEANUP(buf_done) = BUF_INIT, url CLEANUP(buf_done) = BUF_INIT;
   bool failed;
   if (!fetch_tool_make_scratch(&repo->tool, err)) return false;
   fs_path_join(&tree, buf_span(&repo->tool.scratch), SPAN("tree"));
+  fs_path_join(&git_dir, buf_span(&tree), SPAN(".git"));
   if (!git_run(repo, (const char *[]){"config", "remote.origin.url", NULL}, &url, &failed, err)) return false;
   if (failed) {
     buf_clear(&url);
     buf_put_span(&url, buf_span(&repo->location));
   }
-  if (!fs_mkdir_all(buf_cstr(&tree), 0700, err) || !objects_dir(repo, &objects, err) ||
-      !git_in(repo, tree.data, (const char *[]){"init", "--quiet", NULL}, NULL, NULL, err))
-    return false;
-  fs_path_join(&file, buf_span(&tree), SPAN(".git/objects/info/alternates"));
-  buf_put_char(&objects, '\n');
   StorePath path;
   StoreAddOptions options = STORE_ADD_OPTIONS_INIT;
   options.no_stat_cache = true;
   options.filter = keep_all_but_git;
-  return fs_write_file_atomic(buf_cstr(&file), buf_span(&objects), 0600, false, err) &&
+  return fs_mkdir_all(buf_cstr(&tree), 0700, err) &&
+         git_in(repo, tree.data, (const char *[]){"init", "--quiet", NULL}, NULL, NULL, err) &&
+         borrow_objects(repo, buf_span(&git_dir), err) &&
          git_in(repo, tree.data, (const char *[]){"config", "remote.origin.url", buf_cstr(&url), NULL}, NULL, NULL,
                 err) &&
          git_in(repo, tree.data,
