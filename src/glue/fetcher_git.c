@@ -69,12 +69,9 @@ static bool open_mirror(Repo *repo, Err *err) {
     return false;
   buf_printf(&name, "%s/HEAD", repo->dir.data);
   // The first branch has a name that no repository has: HEAD leads nowhere until a fetch sets it.
-  if (!fs_exists(buf_cstr(&name)) &&
-      !git_run(repo, (const char *[]){"-c", "init.defaultBranch=firn-none", "init", "--quiet", "--bare", NULL}, NULL,
-               NULL, err))
-    return false;
-  // Relative URLs of submodules are meant from here.
-  return git_run(repo, (const char *[]){"config", "remote.origin.url", repo->location.data, NULL}, NULL, NULL, err);
+  return fs_exists(buf_cstr(&name)) ||
+         git_run(repo, (const char *[]){"-c", "init.defaultBranch=firn-none", "init", "--quiet", "--bare", NULL}, NULL,
+                 NULL, err);
 }
 
 static bool open_repo(Repo *repo, Err *err) {
@@ -340,11 +337,12 @@ static bool keep_all_but_git(void *ctx, Span path, CastoreKind kind, bool *ret_k
 // the repository came from.
 static bool add_with_submodules(Repo *repo, FetcherGitTree *ret, Err *err) {
   Buf git_dir CLEANUP(buf_done) = BUF_INIT, tree CLEANUP(buf_done) = BUF_INIT, url CLEANUP(buf_done) = BUF_INIT;
-  bool failed;
+  bool failed = true;
   if (!fetch_tool_make_scratch(&repo->tool, err)) return false;
   fs_path_join(&tree, buf_span(&repo->tool.scratch), SPAN("tree"));
   fs_path_join(&git_dir, buf_span(&tree), SPAN(".git"));
-  if (!git_run(repo, (const char *[]){"config", "remote.origin.url", NULL}, &url, &failed, err)) return false;
+  if (repo->is_local && !git_run(repo, (const char *[]){"config", "remote.origin.url", NULL}, &url, &failed, err))
+    return false;
   if (failed) {
     buf_clear(&url);
     buf_put_span(&url, buf_span(&repo->location));
