@@ -64,12 +64,15 @@ static bool look_at(PathRepair *repair, const StorePath *path, bool *ret_damaged
 
 // ---- building again
 
-static bool wait_for(PathRepair *repair, SchedulerTicket ticket, Err *err) {
-  SchedulerTicket done;
-  while (scheduler_state(repair->scheduler, ticket, NULL) == SCHEDULER_PENDING && scheduler_wait(repair->scheduler, -1))
-    while (scheduler_next_finished(repair->scheduler, &done)) {
+static bool realise(PathRepair *repair, const StorePath *drv_path, SchedulerMode mode, Err *err) {
+  Scheduler *scheduler = repair->scheduler;
+  SchedulerTicket ticket = scheduler_realise(scheduler, drv_path, NULL, 0, mode), done;
+  while (scheduler_state(scheduler, ticket, NULL) == SCHEDULER_PENDING && scheduler_wait(scheduler, -1))
+    while (scheduler_next_finished(scheduler, &done)) {
     }
-  return scheduler_state(repair->scheduler, ticket, err) == SCHEDULER_DONE;
+  bool ok = scheduler_state(scheduler, ticket, err) == SCHEDULER_DONE;
+  scheduler_drop(scheduler, ticket);
+  return ok;
 }
 
 static bool repair_path(PathRepair *repair, const StorePath *path, PathRepairState *ret, Err *err);
@@ -109,16 +112,8 @@ static bool repair_inputs(PathRepair *repair, const Derivation *drv, Err *err) {
 static bool build_again(PathRepair *repair, const StorePath *drv_path, Err *err) {
   Arena arena CLEANUP(arena_done) = ARENA_INIT;
   Derivation drv;
-  if (!drv_load_from_store(repair->store, drv_path, &arena, &drv, err) || !repair_inputs(repair, &drv, err))
-    return false;
-  SchedulerTicket ticket = scheduler_realise(repair->scheduler, drv_path, NULL, 0, SCHEDULER_NORMAL);
-  bool ok = wait_for(repair, ticket, err);
-  scheduler_drop(repair->scheduler, ticket);
-  if (!ok) return false;
-  ticket = scheduler_realise(repair->scheduler, drv_path, NULL, 0, SCHEDULER_CHECK);
-  ok = wait_for(repair, ticket, err);
-  scheduler_drop(repair->scheduler, ticket);
-  return ok;
+  return drv_load_from_store(repair->store, drv_path, &arena, &drv, err) && repair_inputs(repair, &drv, err) &&
+         realise(repair, drv_path, SCHEDULER_NORMAL, err) && realise(repair, drv_path, SCHEDULER_CHECK, err);
 }
 
 // *ret_drv: a valid derivation that makes the path; *ret_found false: none is known.
