@@ -1,8 +1,6 @@
 // drv_json.c: see drv_json.h. Behaviour: Nix 2.26, Derivation::fromJSON.
 #include "realise/drv_json.h"
 
-#include <stdlib.h>
-
 #include "formats/store_path.h"
 #include "realise/json_tree.h"
 
@@ -50,10 +48,6 @@ static bool check_path(const Reader *reader, Span text, Err *err) {
   return store_path_parse(text, reader->store_dir, &path, err);
 }
 
-static int compare_spans(const void *a, const void *b) {
-  return span_cmp(*(const Span *)a, *(const Span *)b);
-}
-
 // `as_set`: sorted, each once.
 static bool read_strings(const Reader *reader, const JsonTree *tree, bool as_set, Span **ret, size_t *ret_count,
                          Err *err) {
@@ -63,15 +57,9 @@ static bool read_strings(const Reader *reader, const JsonTree *tree, bool as_set
     if (!expect(&tree->items[i], JSON_TREE_STRING, err)) return false;
     items[i] = tree->items[i].string;
   }
-  size_t count = tree->count;
-  if (as_set && count > 1) {
-    qsort(items, count, sizeof(Span), compare_spans);
-    count = 1;
-    for (size_t i = 1; i < tree->count; i++)
-      if (!span_eq(items[i], items[count - 1])) items[count++] = items[i];
-  }
   *ret = items;
-  *ret_count = count;
+  *ret_count = tree->count;
+  if (as_set) derivation_sort_spans(items, ret_count);
   return true;
 }
 
@@ -84,7 +72,7 @@ static bool read_method(const JsonTree *tree, DerivationOutput *ret, Err *err) {
 }
 
 // Which members there are says what kind of output it is.
-static bool read_output(const Reader *reader, const JsonTree *tree, Span drv_name, DerivationOutput *ret, Err *err) {
+static bool read_output(const Reader *reader, const JsonTree *tree, DerivationOutput *ret, Err *err) {
   if (!expect(tree, JSON_TREE_OBJECT, err)) return false;
   bool path = json_tree_get(tree, SPAN("path")), method = json_tree_get(tree, SPAN("method")),
        algo = json_tree_get(tree, SPAN("hashAlgo")), hash = json_tree_get(tree, SPAN("hash")),
@@ -115,7 +103,7 @@ static bool read_outputs(const Reader *reader, const JsonTree *tree, Derivation 
   ret->outputs = ARENA_ARRAY(reader->arena, DerivationOutput, outputs->count + 1);
   ret->output_count = outputs->count;
   for (size_t i = 0; i < outputs->count; i++)
-    if (!read_output(reader, &outputs->items[i], ret->name, &ret->outputs[i], err))
+    if (!read_output(reader, &outputs->items[i], &ret->outputs[i], err))
       return err_wrap(err, "while reading key 'outputs'");
   return true;
 }

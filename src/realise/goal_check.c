@@ -1,25 +1,18 @@
 // goal_check.c: see goal_check.h.
 #include "realise/goal_check.h"
 
-#include <stdlib.h>
-
 static bool contains(const char *const *items, Span wanted) {
   for (; items && *items; items++)
     if (span_eq_cstr(wanted, *items)) return true;
   return false;
 }
 
-static int compare_spans(const void *a, const void *b) {
-  return span_cmp(*(const Span *)a, *(const Span *)b);
-}
-
 // Sorted, each once, as C++ Nix's sets of text are printed.
 static void put_sorted(const Span *items, size_t count, Buf *ret) {
   Span *sorted = mem_alloc_array(count + 1, sizeof *sorted);
   for (size_t i = 0; i < count; i++) sorted[i] = items[i];
-  if (count) qsort(sorted, count, sizeof *sorted, compare_spans);
-  for (size_t i = 0; i < count; i++)
-    if (!i || !span_eq(sorted[i], sorted[i - 1])) buf_printf(ret, "%s%.*s", i ? ", " : "", SPAN_ARG(sorted[i]));
+  derivation_sort_spans(sorted, &count);
+  for (size_t i = 0; i < count; i++) buf_printf(ret, "%s%.*s", i ? ", " : "", SPAN_ARG(sorted[i]));
   mem_free(sorted);
 }
 
