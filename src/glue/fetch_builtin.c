@@ -22,10 +22,6 @@ static Value fetch_value(Native *n) {
   return attrs_slot(n->vm, n->slot[FETCH_ARG], fetch_slot(n));
 }
 
-static bool check_uri(void *ctx, Span uri, Err *err) {
-  return access_check_uri(store_io_access(ctx), uri, err);
-}
-
 static bool check_name(Native *n, const char *who, Span url, Span name) {
   Err err = ERR_INIT;
   if (store_path_check_name(name, &err)) return true;
@@ -64,7 +60,8 @@ static Value fetch_finish(Native *n, const char *who, bool unpack) {
   if (n->slot[FETCH_URL] == VALUE_NULL) return eval_error(vm, EVAL_ERROR_EVAL, 0, "'url' argument required");
   if (unpack) fetcher_expand_url(str_span(n->slot[FETCH_URL]), &url);
   else buf_put_span(&url, str_span(n->slot[FETCH_URL]));
-  if (!check_uri(io, buf_span(&url), &err)) return eval_error_from_err(vm, EVAL_ERROR_RESTRICTED, 0, &err);
+  if (!access_check_uri(store_io_access(io), buf_span(&url), &err))
+    return eval_error_from_err(vm, EVAL_ERROR_RESTRICTED, 0, &err);
 
   Span name = n->slot[FETCH_NAME] != VALUE_NULL ? str_span(n->slot[FETCH_NAME]) : unpack ? SPAN("source") : SPAN("");
   if (name.len == 0) name = fs_path_base(buf_span(&url));

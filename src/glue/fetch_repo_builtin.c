@@ -7,16 +7,11 @@
 #include "eval/attrs.h"
 #include "eval/list.h"
 #include "eval/str.h"
+#include "formats/base16.h"
 #include "formats/json_write.h"
 #include "glue/fetch_io.h"
 #include "glue/glue.h"
 #include "glue/source_url.h"
-
-static bool is_hex(Span s) {
-  for (size_t i = 0; i < s.len; i++)
-    if (!strchr("0123456789abcdefABCDEF", s.data[i])) return false;
-  return true;
-}
 
 static bool fail_from(Vm *vm, EvalErrorKind kind, Err *err) {
   eval_error_from_err(vm, kind, 0, err);
@@ -49,7 +44,6 @@ typedef struct GitQuery {
   Buf url, rev; // as fetchers take them
   Arena arena;
   SourceUrl parsed;
-  bool shows_export_ignore;
   Span nar_hash;
   bool has_rev_count, has_last_modified;
   int64_t rev_count, last_modified;
@@ -185,7 +179,6 @@ static bool read_git_args(Native *n, GitQuery *query) {
   FetcherGit *git = &query->git;
   Err err = ERR_INIT;
   Span url, rev;
-  bool export_ignore;
   Value ref = git_value(n, "ref");
   if (!git_bool(n, "submodules", &git->submodules) || !check_git_names(n) || !git_string(n, "ref", &git->ref))
     return false;
@@ -200,11 +193,10 @@ static bool read_git_args(Native *n, GitQuery *query) {
   if (!git_bool(n, "shallow", &git->shallow) || !git_bool(n, "allRefs", &git->all_refs) ||
       !git_int(n, "revCount", &query->has_rev_count, &query->rev_count) ||
       !git_int(n, "lastModified", &query->has_last_modified, &query->last_modified) || !git_string(n, "rev", &rev) ||
-      !git_bool(n, "exportIgnore", &export_ignore) || !git_string(n, "name", &git->name) ||
+      !git_bool(n, "exportIgnore", &git->export_ignore) || !git_string(n, "name", &git->name) ||
       !git_string(n, "narHash", &query->nar_hash))
     return false;
   if (git_value(n, "name") == VALUE_ABSENT) git->name = SPAN("source");
-  git->export_ignore = export_ignore;
   if (git_value(n, "rev") == VALUE_ABSENT) return true;
   if (!read_rev(vm, rev, &query->rev)) return false;
   git->rev = buf_span(&query->rev);
@@ -239,7 +231,7 @@ static Value git_result(Vm *vm, const FetcherGit *git, const FetcherGitTree *tre
   add_string(vm, &builder, "narHash", buf_span(&text));
   add_value(vm, &builder, "submodules", value_bool(git->submodules));
   // Programs expect a commit of a tree that has none, too.
-  Span rev = tree->rev.len ? buf_span(&tree->rev) : SPAN("0000000000000000000000000000000000000000");
+  Span rev = tree->rev.len ? buf_span(&tree->rev) : SPAN(FETCHER_NULL_REV);
   add_string(vm, &builder, "rev", rev);
   add_string(vm, &builder, "shortRev", span_sub(rev, 0, 7));
   if (tree->dirty_rev.len) {
@@ -447,7 +439,7 @@ static bool put_hg_input(const SourceUrl *parsed, const FetcherHg *hg, Buf *ret,
 
 static Value hg_result(Vm *vm, const FetcherHgTree *tree) {
   AttrsBuilder builder CLEANUP(attrs_builder_done) = ATTRS_BUILDER_INIT;
-  Span rev = tree->rev.len ? buf_span(&tree->rev) : SPAN("0000000000000000000000000000000000000000");
+  Span rev = tree->rev.len ? buf_span(&tree->rev) : SPAN(FETCHER_NULL_REV);
   add_out_path(vm, &builder, buf_span(&tree->store_path));
   if (tree->branch.len) add_string(vm, &builder, "branch", buf_span(&tree->branch));
   add_string(vm, &builder, "rev", rev);
@@ -498,12 +490,13 @@ static Value hg_finish(Native *n) {
     hg.name = buf_span(&name);
   }
   if (n->slot[HG_REV] != VALUE_NULL) {
-    buf_put_span(&rev, str_span(n->slot[HG_REV]));
+    uint8_t commit[20];
     // Either a commit or a name.
-    if (rev.len == 40 && is_hex(buf_span(&rev))) {
-      for (size_t i = 0; i < rev.len; i++) rev.data[i] |= rev.data[i] >= 'A' && rev.data[i] <= 'F' ? 32 : 0;
+    if (base16_decode(str_span(n->slot[HG_REV]), commit, sizeof commit)) {
+      base16_put(&rev, commit, sizeof commit);
       hg.rev = buf_span(&rev);
     } else {
+      buf_put_span(&rev, str_span(n->slot[HG_REV]));
       hg.ref = buf_span(&rev);
     }
   }

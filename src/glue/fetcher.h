@@ -42,6 +42,9 @@ MUST_CHECK bool fetcher_check_hash(const FetcherFile *file, const char *path, Er
 // later the server is asked whether it has changed (ETag, else Last-Modified). Where a file cannot be fetched then, what is here is used, with a warning.
 MUST_CHECK bool fetcher_file(const Fetcher *fetcher, const FetcherFile *file, Buf *ret_store_path, Err *err);
 
+// What stands for the commit of a tree that has none.
+#define FETCHER_NULL_REV "0000000000000000000000000000000000000000"
+
 typedef struct FetcherGit {
   Span
       url; // as source_url_parse takes it; file: without a .git inside is a bare repository, which is fetched like a remote one
@@ -54,7 +57,7 @@ typedef struct FetcherGit {
 
 typedef struct FetcherGitTree {
   Buf store_path;
-  Buf rev;       // of the commit; empty for a working tree with changes; zeros for one without a commit
+  Buf rev;       // of the commit; empty for a working tree with changes; FETCHER_NULL_REV for one without a commit
   Buf ref;       // that it was found by; may be empty
   Buf dirty_rev; // "<HEAD>-dirty" of a working tree with changes; empty where it has no HEAD
   uint64_t rev_count;

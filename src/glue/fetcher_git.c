@@ -22,8 +22,6 @@
 #include "glue/store_io.h"
 #include "store/store_add.h"
 
-#define NULL_REV "0000000000000000000000000000000000000000"
-
 void fetcher_git_tree_done(FetcherGitTree *tree) {
   buf_done(&tree->store_path);
   buf_done(&tree->rev);
@@ -463,7 +461,7 @@ static bool describe_worktree(Repo *repo, FetcherGitTree *ret, Err *err) {
     if (!unborn) buf_printf(&ret->dirty_rev, "%s-dirty", buf_cstr(&head));
     return true;
   }
-  buf_put_cstr(&ret->rev, unborn ? NULL_REV : buf_cstr(&head));
+  buf_put_cstr(&ret->rev, unborn ? FETCHER_NULL_REV : buf_cstr(&head));
   ret->has_rev_count = true;
   return head_ref(repo, &ret->ref, err) && (unborn || read_count(repo, buf_cstr(&head), ret, err));
 }
