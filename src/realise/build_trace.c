@@ -182,18 +182,19 @@ static BuildTraceModel make_model(BuildTrace *trace, Arena *arena) {
 
 // --- Chrome's format
 
-// Names can be any bytes; what is not UTF-8 is left out of the trace rather than spoiling it.
+// Names can be any bytes.
 static void put_text(JsonWrite *json, const char *key, const char *text) {
-  if (!json_write_key(json, span_cstr(key), NULL) || !json_write_str(json, span_cstr(text), NULL))
-    json_write_null(json);
+  json_write_text_key(json, span_cstr(key));
+  json_write_text(json, span_cstr(text));
 }
 
 static void put_number(JsonWrite *json, const char *key, double number) {
-  if (json_write_key(json, span_cstr(key), NULL)) json_write_float(json, number);
+  json_write_text_key(json, span_cstr(key));
+  json_write_float(json, number);
 }
 
 static void put_usage(JsonWrite *json, const BuildUsage *usage) {
-  if (!json_write_key(json, SPAN("args"), NULL)) return;
+  json_write_text_key(json, SPAN("args"));
   json_write_object_begin(json);
   put_number(json, "user_ms", (double)usage->user_us / 1e3);
   put_number(json, "system_ms", (double)usage->system_us / 1e3);
@@ -222,11 +223,10 @@ static void put_row_name(JsonWrite *json, size_t row, const char *name) {
   put_text(json, "ph", "M");
   put_number(json, "pid", 1);
   put_number(json, "tid", (double)row);
-  if (json_write_key(json, SPAN("args"), NULL)) {
-    json_write_object_begin(json);
-    put_text(json, "name", name);
-    json_write_object_end(json);
-  }
+  json_write_text_key(json, SPAN("args"));
+  json_write_object_begin(json);
+  put_text(json, "name", name);
+  json_write_object_end(json);
   json_write_object_end(json);
 }
 
@@ -261,7 +261,8 @@ void build_trace_format_json(BuildTrace *trace, Buf *ret) {
   BuildTraceModel model = make_model(trace, &arena);
   json_write_init(&json, ret, 0);
   json_write_object_begin(&json);
-  if (json_write_key(&json, SPAN("traceEvents"), NULL)) json_write_array_begin(&json);
+  json_write_text_key(&json, SPAN("traceEvents"));
+  json_write_array_begin(&json);
   for (size_t i = 0; i < model.lane_count; i++) put_row_name(&json, i + 1, arena_printf(&arena, "builds %zu", i + 1));
   for (size_t i = 0; i < model.count; i++) {
     const BuildTraceItem *item = &model.items[i];

@@ -78,6 +78,16 @@ TEST(chrome_trace) {
   build_trace_free(trace);
 }
 
+TEST(names_of_any_bytes) {
+  BuildTrace *trace = build_trace_new();
+  Buf text = BUF_INIT;
+  build_trace_span(trace, SPAN("evaluation"), SPAN("a\xff.nix"), 0, 20000000);
+  build_trace_format_json(trace, &text);
+  CHECK_CONTAINS(buf_span(&text), "{\"name\":\"a?.nix\",\"cat\":\"span\"");
+  buf_done(&text);
+  build_trace_free(trace);
+}
+
 TEST(page) {
   BuildTrace *trace = make_trace();
   Buf text = BUF_INIT;
