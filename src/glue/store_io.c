@@ -576,15 +576,13 @@ static EvalIoStatus status_of(bool ok) {
   return ok ? EVAL_IO_OK : EVAL_IO_ERROR;
 }
 
-// `format` takes the path, which is shown as what symbolic links lead to.
-static EvalIoStatus read_failed(EvalIo *base, Span path, int sys_errno, const char *format, Err *err) {
+// The path is shown as what symbolic links lead to.
+static EvalIoStatus read_failed(EvalIo *base, Span path, int sys_errno, const char *before, const char *behind,
+                                Err *err) {
   Buf resolved CLEANUP(buf_done) = BUF_INIT;
   EvalIoWait wait;
   if (path_coerce_resolve(base, path, true, &resolved, &wait, NULL) == EVAL_IO_OK) path = buf_span(&resolved);
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"
-  err_set_errno(err, sys_errno, format, SPAN_ARG(path));
-#pragma GCC diagnostic pop
+  err_set_errno(err, sys_errno, "%s%.*s%s", before, SPAN_ARG(path), behind);
   return EVAL_IO_ERROR;
 }
 
@@ -606,13 +604,13 @@ static EvalIoStatus io_read_file(EvalIo *base, Span path, Buf *ret, EvalIoWait *
   if (status != EVAL_IO_OK) return status;
   switch (place.kind) {
   case OBJECT_ABSENT:
-    return read_failed(base, path, place.why_absent ? place.why_absent : ENOENT, "opening file '%.*s'", err);
+    return read_failed(base, path, place.why_absent ? place.why_absent : ENOENT, "opening file '", "'", err);
   case OBJECT_TEXT: buf_put_span(ret, place.text); return EVAL_IO_OK;
   case OBJECT_HOST:
-    if (S_ISDIR(place.st.st_mode)) return read_failed(base, path, EISDIR, "reading from file '%.*s'", err);
+    if (S_ISDIR(place.st.st_mode)) return read_failed(base, path, EISDIR, "reading from file '", "'", err);
     return status_of(read_host(io, &place, ret, err));
   case OBJECT_CASTORE:
-    if (place.resolved.kind != CASTORE_FILE) return read_failed(base, path, EISDIR, "reading from file '%.*s'", err);
+    if (place.resolved.kind != CASTORE_FILE) return read_failed(base, path, EISDIR, "reading from file '", "'", err);
     return status_of(store_resolve_read(io->store, &place.resolved, 0, ret, err));
   }
   return EVAL_IO_ERROR;
@@ -686,7 +684,7 @@ static EvalIoStatus io_read_dir(EvalIo *base, Span path, EvalDirList *ret, EvalI
   if (status != EVAL_IO_OK) return status;
   switch (place.kind) {
   case OBJECT_ABSENT:
-    return read_failed(base, path, place.why_absent ? place.why_absent : ENOENT, "reading directory %.*s", err);
+    return read_failed(base, path, place.why_absent ? place.why_absent : ENOENT, "reading directory ", "", err);
   case OBJECT_HOST:
     if (!S_ISDIR(place.st.st_mode)) break;
     return status_of(store_io_list(io, buf_cstr(&place.physical), ret, err));
@@ -695,7 +693,7 @@ static EvalIoStatus io_read_dir(EvalIo *base, Span path, EvalDirList *ret, EvalI
     break;
   case OBJECT_TEXT: break;
   }
-  return read_failed(base, path, ENOTDIR, "reading directory %.*s", err);
+  return read_failed(base, path, ENOTDIR, "reading directory ", "", err);
 }
 
 static EvalIoStatus io_read_link(EvalIo *base, Span path, Buf *ret, EvalIoWait *ret_wait, Err *err) {
