@@ -13,4 +13,4 @@ void fetch_tracked_done(FetchTracked *tracked);
 
 void fetch_tracked_add(FetchTracked *tracked, Span path);
 // A CastoreImportFilter; ctx is a FetchTracked.
-bool fetch_tracked_keep(void *ctx, Span path, CastoreKind kind, bool *ret_keep, Err *err);
+MUST_CHECK bool fetch_tracked_keep(void *ctx, Span path, CastoreKind kind, bool *ret_keep, Err *err);
