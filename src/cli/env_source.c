@@ -311,17 +311,10 @@ static bool add_by_function(Session *session, UserEnv *ret, int *ret_code) {
   return true;
 }
 
-bool env_source_store_path(Session *session, const char *text, StorePath *ret, Err *err) {
-  Buf real CLEANUP(buf_done) = BUF_INIT;
-  Span rest;
-  return store_command_follow(session, text, &real, err) &&
-         store_path_split(buf_span(&real), session_store_dir(session), ret, &rest, err);
-}
-
 static bool add_store_path(Session *session, const char *text, UserEnv *ret, Err *err) {
   StorePath path;
   Buf whole CLEANUP(buf_done) = BUF_INIT;
-  if (!env_source_store_path(session, text, &path, err)) return false;
+  if (!store_command_path(session, text, &path, err)) return false;
   store_path_format(&path, session_store_dir(session), &whole);
   Span out = arena_dup(&session->arena, buf_span(&whole)), name = arena_dup(&session->arena, store_path_name(&path));
   UserEnvElement element = {.name = name,

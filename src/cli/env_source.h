@@ -18,7 +18,5 @@ PackageSet *env_source_all(Session *session, const char *attr_path, size_t **ret
 // Those whose names match, in the order of the selectors (none: all). `indexes` is filtered in place.
 MUST_CHECK bool env_source_filter(Session *session, PackageSet *set, const char *const *selectors, size_t count,
                                   bool newest_only, size_t **indexes, size_t *index_count, int *ret_code);
-// The store path that a path on the command line is in, or that links of it lead to.
-MUST_CHECK bool env_source_store_path(Session *session, const char *text, StorePath *ret, Err *err);
 // What the operands of --install, --upgrade and --set name, completely described.
 MUST_CHECK bool env_source_find(Session *session, bool newest_only, UserEnv *ret, int *ret_code);

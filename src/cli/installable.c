@@ -171,16 +171,15 @@ static bool find_attrs(Session *session, const InstallableQuery *query, const Ta
 
 // "./result" is the store path that it leads to. Other text is returned as it is.
 static const char *follow_link(Session *session, const char *operand) {
-  Buf path CLEANUP(buf_done) = BUF_INIT, text CLEANUP(buf_done) = BUF_INIT;
+  Buf text CLEANUP(buf_done) = BUF_INIT;
   StorePath found;
   Err absent = ERR_INIT;
-  Span outputs = span_cstr(operand), file, rest;
+  Span outputs = span_cstr(operand), file;
   bool has_outputs = span_split(&outputs, '^', &file);
   if (span_find_char(file, '/') == SIZE_MAX || store_path_is_below(file, session_store_dir(session))) return operand;
-  if (!fs_exists(arena_dup(&session->arena, file).data)) return operand;
-  if (!store_command_follow(session, arena_dup(&session->arena, file).data, &path, &absent) ||
-      !store_path_split(buf_span(&path), session_store_dir(session), &found, &rest, &absent))
-    return err_done(&absent), operand;
+  const char *path = arena_dup(&session->arena, file).data;
+  if (!fs_exists(path)) return operand;
+  if (!store_command_path(session, path, &found, &absent)) return err_done(&absent), operand;
   store_path_format(&found, session_store_dir(session), &text);
   if (has_outputs) buf_printf(&text, "^%.*s", SPAN_ARG(outputs));
   return arena_dup(&session->arena, buf_span(&text)).data;

@@ -13,6 +13,7 @@
 #include "cli/env_query.h"
 #include "cli/env_source.h"
 #include "cli/package_selector.h"
+#include "cli/store_command.h"
 #include "cli/user_dirs.h"
 #include "formats/drv_name.h"
 
@@ -188,7 +189,7 @@ static bool select_elements(Session *session, const char *text, const UserEnv *e
   if (!is_path && !package_selector_new(text, &selector, &err)) return *ret_code = session_fail(session, &err), false;
   StorePath found;
   Buf path CLEANUP(buf_done) = BUF_INIT;
-  if (is_path && !env_source_store_path(session, text, &found, &err))
+  if (is_path && !store_command_path(session, text, &found, &err))
     return *ret_code = session_fail(session, &err), false;
   if (is_path) store_path_format(&found, session_store_dir(session), &path);
   for (size_t i = 0; i < env->count; i++) {

@@ -23,25 +23,6 @@
 #include "store/store_resolve.h"
 #include "store/store_roots.h"
 
-// ---- operands
-
-// Follows links; cuts what stands below the store path.
-static bool operand_path(Session *session, const char *text, StorePath *ret, Err *err) {
-  Buf real CLEANUP(buf_done) = BUF_INIT;
-  Span rest;
-  return store_command_follow(session, text, &real, err) &&
-         store_path_split(buf_span(&real), session_store_dir(session), ret, &rest, err);
-}
-
-static bool operand_paths(Session *session, StorePathList *ret, Err *err) {
-  for (size_t i = 0; i < session->options.operand_count; i++) {
-    StorePath path;
-    if (!operand_path(session, session->options.operands[i], &path, err)) return false;
-    store_path_list_add(ret, &path);
-  }
-  return true;
-}
-
 static void put_path(Session *session, const StorePath *path, Buf *out) {
   store_path_format(path, session_store_dir(session), out);
   buf_put_char(out, '\n');
@@ -209,7 +190,7 @@ typedef bool (*QueryFn)(Session *session, Store *store, const StorePath *path, B
 // The paths that a query is about: with -u (or `always`), the outputs of derivations in their place.
 static bool use_outputs(Session *session, Store *store, bool always, StorePathList *ret, Err *err) {
   StorePathList given = STORE_PATH_LIST_INIT;
-  bool ok = operand_paths(session, &given, err);
+  bool ok = store_command_paths(session, &given, err);
   bool wanted = always || option_has(&session->options, OPT_use_output);
   for (size_t i = 0; ok && i < given.count; i++) {
     if (wanted && store_path_is_derivation(&given.paths[i])) ok = store_outputs(store, &given.paths[i], ret, err);
@@ -399,7 +380,7 @@ typedef bool (*DrawFn)(Store *store, const StorePath *roots, size_t count, Buf *
 static bool query_drawn(Session *session, Store *store, DrawFn draw, Buf *out, Err *err) {
   StorePathList roots = STORE_PATH_LIST_INIT;
   // The tree is of what was named, whatever -u says.
-  bool ok = (draw == store_graph_tree ? operand_paths(session, &roots, err)
+  bool ok = (draw == store_graph_tree ? store_command_paths(session, &roots, err)
                                       : use_outputs(session, store, false, &roots, err)) &&
             draw(store, roots.paths, roots.count, out, err);
   store_path_list_done(&roots);
@@ -492,8 +473,8 @@ static bool export_sorted(Session *session, Store *store, Err *err) {
   StoreClosureOptions options = {.topological = true};
   int out = STDOUT_FILENO;
   ByteSink sink = byte_stream_to_fd(&out);
-  bool ok =
-      operand_paths(session, &given, err) && store_closure(store, given.paths, given.count, &options, &closure, err);
+  bool ok = store_command_paths(session, &given, err) &&
+            store_closure(store, given.paths, given.count, &options, &closure, err);
   for (size_t i = 0; ok && i < closure.count; i++)
     for (size_t j = 0; j < given.count; j++)
       if (store_path_eq(&closure.paths[i], &given.paths[j])) {
@@ -523,7 +504,7 @@ static bool dump_db(Session *session, Store *store, Err *err) {
   StorePathList paths = STORE_PATH_LIST_INIT;
   int out = STDOUT_FILENO;
   ByteSink sink = byte_stream_to_fd(&out);
-  bool ok = session->options.operand_count ? operand_paths(session, &paths, err) : store_all(store, &paths, err);
+  bool ok = session->options.operand_count ? store_command_paths(session, &paths, err) : store_all(store, &paths, err);
   ok = ok && store_export_dump_db(store, paths.paths, paths.count, true, &sink, err);
   store_path_list_done(&paths);
   return ok;
@@ -576,7 +557,7 @@ static bool collect(Session *session, Store *store, Err *err) {
 static bool delete_paths(Session *session, Store *store, Err *err) {
   StoreGcOptions options;
   StorePathList paths = STORE_PATH_LIST_INIT;
-  bool ok = store_command_gc_options(session, &options, err) && operand_paths(session, &paths, err);
+  bool ok = store_command_gc_options(session, &options, err) && store_command_paths(session, &paths, err);
   options.action = STORE_GC_DELETE_SPECIFIC;
   options.paths = paths.paths;
   options.path_count = paths.count;
@@ -594,7 +575,7 @@ static int verify_paths(Session *session) {
     StorePath path;
     bool ok;
     Buf why CLEANUP(buf_done) = BUF_INIT;
-    if (!operand_path(session, session->options.operands[i], &path, &err) ||
+    if (!store_command_path(session, session->options.operands[i], &path, &err) ||
         !store_check_path(store, &path, &ok, &why, &err))
       return session_fail(session, &err);
     if (ok) continue;
@@ -613,7 +594,7 @@ static int check_validity(Session *session) {
   for (size_t i = 0; i < session->options.operand_count; i++) {
     StorePath path;
     bool valid;
-    if (!operand_path(session, session->options.operands[i], &path, &err) ||
+    if (!store_command_path(session, session->options.operands[i], &path, &err) ||
         !store_is_valid(store, &path, &valid, &err))
       return session_fail(session, &err);
     if (valid) continue;
@@ -642,7 +623,7 @@ static int print_env(Session *session) {
   Err err = ERR_INIT;
   StorePath path;
   if (session->options.operand_count != 1) return usage(session, "'--print-env' requires one derivation store path");
-  if (!operand_path(session, session->options.operands[0], &path, &err)) return session_fail(session, &err);
+  if (!store_command_path(session, session->options.operands[0], &path, &err)) return session_fail(session, &err);
   const Derivation *drv = load_drv(session, &path, &err);
   if (!drv) return session_fail(session, &err);
   Buf out CLEANUP(buf_done) = BUF_INIT;

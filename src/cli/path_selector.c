@@ -44,17 +44,13 @@ static bool evaluates(const Session *session) {
 }
 
 static bool add_path(Session *session, const char *operand, BuildTargetList *ret, Err *err) {
-  Buf real CLEANUP(buf_done) = BUF_INIT;
   BuildTarget target = {.is_drv = false};
-  Span rest;
   bool is_path;
   if (strchr(operand, '^')) {
     if (!build_command_add_path(session, ret, operand, &is_path, err)) return false;
     return is_path || err_set(err, ERR_USAGE, "'%s' is not a store path", operand);
   }
-  if (!store_command_follow(session, operand, &real, err) ||
-      !store_path_split(buf_span(&real), session_store_dir(session), &target.path, &rest, err))
-    return false;
+  if (!store_command_path(session, operand, &target.path, err)) return false;
   return build_command_list_add(ret, &target), true;
 }
 

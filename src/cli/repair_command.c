@@ -64,16 +64,8 @@ int repair_command_paths(Session *session) {
   Err err = ERR_INIT;
   StorePathList paths = STORE_PATH_LIST_INIT;
   size_t failed;
-  bool ok = true;
-  for (size_t i = 0; ok && i < session->options.operand_count; i++) {
-    Buf real CLEANUP(buf_done) = BUF_INIT;
-    StorePath path;
-    Span rest;
-    ok = store_command_follow(session, session->options.operands[i], &real, &err) &&
-         store_path_split(buf_span(&real), session_store_dir(session), &path, &rest, &err);
-    if (ok) store_path_list_add(&paths, &path);
-  }
-  int code = ok ? repair_command_list(session, &paths, &failed) : session_fail(session, &err);
+  int code = store_command_paths(session, &paths, &err) ? repair_command_list(session, &paths, &failed)
+                                                        : session_fail(session, &err);
   store_path_list_done(&paths);
   return code;
 }

@@ -192,6 +192,22 @@ bool store_command_follow(Session *session, const char *path, Buf *ret, Err *err
   return ok;
 }
 
+bool store_command_path(Session *session, const char *operand, StorePath *ret, Err *err) {
+  Buf real CLEANUP(buf_done) = BUF_INIT;
+  Span rest;
+  return store_command_follow(session, operand, &real, err) &&
+         store_path_split(buf_span(&real), session_store_dir(session), ret, &rest, err);
+}
+
+bool store_command_paths(Session *session, StorePathList *ret, Err *err) {
+  for (size_t i = 0; i < session->options.operand_count; i++) {
+    StorePath path;
+    if (!store_command_path(session, session->options.operands[i], &path, err)) return false;
+    store_path_list_add(ret, &path);
+  }
+  return true;
+}
+
 static char kind_letter(CastoreKind kind) {
   return kind == CASTORE_DIRECTORY ? 'd' : kind == CASTORE_SYMLINK ? 'l' : '-';
 }

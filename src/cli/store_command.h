@@ -11,6 +11,10 @@ MUST_CHECK bool store_command_no_operands(Session *session, Err *err);
 MUST_CHECK bool store_command_check_listing(Session *session, Err *err);
 // Follows symbolic links on disk until the path is in the store ("result/bin" -> "/nix/store/x/bin"); appends it.
 MUST_CHECK bool store_command_follow(Session *session, const char *path, Buf *ret, Err *err);
+// The store path that a path on the command line is, is in, or that links of it lead to.
+MUST_CHECK bool store_command_path(Session *session, const char *operand, StorePath *ret, Err *err);
+// Those of all operands, in their order.
+MUST_CHECK bool store_command_paths(Session *session, StorePathList *ret, Err *err);
 MUST_CHECK bool store_command_gc_options(Session *session, StoreGcOptions *ret, Err *err);
 // Collects and prints what was deleted or found.
 MUST_CHECK bool store_command_collect(Session *session, const StoreGcOptions *options, Err *err);

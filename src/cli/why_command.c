@@ -357,14 +357,12 @@ static bool put_chain_json(Session *session, const StorePath *path, bool alive, 
 
 static bool explain(Session *session, Store *store, const char *operand, JsonWrite *json, Buf *out, bool *all_alive,
                     Err *err) {
-  Buf real CLEANUP(buf_done) = BUF_INIT, root CLEANUP(buf_done) = BUF_INIT;
+  Buf root CLEANUP(buf_done) = BUF_INIT;
   StorePathList chain = STORE_PATH_LIST_INIT;
   StorePath path;
-  Span rest;
   bool alive = false;
-  bool ok = store_command_follow(session, operand, &real, err) &&
-            store_path_split(buf_span(&real), session_store_dir(session), &path, &rest, err) &&
-            store_gc_why_alive(store, &path, &root, &chain, &alive, err);
+  bool ok =
+      store_command_path(session, operand, &path, err) && store_gc_why_alive(store, &path, &root, &chain, &alive, err);
   *all_alive = *all_alive && alive;
   if (ok && json) ok = put_chain_json(session, &path, alive, &root, &chain, json, err);
   else if (ok && alive) put_chain(session, &root, &chain, out);
