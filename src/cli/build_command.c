@@ -314,16 +314,12 @@ static bool print_json(Session *session, const BuildTargetList *targets, Err *er
 static int print_dry(Session *session, BuildTargetList *targets) {
   Err err = ERR_INIT;
   if (!option_has(&session->options, OPT_build_json)) return 0;
-  KnownPaths *known = store_io_known(session_io(session));
   for (size_t i = 0; i < targets->count; i++) {
     BuildTarget *target = &targets->items[i];
-    Buf path CLEANUP(buf_done) = BUF_INIT;
     target->out_path = target->path;
     target->built = !target->is_drv;
     if (!target->is_drv) continue;
-    store_path_format(&target->path, session_store_dir(session), &path);
-    KnownDrv *entry = known_paths_load(known, buf_span(&path), &err);
-    const Derivation *drv = entry ? known_paths_parse(known, entry, &err) : NULL;
+    const Derivation *drv = session_derivation(session, &target->path, &err);
     if (!drv) return session_fail(session, &err);
     const DerivationOutput *output = derivation_find_output(drv, target->output);
     if (!output || !output->path.len) continue;
@@ -373,10 +369,7 @@ static bool add_store_path(Session *session, BuildTargetList *ret, const char *t
   if (!store_path_parse(path, dir, &target.path, err)) return false;
   target.is_drv = store_path_is_derivation(&target.path);
   if (!target.is_drv) return build_command_list_add(ret, &target), true;
-  session_io(session);
-  KnownPaths *known = store_io_known(session->io);
-  KnownDrv *entry = known_paths_load(known, path, err);
-  const Derivation *drv = entry ? known_paths_parse(known, entry, err) : NULL;
+  const Derivation *drv = session_derivation(session, &target.path, err);
   if (!drv) return false;
   bool all = outputs.len == 0 || span_eq_cstr(outputs, "*");
   Span name;

@@ -285,15 +285,11 @@ static bool seal(KnownPaths *known, Span store_dir, Derivation *drv, Arena *aren
 bool build_environment_instantiate(Session *session, const StorePath *drv_path, StorePath *ret, Err *err) {
   Store *store;
   StorePath script;
-  Buf text CLEANUP(buf_done) = BUF_INIT, script_path CLEANUP(buf_done) = BUF_INIT;
+  Buf script_path CLEANUP(buf_done) = BUF_INIT;
   Arena arena CLEANUP(arena_done) = ARENA_INIT;
   Derivation changed;
   Span dir = session_store_dir(session);
-  session_io(session);
-  KnownPaths *known = store_io_known(session->io);
-  store_path_format(drv_path, dir, &text);
-  KnownDrv *entry = known_paths_load(known, buf_span(&text), err);
-  const Derivation *drv = entry ? known_paths_parse(known, entry, err) : NULL;
+  const Derivation *drv = session_derivation(session, drv_path, err);
   if (!drv) return false;
   if (!span_eq_cstr(fs_path_base(drv->builder), "bash"))
     return err_set(err, ERR_OTHER, "'%s' only works on derivations that use 'bash' as their builder",
@@ -306,5 +302,5 @@ bool build_environment_instantiate(Session *session, const StorePath *drv_path, 
   set_env(&changed, SPAN("name"), changed.name);
   for (size_t i = 0; i < changed.output_count; i++) set_env(&changed, changed.outputs[i].name, SPAN(""));
   // What the changed derivation refers to must outlive it.
-  return seal(known, dir, &changed, &arena, ret, err) && store_io_flush(session->io, err);
+  return seal(store_io_known(session->io), dir, &changed, &arena, ret, err) && store_io_flush(session->io, err);
 }

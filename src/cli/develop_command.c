@@ -123,11 +123,7 @@ static bool read_redirects(Session *session, BuildEnvironmentRewrite **ret, size
       Buf path CLEANUP(buf_done) = BUF_INIT;
       StorePath out = targets.items[j].path;
       if (targets.items[j].is_drv) {
-        Buf drv_path CLEANUP(buf_done) = BUF_INIT;
-        store_path_format(&out, session_store_dir(session), &drv_path);
-        KnownPaths *known = store_io_known(session_io(session));
-        KnownDrv *entry = known_paths_load(known, buf_span(&drv_path), &err);
-        const Derivation *drv = entry ? known_paths_parse(known, entry, &err) : NULL;
+        const Derivation *drv = session_derivation(session, &out, &err);
         if (!drv) return *ret_code = session_fail(session, &err), false;
         buf_put_span(&path, derivation_find_output(drv, targets.items[j].output)->path);
       } else {

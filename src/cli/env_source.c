@@ -323,9 +323,7 @@ static bool add_store_path(Session *session, const char *text, UserEnv *ret, Err
                             .out_path = out,
                             .meta = {.kind = JSON_TREE_OBJECT}};
   if (store_path_is_derivation(&path)) {
-    KnownPaths *known = store_io_known(session_io(session));
-    KnownDrv *entry = known_paths_load(known, out, err);
-    const Derivation *drv = entry ? known_paths_parse(known, entry, err) : NULL;
+    const Derivation *drv = session_derivation(session, &path, err);
     if (!drv) return false;
     const DerivationOutput *output = derivation_find_output(drv, SPAN("out"));
     if (!output) return err_set(err, ERR_USAGE, "derivation '%.*s' has no output 'out'", SPAN_ARG(out));

@@ -62,10 +62,8 @@ static bool add_package(Session *session, const Package *package, Span outputs, 
 // ---- strings that name one store path. Nix 2.26: EvalState::coerceToSingleDerivedPath.
 
 // What a string has to be that stands for an output of a derivation.
-static bool expected_text(Session *session, Span drv_path, const StorePath *drv, Span output, Buf *ret, Err *err) {
-  KnownPaths *known = store_io_known(session_io(session));
-  KnownDrv *entry = known_paths_load(known, drv_path, err);
-  const Derivation *parsed = entry ? known_paths_parse(known, entry, err) : NULL;
+static bool expected_text(Session *session, const StorePath *drv, Span output, Buf *ret, Err *err) {
+  const Derivation *parsed = session_derivation(session, drv, err);
   if (!parsed) return false;
   const DerivationOutput *found = derivation_find_output(parsed, output);
   if (found && found->path.len) return buf_put_span(ret, found->path), true;
@@ -103,7 +101,7 @@ static bool add_string(Session *session, const Package *package, TargetDrvList *
   if (!store_path_parse(key, session_store_dir(session), &path, err)) return false;
   Span output = outputs ? outputs->items[0].string : SPAN("");
   if (!outputs) buf_put_span(&expected, key);
-  else if (!expected_text(session, key, &path, output, &expected, err)) return false;
+  else if (!expected_text(session, &path, output, &expected, err)) return false;
   if (span_eq(text, buf_span(&expected)))
     return add_drv(ret, &path, output, arena_dup(&session->arena, store_path_name(&path))), true;
   if (!outputs)

@@ -31,15 +31,11 @@ static int compare_paths(const void *a, const void *b) {
 
 // With -r, everything that these depend on. Known and stored derivations alike.
 static bool add_inputs(Session *session, StorePathList *list, Err *err) {
-  KnownPaths *known = store_io_known(session->io);
   Map seen CLEANUP(map_done) = MAP_INIT;
   for (size_t i = 0; i < list->count; i++)
     map_set(&seen, span_make(list->paths[i].digest, STORE_PATH_DIGEST_BYTES), NULL);
   for (size_t i = 0; i < list->count; i++) {
-    Buf text CLEANUP(buf_done) = BUF_INIT;
-    store_path_format(&list->paths[i], session_store_dir(session), &text);
-    KnownDrv *entry = known_paths_load(known, buf_span(&text), err);
-    const Derivation *drv = entry ? known_paths_parse(known, entry, err) : NULL;
+    const Derivation *drv = session_derivation(session, &list->paths[i], err);
     if (!drv) return false;
     for (size_t j = 0; j < drv->input_drv_count; j++) {
       StorePath input;
@@ -54,15 +50,13 @@ static bool add_inputs(Session *session, StorePathList *list, Err *err) {
 }
 
 static bool put_drvs(Session *session, const StorePathList *list, Buf *out, Err *err) {
-  KnownPaths *known = store_io_known(session->io);
   JsonWrite json;
   json_write_init(&json, out, 2);
   json_write_object_begin(&json);
   for (size_t i = 0; i < list->count; i++) {
     Buf text CLEANUP(buf_done) = BUF_INIT;
     store_path_format(&list->paths[i], session_store_dir(session), &text);
-    KnownDrv *entry = known_paths_load(known, buf_span(&text), err);
-    const Derivation *drv = entry ? known_paths_parse(known, entry, err) : NULL;
+    const Derivation *drv = session_derivation(session, &list->paths[i], err);
     if (!drv || !json_write_key(&json, buf_span(&text), err) || !derivation_json_write(drv, &json, err)) return false;
   }
   json_write_object_end(&json);

@@ -366,14 +366,6 @@ static int enter(Shell *shell) {
   return store_exec_run(session, shell->bash, argv, &shell->env, NULL);
 }
 
-static const Derivation *load(Session *session, const StorePath *path, Err *err) {
-  Buf text CLEANUP(buf_done) = BUF_INIT;
-  store_path_format(path, session_store_dir(session), &text);
-  KnownPaths *known = store_io_known(session_io(session));
-  KnownDrv *entry = known_paths_load(known, buf_span(&text), err);
-  return entry ? known_paths_parse(known, entry, err) : NULL;
-}
-
 // Where paths of inputs follow from their content, the builder would see those in place of placeholders.
 static bool resolve(Shell *shell, const BuildTargetList *inputs, Err *err) {
   Session *session = shell->session;
@@ -403,7 +395,7 @@ static int run_shell(Shell *shell) {
   const char *given = getenv("NIX_BUILD_SHELL");
   int code = 0;
   if (!find_drv(session, &shell->drv_path, &code)) return code;
-  shell->drv = load(session, &shell->drv_path, &err);
+  shell->drv = session_derivation(session, &shell->drv_path, &err);
   if (!shell->drv || !add_inputs(session, shell->drv, &inputs, &err)) return session_fail(session, &err);
   bool has_bash = !given && find_bash(session, &bash_target);
   if (has_bash) build_command_list_add(&inputs, &bash_target);

@@ -28,15 +28,6 @@ static void put_path(Session *session, const StorePath *path, Buf *out) {
   buf_put_char(out, '\n');
 }
 
-static const Derivation *load_drv(Session *session, const StorePath *path, Err *err) {
-  Buf text CLEANUP(buf_done) = BUF_INIT;
-  session_io(session);
-  KnownPaths *known = store_io_known(session->io);
-  store_path_format(path, session_store_dir(session), &text);
-  KnownDrv *drv = known_paths_load(known, buf_span(&text), err);
-  return drv ? known_paths_parse(known, drv, err) : NULL;
-}
-
 // ---- the words of standard input (--stdin)
 
 static bool add_words(Session *session, Err *err) {
@@ -320,7 +311,7 @@ static bool put_binding(Session *session, Store *store, const StorePath *path, B
       return err_set(err, ERR_NOT_FOUND, "deriver of path '%s' is not known", buf_cstr(&text));
     drv_path = record->info.deriver;
   }
-  const Derivation *drv = load_drv(session, &drv_path, err);
+  const Derivation *drv = session_derivation(session, &drv_path, err);
   if (!drv) return false;
   const DerivationEnv *env = derivation_find_env(drv, span_cstr(name));
   buf_clear(&text);
@@ -624,7 +615,7 @@ static int print_env(Session *session) {
   StorePath path;
   if (session->options.operand_count != 1) return usage(session, "'--print-env' requires one derivation store path");
   if (!store_command_path(session, session->options.operands[0], &path, &err)) return session_fail(session, &err);
-  const Derivation *drv = load_drv(session, &path, &err);
+  const Derivation *drv = session_derivation(session, &path, &err);
   if (!drv) return session_fail(session, &err);
   Buf out CLEANUP(buf_done) = BUF_INIT;
   for (size_t i = 0; i < drv->env_count; i++) {

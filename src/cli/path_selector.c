@@ -69,13 +69,11 @@ static bool find_targets(Session *session, const Operands *operands, BuildTarget
 
 static bool output_path(Session *session, const BuildTarget *target, StorePath *ret, Err *err) {
   Buf text CLEANUP(buf_done) = BUF_INIT;
-  KnownPaths *known = store_io_known(session_io(session));
-  store_path_format(&target->path, session_store_dir(session), &text);
-  KnownDrv *entry = known_paths_load(known, buf_span(&text), err);
-  const Derivation *drv = entry ? known_paths_parse(known, entry, err) : NULL;
+  const Derivation *drv = session_derivation(session, &target->path, err);
   if (!drv) return false;
   const DerivationOutput *output = derivation_find_output(drv, target->output);
   if (output && output->path.len) return store_path_parse(output->path, session_store_dir(session), ret, err);
+  store_path_format(&target->path, session_store_dir(session), &text);
   return err_set(err, ERR_OTHER, "cannot operate on an output of the unbuilt derivation '%s'", buf_cstr(&text));
 }
 

@@ -415,6 +415,14 @@ StoreIo *session_io(Session *session) {
   return session->io;
 }
 
+const Derivation *session_derivation(Session *session, const StorePath *path, Err *err) {
+  Buf text CLEANUP(buf_done) = BUF_INIT;
+  KnownPaths *known = store_io_known(session_io(session));
+  store_path_format(path, session_store_dir(session), &text);
+  KnownDrv *entry = known_paths_load(known, buf_span(&text), err);
+  return entry ? known_paths_parse(known, entry, err) : NULL;
+}
+
 static void message(void *ctx, VmMessage kind, Span text) {
   Session *session = ctx;
   Buf line CLEANUP(buf_done) = BUF_INIT;

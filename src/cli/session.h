@@ -61,6 +61,8 @@ Span session_store_dir(Session *session);
 MUST_CHECK bool session_store(Session *session, Store **ret, Err *err);
 MUST_CHECK bool session_scheduler(Session *session, Scheduler **ret, Err *err);
 StoreIo *session_io(Session *session);
+// A derivation that evaluation has made or that is in the store; NULL: *err is set. Borrowed, for the life of session_io.
+const Derivation *session_derivation(Session *session, const StorePath *path, Err *err);
 MUST_CHECK bool session_vm(Session *session, Err *err);
 // What <x> is looked up in: -I, then NIX_PATH or what stands for it. Borrowed.
 const VmSearchEntry *session_search_path(Session *session, size_t *ret_count);
