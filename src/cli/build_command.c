@@ -511,12 +511,12 @@ int build_command_classic(Session *session) {
 int build_command_nix(Session *session) {
   const OptionList *list = &session->options;
   BuildTargetList targets CLEANUP(build_command_list_done) = {0};
-  InstallableQuery query = {.operands = list->operands, .count = list->operand_count};
   int code = 0;
   Err err = ERR_INIT;
-  if (option_has(list, OPT_from_stdin) && !installable_read_stdin(session, &query, &err))
-    return session_fail(session, &err);
-  bool is_empty = option_has(list, OPT_from_stdin) && query.count == 0;
+  bool from_stdin = option_has(list, OPT_from_stdin);
+  if (from_stdin && !option_add_stdin(&session->options, true, &err)) return session_fail(session, &err);
+  InstallableQuery query = {.operands = list->operands, .count = list->operand_count};
+  bool is_empty = from_stdin && query.count == 0;
   if (!is_empty && !installable_find(session, &query, &targets, &code)) return code;
   return build(session, &targets, code, option_has(list, OPT_print_out_paths));
 }

@@ -2,7 +2,6 @@
 #include "cli/installable.h"
 
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "base/fs.h"
 #include "base/mem.h"
@@ -205,23 +204,5 @@ bool installable_find(Session *session, const InstallableQuery *query, BuildTarg
     build_command_list_add(ret, &(BuildTarget){.path = drvs.items[i].drv_path,
                                                .output = drvs.items[i].output,
                                                .is_drv = drvs.items[i].output.len > 0});
-  return true;
-}
-
-bool installable_read_stdin(Session *session, InstallableQuery *query, Err *err) {
-  Buf text CLEANUP(buf_done) = BUF_INIT;
-  if (!fs_read_fd(STDIN_FILENO, 0, &text, err)) return err_wrap(err, "standard input");
-  size_t lines = query->count + 1;
-  for (size_t i = 0; i < text.len; i++) lines += text.data[i] == '\n';
-  const char **operands = ARENA_ARRAY(&session->arena, const char *, lines);
-  size_t count = 0;
-  for (size_t i = 0; i < query->count; i++) operands[count++] = query->operands[i];
-  Span rest = buf_span(&text), line;
-  for (bool more = true; more;) {
-    more = span_split(&rest, '\n', &line);
-    if (line.len) operands[count++] = arena_dup(&session->arena, line).data;
-  }
-  query->operands = operands;
-  query->count = count;
   return true;
 }

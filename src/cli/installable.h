@@ -13,7 +13,5 @@ typedef struct InstallableQuery {
 
 // The evaluator's answers are remembered (eval_cache.h). False: the error has been printed.
 MUST_CHECK bool installable_find(Session *session, const InstallableQuery *query, BuildTargetList *ret, int *ret_code);
-// --stdin: further operands, one a line, which are added to those of `query`.
-MUST_CHECK bool installable_read_stdin(Session *session, InstallableQuery *query, Err *err);
 // The root that the options name, or the default. False with *err set when there is none.
 MUST_CHECK bool installable_root(Session *session, const char *default_file, TargetRoot *ret, Err *err);

@@ -28,21 +28,6 @@ static void put_path(Session *session, const StorePath *path, Buf *out) {
   buf_put_char(out, '\n');
 }
 
-// ---- the words of standard input (--stdin)
-
-static bool add_words(Session *session, Err *err) {
-  enum { STDIN_BYTES_MAX = 256 << 20 };
-  OptionList *list = &session->options;
-  Buf text CLEANUP(buf_done) = BUF_INIT;
-  if (!option_has(list, OPT_verb_stdin) || isatty(STDIN_FILENO)) return true;
-  if (!fs_read_fd(STDIN_FILENO, STDIN_BYTES_MAX, &text, err)) return err_wrap(err, "reading standard input");
-  for (Span rest = buf_span(&text), word; setting_next_word(&rest, &word);) {
-    MEM_RESERVE(list->operands, list->operand_cap, list->operand_count + 1);
-    list->operands[list->operand_count++] = arena_dup(&session->arena, word).data;
-  }
-  return true;
-}
-
 static int usage(Session *session, const char *what) {
   Err err = ERR_INIT;
   err_set(&err, ERR_USAGE, "%s", what);
@@ -732,7 +717,9 @@ int nix_store_command_run(Session *session) {
     operation = id;
   }
   if (operation == OPTION_COUNT) return usage(session, "no operation specified");
-  if (operation != OPT_import && operation != OPT_restore && operation != OPT_serve && !add_words(session, &err))
+  bool has_content = operation == OPT_import || operation == OPT_restore || operation == OPT_serve;
+  if (option_has(list, OPT_verb_stdin) && !has_content && !isatty(STDIN_FILENO) &&
+      !option_add_stdin(&session->options, false, &err))
     return session_fail(session, &err);
   if (is_one_of(operation, without_operands, ARRAY_LEN(without_operands)) && list->operand_count)
     return usage(session, "no arguments expected");

@@ -3,7 +3,9 @@
 
 #include <ctype.h>
 #include <stdio.h>
+#include <unistd.h>
 
+#include "base/fs.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/suggestion.h"
@@ -196,6 +198,17 @@ bool option_parse(int argc, char **argv, uint64_t groups, Setting *settings, Opt
       return false;
     }
   }
+  return true;
+}
+
+bool option_add_stdin(OptionList *list, bool by_line, Err *err) {
+  Buf text CLEANUP(buf_done) = BUF_INIT;
+  if (list->has_stdin) return true;
+  if (!fs_read_fd(STDIN_FILENO, OPTION_STDIN_BYTES_MAX, &text, err)) return err_wrap(err, "reading standard input");
+  list->has_stdin = true;
+  Span rest = buf_span(&text), operand;
+  while (by_line ? span_split(&rest, '\n', &operand) || operand.len : setting_next_word(&rest, &operand))
+    if (operand.len) add_operand(list, own(list, operand));
   return true;
 }
 

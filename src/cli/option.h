@@ -57,10 +57,11 @@ typedef struct OptionList {
   const char **operands; // what is no option
   size_t operand_count, operand_cap;
   const char **rest; // what an option that takes everything behind it was given, NULL-terminated; NULL: none was
-  char **owned;      // text that had to be cut out of argv
+  char **owned;      // text that had to be cut out of argv, or came from standard input
   size_t owned_count, owned_cap;
-  bool
-      lenient; // set before reading: --option with a value that the setting does not take is only warned about, as in C++ Nix
+  bool has_stdin; // standard input has been read
+  // Set before reading: --option with a value that the setting does not take is only warned about, as in C++ Nix.
+  bool lenient;
 } OptionList;
 
 void option_list_done(OptionList *list);
@@ -68,6 +69,10 @@ void option_list_done(OptionList *list);
 // Reads argv (without the program and the verb). Options that set something do so in `settings`; so does `--<setting> value` for any setting
 // and `--no-<setting>` for boolean ones. "-qR" is "-q -R" and "-j4" is "-j 4". With `dashes_end`, "--" ends the options.
 MUST_CHECK bool option_parse(int argc, char **argv, uint64_t groups, Setting *settings, OptionList *ret, Err *err);
+
+// --stdin: standard input, up to OPTION_STDIN_BYTES_MAX, holds further operands, one a line or separated by white space. They are read once.
+MUST_CHECK bool option_add_stdin(OptionList *list, bool by_line, Err *err);
+#define OPTION_STDIN_BYTES_MAX ((size_t)256 << 20)
 
 bool option_has(const OptionList *list, OptionId id);
 // The first argument of the last use; NULL when it was not given.

@@ -1,40 +1,24 @@
 // path_selector.c: see path_selector.h. Behaviour: Nix 2.26, installables.cc and command.cc.
 #include "cli/path_selector.h"
 
-#include <unistd.h>
-
-#include "base/fs.h"
 #include "base/mem.h"
 #include "cli/build_plan.h"
 #include "cli/command.h"
 #include "cli/installable.h"
 #include "cli/store_command.h"
 
-#define STDIN_BYTES_MAX ((size_t)256 << 20)
-
 // ---- which operands
 
 typedef struct Operands {
-  const char **items; // in the session's arena
+  const char *const *items; // borrowed
   size_t count;
 } Operands;
 
-static bool add_words(Session *session, Operands *ret, Err *err) {
-  Buf text CLEANUP(buf_done) = BUF_INIT;
-  if (!fs_read_fd(STDIN_FILENO, STDIN_BYTES_MAX, &text, err)) return err_wrap(err, "reading standard input");
-  size_t count = ret->count;
-  for (Span rest = buf_span(&text), word; setting_next_word(&rest, &word);) count++;
-  const char **items = ARENA_ARRAY(&session->arena, const char *, count + 1);
-  for (size_t i = 0; i < ret->count; i++) items[i] = ret->items[i];
-  for (Span rest = buf_span(&text), word; setting_next_word(&rest, &word);)
-    items[ret->count++] = arena_dup(&session->arena, word).data;
-  ret->items = items;
-  return true;
-}
-
 static bool read_operands(Session *session, Operands *ret, Err *err) {
-  *ret = (Operands){session->options.operands, session->options.operand_count};
-  return !option_has(&session->options, OPT_paths_stdin) || add_words(session, ret, err);
+  OptionList *list = &session->options;
+  if (option_has(list, OPT_paths_stdin) && !option_add_stdin(list, false, err)) return false;
+  *ret = (Operands){list->operands, list->operand_count};
+  return true;
 }
 
 // ---- what they mean

@@ -457,6 +457,9 @@ END
   expect_out "$c_drv"
   run sh -c "echo $a | nix path-info --stdin"
   expect_out "$a"
+  run sh -c "echo $a | nix copy --no-check-sigs --stdin --to '$PWD/elsewhere' --out-link link"
+  expect_status 0
+  expect_equal "$(cat link)" text
   run nix path-info --all "$a"
   expect_status 1
   run nix store path-from-hash-part "$(basename "$a" | cut -c1-32)"
