@@ -9,6 +9,7 @@
 #include "cli/env_source.h"
 #include "cli/package_selector.h"
 #include "cli/substitution.h"
+#include "eval/print_xml.h"
 #include "formats/drv_name.h"
 #include "formats/json_write.h"
 
@@ -338,18 +339,7 @@ static bool print_json(Query *query, Err *err) {
 // ---- XML
 
 static void put_xml_attr(Buf *out, const char *name, Span value) {
-  buf_printf(out, " %s=\"", name);
-  for (size_t i = 0; i < value.len; i++) {
-    switch (value.data[i]) {
-    case '"': buf_put_cstr(out, "&quot;"); break;
-    case '<': buf_put_cstr(out, "&lt;"); break;
-    case '>': buf_put_cstr(out, "&gt;"); break;
-    case '&': buf_put_cstr(out, "&amp;"); break;
-    case '\n': buf_put_cstr(out, "&#xA;"); break;
-    default: buf_put_char(out, value.data[i]);
-    }
-  }
-  buf_put_char(out, '"');
+  print_xml_put_attr(out, span_cstr(name), value);
 }
 
 // Only strings of lists and sets are shown.

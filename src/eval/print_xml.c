@@ -31,7 +31,7 @@ static const char *xml_entity(char c) {
   }
 }
 
-static void xml_attr(Buf *out, Span name, Span value) {
+void print_xml_put_attr(Buf *out, Span name, Span value) {
   buf_put_char(out, ' ');
   buf_put_span(out, name);
   buf_put_span(out, SPAN("=\""));
@@ -67,8 +67,8 @@ static void xml_position(const Native *n, PosId id, const char *name, Span name_
     buf_put_i64(out, pos.line);
     buf_put_char(out, '"');
   }
-  if (name) xml_attr(out, span_cstr(name), name_value);
-  if (known && pos.source->path) xml_attr(out, SPAN("path"), span_cstr(pos.source->path));
+  if (name) print_xml_put_attr(out, span_cstr(name), name_value);
+  if (known && pos.source->path) print_xml_put_attr(out, SPAN("path"), span_cstr(pos.source->path));
 }
 
 static void xml_put_function(Native *n) {
@@ -88,22 +88,22 @@ static void xml_put_function(Native *n) {
   xml_indent(out, depth + 1);
   if (pattern.has_formals) {
     buf_put_span(out, SPAN("<attrspat"));
-    if (pattern.ellipsis) xml_attr(out, SPAN("ellipsis"), SPAN("1"));
-    if (pattern.arg != SYMBOL_NONE) xml_attr(out, SPAN("name"), symbol_text(vm->symbols, pattern.arg));
+    if (pattern.ellipsis) print_xml_put_attr(out, SPAN("ellipsis"), SPAN("1"));
+    if (pattern.arg != SYMBOL_NONE) print_xml_put_attr(out, SPAN("name"), symbol_text(vm->symbols, pattern.arg));
     buf_put_span(out, SPAN(">\n"));
     Value formals = vm_function_args(vm, v);
     uint32_t count = formals == VALUE_EMPTY_ATTRS ? 0 : attrs_flat_shape(formals)->count;
     for (uint32_t i = 0; i < count; i++) {
       xml_indent(out, depth + 2);
       buf_put_span(out, SPAN("<attr"));
-      xml_attr(out, SPAN("name"), symbol_text(vm->symbols, attrs_flat_shape(formals)->names[i]));
+      print_xml_put_attr(out, SPAN("name"), symbol_text(vm->symbols, attrs_flat_shape(formals)->names[i]));
       buf_put_span(out, SPAN(" />\n"));
     }
     xml_indent(out, depth + 1);
     buf_put_span(out, SPAN("</attrspat>\n"));
   } else {
     buf_put_span(out, SPAN("<varpat"));
-    xml_attr(out, SPAN("name"), symbol_text(vm->symbols, pattern.arg));
+    print_xml_put_attr(out, SPAN("name"), symbol_text(vm->symbols, pattern.arg));
     buf_put_span(out, SPAN(" />\n"));
   }
   xml_indent(out, depth);
@@ -146,7 +146,8 @@ static void xml_put_scalar(Native *n) {
   xml_indent(out, native_get(n, DEPTH));
   buf_put_char(out, '<');
   buf_put_cstr(out, element);
-  if (v != VALUE_NULL && value_is_whnf(v)) xml_attr(out, SPAN("value"), value_is_string(v) ? value : buf_span(&text));
+  if (v != VALUE_NULL && value_is_whnf(v))
+    print_xml_put_attr(out, SPAN("value"), value_is_string(v) ? value : buf_span(&text));
   buf_put_span(out, SPAN(" />\n"));
   buf_done(&text);
 }
@@ -170,11 +171,11 @@ static bool xml_open_derivation(Native *n) {
   bool fresh = false;
   if (value_is_string(n->slot[DRV_PATH])) {
     Span path = str_span(n->slot[DRV_PATH]);
-    xml_attr(out, SPAN("drvPath"), path);
+    print_xml_put_attr(out, SPAN("drvPath"), path);
     fresh = path.len && !map_has(&writer->seen, path); // a derivation that was not written yet
     if (fresh) map_set(&writer->seen, path, NULL);
   }
-  if (value_is_string(n->slot[OUT_PATH])) xml_attr(out, SPAN("outPath"), str_span(n->slot[OUT_PATH]));
+  if (value_is_string(n->slot[OUT_PATH])) print_xml_put_attr(out, SPAN("outPath"), str_span(n->slot[OUT_PATH]));
   buf_put_span(out, SPAN(">\n"));
   return fresh;
 }

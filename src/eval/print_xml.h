@@ -10,3 +10,6 @@ enum {
 
 // (value, flags as raw integer) -> string with the context of all strings in it.
 extern const NativeDef print_xml_native;
+
+// Appends ' name="value"', the value quoted as XML wants it.
+void print_xml_put_attr(Buf *out, Span name, Span value);
