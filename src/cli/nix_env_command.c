@@ -21,15 +21,9 @@
 
 static bool wanted_profile(Session *session, const char **ret, Err *err) {
   const char *given = option_get(&session->options, OPT_env_profile), *env = getenv("NIX_PROFILE");
-  Store *store;
-  Buf path CLEANUP(buf_done) = BUF_INIT;
   if (!given && env && *env) given = env;
   if (given) return *ret = session_absolute(session, given), true;
-  Buf link CLEANUP(buf_done) = BUF_INIT;
-  user_dirs_path(session->settings, "profile", &link);
-  if (!session_store(session, &store, err) || !profile_default(store, buf_cstr(&link), &path, err)) return false;
-  *ret = arena_dup(&session->arena, buf_span(&path)).data;
-  return true;
+  return user_env_default_profile(session, ret, err);
 }
 
 // ---- changes of what is installed: `change` makes the new elements from the old ones; it is called again when somebody else changed the profile meanwhile

@@ -12,17 +12,11 @@
 #include "cli/installable.h"
 #include "cli/path_command.h"
 #include "cli/profile_manifest.h"
-#include "cli/user_dirs.h"
 
 static bool wanted_profile(Session *session, const char **ret, Err *err) {
   const char *given = option_get(&session->options, OPT_profile_path);
-  Store *store;
-  Buf link CLEANUP(buf_done) = BUF_INIT, path CLEANUP(buf_done) = BUF_INIT;
   if (given) return *ret = session_absolute(session, given), true;
-  user_dirs_path(session->settings, "profile", &link);
-  if (!session_store(session, &store, err) || !profile_default(store, buf_cstr(&link), &path, err)) return false;
-  *ret = arena_dup(&session->arena, buf_span(&path)).data;
-  return true;
+  return user_env_default_profile(session, ret, err);
 }
 
 // The profile and what it holds. False: the error has been printed.

@@ -7,6 +7,7 @@
 #include "base/fs.h"
 #include "base/mem.h"
 #include "cli/build_command.h"
+#include "cli/user_dirs.h"
 #include "eval/attrs.h"
 #include "eval/print.h"
 #include "eval/str.h"
@@ -59,6 +60,15 @@ Span user_env_flag(const UserEnvElement *element, const char *name) {
 }
 
 // ---- reading a profile
+
+bool user_env_default_profile(Session *session, const char **ret, Err *err) {
+  Store *store;
+  Buf link CLEANUP(buf_done) = BUF_INIT, path CLEANUP(buf_done) = BUF_INIT;
+  user_dirs_path(session->settings, "profile", &link);
+  if (!session_store(session, &store, err) || !profile_default(store, buf_cstr(&link), &path, err)) return false;
+  *ret = arena_dup(&session->arena, buf_span(&path)).data;
+  return true;
+}
 
 bool user_env_current(Session *session, const char *profile, StorePath *ret, bool *ret_found, Err *err) {
   Buf target CLEANUP(buf_done) = BUF_INIT, path CLEANUP(buf_done) = BUF_INIT;

@@ -28,6 +28,8 @@ MUST_CHECK bool user_env_element(Session *session, const Package *package, UserE
 void user_env_set_flag(Session *session, UserEnvElement *element, const char *name, const char *value);
 Span user_env_flag(const UserEnvElement *element, const char *name); // empty when it is no string or Boolean
 
+// The profile of this user where none is named: what ~/.nix-profile leads to. In the session's arena.
+MUST_CHECK bool user_env_default_profile(Session *session, const char **ret, Err *err);
 // The store path that a profile points to; *ret_found false: there is no such profile.
 MUST_CHECK bool user_env_current(Session *session, const char *profile, StorePath *ret, bool *ret_found, Err *err);
 // What is installed in a profile; nothing where there is none. False: the error has been printed.
