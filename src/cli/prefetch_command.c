@@ -122,46 +122,31 @@ static const char source_text[] =
     " else if source.urls == [ ] then throw \"'urls' list is empty\""
     " else \"${builtins.head source.urls}\\n${source.outputHashMode or \"\"}\\n${source.name or \"\"}\"";
 
-typedef struct Selected {
-  Session *session;
-  const char *text; // in the session's arena; NULL: it failed
-  int code;
-} Selected;
-
-static void on_selected(VmJob *job, void *ctx) {
-  Selected *selected = ctx;
-  Session *session = selected->session;
-  if (job->error) selected->code = session_eval_failed(session, STEAL(job->error));
-  else selected->text = arena_dup(&session->arena, str_span(job->result.value)).data;
-}
-
 // The string that `function` (an expression; NULL: none) makes of an attribute of `root`. NULL: the error has been printed.
 static const char *eval_string(Session *session, const TargetRoot *target, const char *attr, const char *function,
                                int *ret_code) {
   Err err = ERR_INIT;
-  HeapRoot root = {0}, args = {0}, apply = {0};
-  Selected selected = {.session = session};
+  HeapRoot root = {0}, args = {0}, apply = {0}, result = {0};
+  HeapRoot path = {.value = value_raw_ptr(attr)}, form = {.value = value_raw(TARGET_RAW)}; // no heap values
+  const char *text = NULL;
   if (!session_vm(session, &err)) return *ret_code = session_fail(session, &err), NULL;
   Heap *heap = &session->vm->heap;
   heap_add_root(heap, &root, VALUE_NULL);
   heap_add_root(heap, &args, VALUE_EMPTY_ATTRS);
   heap_add_root(heap, &apply, VALUE_NULL);
-  if (target_auto_args(session, &args, &selected.code) && target_eval_root(session, target, &root, &selected.code) &&
-      (!function || target_eval_root(session, &(TargetRoot){TARGET_EXPR, function}, &apply, &selected.code))) {
-    VmJob job = {.def = &target_native_value, .arg_count = 5, .finished = on_selected, .ctx = &selected};
-    job.args[0].value = root.value;
-    job.args[1].value = args.value;
-    job.args[2].value = value_raw_ptr(attr);
-    job.args[3].value = apply.value;
-    job.args[4].value = value_raw((uint64_t)TARGET_RAW);
-    vm_run_jobs(session->vm, &job, 1);
-    vm_job_done(session->vm, &job);
+  heap_add_root(heap, &result, VALUE_NULL);
+  HeapRoot *const given[5] = {&root, &args, &path, &apply, &form};
+  if (target_auto_args(session, &args, ret_code) && target_eval_root(session, target, &root, ret_code) &&
+      (!function || target_eval_root(session, &(TargetRoot){TARGET_EXPR, function}, &apply, ret_code))) {
+    if (!vm_run_native(session->vm, &target_native_value, given, 5, &result))
+      *ret_code = session_eval_failed(session, NULL);
+    else text = arena_dup(&session->arena, str_span(result.value)).data;
   }
+  heap_remove_root(heap, &result);
   heap_remove_root(heap, &apply);
   heap_remove_root(heap, &args);
   heap_remove_root(heap, &root);
-  *ret_code = selected.code;
-  return selected.text;
+  return text;
 }
 
 static bool select_source(Session *session, const char *attr, Prefetch *ret, int *ret_code) {
