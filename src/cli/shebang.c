@@ -11,7 +11,8 @@ static void add_word(Shebang *shebang, Span word) {
   shebang->argv[shebang->argc] = NULL;
 }
 
-void shebang_split(Shebang *ret, Span line) {
+// The words of a command line: blanks, quotes and backslashes as in a shell. Appended to argv of *ret.
+static void split_words(Shebang *ret, Span line) {
   Buf word CLEANUP(buf_done) = BUF_INIT;
   bool in_word = false;
   char quote = 0;
@@ -46,23 +47,30 @@ static bool match_line(Span line, const char *name, Span *ret) {
   return true;
 }
 
-bool shebang_read(int argc, char **argv, const char *name, Shebang *ret) {
+// Reads the script argv[1] into `text`; *ret gets its name and arguments, *ret_lines what follows its first line. False: there is none.
+static bool open_script(int argc, char **argv, Shebang *ret, Buf *text, Span *ret_lines) {
   Err ignored = ERR_INIT;
-  Buf text CLEANUP(buf_done) = BUF_INIT;
-  *ret = (Shebang){.arena = ARENA_INIT};
-  if (argc < 2 || argv[1][0] == '-') return false;
   struct stat st;
-  if (stat(argv[1], &st) != 0 || !S_ISREG(st.st_mode)) return false;
-  if (!fs_read_file(argv[1], SHEBANG_BYTES_MAX, &text, &ignored)) return err_done(&ignored), false;
-  Span rest = buf_span(&text), line, words;
-  if (!span_has_prefix(rest, SPAN("#!"))) return false;
+  Span first;
+  if (argc < 2 || argv[1][0] == '-' || stat(argv[1], &st) != 0 || !S_ISREG(st.st_mode)) return false;
+  if (!fs_read_file(argv[1], SHEBANG_BYTES_MAX, text, &ignored)) return err_done(&ignored), false;
+  *ret_lines = buf_span(text);
+  if (!span_has_prefix(*ret_lines, SPAN("#!"))) return false;
   ret->script = argv[1];
   ret->script_args = argv + 2;
   add_word(ret, span_cstr(argv[0]));
-  span_split(&rest, '\n', &line);
+  span_split(ret_lines, '\n', &first);
+  return true;
+}
+
+bool shebang_read(int argc, char **argv, const char *name, Shebang *ret) {
+  Buf text CLEANUP(buf_done) = BUF_INIT;
+  Span rest, line, words;
+  *ret = (Shebang){.arena = ARENA_INIT};
+  if (!open_script(argc, argv, ret, &text, &rest)) return false;
   for (bool more = true; more;) {
     more = span_split(&rest, '\n', &line);
-    if (match_line(line, name, &words)) shebang_split(ret, words);
+    if (match_line(line, name, &words)) split_words(ret, words);
   }
   return true;
 }
@@ -125,17 +133,11 @@ static bool split_nix(Shebang *ret, Span text, Err *err) {
 }
 
 bool shebang_read_nix(int argc, char **argv, Shebang *ret, bool *ret_is_script, Err *err) {
-  *ret_is_script = false;
-  Err ignored = ERR_INIT;
-  struct stat st;
   Buf text CLEANUP(buf_done) = BUF_INIT, lines CLEANUP(buf_done) = BUF_INIT;
-  if (argc < 2 || argv[1][0] == '-' || stat(argv[1], &st) != 0 || !S_ISREG(st.st_mode)) return true;
-  if (!fs_read_file(argv[1], SHEBANG_BYTES_MAX, &text, &ignored)) return err_done(&ignored), true;
-  Span rest = buf_span(&text), line;
-  if (!span_has_prefix(rest, SPAN("#!"))) return true;
-  *ret = (Shebang){.arena = ARENA_INIT, .script = argv[1], .script_args = argv + 2};
-  add_word(ret, span_cstr(argv[0]));
-  span_split(&rest, '\n', &line);
+  Span rest, line;
+  *ret = (Shebang){.arena = ARENA_INIT};
+  *ret_is_script = false;
+  if (!open_script(argc, argv, ret, &text, &rest)) return true;
   for (bool more = true; more;) {
     more = span_split(&rest, '\n', &line);
     if (!line.len || !strchr("#/\\%@*-(", line.data[0])) break;

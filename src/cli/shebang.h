@@ -31,5 +31,3 @@ MUST_CHECK bool shebang_read_nix(int argc, char **argv, Shebang *ret, bool *ret_
 void shebang_done(Shebang *shebang);
 // What a shell is to do to have `interpreter` run the script. In `arena`.
 const char *shebang_command(const Shebang *shebang, const char *interpreter, Arena *arena);
-// The words of a command line: blanks, quotes and backslashes as in a shell. In `arena`; appended to argv of *ret.
-void shebang_split(Shebang *ret, Span line);
