@@ -22,14 +22,10 @@ int nar_command_ls(Session *session) {
   Buf out CLEANUP(buf_done) = BUF_INIT;
   NarIndex index CLEANUP(nar_index_done);
   nar_index_init(&index);
-  bool ok = store_command_operands(session, 2, 2, &err) && store_command_check_listing(session, &err) &&
-            run_through(list->operands[0], &index, &err);
-  const NarIndexEntry *top = ok ? nar_index_find(&index, span_cstr(list->operands[1])) : NULL;
-  if (ok && !top) ok = err_set(&err, ERR_NOT_FOUND, "path '%s' does not exist", list->operands[1]);
-  if (ok && option_has(list, OPT_json))
-    ok = nar_index_put_json(&index, top, option_has(list, OPT_list_recursive), &out, &err);
-  else if (ok) nar_index_put_text(&index, top, list, &out);
-  if (!ok) return session_fail(session, &err);
+  if (!store_command_operands(session, 2, 2, &err) || !store_command_check_listing(session, &err) ||
+      !run_through(list->operands[0], &index, &err) ||
+      !nar_index_list(&index, span_cstr(list->operands[1]), list->operands[1], list, &out, &err))
+    return session_fail(session, &err);
   session_print(session, buf_span(&out));
   return 0;
 }

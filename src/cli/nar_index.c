@@ -3,7 +3,6 @@
 
 #include "base/fs.h"
 #include "base/mem.h"
-#include "formats/json_write.h"
 
 void nar_index_init(NarIndex *index) {
   *index = (NarIndex){.arena = ARENA_INIT};
@@ -94,7 +93,7 @@ bool nar_index_finish(NarIndex *index, Err *err) {
   return nar_read_finish(&index->nar, err);
 }
 
-const NarIndexEntry *nar_index_find(const NarIndex *index, Span text) {
+static const NarIndexEntry *find(const NarIndex *index, Span text) {
   Buf path CLEANUP(buf_done) = BUF_INIT;
   fs_path_canon(SPAN("/"), text, &path);
   Span wanted = path.len == 1 ? SPAN("") : buf_span(&path);
@@ -105,7 +104,7 @@ const NarIndexEntry *nar_index_find(const NarIndex *index, Span text) {
 
 // ---- printing
 
-static void put_line(const NarIndexEntry *entry, Span name, bool is_long, Buf *out) {
+void nar_index_put_line(const NarIndexEntry *entry, Span name, bool is_long, Buf *out) {
   if (is_long)
     buf_printf(out, "%s %20llu ",
                entry->kind == CASTORE_DIRECTORY ? "dr-xr-xr-x"
@@ -118,23 +117,43 @@ static void put_line(const NarIndexEntry *entry, Span name, bool is_long, Buf *o
   buf_put_char(out, '\n');
 }
 
-void nar_index_put_text(const NarIndex *index, const NarIndexEntry *top, const OptionList *options, Buf *out) {
+static void put_text(const NarIndex *index, const NarIndexEntry *top, const OptionList *options, Buf *out) {
   bool is_long = option_has(options, OPT_long_list), recursive = option_has(options, OPT_list_recursive);
   if (top->kind != CASTORE_DIRECTORY || option_has(options, OPT_directory)) {
-    put_line(top, top->kind == CASTORE_DIRECTORY ? SPAN(".") : fs_path_base(top->path), is_long, out);
+    nar_index_put_line(top, top->kind == CASTORE_DIRECTORY ? SPAN(".") : fs_path_base(top->path), is_long, out);
     if (!recursive || top->kind != CASTORE_DIRECTORY) return;
   }
   for (size_t i = (size_t)(top - index->entries) + 1; i < top->end; i = recursive ? i + 1 : index->entries[i].end) {
     Buf name CLEANUP(buf_done) = BUF_INIT;
     buf_printf(&name, ".%.*s", SPAN_ARG(span_from(index->entries[i].path, top->path.len)));
-    put_line(&index->entries[i], buf_span(&name), is_long, out);
+    nar_index_put_line(&index->entries[i], buf_span(&name), is_long, out);
   }
+}
+
+bool nar_index_put_leaf(const NarIndexEntry *entry, JsonWrite *json, Err *err) {
+  if (entry->kind == CASTORE_SYMLINK)
+    return json_write_key(json, SPAN("target"), err) && json_write_str(json, entry->target, err);
+  if (entry->executable) {
+    if (!json_write_key(json, SPAN("executable"), err)) return false;
+    json_write_bool(json, true);
+  }
+  if (entry->offset) {
+    if (!json_write_key(json, SPAN("narOffset"), err)) return false;
+    json_write_uint(json, entry->offset);
+  }
+  if (!json_write_key(json, SPAN("size"), err)) return false;
+  json_write_uint(json, entry->size_bytes);
+  return true;
+}
+
+bool nar_index_put_type(const NarIndexEntry *entry, JsonWrite *json, Err *err) {
+  static const char *const types[] = {
+      [CASTORE_DIRECTORY] = "directory", [CASTORE_FILE] = "regular", [CASTORE_SYMLINK] = "symlink"};
+  return json_write_key(json, SPAN("type"), err) && json_write_str(json, span_cstr(types[entry->kind]), err);
 }
 
 static bool put_json(const NarIndex *index, const NarIndexEntry *entry, bool recursive, bool is_top, JsonWrite *json,
                      Err *err) {
-  static const char *const types[] = {
-      [CASTORE_DIRECTORY] = "directory", [CASTORE_FILE] = "regular", [CASTORE_SYMLINK] = "symlink"};
   json_write_object_begin(json);
   if (!recursive && !is_top) return json_write_object_end(json), true;
   if (entry->kind == CASTORE_DIRECTORY) {
@@ -145,30 +164,22 @@ static bool put_json(const NarIndex *index, const NarIndexEntry *entry, bool rec
           !put_json(index, &index->entries[i], recursive, false, json, err))
         return false;
     json_write_object_end(json);
-  } else if (entry->kind == CASTORE_SYMLINK) {
-    if (!json_write_key(json, SPAN("target"), err) || !json_write_str(json, entry->target, err)) return false;
-  } else {
-    if (entry->executable) {
-      if (!json_write_key(json, SPAN("executable"), err)) return false;
-      json_write_bool(json, true);
-    }
-    if (entry->offset) {
-      if (!json_write_key(json, SPAN("narOffset"), err)) return false;
-      json_write_uint(json, entry->offset);
-    }
-    if (!json_write_key(json, SPAN("size"), err)) return false;
-    json_write_uint(json, entry->size_bytes);
-  }
-  if (!json_write_key(json, SPAN("type"), err) || !json_write_str(json, span_cstr(types[entry->kind]), err))
+  } else if (!nar_index_put_leaf(entry, json, err)) {
     return false;
+  }
+  if (!nar_index_put_type(entry, json, err)) return false;
   json_write_object_end(json);
   return true;
 }
 
-bool nar_index_put_json(const NarIndex *index, const NarIndexEntry *top, bool recursive, Buf *out, Err *err) {
+bool nar_index_list(const NarIndex *index, Span path, const char *operand, const OptionList *options, Buf *out,
+                    Err *err) {
   JsonWrite json;
+  const NarIndexEntry *top = find(index, path);
+  if (!top) return err_set(err, ERR_NOT_FOUND, "path '%s' does not exist", operand);
+  if (!option_has(options, OPT_json)) return put_text(index, top, options, out), true;
   json_write_init(&json, out, 0);
-  if (!put_json(index, top, recursive, true, &json, err)) return false;
+  if (!put_json(index, top, option_has(options, OPT_list_recursive), true, &json, err)) return false;
   buf_put_char(out, '\n');
   return true;
 }

@@ -4,6 +4,7 @@
 
 #include "castore/byte_stream.h"
 #include "cli/session.h"
+#include "formats/json_write.h"
 #include "formats/nar_read.h"
 
 typedef struct NarIndexEntry {
@@ -37,8 +38,11 @@ MUST_CHECK bool nar_index_finish(NarIndex *index, Err *err);
 // Instead of collecting entries, passes the content of the file at `path` ("/a/b", canonical; borrowed) on to `sink`. is_found and found_kind tell what was there.
 void nar_index_cat(NarIndex *index, Span path, const ByteSink *sink);
 
-// NULL when it is not there. `path` as on the command line.
-const NarIndexEntry *nar_index_find(const NarIndex *index, Span path);
-// As `nix nar ls` and `nix store ls` print: the options --long, --recursive and --directory are the session's.
-void nar_index_put_text(const NarIndex *index, const NarIndexEntry *top, const OptionList *options, Buf *out);
-MUST_CHECK bool nar_index_put_json(const NarIndex *index, const NarIndexEntry *top, bool recursive, Buf *out, Err *err);
+// What is at `path`, as `nix nar ls` and `nix store ls` print it; the options --json, --long, --recursive and --directory are the session's. `operand`:
+// how messages name it.
+MUST_CHECK bool nar_index_list(const NarIndex *index, Span path, const char *operand, const OptionList *options,
+                               Buf *out, Err *err);
+// The parts of it that listings of trees share: a line, and the members of JSON that what is no directory has.
+void nar_index_put_line(const NarIndexEntry *entry, Span name, bool is_long, Buf *out);
+MUST_CHECK bool nar_index_put_leaf(const NarIndexEntry *entry, JsonWrite *json, Err *err);
+MUST_CHECK bool nar_index_put_type(const NarIndexEntry *entry, JsonWrite *json, Err *err);

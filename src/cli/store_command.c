@@ -208,21 +208,15 @@ bool store_command_paths(Session *session, StorePathList *ret, Err *err) {
   return true;
 }
 
-static char kind_letter(CastoreKind kind) {
-  return kind == CASTORE_DIRECTORY ? 'd' : kind == CASTORE_SYMLINK ? 'l' : '-';
+// As what is read from an archive, but for its place there.
+static NarIndexEntry entry_of(const StoreResolved *node) {
+  return (NarIndexEntry){
+      .kind = node->kind, .executable = node->executable, .size_bytes = node->size_bytes, .target = node->target};
 }
 
-static void put_entry(Buf *out, const StoreResolved *entry, Span name, bool is_long) {
-  if (is_long)
-    buf_printf(out, "%c%s %20llu ", kind_letter(entry->kind),
-               entry->kind == CASTORE_FILE && entry->executable ? "r-xr-xr-x"
-               : entry->kind == CASTORE_FILE                    ? "r--r--r--"
-               : entry->kind == CASTORE_SYMLINK                 ? "rwxrwxrwx"
-                                                                : "r-xr-xr-x",
-               (unsigned long long)entry->size_bytes);
-  buf_put_span(out, name);
-  if (is_long && entry->kind == CASTORE_SYMLINK) buf_printf(out, " -> %.*s", SPAN_ARG(entry->target));
-  buf_put_char(out, '\n');
+static void put_entry(Buf *out, const StoreResolved *node, Span name, bool is_long) {
+  NarIndexEntry entry = entry_of(node);
+  nar_index_put_line(&entry, name, is_long, out);
 }
 
 static bool list_tree(Session *session, Store *store, const StorePath *path, Buf *rest, const StoreResolved *dir,
@@ -252,8 +246,7 @@ static bool list_tree(Session *session, Store *store, const StorePath *path, Buf
 
 static bool put_listing_json(Store *store, const StorePath *path, Buf *rest, const StoreResolved *node, bool recursive,
                              JsonWrite *json, Err *err) {
-  static const char *const types[] = {
-      [CASTORE_DIRECTORY] = "directory", [CASTORE_FILE] = "regular", [CASTORE_SYMLINK] = "symlink"};
+  NarIndexEntry self = entry_of(node);
   json_write_object_begin(json);
   if (node->kind == CASTORE_DIRECTORY) {
     Arena arena CLEANUP(arena_done) = ARENA_INIT;
@@ -278,18 +271,10 @@ static bool put_listing_json(Store *store, const StorePath *path, Buf *rest, con
       rest->len = len;
     }
     json_write_object_end(json);
-  } else if (node->kind == CASTORE_FILE) {
-    if (node->executable) {
-      if (!json_write_key(json, SPAN("executable"), err)) return false;
-      json_write_bool(json, true);
-    }
-    if (!json_write_key(json, SPAN("size"), err)) return false;
-    json_write_uint(json, node->size_bytes);
-  } else if (!json_write_key(json, SPAN("target"), err) || !json_write_str(json, node->target, err)) {
+  } else if (!nar_index_put_leaf(&self, json, err)) {
     return false;
   }
-  if (!json_write_key(json, SPAN("type"), err) || !json_write_str(json, span_cstr(types[node->kind]), err))
-    return false;
+  if (!nar_index_put_type(&self, json, err)) return false;
   json_write_object_end(json);
   return true;
 }
@@ -332,15 +317,8 @@ static bool list_cache(Session *session, StoreView *view, const char *operand, B
   NarIndex index CLEANUP(nar_index_done);
   nar_index_init(&index);
   ByteSink sink = nar_index_sink(&index);
-  if (!locate_in_cache(view, operand, &path, &rest, err) || !store_view_dump(view, &path, &sink, err) ||
-      !nar_index_finish(&index, err))
-    return false;
-  const NarIndexEntry *top = nar_index_find(&index, buf_span(&rest));
-  if (!top) return err_set(err, ERR_NOT_FOUND, "path '%s' does not exist", operand);
-  if (option_has(&session->options, OPT_json))
-    return nar_index_put_json(&index, top, option_has(&session->options, OPT_list_recursive), out, err);
-  nar_index_put_text(&index, top, &session->options, out);
-  return true;
+  return locate_in_cache(view, operand, &path, &rest, err) && store_view_dump(view, &path, &sink, err) &&
+         nar_index_finish(&index, err) && nar_index_list(&index, buf_span(&rest), operand, &session->options, out, err);
 }
 
 int store_command_ls(Session *session) {
