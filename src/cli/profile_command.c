@@ -12,6 +12,7 @@
 #include "cli/installable.h"
 #include "cli/path_command.h"
 #include "cli/profile_manifest.h"
+#include "cli/store_command.h"
 
 static bool wanted_profile(Session *session, const char **ret, Err *err) {
   const char *given = option_get(&session->options, OPT_profile_path);
@@ -28,13 +29,6 @@ static bool open_profile(Session *session, const char **ret, ProfileManifest *re
 
 static bool colours(void) {
   return isatty(STDOUT_FILENO) && !getenv("NO_COLOR") && !getenv("NOCOLOR");
-}
-
-static bool no_operands(Session *session, int *ret_code) {
-  Err err = ERR_INIT;
-  if (session->options.operand_count == 0) return true;
-  err_set(&err, ERR_USAGE, "unexpected argument '%s'", session->options.operands[0]);
-  return *ret_code = session_fail(session, &err), false;
 }
 
 // ---- a new version
@@ -224,18 +218,22 @@ static bool select_elements(Match *match, Err *err) {
 
 // ---- remove, upgrade
 
+// False: it failed, or nothing was selected, which is no error.
+static bool open_selection(Match *match, const char *what, const char **ret_profile, ProfileManifest *ret_manifest,
+                           int *ret_code) {
+  Err err = ERR_INIT;
+  if (!open_profile(match->session, ret_profile, ret_manifest, ret_code)) return false;
+  if (!select_elements(match, &err)) return *ret_code = session_fail(match->session, &err), false;
+  if (!match->count) log_warn("No packages to %s. Use 'nix profile list' to see the current profile.", what);
+  return match->count > 0;
+}
+
 int profile_command_remove(Session *session) {
   const char *profile;
-  Err err = ERR_INIT;
   int code = 0;
   ProfileManifest manifest CLEANUP(profile_manifest_done) = {0};
-  if (!open_profile(session, &profile, &manifest, &code)) return code;
   Match match = {.session = session, .manifest = &manifest};
-  if (!select_elements(&match, &err)) return session_fail(session, &err);
-  if (!match.count) {
-    log_warn("No packages to remove. Use 'nix profile list' to see the current profile.");
-    return 0;
-  }
+  if (!open_selection(&match, "remove", &profile, &manifest, &code)) return code;
   size_t count = manifest.count;
   for (size_t i = 0; i < count; i++)
     if (match.selected[i])
@@ -252,13 +250,8 @@ int profile_command_upgrade(Session *session) {
   Err err = ERR_INIT;
   int code = 0;
   ProfileManifest manifest CLEANUP(profile_manifest_done) = {0};
-  if (!open_profile(session, &profile, &manifest, &code)) return code;
   Match match = {.session = session, .manifest = &manifest};
-  if (!select_elements(&match, &err)) return session_fail(session, &err);
-  if (!match.count) {
-    log_warn("No packages to upgrade. Use 'nix profile list' to see the current profile.");
-    return 0;
-  }
+  if (!open_selection(&match, "upgrade", &profile, &manifest, &code)) return code;
   size_t flakes = 0;
   for (size_t i = 0; i < manifest.count; i++) {
     Span name = profile_manifest_identifier(session, &manifest.items[i]);
@@ -303,7 +296,8 @@ int profile_command_list(Session *session) {
   int code = 0;
   ProfileManifest manifest CLEANUP(profile_manifest_done) = {0};
   Buf out CLEANUP(buf_done) = BUF_INIT;
-  if (!no_operands(session, &code) || !open_profile(session, &profile, &manifest, &code)) return code;
+  if (!store_command_operands(session, 0, 0, &err)) return session_fail(session, &err);
+  if (!open_profile(session, &profile, &manifest, &code)) return code;
   if (option_has(&session->options, OPT_profile_json)) {
     if (!profile_manifest_format(&manifest, &out, &err)) return session_fail(session, &err);
     buf_put_char(&out, '\n');
@@ -319,8 +313,9 @@ int profile_command_list(Session *session) {
 static bool list_generations(Session *session, ProfileGenerations *ret, int *ret_code) {
   const char *profile;
   Err err = ERR_INIT;
-  if (!no_operands(session, ret_code)) return false;
-  if (wanted_profile(session, &profile, &err) && profile_list(profile, ret, &err)) return true;
+  if (store_command_operands(session, 0, 0, &err) && wanted_profile(session, &profile, &err) &&
+      profile_list(profile, ret, &err))
+    return true;
   return *ret_code = session_fail(session, &err), false;
 }
 
@@ -386,8 +381,7 @@ int profile_command_rollback(Session *session) {
   const char *profile, *to = option_get(options, OPT_profile_to);
   Err err = ERR_INIT;
   uint64_t number, from, now;
-  int code = 0;
-  if (!no_operands(session, &code)) return code;
+  if (!store_command_operands(session, 0, 0, &err)) return session_fail(session, &err);
   if (to && !span_parse_u64(span_cstr(to), &number)) err_set(&err, ERR_USAGE, "'%s' is not a version of a profile", to);
   if (err_is_set(&err) || !wanted_profile(session, &profile, &err) ||
       !profile_switch(profile, to ? &number : NULL, option_has(options, OPT_profile_dry_run), &from, &now, &err))
@@ -402,11 +396,10 @@ int profile_command_wipe(Session *session) {
   ProfileDelete what CLEANUP(profile_delete_done) = PROFILE_DELETE_INIT;
   ProfileGenerations deleted CLEANUP(profile_generations_done) = PROFILE_GENERATIONS_INIT;
   Err err = ERR_INIT;
-  int code = 0;
   bool dry_run = option_has(options, OPT_profile_dry_run);
-  if (!no_operands(session, &code)) return code;
   what.kind = age ? PROFILE_DELETE_OLDER_THAN : PROFILE_DELETE_OTHERS;
-  if ((age && !profile_parse_age(span_cstr(age), (int64_t)time(NULL), &what.before_s, &err)) ||
+  if (!store_command_operands(session, 0, 0, &err) ||
+      (age && !profile_parse_age(span_cstr(age), (int64_t)time(NULL), &what.before_s, &err)) ||
       !wanted_profile(session, &profile, &err) || !profile_delete(profile, &what, dry_run, &deleted, &err))
     return session_fail(session, &err);
   for (size_t i = 0; i < deleted.count; i++)

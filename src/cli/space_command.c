@@ -158,12 +158,8 @@ int space_command_collect_garbage(Session *session) {
   Err err = ERR_INIT;
   Store *store;
   StoreGcOptions options;
-  if (session->options.operand_count > 0) {
-    err_set(&err, ERR_USAGE, "unexpected argument '%s'", session->options.operands[0]);
-    return session_fail(session, &err);
-  }
-  if (!store_command_gc_options(session, &options, &err) || !session_store(session, &store, &err) ||
-      (is_asked(session) && !delete_old_generations(session, store, &err)))
+  if (!store_command_operands(session, 0, 0, &err) || !store_command_gc_options(session, &options, &err) ||
+      !session_store(session, &store, &err) || (is_asked(session) && !delete_old_generations(session, store, &err)))
     return session_fail(session, &err);
   if (option_has(&session->options, OPT_gc_dry_run)) return 0;
   return store_command_collect(session, &options, &err) ? 0 : session_fail(session, &err);
