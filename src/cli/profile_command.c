@@ -28,7 +28,7 @@ static bool open_profile(Session *session, const char **ret, ProfileManifest *re
 }
 
 static bool colours(void) {
-  return isatty(STDOUT_FILENO) && !getenv("NO_COLOR") && !getenv("NOCOLOR");
+  return isatty(STDOUT_FILENO) && progress_may_colour();
 }
 
 // ---- a new version

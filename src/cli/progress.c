@@ -27,6 +27,10 @@ bool progress_is_terminal(void) {
   return isatty(STDERR_FILENO) && term && strcmp(term, "dumb") != 0;
 }
 
+bool progress_may_colour(void) {
+  return !getenv("NO_COLOR") && !getenv("NOCOLOR");
+}
+
 void progress_init(Progress *progress) {
   *progress = (Progress){.level = LOG_NOTICE, .store_dir = STORE_PATH_DIR, .json_fd = -1};
   json_log_init(&progress->json, &progress->json_text);
@@ -276,7 +280,7 @@ void progress_start(Progress *progress, ProgressFormat format, LogLevel level) {
   if (!terminal && format == PROGRESS_BAR) progress->format = PROGRESS_RAW;
   if (!terminal && format == PROGRESS_BAR_WITH_LOGS) progress->format = PROGRESS_RAW_WITH_LOGS;
   progress->plain = !isatty(STDERR_FILENO);
-  progress->colour = terminal && !getenv("NO_COLOR") && !getenv("NOCOLOR");
+  progress->colour = terminal && progress_may_colour();
   progress->utf8 = is_utf8();
   progress->blocks = progress->blocks && progress->format == PROGRESS_RAW_WITH_LOGS;
   if (has_bar(progress)) progress->tree = progress_tree_new();

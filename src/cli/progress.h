@@ -58,6 +58,8 @@ typedef struct Progress {
 
 // Standard error is a terminal that can be drawn on.
 bool progress_is_terminal(void);
+// Nobody has switched colours off (NO_COLOR, NOCOLOR).
+bool progress_may_colour(void);
 void progress_init(Progress *progress);
 // The status line is removed.
 void progress_done(Progress *progress);

@@ -221,21 +221,17 @@ static int run(Session *session, const char *default_file, const char *attr, con
   return code;
 }
 
-static bool has_no_colour(void) {
-  return getenv("NO_COLOR") || getenv("NOCOLOR");
-}
-
 // The first operand is an attribute ("": all). Nix marks matches whether or not somebody looks.
 int search_command_nix(Session *session) {
   const OptionList *options = &session->options;
   bool has_attr = options->operand_count > 0;
   return run(session, NULL, has_attr ? options->operands[0] : "", options->operands + has_attr,
-             options->operand_count - has_attr, !has_no_colour());
+             options->operand_count - has_attr, progress_may_colour());
 }
 
 int search_command_run(Session *session) {
   const OptionList *options = &session->options;
   const char *attr = option_get(options, OPT_attr);
   return run(session, "<nixpkgs>", attr ? attr : "", options->operands, options->operand_count,
-             isatty(STDOUT_FILENO) && !has_no_colour());
+             isatty(STDOUT_FILENO) && progress_may_colour());
 }
