@@ -21,7 +21,7 @@ bool eval_cache_attr_known(const Session *session, size_t number);
 void eval_cache_attr_replay(Session *session, size_t number);
 // What was printed since the last attribute ended, or was replayed, is the answer for this one.
 void eval_cache_attr_end(Session *session, size_t number);
-// All derivations that the attribute paths of the options name, known or evaluated (target_find_drvs). `unwritten` (NULL: none) says why those that are
+// All derivations that the attribute paths of the options name, known or evaluated (target_query_drvs). `unwritten` (NULL: none) says why those that are
 // evaluated may not be remembered; `activity` (or NULL) is shown meanwhile.
 MUST_CHECK bool eval_cache_drvs(Session *session, const TargetRoot *roots, size_t root_count, Span detail,
                                 const char *activity, const char *unwritten, TargetDrvList *ret, int *ret_code);

@@ -178,14 +178,10 @@ void eval_command_options(Session *session, EvalCommandOptions *ret) {
   if (ret->form == TARGET_XML && !option_has(list, OPT_no_location)) ret->form_flags |= PRINT_XML_LOCATION;
   // `nix eval` writes paths as they are.
   if (ret->form == TARGET_JSON && option_has(list, OPT_inst_json)) ret->form_flags |= PRINT_JSON_COPY;
-  size_t count = option_uses(list, OPT_attr), filled = 0;
-  const char **paths = ARENA_ARRAY(&session->arena, const char *, count + 1);
-  for (size_t i = 0; i < list->use_count; i++)
-    if (list->uses[i].id == OPT_attr) paths[filled++] = list->uses[i].args[0];
-  if (!filled) paths[filled++] = "";
-  ret->paths = paths;
-  ret->path_count = filled;
+  ret->paths = target_attr_paths(session, &ret->path_count);
 }
+
+static int write_to(Session *session, const TargetRoot *root, const char *attr);
 
 int eval_command_run(Session *session) {
   EvalCommandOptions options;
@@ -194,7 +190,7 @@ int eval_command_run(Session *session) {
   bool used;
   eval_command_options(session, &options);
   target_roots(session, false, &roots, &count, &used);
-  if (option_get(&session->options, OPT_write_to)) return eval_command_write(session, roots, options.paths[0]);
+  if (option_get(&session->options, OPT_write_to)) return write_to(session, roots, options.paths[0]);
   return eval_command_roots(session, roots, count, &options);
 }
 
@@ -236,11 +232,11 @@ int eval_command_nix(Session *session) {
   options.form_flags |= TARGET_NO_CALL;
   options.paths = &attr;
   options.path_count = 1;
-  if (option_get(&session->options, OPT_write_to)) return eval_command_write(session, roots, attr);
+  if (option_get(&session->options, OPT_write_to)) return write_to(session, roots, attr);
   return eval_command_roots(session, roots, count, &options);
 }
 
-// ---- --write-to
+// ---- --write-to: strings and sets of them as files and directories
 
 static bool write_file(const char *path, Span text, Err *err) {
   int fd CLEANUP(fs_close_fd) = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0666);
@@ -295,7 +291,7 @@ static bool write_value(Session *session, Value v, PosId pos, Buf *path) {
   return false;
 }
 
-int eval_command_write(Session *session, const TargetRoot *root, const char *attr) {
+static int write_to(Session *session, const TargetRoot *root, const char *attr) {
   Err err = ERR_INIT;
   const char *dest = option_get(&session->options, OPT_write_to);
   if (fs_exists(dest)) {

@@ -5,8 +5,8 @@
 
 typedef struct EvalCommandOptions {
   TargetForm form;
-  unsigned form_flags; // of print_json or print_xml
-  const char **paths;  // attribute paths
+  unsigned form_flags;      // of print_json or print_xml
+  const char *const *paths; // attribute paths
   size_t path_count;
 } EvalCommandOptions;
 
@@ -14,5 +14,3 @@ typedef struct EvalCommandOptions {
 void eval_command_options(Session *session, EvalCommandOptions *ret);
 // Evaluates each root and prints its attributes in order; the exit code.
 int eval_command_roots(Session *session, const TargetRoot *roots, size_t root_count, const EvalCommandOptions *options);
-// --write-to: strings and sets of them as files and directories.
-int eval_command_write(Session *session, const TargetRoot *root, const char *attr);

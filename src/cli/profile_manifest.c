@@ -93,7 +93,8 @@ Span profile_manifest_identifier(Session *session, const ProfileElement *element
   return arena_dup(&session->arena, buf_span(&text));
 }
 
-Span profile_manifest_versions(Session *session, const ProfileElement *element) {
+// "1.0, 1.1"
+static Span versions_of(Session *session, const ProfileElement *element) {
   Span text = join_parts(session, element, true, "\xce\xb5");
   return element->path_count ? text : SPAN("\xe2\x88\x85");
 }
@@ -332,8 +333,7 @@ void profile_manifest_put_difference(Session *session, const ProfileManifest *be
     const ProfileElement *old = i < before->count ? &before->items[i] : NULL,
                          *new = j < after->count ? &after->items[j] : NULL;
     int c = !old ? 1 : !new ? -1 : span_cmp(old->name, new->name);
-    Span from = c <= 0 ? profile_manifest_versions(session, old) : SPAN(""),
-         to = c >= 0 ? profile_manifest_versions(session, new) : SPAN("");
+    Span from = c <= 0 ? versions_of(session, old) : SPAN(""), to = c >= 0 ? versions_of(session, new) : SPAN("");
     if (c <= 0) i++;
     if (c >= 0) j++;
     if (c == 0 && span_eq(from, to)) continue;

@@ -35,8 +35,6 @@ void profile_manifest_sort_paths(ProfileElement *element);
 
 // How an element is called in messages: the flake that it came from, or the names of its packages: "hello, world".
 Span profile_manifest_identifier(Session *session, const ProfileElement *element);
-// "1.0, 1.1"
-Span profile_manifest_versions(Session *session, const ProfileElement *element);
 MUST_CHECK bool profile_manifest_format(const ProfileManifest *manifest, Buf *ret, Err *err);
 // Makes the store path; all paths of the elements are valid. *ret_conflict says which files collide, when it is that.
 MUST_CHECK bool profile_manifest_build(Session *session, const ProfileManifest *manifest, StorePath *ret,

@@ -738,9 +738,3 @@ bool target_query_drvs(Session *session, const TargetQuery *query, TargetDrvList
   heap_remove_root(&vm->heap, &root);
   return ok;
 }
-
-bool target_find_drvs(Session *session, const TargetRoot *roots, size_t root_count, TargetDrvList *ret, int *ret_code) {
-  TargetQuery query = {.roots = roots, .root_count = root_count};
-  query.attr_paths = target_attr_paths(session, &query.attr_path_count);
-  return target_query_drvs(session, &query, ret, ret_code);
-}

@@ -69,12 +69,7 @@ typedef struct TargetDrvList {
 } TargetDrvList;
 void target_drv_list_done(TargetDrvList *list);
 
-// All derivations that the command line's attribute paths (none: the root itself) name in these roots, in order. False: the error has been printed.
-// With keep_going, failed ones are printed and left out, and *ret_code is set at the end.
-MUST_CHECK bool target_find_drvs(Session *session, const TargetRoot *roots, size_t root_count, TargetDrvList *ret,
-                                 int *ret_code);
-
-// The same for attribute paths that do not come from the options.
+// Attribute paths in roots.
 typedef struct TargetQuery {
   const TargetRoot *roots;
   size_t root_count;
@@ -85,6 +80,8 @@ typedef struct TargetQuery {
 } TargetQuery;
 // The attribute paths of the options (-A); one empty one when there are none. In the session's arena.
 const char *const *target_attr_paths(Session *session, size_t *ret_count);
+// All derivations that the attribute paths name, in order. False: the error has been printed. With keep_going, failed ones are printed and left out, and
+// *ret_code is set at the end.
 MUST_CHECK bool target_query_drvs(Session *session, const TargetQuery *query, TargetDrvList *ret, int *ret_code);
 
 // The roots that the options and operands mean, in the session's arena. `classic`: operands are files, or expressions with -E; none: ./default.nix.
