@@ -31,7 +31,7 @@ static bool read_log(Store *store, const StorePath *drv, Buf *ret, bool *ret_fou
 
 // ---- nix-store --read-log: of a derivation, or of what made a path
 
-static bool find_log(Session *session, Store *store, const StorePath *path, Buf *out, bool *ret_found, Err *err) {
+static bool find_log(Store *store, const StorePath *path, Buf *out, bool *ret_found, Err *err) {
   StorePathList derivers = STORE_PATH_LIST_INIT;
   bool ok = true;
   *ret_found = false;
@@ -50,9 +50,9 @@ static bool find_log(Session *session, Store *store, const StorePath *path, Buf 
 }
 
 // As find_log, in a store or a cache.
-static bool find_log_in(Session *session, StoreView *view, const StorePath *path, Buf *out, bool *ret_found, Err *err) {
+static bool find_log_in(StoreView *view, const StorePath *path, Buf *out, bool *ret_found, Err *err) {
   const StoreViewInfo *info;
-  if (store_view_store(view)) return find_log(session, store_view_store(view), path, out, ret_found, err);
+  if (store_view_store(view)) return find_log(store_view_store(view), path, out, ret_found, err);
   StorePath drv = *path;
   *ret_found = false;
   if (!store_path_is_derivation(path)) {
@@ -70,7 +70,7 @@ static bool show(Session *session, Store *store, const char *operand, Buf *out, 
   bool found = false;
   if (!store_command_follow(session, operand, &real, err) ||
       !store_path_split(buf_span(&real), session_store_dir(session), &path, &rest, err) ||
-      !find_log(session, store, &path, out, &found, err))
+      !find_log(store, &path, out, &found, err))
     return false;
   return found ||
          err_set(err, ERR_NOT_FOUND, "build log of derivation '%.*s' is not available", SPAN_ARG(buf_span(&real)));
@@ -102,7 +102,7 @@ static bool log_target(Session *session, StorePath *ret, int *ret_code) {
 static bool show_from(Session *session, const char *url, const StorePath *path, Buf *out, bool *ret_found, Err *err) {
   StoreView *view;
   if (!store_view_open(session, url, &view, err)) return false;
-  bool ok = find_log_in(session, view, path, out, ret_found, err);
+  bool ok = find_log_in(view, path, out, ret_found, err);
   if (ok && *ret_found)
     log_msg(LOG_INFO, "got build log for '%s' from '%s'", session->options.operands[0], store_view_uri(view));
   store_view_free(view);
@@ -135,7 +135,7 @@ int log_command_run(Session *session) {
 
 // ---- nix store copy-log
 
-static bool write_log(Session *session, StoreView *to, BinaryCache *cache, const StorePath *drv, Span log, Err *err) {
+static bool write_log(StoreView *to, BinaryCache *cache, const StorePath *drv, Span log, Err *err) {
   Buf dir CLEANUP(buf_done) = BUF_INIT, base CLEANUP(buf_done) = BUF_INIT, path CLEANUP(buf_done) = BUF_INIT;
   if (cache) return binary_cache_put_log(cache, drv, log, err);
   store_path_format_base(drv, &base);
@@ -153,10 +153,10 @@ static bool copy_logs(Session *session, StoreView *from, StoreView *to, BinaryCa
   for (size_t i = 0; i < drvs->count; i++) {
     Buf log CLEANUP(buf_done) = BUF_INIT, text CLEANUP(buf_done) = BUF_INIT;
     bool found;
-    if (!find_log_in(session, from, &drvs->paths[i], &log, &found, err)) return false;
+    if (!find_log_in(from, &drvs->paths[i], &log, &found, err)) return false;
     store_path_format(&drvs->paths[i], session_store_dir(session), &text);
     if (!found) return err_set(err, ERR_NOT_FOUND, "build log for '%s' is not available", buf_cstr(&text));
-    if (!write_log(session, to, cache, &drvs->paths[i], buf_span(&log), err)) return false;
+    if (!write_log(to, cache, &drvs->paths[i], buf_span(&log), err)) return false;
   }
   return true;
 }

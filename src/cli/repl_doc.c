@@ -43,8 +43,7 @@ static void put_comment(Span comment, Buf *ret) {
   markdown_text_unindent(buf_span(&text), ret);
 }
 
-static void put_lambda_comment(Vm *vm, Span source, size_t offset, Buf *ret) {
-  (void)vm;
+static void put_lambda_comment(Span source, size_t offset, Buf *ret) {
   ParserOptions options = {.pipe_operators = true};
   ParserError error = {0};
   Ast ast;
@@ -95,7 +94,7 @@ static void put_lambda(Vm *vm, Value v, Buf *ret) {
     if (named) buf_put_cstr(ret, "… ");
     buf_put_cstr(ret, "defined at ");
     put_place(&pos, ret);
-    put_lambda_comment(vm, buf_span(&source), offset, &comment);
+    put_lambda_comment(buf_span(&source), offset, &comment);
   }
   buf_put_char(ret, '\n');
   if (!comment.len) return;
