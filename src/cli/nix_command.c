@@ -1,6 +1,5 @@
 // nix_command.c: small commands of the new command line: `nix derivation show, add`, `nix key`, `nix store info`. Behaviour: Nix 2.26.
 #include <stdio.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include "base/fs.h"
@@ -24,10 +23,6 @@ static int usage(Session *session, const char *what) {
 }
 
 // ---- derivation show
-
-static int compare_paths(const void *a, const void *b) {
-  return store_path_cmp(a, b);
-}
 
 // With -r, everything that these depend on. Known and stored derivations alike.
 static bool add_inputs(Session *session, StorePathList *list, Err *err) {
@@ -74,7 +69,7 @@ int nix_command_derivation_show(Session *session) {
   session_io(session);
   bool ok = path_selector_drvs(session, &drvs, &code);
   if (ok && option_has(&session->options, OPT_paths_recursive)) ok = add_inputs(session, &drvs, &err);
-  if (ok && drvs.count) qsort(drvs.paths, drvs.count, sizeof(StorePath), compare_paths);
+  if (ok) store_path_list_sort(&drvs);
   ok = ok && put_drvs(session, &drvs, &out, &err);
   store_path_list_done(&drvs);
   if (!ok) return code ? code : session_fail(session, &err);
