@@ -51,31 +51,6 @@ static bool add_archive(Store *store, Span name, const char *file, const StoreAd
   return store_add_archive(store, name, &source, true, options, ret, NULL, err) || err_wrap(err, "'%s'", file);
 }
 
-static int add_operands(Session *session, CaMethod method);
-
-int store_command_add(Session *session) {
-  return add_operands(session, CA_NAR);
-}
-
-int store_command_add_file(Session *session) {
-  return add_operands(session, CA_FLAT);
-}
-
-int store_command_dump(Session *session) {
-  Err err = ERR_INIT;
-  StoreView *view = NULL;
-  StorePathList paths = STORE_PATH_LIST_INIT;
-  int out = STDOUT_FILENO, code = 0;
-  ByteSink sink = byte_stream_to_fd(&out);
-  if (!store_view_open(session, NULL, &view, &err)) return session_fail(session, &err);
-  bool ok = path_selector_find(session, view, PATH_SELECTOR_BUILD, &paths, &code);
-  if (ok && paths.count != 1) ok = err_set(&err, ERR_USAGE, "this command requires exactly one store path");
-  ok = ok && store_view_dump(view, &paths.paths[0], &sink, &err);
-  store_path_list_done(&paths);
-  store_view_free(view);
-  return ok ? 0 : code ? code : session_fail(session, &err);
-}
-
 static int add_operands(Session *session, CaMethod method) {
   Err err = ERR_INIT;
   Store *store;
@@ -112,6 +87,29 @@ static int add_operands(Session *session, CaMethod method) {
     session_print(session, buf_span(&text));
   }
   return 0;
+}
+
+int store_command_add(Session *session) {
+  return add_operands(session, CA_NAR);
+}
+
+int store_command_add_file(Session *session) {
+  return add_operands(session, CA_FLAT);
+}
+
+int store_command_dump(Session *session) {
+  Err err = ERR_INIT;
+  StoreView *view = NULL;
+  StorePathList paths = STORE_PATH_LIST_INIT;
+  int out = STDOUT_FILENO, code = 0;
+  ByteSink sink = byte_stream_to_fd(&out);
+  if (!store_view_open(session, NULL, &view, &err)) return session_fail(session, &err);
+  bool ok = path_selector_find(session, view, PATH_SELECTOR_BUILD, &paths, &code);
+  if (ok && paths.count != 1) ok = err_set(&err, ERR_USAGE, "this command requires exactly one store path");
+  ok = ok && store_view_dump(view, &paths.paths[0], &sink, &err);
+  store_path_list_done(&paths);
+  store_view_free(view);
+  return ok ? 0 : code ? code : session_fail(session, &err);
 }
 
 // ---- ls, cat
