@@ -454,17 +454,21 @@ static int repeat(Session *session, BuildTargetList *targets) {
   return 0;
 }
 
+bool build_command_set_profile(Session *session, Store *store, const char *profile, const BuildTargetList *targets,
+                               Err *err) {
+  if (targets->count != 1)
+    return err_set(err, ERR_USAGE,
+                   "'--profile' requires that the arguments produce a single store path, but there are %zu",
+                   targets->count);
+  return profile_set(store, session_absolute(session, profile), &targets->items[0].out_path, err);
+}
+
 // --profile: its new generation is what was built.
 static bool update_profile(Session *session, const BuildTargetList *targets, Err *err) {
   const char *profile = option_get(&session->options, OPT_profile);
   Store *store;
   if (!profile || mode_of(session) != SCHEDULER_NORMAL) return true;
-  if (targets->count != 1)
-    return err_set(err, ERR_USAGE,
-                   "'--profile' requires that the arguments produce a single store path, but there are %zu",
-                   targets->count);
-  return session_store(session, &store, err) &&
-         profile_set(store, session_absolute(session, profile), &targets->items[0].out_path, err);
+  return session_store(session, &store, err) && build_command_set_profile(session, store, profile, targets, err);
 }
 
 // Builds what has been found; `code` is of finding it.

@@ -26,3 +26,6 @@ MUST_CHECK bool build_command_add_path(Session *session, BuildTargetList *ret, c
 // Says what will be built and builds it. The evaluator's memory is given back first, unless `keep_vm`. The exit code; errors have
 // been printed.
 int build_command_build(Session *session, BuildTargetList *targets, SchedulerMode mode, bool keep_vm);
+// --profile: the one path that came out becomes its newest generation.
+MUST_CHECK bool build_command_set_profile(Session *session, Store *store, const char *profile,
+                                          const BuildTargetList *targets, Err *err);

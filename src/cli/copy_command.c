@@ -5,7 +5,6 @@
 #include "cli/path_selector.h"
 #include "cli/signing.h"
 #include "store/store_add.h"
-#include "store/profile.h"
 #include "store/store_roots.h"
 
 // ---- where to
@@ -208,31 +207,21 @@ static bool find_paths(Copy *copy, BuildTargetList *ret_roots, StorePathList *re
   return path_selector_find(copy->session, copy->from, flags, ret, ret_code);
 }
 
-static bool update_profile(Copy *copy, const BuildTargetList *roots, Err *err) {
-  const char *profile = option_get(&copy->session->options, OPT_copy_profile);
-  if (!profile) return true;
-  if (roots->count != 1)
-    return err_set(err, ERR_USAGE,
-                   "'--profile' requires that the arguments produce a single store path, but there are %zu",
-                   roots->count);
-  const BuildTarget *root = &roots->items[0];
-  return profile_set(copy->to, session_absolute(copy->session, profile), root->is_drv ? &root->out_path : &root->path,
-                     err);
-}
-
 static int run(Copy *copy, const char *to_url) {
   Err err = ERR_INIT;
   Store *owned = NULL;
   StorePathList paths = STORE_PATH_LIST_INIT;
   BuildTargetList roots CLEANUP(build_command_list_done) = {0};
   CacheUrl cache_url CLEANUP(cache_url_done) = {.directory = BUF_INIT};
-  const char *link = option_get(&copy->session->options, OPT_copy_out_link);
+  const char *link = option_get(&copy->session->options, OPT_copy_out_link),
+             *profile = option_get(&copy->session->options, OPT_copy_profile);
   int code = 0;
   bool ok = find_paths(copy, &roots, &paths, &code);
   ok = ok && open_target(copy, to_url, &cache_url, &owned, &err) && copy_all(copy, &paths, &err);
   if (ok && copy->to)
     ok = store_materialise(copy->to, paths.paths, paths.count, &err) &&
-         (!link || make_links(copy, &roots, link, &err)) && update_profile(copy, &roots, &err) &&
+         (!link || make_links(copy, &roots, link, &err)) &&
+         (!profile || build_command_set_profile(copy->session, copy->to, profile, &roots, &err)) &&
          store_sync(copy->to, &err);
   else if (ok && link) ok = make_links(copy, &roots, link, &err);
   store_path_list_done(&paths);
