@@ -332,19 +332,18 @@ static int print_dry(Session *session, BuildTargetList *targets) {
 
 // ---- targets
 
-// A link on disk that leads to a derivation stands for it.
-static bool follow_drv_link(Session *session, Span path, Buf *ret, Err *err) {
+// A link on disk that leads to a derivation stands for it. Other text is appended as it is.
+static void follow_drv_link(Session *session, Span path, Buf *ret) {
   char real[PATH_MAX];
-  const char *text = arena_dup(&session->arena, path).data;
-  if (store_path_is_below(path, session_store_dir(session)) || !realpath(text, real) ||
-      !span_has_suffix(span_cstr(real), SPAN(".drv")))
-    return buf_put_span(ret, path), true;
   Err absent = ERR_INIT;
-  (void)err;
-  if (store_command_follow(session, text, ret, &absent)) return true;
-  err_done(&absent); // a file of that name
-  buf_clear(ret);
-  return buf_put_span(ret, path), true;
+  const char *text = arena_dup(&session->arena, path).data;
+  if (!store_path_is_below(path, session_store_dir(session)) && realpath(text, real) &&
+      span_has_suffix(span_cstr(real), SPAN(".drv"))) {
+    if (store_command_follow(session, text, ret, &absent)) return;
+    err_done(&absent); // a file of that name
+    buf_clear(ret);
+  }
+  buf_put_span(ret, path);
 }
 
 // "/nix/store/x.drv", "/nix/store/x.drv^out,dev", "/nix/store/x.drv!out", "/nix/store/x". False when `text` is none of these.
@@ -361,7 +360,7 @@ static bool add_store_path(Session *session, BuildTargetList *ret, const char *t
     if (!outputs.len) return err_set(err, ERR_USAGE, "'%s' names no outputs behind '%c'", text, text[strlen(text) - 1]);
   }
   Buf followed CLEANUP(buf_done) = BUF_INIT;
-  if (!follow_drv_link(session, path, &followed, err)) return false;
+  follow_drv_link(session, path, &followed);
   path = buf_span(&followed);
   BuildTarget target = {.output = SPAN("out")};
   *ret_is_path = store_path_is_below(path, dir);
