@@ -111,14 +111,10 @@ static bool is_nix3(const Session *session) {
   return strcmp(session->command->program, "nix") == 0;
 }
 
-static int cmp_spans(const void *a, const void *b) {
-  return span_cmp(*(const Span *)a, *(const Span *)b);
-}
-
 // Where more than one of the things that were asked for is not there: "build of 'a', 'b' failed". `nix` names outputs, too.
 static void say_incomplete(Session *session, const BuildTargetList *targets) {
   Span *names = mem_alloc_array(targets->count + 1, sizeof(Span));
-  size_t count = 0, kept = 0;
+  size_t count = 0;
   Buf text CLEANUP(buf_done) = BUF_INIT, path CLEANUP(buf_done) = BUF_INIT;
   for (size_t i = 0; i < targets->count; i++) {
     const BuildTarget *target = &targets->items[i];
@@ -133,14 +129,11 @@ static void say_incomplete(Session *session, const BuildTargetList *targets) {
     }
     names[count++] = arena_dup(&session->arena, buf_span(&path));
   }
-  if (count) qsort(names, count, sizeof(Span), cmp_spans);
-  for (size_t i = 0; i < count; i++) {
-    if (i && span_eq(names[i], names[i - 1])) continue;
-    buf_printf(&text, "%s'%.*s'", kept++ ? ", " : "", SPAN_ARG(names[i]));
-  }
+  derivation_sort_spans(names, &count);
+  for (size_t i = 0; i < count; i++) buf_printf(&text, "%s'%.*s'", i ? ", " : "", SPAN_ARG(names[i]));
   mem_free(names);
   Err err = ERR_INIT;
-  if (kept < 2) return;
+  if (count < 2) return;
   err_set(&err, ERR_OTHER, "build of %s failed", buf_cstr(&text));
   session_fail(session, &err);
 }

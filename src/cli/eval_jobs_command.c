@@ -352,10 +352,6 @@ static bool put_cache_status(JobsRun *run, Span drv_path, Value outputs, JsonWri
   return put_needs(run, &plan, json, err);
 }
 
-static int compare_spans(const void *a, const void *b) {
-  return span_cmp(*(const Span *)a, *(const Span *)b);
-}
-
 // Those that a machine must have to build it.
 static bool put_features(const Derivation *drv, Span drv_path, Arena *arena, JsonWrite *json, Err *err) {
   DrvOptions options;
@@ -363,12 +359,10 @@ static bool put_features(const Derivation *drv, Span drv_path, Arena *arena, Jso
       !json_write_key(json, SPAN("requiredSystemFeatures"), err))
     return false;
   DrvStrings *features = &options.required_system_features;
-  if (features->count) qsort(features->items, features->count, sizeof *features->items, compare_spans);
+  derivation_sort_spans(features->items, &features->count);
   json_write_array_begin(json);
   for (size_t i = 0; i < features->count; i++)
-    if ((i == 0 || !span_eq(features->items[i], features->items[i - 1])) &&
-        !json_write_str(json, features->items[i], err))
-      return false;
+    if (!json_write_str(json, features->items[i], err)) return false;
   json_write_array_end(json);
   return true;
 }

@@ -13,6 +13,7 @@
 #include "cli/path_command.h"
 #include "cli/profile_manifest.h"
 #include "cli/store_command.h"
+#include "formats/derivation.h"
 
 static bool wanted_profile(Session *session, const char **ret, Err *err) {
   const char *given = option_get(&session->options, OPT_profile_path);
@@ -108,7 +109,7 @@ static void add_group(Session *session, const BuildTargetList *targets, const Gr
     store_path_format(&targets->items[group->first + i].out_path, session_store_dir(session), &path);
     element.paths[element.path_count++] = arena_dup(&session->arena, buf_span(&path));
   }
-  profile_manifest_sort_paths(&element);
+  derivation_sort_spans(element.paths, &element.path_count);
   element.name = profile_manifest_identifier(session, &element);
   profile_manifest_add(session, manifest, element);
 }

@@ -1,10 +1,9 @@
 // profile_manifest.c: see profile_manifest.h.
 #include "cli/profile_manifest.h"
 
-#include <stdlib.h>
-
 #include "base/fs.h"
 #include "base/mem.h"
+#include "formats/derivation.h"
 #include "formats/drv_name.h"
 #include "formats/json_write.h"
 #include "store/store_add.h"
@@ -12,18 +11,6 @@
 void profile_manifest_done(ProfileManifest *manifest) {
   mem_free(manifest->items);
   *manifest = (ProfileManifest){0};
-}
-
-static int cmp_spans(const void *a, const void *b) {
-  return span_cmp(*(const Span *)a, *(const Span *)b);
-}
-
-void profile_manifest_sort_paths(ProfileElement *element) {
-  size_t kept = 0;
-  if (element->path_count) qsort(element->paths, element->path_count, sizeof(Span), cmp_spans);
-  for (size_t i = 0; i < element->path_count; i++)
-    if (!i || !span_eq(element->paths[i], element->paths[i - 1])) element->paths[kept++] = element->paths[i];
-  element->path_count = kept;
 }
 
 static size_t place_of(const ProfileManifest *manifest, Span name) {
@@ -77,9 +64,8 @@ static Span join_parts(Session *session, const ProfileElement *element, bool ver
     drv_name_parse(store_path_name(&path), &name, &version);
     parts[count++] = arena_dup(&session->arena, versions ? version : name);
   }
-  if (count) qsort(parts, count, sizeof(Span), cmp_spans);
+  derivation_sort_spans(parts, &count);
   for (size_t i = 0; i < count; i++) {
-    if (i && span_eq(parts[i], parts[i - 1])) continue;
     if (text.len) buf_put_cstr(&text, ", ");
     buf_put_span(&text, parts[i].len ? parts[i] : span_cstr(empty));
   }
@@ -141,7 +127,7 @@ static bool read_element(Session *session, const JsonTree *record, int64_t versi
     if (!store_path_parse(paths->items[i].string, session_store_dir(session), &path, err)) return false;
     ret->paths[ret->path_count++] = paths->items[i].string;
   }
-  profile_manifest_sort_paths(ret);
+  derivation_sort_spans(ret->paths, &ret->path_count);
   const char *url = version == 1 ? "uri" : "url", *original = version == 1 ? "originalUri" : "originalUrl";
   if (!text_of(record, url).len) return true;
   ret->source.kind = JSON_TREE_OBJECT;

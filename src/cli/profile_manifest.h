@@ -30,8 +30,6 @@ MUST_CHECK bool profile_manifest_read(Session *session, const char *profile, Pro
 // Gives it a name that is free: "hello", "hello-1", ...
 void profile_manifest_add(Session *session, ProfileManifest *manifest, ProfileElement element);
 void profile_manifest_remove(ProfileManifest *manifest, size_t index);
-// Sorts `paths` and removes repeated ones.
-void profile_manifest_sort_paths(ProfileElement *element);
 
 // How an element is called in messages: the flake that it came from, or the names of its packages: "hello, world".
 Span profile_manifest_identifier(Session *session, const ProfileElement *element);
