@@ -48,6 +48,7 @@ static void show_plan(Session *session, const BuildPlan *plan) {
 static bool plan(Session *session, const BuildTargetList *targets, Err *err) {
   BuildPlan plan CLEANUP(build_plan_done) = {0};
   bool dry_run = option_has(&session->options, OPT_dry_run), printed = log_level() >= LOG_INFO || dry_run;
+  printed = printed && !targets->without_plan;
   if (!printed && !progress_wants_plan(&session->progress)) return true;
   for (size_t i = 0; i < targets->count; i++) {
     const BuildTarget *target = &targets->items[i];

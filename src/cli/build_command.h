@@ -16,6 +16,7 @@ typedef struct BuildTarget {
 typedef struct BuildTargetList {
   BuildTarget *items; // owned
   size_t count, cap;
+  bool without_plan; // what will be built is not listed beforehand
 } BuildTargetList;
 
 void build_command_list_done(BuildTargetList *list);

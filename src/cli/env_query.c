@@ -133,12 +133,42 @@ static bool find_substitutable(Query *query, int *ret_code) {
   return ok;
 }
 
+// The parts of descriptions that are looked at before anything is printed, and all that are printed.
+static unsigned wanted_before(const Query *query) {
+  return has(query, OPT_status) || has(query, OPT_prebuilt_only) ? PACKAGE_OUT_PATH : 0;
+}
+
+static unsigned wanted_parts(const Query *query) {
+  unsigned parts = wanted_before(query);
+  bool is_tree = has(query, OPT_env_json) || has(query, OPT_env_xml);
+  if (has(query, OPT_env_drv_path)) parts |= PACKAGE_DRV_PATH;
+  if (has(query, OPT_env_out_path)) parts |= PACKAGE_OUTPUT_PATHS;
+  if (is_tree) parts |= PACKAGE_OUTPUT_NAMES;
+  if (is_tree && has(query, OPT_env_meta)) parts |= PACKAGE_META;
+  if (has(query, OPT_description) && !has(query, OPT_env_json)) parts |= PACKAGE_DESCRIPTION;
+  return parts;
+}
+
+// An assertion or `throw` stands in the way of one of these parts.
+static bool lacks(const Package *package, unsigned parts) {
+  if ((package->failed_parts & parts) == 0) return false;
+  log_msg(LOG_TALKATIVE, "skipping derivation named '%.*s' which gives an assertion failure", SPAN_ARG(package->name));
+  return true;
+}
+
+// Leaves out packages that cannot be evaluated as far as has to be known before anything is printed.
+static void drop_failed(Query *query) {
+  size_t kept = 0;
+  for (size_t i = 0; i < query->count; i++)
+    if (!lacks(package_set_get(source(query), query->indexes[i]), wanted_before(query)))
+      query->indexes[kept++] = query->indexes[i];
+  query->count = kept;
+}
+
 static bool describe(Query *query, int *ret_code) {
-  bool complete = has(query, OPT_status) || has(query, OPT_env_drv_path) || has(query, OPT_env_out_path) ||
-                  has(query, OPT_prebuilt_only) || has(query, OPT_env_json) || has(query, OPT_env_xml);
-  bool meta = has(query, OPT_description) || has(query, OPT_env_meta);
-  if (complete && !package_set_complete(source(query), query->indexes, query->count, ret_code)) return false;
-  if (!complete && meta && !package_set_meta(source(query), query->indexes, query->count, ret_code)) return false;
+  unsigned parts = wanted_parts(query);
+  if (parts && !package_set_parts(source(query), parts, query->indexes, query->count, ret_code)) return false;
+  drop_failed(query);
   if (!has(query, OPT_status) || !query->installed) return true;
   if (!package_set_complete_all(query->installed, ret_code)) return false;
   for (size_t i = 0; i < package_set_count(query->installed); i++)
@@ -292,17 +322,8 @@ static bool put_meta(Query *query, JsonWrite *json, const Package *package, Err 
   return json_write_key(json, SPAN("meta"), err) && put_tree(json, &all, err);
 }
 
-static bool put_package(Query *query, JsonWrite *json, const Package *package, Err *err) {
-  Span name, version;
-  drv_name_parse(package->name, &name, &version);
-  if (!json_write_key(json, package->attr_path, err)) return false;
-  json_write_object_begin(json);
-  if (has(query, OPT_env_drv_path) && package->drv_path.len && !put_field(json, "drvPath", package->drv_path, err))
-    return false;
-  if (has(query, OPT_env_meta) && !put_meta(query, json, package, err)) return false;
-  if (!put_field(json, "name", package->name, err) || !put_field(json, "outputName", package->output_name, err) ||
-      !json_write_key(json, SPAN("outputs"), err))
-    return false;
+static bool put_json_outputs(const Query *query, JsonWrite *json, const Package *package, Err *err) {
+  if (!json_write_key(json, SPAN("outputs"), err)) return false;
   qsort(package->outputs, package->output_count, sizeof(PackageOutput), cmp_outputs);
   json_write_object_begin(json);
   for (size_t i = 0; i < package->output_count; i++) {
@@ -311,6 +332,24 @@ static bool put_package(Query *query, JsonWrite *json, const Package *package, E
     else if (!json_write_str(json, package->outputs[i].path, err)) return false;
   }
   json_write_object_end(json);
+  return true;
+}
+
+static bool put_package(Query *query, JsonWrite *json, const Package *package, Err *err) {
+  Span name, version;
+  drv_name_parse(package->name, &name, &version);
+  if (!json_write_key(json, package->attr_path, err)) return false;
+  json_write_object_begin(json);
+  // What cannot be evaluated ends the description, in the order in which Nix makes it.
+  bool has_outputs = !lacks(package, PACKAGE_OUTPUT_NAMES | PACKAGE_OUTPUT_PATHS),
+       has_drv_path = has_outputs && !lacks(package, PACKAGE_DRV_PATH);
+  if (has(query, OPT_env_drv_path) && has_drv_path && package->drv_path.len &&
+      !put_field(json, "drvPath", package->drv_path, err))
+    return false;
+  if (has(query, OPT_env_meta) && has_drv_path && !put_meta(query, json, package, err)) return false;
+  if (!put_field(json, "name", package->name, err) || !put_field(json, "outputName", package->output_name, err) ||
+      (has_outputs && !put_json_outputs(query, json, package, err)))
+    return false;
   bool ok = put_field(json, "pname", name, err) && put_field(json, "system", package->system, err) &&
             put_field(json, "version", version, err);
   json_write_object_end(json);
@@ -411,17 +450,17 @@ static void put_xml_item(Query *query, Buf *out, const Package *package, bool is
   put_xml_attr(out, "version", version);
   if (sign != '-') put_xml_attr(out, "versionDiff", span_make(&sign, 1));
   buf_put_cstr(out, ">\n");
-  qsort(package->outputs, package->output_count, sizeof(PackageOutput), cmp_outputs);
-  for (size_t i = 0; i < package->output_count; i++) {
+  bool has_outputs = !lacks(package, PACKAGE_OUTPUT_PATHS), has_meta = has_outputs && has(query, OPT_env_meta);
+  if (has_outputs) qsort(package->outputs, package->output_count, sizeof(PackageOutput), cmp_outputs);
+  for (size_t i = 0; has_outputs && i < package->output_count; i++) {
     buf_put_cstr(out, "    <output");
     put_xml_attr(out, "name", package->outputs[i].name);
     if (has(query, OPT_env_out_path)) put_xml_attr(out, "path", package->outputs[i].path);
     buf_put_cstr(out, " />\n");
   }
-  for (size_t i = 0; has(query, OPT_env_meta) && i < package->meta.count; i++)
-    put_xml_meta(out, &package->meta.items[i]);
-  for (size_t i = 0; has(query, OPT_env_meta) && i < package->bad_meta.count; i++)
-    log_msg(LOG_ERROR, "derivation '%.*s' has invalid meta attribute '%.*s'", SPAN_ARG(package->name),
+  for (size_t i = 0; has_meta && i < package->meta.count; i++) put_xml_meta(out, &package->meta.items[i]);
+  for (size_t i = 0; has_meta && i < package->bad_meta.count; i++)
+    log_msg(LOG_NOTICE, "derivation '%.*s' has invalid meta attribute '%.*s'", SPAN_ARG(package->name),
             SPAN_ARG(package->bad_meta.items[i].string));
   buf_put_cstr(out, "  </item>\n");
 }
@@ -438,9 +477,11 @@ static int print(Query *query) {
   for (size_t i = 0; i < query->count; i++) {
     const Package *package = package_set_get(source(query), query->indexes[i]);
     bool valid = false;
-    if (package->is_complete && !store_io_is_valid(session_io(query->session), package->out_path, &valid, &err))
+    if (package->out_path.len && !store_io_is_valid(session_io(query->session), package->out_path, &valid, &err))
       return session_fail(query->session, &err);
     if (has(query, OPT_prebuilt_only) && !valid) continue;
+    unsigned needed = PACKAGE_DRV_PATH | PACKAGE_DESCRIPTION | (is_xml ? 0 : PACKAGE_OUTPUT_PATHS);
+    if (lacks(package, needed & wanted_parts(query))) continue;
     if (is_xml) put_xml_item(query, &xml, package, valid);
     else add_row(query, &table, package, valid);
   }

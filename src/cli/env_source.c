@@ -1,9 +1,11 @@
 // env_source.c: see env_source.h. Rules and messages: Nix 2.26, nix-env.cc.
 #include "cli/env_source.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/fs.h"
 #include "base/log.h"
@@ -13,6 +15,7 @@
 #include "cli/user_dirs.h"
 #include "eval/print.h"
 #include "formats/drv_name.h"
+#include "store/profile.h"
 
 // ---- the root
 
@@ -84,6 +87,25 @@ static bool put_folder(Session *session, const char *dir, const char *disk, Map 
     buf_put_cstr(ret, "); ");
   }
   return true;
+}
+
+static void make_links(Session *session, const char *dir, Err *err) {
+  Store *store;
+  Buf own CLEANUP(buf_done) = BUF_INIT;
+  if (!fs_mkdir_all(dir, 0755, err) || !session_store(session, &store, err) || !profile_dir(store, &own, err)) return;
+  buf_put_cstr(&own, "/channels");
+  if (symlink(buf_cstr(&own), arena_printf(&session->arena, "%s/channels", dir)) != 0 || geteuid() == 0) return;
+  const char *root = arena_printf(&session->arena, "%s/var/nix/profiles/per-user/root/channels", store_root(store)),
+             *link = arena_printf(&session->arena, "%s/channels_root", dir);
+  if (symlink(root, link) != 0) err_set_errno(err, errno, "making '%s'", link);
+}
+
+void env_source_make_default(Session *session) {
+  Err ignored = ERR_INIT;
+  Buf dir CLEANUP(buf_done) = BUF_INIT;
+  user_dirs_path(session->settings, "defexpr", &dir);
+  if (!fs_exists(buf_cstr(&dir))) make_links(session, buf_cstr(&dir), &ignored);
+  err_done(&ignored);
 }
 
 bool env_source_root(Session *session, TargetRoot *ret, Err *err) {
@@ -189,19 +211,27 @@ static bool pick_newest(Session *session, PackageSet *set, size_t *indexes, size
   return true;
 }
 
+static int cmp_spans(const void *a, const void *b) {
+  return span_cmp(*(const Span *)a, *(const Span *)b);
+}
+
 static bool no_match(Session *session, const PackageSet *set, const size_t *indexes, size_t count, const char *selector,
                      int *ret_code) {
   Span prefix, name, version;
   Buf hits CLEANUP(buf_done) = BUF_INIT;
   Map seen CLEANUP(map_done) = MAP_INIT;
+  Span names[3];
+  size_t hit_count = 0;
   Err err = ERR_INIT;
   drv_name_parse(span_cstr(selector), &prefix, &version);
-  for (size_t i = 0; i < count && seen.live_count < 3; i++) {
+  for (size_t i = 0; i < count && hit_count < ARRAY_LEN(names); i++) {
     drv_name_parse(package_set_get(set, indexes[i])->name, &name, &version);
     if (!span_has_prefix(name, prefix) || map_has(&seen, name)) continue;
     map_set(&seen, name, NULL);
-    buf_printf(&hits, "\n%.*s", SPAN_ARG(name));
+    names[hit_count++] = name;
   }
+  if (hit_count) qsort(names, hit_count, sizeof(Span), cmp_spans);
+  for (size_t i = 0; i < hit_count; i++) buf_printf(&hits, "\n%.*s", SPAN_ARG(names[i]));
   err_set(&err, ERR_NOT_FOUND, "selector '%s' matches no derivations%s%s", selector,
           hits.len ? ", maybe you meant:" : "", buf_cstr(&hits));
   *ret_code = session_fail(session, &err);
@@ -250,9 +280,35 @@ bool env_source_filter(Session *session, PackageSet *set, const char *const *sel
 
 // ---- elements
 
-static bool add_packages(Session *session, PackageSet *set, const size_t *indexes, size_t count, UserEnv *ret,
+static Span name_of(const Package *package) {
+  Span name, version;
+  drv_name_parse(package->name, &name, &version);
+  return name;
+}
+
+// Leaves only packages of these names in `indexes`; those that cannot be evaluated become elements that say so.
+static bool filter_names(PackageSet *set, const Map *names, size_t *indexes, size_t *count, UserEnv *ret,
                          int *ret_code) {
+  const unsigned parts = PACKAGE_DRV_PATH | PACKAGE_OUT_PATH | PACKAGE_OUTPUT_PATHS | PACKAGE_META;
+  size_t named = 0, kept = 0;
+  for (size_t i = 0; i < *count; i++)
+    if (map_has(names, name_of(package_set_get(set, indexes[i])))) indexes[named++] = indexes[i];
+  if (!package_set_parts(set, parts, indexes, named, ret_code)) return false;
+  for (size_t i = 0; i < named; i++) {
+    const Package *package = package_set_get(set, indexes[i]);
+    UserEnvElement element = {
+        .name = package->name, .attr_path = package->attr_path, .meta = package->meta, .is_broken = true};
+    if (package->failed_parts & parts) user_env_add(ret, &element);
+    else indexes[kept++] = indexes[i];
+  }
+  *count = kept;
+  return true;
+}
+
+static bool add_packages(Session *session, PackageSet *set, const Map *names, size_t *indexes, size_t count,
+                         UserEnv *ret, int *ret_code) {
   Err err = ERR_INIT;
+  if (names && !filter_names(set, names, indexes, &count, ret, ret_code)) return false;
   if (!package_set_complete(set, indexes, count, ret_code)) return false;
   for (size_t i = 0; i < count; i++) {
     UserEnvElement element;
@@ -264,31 +320,31 @@ static bool add_packages(Session *session, PackageSet *set, const size_t *indexe
 }
 
 // The packages that `query` names, all of them.
-static bool add_query(Session *session, const TargetQuery *query, UserEnv *ret, int *ret_code) {
+static bool add_query(Session *session, const TargetQuery *query, const Map *names, UserEnv *ret, int *ret_code) {
   PackageSet *set = package_set_new(session, query, true, ret_code);
   if (!set) return false;
   size_t count;
   size_t *indexes = package_set_indexes(set, &count);
-  bool ok = add_packages(session, set, indexes, count, ret, ret_code);
+  bool ok = add_packages(session, set, names, indexes, count, ret, ret_code);
   mem_free(indexes);
   package_set_free(set);
   return ok;
 }
 
-static bool add_by_name(Session *session, bool newest_only, UserEnv *ret, int *ret_code) {
+static bool add_by_name(Session *session, bool newest_only, const Map *names, UserEnv *ret, int *ret_code) {
   size_t *indexes = NULL, count = 0;
   PackageSet *set = env_source_all(session, "", &indexes, &count, ret_code);
   if (!set) return false;
   bool ok = env_source_filter(session, set, session->options.operands, session->options.operand_count, newest_only,
                               &indexes, &count, ret_code) &&
-            add_packages(session, set, indexes, count, ret, ret_code);
+            add_packages(session, set, names, indexes, count, ret, ret_code);
   mem_free(indexes);
   package_set_free(set);
   return ok;
 }
 
 // Functions of the root: x: x.hello
-static bool add_by_function(Session *session, UserEnv *ret, int *ret_code) {
+static bool add_by_function(Session *session, const Map *names, UserEnv *ret, int *ret_code) {
   Err err = ERR_INIT;
   TargetRoot root;
   const char *attr = "";
@@ -306,7 +362,7 @@ static bool add_by_function(Session *session, UserEnv *ret, int *ret_code) {
     buf_put_char(&text, ')');
     TargetRoot call = {TARGET_EXPR, buf_cstr(&text)};
     TargetQuery query = {.roots = &call, .root_count = 1, .attr_paths = &attr, .attr_path_count = 1};
-    if (!add_query(session, &query, ret, ret_code)) return false;
+    if (!add_query(session, &query, names, ret, ret_code)) return false;
   }
   return true;
 }
@@ -317,19 +373,15 @@ static bool add_store_path(Session *session, const char *text, UserEnv *ret, Err
   if (!store_command_path(session, text, &path, err)) return false;
   store_path_format(&path, session_store_dir(session), &whole);
   Span out = arena_dup(&session->arena, buf_span(&whole)), name = arena_dup(&session->arena, store_path_name(&path));
-  UserEnvElement element = {.name = name,
-                            .system = SPAN("unknown"),
-                            .attr_path = SPAN(""),
-                            .out_path = out,
-                            .meta = {.kind = JSON_TREE_OBJECT}};
+  UserEnvElement element = {.name = name, .attr_path = SPAN(""), .out_path = out, .meta = {.kind = JSON_TREE_OBJECT}};
   if (store_path_is_derivation(&path)) {
     const Derivation *drv = session_derivation(session, &path, err);
     if (!drv) return false;
     const DerivationOutput *output = derivation_find_output(drv, SPAN("out"));
     if (!output) return err_set(err, ERR_USAGE, "derivation '%.*s' has no output 'out'", SPAN_ARG(out));
+    // The name keeps its ".drv", as in the manifests of C++ Nix.
     element.drv_path = out;
     element.out_path = output->path;
-    element.name.len -= 4;
   }
   element.outputs = ARENA_NEW(&session->arena, PackageOutput);
   element.outputs[0] = (PackageOutput){SPAN("out"), element.out_path};
@@ -357,15 +409,24 @@ static void add_better(UserEnv *env, size_t from, const UserEnvElement *element)
   user_env_add(env, element);
 }
 
+static int cmp_elements(const void *a, const void *b) {
+  Span name_a, name_b, version;
+  drv_name_parse(((const UserEnvElement *)a)->name, &name_a, &version);
+  drv_name_parse(((const UserEnvElement *)b)->name, &name_b, &version);
+  return span_cmp(name_a, name_b);
+}
+
 static bool add_from_profile(Session *session, const char *profile, UserEnv *ret, int *ret_code) {
   UserEnv all CLEANUP(user_env_done) = {0};
   Err err = ERR_INIT;
   const OptionList *options = &session->options;
   if (!user_env_read(session, session_absolute(session, profile), &all, ret_code)) return false;
-  for (size_t i = 0; i < options->operand_count; i++) {
+  static const char *const everything[] = {"*"};
+  const char *const *selectors = options->operand_count ? options->operands : everything;
+  size_t count = options->operand_count ? options->operand_count : 1;
+  for (size_t i = 0; i < count; i++) {
     PackageSelector *selector;
-    if (!package_selector_new(options->operands[i], &selector, &err))
-      return *ret_code = session_fail(session, &err), false;
+    if (!package_selector_new(selectors[i], &selector, &err)) return *ret_code = session_fail(session, &err), false;
     bool hit = false;
     size_t from = ret->count;
     for (size_t j = 0; j < all.count; j++) {
@@ -374,29 +435,42 @@ static bool add_from_profile(Session *session, const char *profile, UserEnv *ret
       hit = true;
     }
     package_selector_free(selector);
-    if (!hit) {
-      err_set(&err, ERR_NOT_FOUND, "selector '%s' matches no derivations", options->operands[i]);
+    if (ret->count > from) qsort(ret->items + from, ret->count - from, sizeof(UserEnvElement), cmp_elements);
+    if (!hit && strcmp(selectors[i], "*") != 0) {
+      err_set(&err, ERR_NOT_FOUND, "selector '%s' matches no derivations", selectors[i]);
       return *ret_code = session_fail(session, &err), false;
     }
   }
   return true;
 }
 
-bool env_source_find(Session *session, bool newest_only, UserEnv *ret, int *ret_code) {
+bool env_source_fail(Session *session, const UserEnvElement *element, int *ret_code) {
+  Err err = ERR_INIT;
+  TargetRoot root;
+  UserEnv none CLEANUP(user_env_done) = {0};
+  const char *path = arena_dup(&session->arena, element->attr_path).data;
+  TargetQuery query = {.roots = &root, .root_count = 1, .attr_paths = &path, .attr_path_count = 1};
+  if (!env_source_root(session, &root, &err)) return *ret_code = session_fail(session, &err), false;
+  if (!add_query(session, &query, NULL, &none, ret_code)) return false;
+  err_set(&err, ERR_EVAL, "'%.*s' cannot be evaluated", SPAN_ARG(element->name));
+  return *ret_code = session_fail(session, &err), false;
+}
+
+bool env_source_find(Session *session, bool newest_only, const Map *names, UserEnv *ret, int *ret_code) {
   Err err = ERR_INIT;
   TargetRoot root;
   const OptionList *options = &session->options;
   const char *profile = option_get(options, OPT_from_profile);
   if (profile) return add_from_profile(session, profile, ret, ret_code);
-  if (option_has(options, OPT_from_expression)) return add_by_function(session, ret, ret_code);
+  if (option_has(options, OPT_from_expression)) return add_by_function(session, names, ret, ret_code);
   if (option_has(options, OPT_env_attr)) {
     if (!env_source_root(session, &root, &err)) return *ret_code = session_fail(session, &err), false;
     TargetQuery query = {
         .roots = &root, .root_count = 1, .attr_paths = options->operands, .attr_path_count = options->operand_count};
-    return add_query(session, &query, ret, ret_code);
+    return add_query(session, &query, names, ret, ret_code);
   }
   if (!options->operand_count || !strchr(options->operands[0], '/'))
-    return add_by_name(session, newest_only, ret, ret_code);
+    return add_by_name(session, newest_only, names, ret, ret_code);
   for (size_t i = 0; i < options->operand_count; i++)
     if (!add_store_path(session, options->operands[i], ret, &err))
       return *ret_code = session_fail(session, &err), false;

@@ -98,7 +98,7 @@ static int run_install(Session *session, const char *profile) {
     err_set(&err, ERR_USAGE, "'--priority' requires an integer argument");
     return session_fail(session, &err);
   }
-  if (!env_source_find(session, true, &found, &code)) return code;
+  if (!env_source_find(session, true, NULL, &found, &code)) return code;
   for (size_t i = 0; i < found.count; i++) {
     UserEnvElement element = found.items[i];
     if (option_has(&session->options, OPT_prebuilt_only) && !is_valid(session, element.out_path)) continue;
@@ -116,28 +116,39 @@ static int64_t priority_of(const UserEnvElement *element) {
   return package_meta_int(&package, SPAN("priority"), 0);
 }
 
-static bool accepts(Session *session, int order) {
-  if (option_has(&session->options, OPT_always)) return true;
-  if (option_has(&session->options, OPT_eq)) return order == 0;
-  if (option_has(&session->options, OPT_leq)) return order <= 0;
-  return order < 0;
+// The last of these options counts.
+static OptionId upgrade_type(const OptionList *options) {
+  OptionId type = OPT_lt;
+  for (size_t i = 0; i < options->use_count; i++) {
+    OptionId id = options->uses[i].id;
+    if (id == OPT_lt || id == OPT_leq || id == OPT_eq || id == OPT_always) type = id;
+  }
+  return type;
+}
+
+static bool accepts(OptionId type, int order) {
+  if (type == OPT_always) return true;
+  if (type == OPT_eq) return order == 0;
+  return type == OPT_leq ? order <= 0 : order < 0;
 }
 
 static const UserEnvElement *find_upgrade(Session *session, const UserEnvElement *old, const UserEnv *available) {
   const UserEnvElement *best = NULL;
   Span name, version, other, other_version, best_version = SPAN("");
+  OptionId type = upgrade_type(&session->options);
   drv_name_parse(old->name, &name, &version);
   for (size_t i = 0; i < available->count; i++) {
     const UserEnvElement *element = &available->items[i];
     drv_name_parse(element->name, &other, &other_version);
     if (!span_eq(other, name) || priority_of(element) > priority_of(old)) continue;
-    if (!accepts(session, drv_name_compare_versions(version, other_version))) continue;
+    if (!accepts(type, drv_name_compare_versions(version, other_version))) continue;
     int c = -1;
     if (best) {
       int64_t a = priority_of(best), b = priority_of(element);
       c = a != b ? (b < a ? -1 : 1) : drv_name_compare_versions(best_version, other_version);
     }
-    if (c >= 0 || (option_has(&session->options, OPT_prebuilt_only) && !is_valid(session, element->out_path))) continue;
+    bool must_be_there = option_has(&session->options, OPT_prebuilt_only) && !element->is_broken;
+    if (c >= 0 || (must_be_there && !is_valid(session, element->out_path))) continue;
     best = element;
     best_version = other_version;
   }
@@ -146,10 +157,10 @@ static const UserEnvElement *find_upgrade(Session *session, const UserEnvElement
 
 static bool upgrade(Session *session, const UserEnv *installed, UserEnv *ret, void *ctx, int *ret_code) {
   const UserEnv *available = ctx;
-  (void)ret_code;
   for (size_t i = 0; i < installed->count; i++) {
     const UserEnvElement *old = &installed->items[i];
     const UserEnvElement *new = is_kept(old) ? NULL : find_upgrade(session, old, available);
+    if (new &&new->is_broken) return env_source_fail(session, new, ret_code);
     if (new && !span_eq(new->out_path, old->out_path)) {
       Span name, version, new_version;
       drv_name_parse(old->name, &name, &version);
@@ -166,10 +177,13 @@ static bool upgrade(Session *session, const UserEnv *installed, UserEnv *ret, vo
 }
 
 static int run_upgrade(Session *session, const char *profile) {
-  UserEnv available CLEANUP(user_env_done) = {0};
+  UserEnv installed CLEANUP(user_env_done) = {0}, available CLEANUP(user_env_done) = {0};
+  Map names CLEANUP(map_done) = MAP_INIT;
   int code = 0;
-  return env_source_find(session, false, &available, &code) ? change_profile(session, profile, upgrade, &available)
-                                                            : code;
+  if (!user_env_read(session, profile, &installed, &code)) return code;
+  for (size_t i = 0; i < installed.count; i++) map_set(&names, package_name(installed.items[i].name), NULL);
+  if (!env_source_find(session, false, &names, &available, &code)) return code;
+  return change_profile(session, profile, upgrade, &available);
 }
 
 // ---- --uninstall, --set-flag
@@ -196,19 +210,37 @@ static bool select_elements(Session *session, const char *text, const UserEnv *e
   return true;
 }
 
+// Moves elements that are selected to the end, and returns how many stay. What stays does so in the order that C++ Nix leaves it in (libstdc++'s
+// std::partition), because the order is part of the environment's hash.
+static size_t partition(UserEnv *env, bool *selected) {
+  size_t first = 0, last = env->count;
+  for (;;) {
+    while (first < last && !selected[first]) first++;
+    if (first == last) return first;
+    last--;
+    while (first < last && selected[last]) last--;
+    if (first == last) return first;
+    UserEnvElement element = env->items[first];
+    env->items[first] = env->items[last];
+    env->items[last] = element;
+    selected[first++] = false;
+    selected[last] = true;
+  }
+}
+
 static bool uninstall(Session *session, const UserEnv *installed, UserEnv *ret, void *ctx, int *ret_code) {
-  bool *removed = mem_alloc_zero(installed->count + 1);
   bool ok = true, hit;
   (void)ctx;
+  for (size_t i = 0; i < installed->count; i++) user_env_add(ret, &installed->items[i]);
   for (size_t i = 0; ok && i < session->options.operand_count; i++) {
-    ok = select_elements(session, session->options.operands[i], installed, removed, &hit, ret_code);
+    bool *removed = mem_alloc_zero(ret->count + 1);
+    ok = select_elements(session, session->options.operands[i], ret, removed, &hit, ret_code);
     if (ok && !hit) log_warn("selector '%s' matched no installed derivations", session->options.operands[i]);
+    size_t kept = ok ? partition(ret, removed) : ret->count;
+    for (size_t j = kept; j < ret->count; j++) log_msg(LOG_INFO, "uninstalling '%.*s'", SPAN_ARG(ret->items[j].name));
+    ret->count = kept;
+    mem_free(removed);
   }
-  for (size_t i = 0; ok && i < installed->count; i++) {
-    if (removed[i]) log_msg(LOG_INFO, "uninstalling '%.*s'", SPAN_ARG(installed->items[i].name));
-    else user_env_add(ret, &installed->items[i]);
-  }
-  mem_free(removed);
   return ok;
 }
 
@@ -249,7 +281,7 @@ static int run_set(Session *session, const char *profile) {
   uint64_t number;
   bool is_path;
   int code = 0;
-  if (!env_source_find(session, true, &found, &code)) return code;
+  if (!env_source_find(session, true, NULL, &found, &code)) return code;
   if (found.count != 1) err_set(&err, ERR_USAGE, "--set requires exactly one derivation");
   if (err_is_set(&err)) return session_fail(session, &err);
   const UserEnvElement *element = &found.items[0];
@@ -320,6 +352,10 @@ static int run_switch_profile(Session *session) {
     const char *link = buf_cstr(&path);
     const char *temporary = arena_printf(&session->arena, "%s.%d", link, (int)getpid());
     const char *target = session_absolute(session, options->operands[0]);
+    // Next to the link its name is enough.
+    Span here = fs_path_dir(span_cstr(link));
+    if (span_eq(fs_path_dir(span_cstr(target)), here))
+      target = arena_dup(&session->arena, fs_path_base(span_cstr(target))).data;
     unlink(temporary);
     if (symlink(target, temporary) == 0 && rename(temporary, link) == 0) return 0;
     err_set_errno(&err, errno, "making '%s' a link to '%s'", link, target);
@@ -328,6 +364,51 @@ static int run_switch_profile(Session *session) {
 }
 
 // ---- the operation
+
+// Options that only some operations know.
+static bool is_option_of(OptionId id, OptionId operation) {
+  switch ((int)id) {
+  case OPT_lt:
+  case OPT_leq:
+  case OPT_eq:
+  case OPT_always: return operation == OPT_upgrade;
+  case OPT_preserve_installed:
+  case OPT_remove_all: return operation == OPT_install;
+  case OPT_priority: return operation == OPT_install;
+  case OPT_attr_path: return operation == OPT_install || operation == OPT_env_query; // -P: --preserve-installed
+  case OPT_from_profile:
+  case OPT_from_expression: return operation == OPT_install || operation == OPT_upgrade || operation == OPT_env_set;
+  case OPT_env_attr:
+    return operation == OPT_install || operation == OPT_upgrade || operation == OPT_env_set ||
+           operation == OPT_env_query;
+  case OPT_available:
+  case OPT_installed:
+  case OPT_status:
+  case OPT_no_name:
+  case OPT_compare_versions:
+  case OPT_env_system:
+  case OPT_env_drv_path:
+  case OPT_env_out_path:
+  case OPT_description:
+  case OPT_env_meta:
+  case OPT_env_xml:
+  case OPT_env_json: return operation == OPT_env_query;
+  default: return true;
+  }
+}
+
+static bool check_options(const OptionList *options, OptionId operation, Err *err) {
+  for (size_t i = 0; i < options->use_count; i++) {
+    OptionId id = options->uses[i].id;
+    const Option *option = &option_table[id];
+    if (!is_option_of(id, operation) && options->uses[i].is_short)
+      return err_set(err, ERR_USAGE, "unknown flag '-%c'", option->short_name);
+    if (!is_option_of(id, operation)) return err_set(err, ERR_USAGE, "unknown flag '--%s'", option->long_name);
+    if (id == OPT_env_attr && operation == OPT_env_query && options->uses[i].operand_at >= options->operand_count)
+      return err_set(err, ERR_USAGE, "'-A' requires an argument");
+  }
+  return true;
+}
 
 int nix_env_command_run(Session *session) {
   static const OptionId operations[] = {
@@ -344,11 +425,13 @@ int nix_env_command_run(Session *session) {
     operation = operations[i];
   }
   if (operation == OPTION_COUNT) err_set(&err, ERR_USAGE, "no operation specified");
+  if (err_is_set(&err) || !check_options(options, operation, &err)) return session_fail(session, &err);
   if (operation == OPT_set_flag && options->operand_count < 2)
     err_set(&err, ERR_USAGE, "not enough arguments to '--set-flag'");
   bool no_operands = operation == OPT_env_rollback || operation == OPT_list_generations;
   if (no_operands && options->operand_count) err_set(&err, ERR_USAGE, "no arguments expected");
   if (err_is_set(&err) || !wanted_profile(session, &profile, &err)) return session_fail(session, &err);
+  env_source_make_default(session);
   if (option_has(options, OPT_dry_run)) log_msg(LOG_INFO, "(dry run; not doing anything)");
   switch ((int)operation) {
   case OPT_install: return run_install(session, profile);

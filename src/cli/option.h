@@ -49,6 +49,7 @@ typedef struct OptionUse {
   OptionId id;
   const char *args[OPTION_MAX_ARGS]; // borrowed from argv
   size_t operand_at;                 // how many operands stood before it
+  bool is_short;                     // written with one letter
 } OptionUse;
 
 typedef struct OptionList {

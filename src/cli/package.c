@@ -202,7 +202,10 @@ static bool ask(Session *session, const char *function, Value argument, Value mo
   bool ok = vm_eval_text(vm, span_cstr(embedded_package_nix), SPAN("/"), SPAN("«package.nix»"), &fn);
   if (ok) fn.value = attrs_get(vm, fn.value, symbol_intern(vm->symbols, span_cstr(function)));
   ok = ok && vm_run_native(vm, &native_ask, args, 3, &result);
-  if (!ok) *ret_code = session_eval_failed(session, NULL);
+  if (!ok) {
+    eval_error_hide(vm, SPAN("«package.nix»"));
+    *ret_code = session_eval_failed(session, NULL);
+  }
   if (ok && !json_tree_parse(arena_dup(&session->arena, str_span(result.value)), &session->arena, ret, &err)) {
     *ret_code = session_fail(session, &err);
     ok = false;
@@ -347,6 +350,13 @@ bool package_set_meta(PackageSet *set, const size_t *indexes, size_t count, int 
   return true;
 }
 
+static void read_outputs(Package *package, const JsonTree *outputs, Arena *arena) {
+  package->output_count = outputs->count;
+  package->outputs = ARENA_ARRAY(arena, PackageOutput, outputs->count);
+  for (size_t j = 0; j < outputs->count; j++)
+    package->outputs[j] = (PackageOutput){text_of(&outputs->items[j], "name"), text_of(&outputs->items[j], "path")};
+}
+
 bool package_set_complete(PackageSet *set, const size_t *indexes, size_t count, int *ret_code) {
   JsonTree list;
   Arena *arena = &set->session->arena;
@@ -370,10 +380,78 @@ bool package_set_complete(PackageSet *set, const size_t *indexes, size_t count, 
     package->main_program = text_of(record, "mainProgram");
     package->meta = *json_tree_get(record, SPAN("meta"));
     package->bad_meta = *json_tree_get(record, SPAN("badMeta"));
-    package->output_count = outputs->count;
-    package->outputs = ARENA_ARRAY(arena, PackageOutput, outputs->count);
-    for (size_t j = 0; j < outputs->count; j++)
-      package->outputs[j] = (PackageOutput){text_of(&outputs->items[j], "name"), text_of(&outputs->items[j], "path")};
+    read_outputs(package, outputs, arena);
+  }
+  return true;
+}
+
+// ---- parts of descriptions
+
+static void add_want(Vm *vm, AttrsBuilder *want, const char *name, Value value) {
+  attrs_builder_add(want, symbol_intern(vm->symbols, span_cstr(name)), value, 0);
+}
+
+// What package.nix calls `want`.
+static Value wanted_parts(Vm *vm, unsigned parts, const size_t *indexes, size_t count) {
+  ListBuilder list = LIST_BUILDER_INIT;
+  AttrsBuilder want = ATTRS_BUILDER_INIT;
+  Value description = str_plain(vm, SPAN("description"));
+  for (size_t i = 0; i < count; i++) list_builder_add(&list, value_int((int64_t)indexes[i]));
+  add_want(vm, &want, "indexes", list_builder_finish(vm, &list));
+  add_want(vm, &want, "drvPath", value_bool(parts & PACKAGE_DRV_PATH));
+  add_want(vm, &want, "outPath", value_bool(parts & PACKAGE_OUT_PATH));
+  add_want(vm, &want, "outputNames", value_bool(parts & (PACKAGE_OUTPUT_NAMES | PACKAGE_OUTPUT_PATHS)));
+  add_want(vm, &want, "outputPaths", value_bool(parts & PACKAGE_OUTPUT_PATHS));
+  add_want(vm, &want, "meta",
+           parts & PACKAGE_META ? VALUE_NULL : list_from(vm, &description, parts & PACKAGE_DESCRIPTION ? 1 : 0));
+  Value all = attrs_builder_finish(vm, &want, false);
+  attrs_builder_done(&want);
+  return all;
+}
+
+// The value of a part, or NULL after noting that it could not be evaluated.
+static const JsonTree *read_part(Package *package, const JsonTree *record, const char *key, unsigned part) {
+  const JsonTree *list = json_tree_get(record, span_cstr(key));
+  if (list && list->kind == JSON_TREE_ARRAY) return &list->items[0];
+  package->failed_parts |= part;
+  return NULL;
+}
+
+static void read_meta(Package *package, const JsonTree *list, Arena *arena) {
+  package->meta = package->bad_meta = (JsonTree){.kind = JSON_TREE_OBJECT};
+  package->bad_meta.kind = JSON_TREE_ARRAY;
+  package->bad_meta.items = ARENA_ARRAY(arena, JsonTree, list->count);
+  for (size_t i = 0; i < list->count; i++) {
+    Span name = text_of(&list->items[i], "name");
+    const JsonTree *value = json_tree_get(&list->items[i], SPAN("value"));
+    if (value->kind != JSON_TREE_ARRAY) {
+      package->failed_parts |= PACKAGE_META;
+      if (span_eq_cstr(name, "description")) package->failed_parts |= PACKAGE_DESCRIPTION;
+      return;
+    }
+    if (value->count) json_tree_set(&package->meta, arena, name, value->items[0]);
+    else package->bad_meta.items[package->bad_meta.count++] = json_tree_string(name);
+  }
+}
+
+bool package_set_parts(PackageSet *set, unsigned parts, const size_t *indexes, size_t count, int *ret_code) {
+  JsonTree list;
+  Arena *arena = &set->session->arena;
+  Value want = wanted_parts(set->session->vm, parts, indexes, count);
+  if (!ask(set->session, "parts", set->found.value, want, &list, ret_code)) return false;
+  for (size_t i = 0; i < count; i++) {
+    const JsonTree *record = &list.items[i], *value;
+    Package *package = &set->items[indexes[i]];
+    package->failed_parts = 0;
+    value = read_part(package, record, "drvPath", PACKAGE_DRV_PATH);
+    if (value && value->string.len) package->drv_path = value->string;
+    value = read_part(package, record, "path", PACKAGE_OUT_PATH);
+    if (value && value->string.len) package->out_path = value->string;
+    value = read_part(package, record, "outputName", PACKAGE_OUTPUT_NAMES);
+    if (value) package->output_name = value->string;
+    value = read_part(package, record, "outputs", PACKAGE_OUTPUT_PATHS);
+    if (value) read_outputs(package, value, arena);
+    read_meta(package, json_tree_get(record, SPAN("meta")), arena);
   }
   return true;
 }

@@ -28,8 +28,9 @@ typedef struct Package {
   // A string or a path (TargetQuery.strings) instead of a package: out_path is its text, and this its context: store path -> what is meant of it.
   bool is_string;
   JsonTree context;
-  JsonTree meta;     // an object; also from package_set_meta
-  JsonTree bad_meta; // names of those that are no plain data
+  unsigned failed_parts; // of package_set_parts
+  JsonTree meta;         // an object; also from package_set_meta
+  JsonTree bad_meta;     // names of those that are no plain data
 } Package;
 
 typedef struct PackageSet PackageSet;
@@ -43,6 +44,18 @@ const Package *package_set_get(const PackageSet *set, size_t i);
 // Describes some of them completely. False: the error has been printed.
 MUST_CHECK bool package_set_complete(PackageSet *set, const size_t *indexes, size_t count, int *ret_code);
 MUST_CHECK bool package_set_complete_all(PackageSet *set, int *ret_code);
+// Parts of a description, for queries of many packages of which some cannot be evaluated.
+enum {
+  PACKAGE_DRV_PATH = 1,
+  PACKAGE_OUT_PATH = 2,
+  PACKAGE_OUTPUT_NAMES = 4, // and output_name
+  PACKAGE_OUTPUT_PATHS = 8, // and PACKAGE_OUTPUT_NAMES
+  PACKAGE_META = 16,
+  PACKAGE_DESCRIPTION = 32, // of meta
+};
+// Describes only these parts of some of them; nothing else is evaluated. Where an assertion or `throw` stands in the way the part is in
+// failed_parts, as nix-env passes over such packages; of meta attributes those up to the first such one are there.
+MUST_CHECK bool package_set_parts(PackageSet *set, unsigned parts, const size_t *indexes, size_t count, int *ret_code);
 // 0, 1, ... to the number of packages; owned by the caller.
 size_t *package_set_indexes(const PackageSet *set, size_t *ret_count);
 // Only their meta attributes.

@@ -51,6 +51,25 @@ in {
         mainProgram = drv.meta.mainProgram or drv.pname or (parseDrvName drv.name).name;
       }) indexes;
 
+  # Only what a query asks for, each part in a list of its own: null where an assertion or `throw` stands in the way.
+  # `meta` is null (all attributes) or the names of some.
+  parts = found: want:
+    map (i:
+      let drv = drvAt found i;
+      in {
+        drvPath = if want.drvPath then attempt [ (if drv ? drvPath then text drv.drvPath else "") ] else [ "" ];
+        path = if want.outPath then attempt [ (text drv.outPath) ] else [ "" ];
+        outputName = if want.outputNames then attempt [ (drv.outputName or "") ] else [ "" ];
+        outputs =
+          if want.outputPaths then attempt [ (outputsOf drv) ]
+          else if want.outputNames then attempt [ (map (name: { inherit name; path = ""; }) (drv.outputs or [ "out" ])) ]
+          else [ [ ] ];
+        # Each value in a list of its own, which is empty where it is no plain data.
+        meta =
+          map (name: { inherit name; value = attempt (if isPlain drv.meta.${name} then [ drv.meta.${name} ] else [ ]); })
+            (filter (name: want.meta == null || builtins.elem name want.meta) (attrNames (drv.meta or { })));
+      }) want.indexes;
+
   # What `nix run` starts: an app, or (null) a package.
   app = value:
     if (value.type or "") == "app"

@@ -18,6 +18,7 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "cli/plain_text.h"
+#include "eval/eval_error.h"
 #include "realise/build_history.h"
 
 enum { DRAW_INTERVAL_NS = 100 * 1000 * 1000 };
@@ -251,10 +252,14 @@ static void put_json(Progress *progress) {
 static void sink(void *ctx, LogLevel level, Span message) {
   Progress *progress = ctx;
   pthread_mutex_lock(&progress->lock);
-  Buf line CLEANUP(buf_done) = BUF_INIT;
+  Buf line CLEANUP(buf_done) = BUF_INIT, indented CLEANUP(buf_done) = BUF_INIT;
   if (progress->tee) progress->tee(progress->tee_ctx, level, message);
   if (level == LOG_WARN) buf_put_cstr(&line, progress->colour ? "\033[35;1mwarning:\033[0m " : "warning: ");
   if (level == LOG_ERROR) buf_put_cstr(&line, progress->colour ? "\033[31;1merror:\033[0m " : "error: ");
+  if (level == LOG_ERROR) {
+    eval_error_indent(SPAN("error: "), message, &indented);
+    message = span_from(buf_span(&indented), sizeof "error: " - 1);
+  }
   buf_put_span(&line, message);
   if (writes_json(progress)) {
     if (level == LOG_ERROR) json_log_error(&progress->json, buf_span(&line));

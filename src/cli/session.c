@@ -292,6 +292,20 @@ static const char *const *setting_words(Session *session, SettingId id) {
   return words;
 }
 
+// With content-addressed derivations, what needs them can be built.
+static const char *const *system_features(Session *session) {
+  const char *const *set = setting_words(session, SETTING_ID_system_features);
+  size_t count = 0;
+  bool has = false;
+  for (; set[count]; count++) has = has || strcmp(set[count], "ca-derivations") == 0;
+  if (has || !session_has_feature(session, "ca-derivations")) return set;
+  const char **words = ARENA_ARRAY(&session->arena, const char *, count + 2);
+  memcpy(words, set, count * sizeof(*words));
+  words[count] = "ca-derivations";
+  words[count + 1] = NULL;
+  return words;
+}
+
 static bool open_scheduler(void *ctx, Store *store, Scheduler **ret, Err *err) {
   return session_scheduler(ctx, ret, err);
 }
@@ -339,7 +353,7 @@ bool session_scheduler(Session *session, Scheduler **ret, Err *err) {
   const char *system = setting_text(settings, SETTING_ID_system);
   config.system = *system ? system : session_system(session);
   config.extra_platforms = setting_words(session, SETTING_ID_extra_platforms);
-  config.system_features = setting_words(session, SETTING_ID_system_features);
+  config.system_features = system_features(session);
   if (setting_bool(settings, SETTING_ID_keep_build_log))
     config.log_dir = arena_printf(&session->arena, "%s/var/log/nix", store_root(store));
   config.event = on_build_event;

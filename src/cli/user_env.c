@@ -276,7 +276,7 @@ bool user_env_install(Session *session, const UserEnv *env, const char *profile,
   Err err = ERR_INIT;
   Store *store;
   Buf elements CLEANUP(buf_done) = BUF_INIT, text CLEANUP(buf_done) = BUF_INIT;
-  BuildTargetList targets CLEANUP(build_command_list_done) = {0};
+  BuildTargetList targets CLEANUP(build_command_list_done) = {.without_plan = true};
   BuildTarget target;
   StorePath manifest;
   *ret_changed = false;

@@ -14,6 +14,7 @@ typedef struct UserEnvElement {
   PackageOutput *outputs; // those that are installed
   size_t output_count;
   JsonTree meta;
+  bool is_broken; // it cannot be evaluated, and has only name, attr_path and meta
 } UserEnvElement;
 
 typedef struct UserEnv {

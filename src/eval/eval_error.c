@@ -135,6 +135,21 @@ void eval_error_drop_traces(Vm *vm) {
   e->trace_count = e->dropped_count = 0;
 }
 
+static bool is_from(Vm *vm, PosId id, Span origin) {
+  Pos pos;
+  return pos_resolve(vm->positions, id, &pos) && span_eq_cstr(origin, pos.source->origin);
+}
+
+void eval_error_hide(Vm *vm, Span origin) {
+  EvalError *e = vm->error;
+  if (!e) return;
+  if (is_from(vm, e->pos, origin)) e->pos = 0;
+  size_t kept = 0;
+  while (kept < e->trace_count && !is_from(vm, e->traces[kept].pos, origin)) kept++;
+  for (size_t i = kept; i < e->trace_count; i++) mem_free(e->traces[i].message);
+  e->trace_count = kept;
+}
+
 void eval_error_free(EvalError *e) {
   if (!e) return;
   buf_done(&e->message);

@@ -74,6 +74,8 @@ void eval_error_add_cycle(Vm *vm, EvalCycleStep step);
 #define EVAL_ERROR_MAX_CYCLE 1000
 // Takes all frames off the pending error.
 void eval_error_drop_traces(Vm *vm);
+// Takes off the frames of the expression called `origin`, which the user has not written, and all outside of it.
+void eval_error_hide(Vm *vm, Span origin);
 EvalError *eval_error_pending(Vm *vm); // NULL when none
 // Is the pending error "cannot coerce ... to a string", about a value that was just tried (no frames yet)?
 bool eval_error_is_refusal(const Vm *vm);

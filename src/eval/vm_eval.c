@@ -338,9 +338,15 @@ static Env *vm_scope_env(Vm *vm, Value set, Span *ret_names) {
   return env;
 }
 
+// Read by programs that watch the files of an evaluation.
+static void say_file(Span path) {
+  log_msg(LOG_TALKATIVE, "evaluating file '%.*s'", SPAN_ARG(path));
+}
+
 Value vm_load_cached(Vm *vm, Span path, const EvalStat *stat) {
   uint32_t *image = vm->units ? vm->units->ops->find(vm->units, path, stat) : NULL;
   if (!image) return VALUE_ABSENT;
+  say_file(path);
   const CodeImage *header = (const CodeImage *)(const void *)image;
   const PosSource *source = pos_add_source(vm->positions, path, path, (Span){NULL, header->source_len});
   Unit *unit = vm_add_unit(vm, unit_load(vm, image, false, source, fs_path_dir(path)));
@@ -372,6 +378,7 @@ void vm_unit_fingerprint(Vm *vm, Buf *ret) {
 
 Value vm_load_file(Vm *vm, Span path, Span text, Value scope) {
   Span dir = fs_path_dir(path);
+  say_file(path);
   if (scope == VALUE_NULL || scope == VALUE_EMPTY_ATTRS) {
     Unit *unit = vm_load_text(vm, text, path, path, dir, NULL, 0);
     if (!unit) return VALUE_ERROR;

@@ -164,7 +164,7 @@ static bool resolve_collision(Builder *builder, const char *source, const char *
       builder->conflict->priority = priority;
     }
     if (known)
-      err_set(err, ERR_OTHER, "Unable to build profile. There is a conflict for the following files:\n\n  %s\n  %s",
+      err_set(err, ERR_OTHER, "Unable to build profile. There is a conflict for the following files:\n\n  %s\n  %s\n",
               buf_cstr(&target), source);
     buf_done(&target);
     return false;

@@ -246,9 +246,11 @@ bool profile_delete_parse(const Span *words, size_t count, int64_t now_s, Profil
   }
   if (count == 1 && span_has_prefix(words[0], SPAN("+"))) {
     ret->kind = PROFILE_DELETE_KEEP;
-    if (!span_parse_u64(span_from(words[0], 1), &ret->keep_count) || ret->keep_count == 0)
-      return err_set(err, ERR_USAGE, "invalid number of generations '%.*s': at least one has to be kept",
-                     SPAN_ARG(words[0]));
+    if (words[0].len < 2) return err_set(err, ERR_OTHER, "invalid number of generations '%.*s'", SPAN_ARG(words[0]));
+    if (!span_parse_u64(span_from(words[0], 1), &ret->keep_count))
+      return err_set(err, ERR_OTHER, "invalid number of generations to keep '%.*s'", SPAN_ARG(words[0]));
+    if (ret->keep_count == 0)
+      return err_set(err, ERR_OTHER, "Must keep at least one generation, otherwise the current one would be deleted");
     return true;
   }
   for (size_t i = 0; i < count; i++) {

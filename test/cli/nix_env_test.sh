@@ -98,6 +98,68 @@ foo-2.0  = 2.0'
   expect_out foo-2.0
 }
 
+# Most packages of a set cannot be evaluated somewhere: queries pass over what is not asked for, and over what throws.
+test_packages_that_throw() {
+  env_setup
+  sed -i 's/  bad = throw/  unfree = (package "foo-9.0" { license = "unfree"; }) \/\/ { drvPath = throw "unfree"; outPath = throw "unfree"; out.outPath = throw "unfree"; };\n&/' x.nix
+  env_run -qaP --description foo-9.0
+  expect_status 0
+  expect_out 'unfree  foo-9.0  the foo-9.0'
+  env_run -qa --json --meta foo-9.0
+  expect_status 0
+  expect_out_has '"license": "unfree"'
+  env_run -qas
+  expect_status 0
+  expect_out_has '---  foo-2.0'
+  case $out in *foo-9.0*) fail "$out" ;; esac
+  env_run -qa --json --out-path
+  expect_status 0
+  expect_out_has '"pname": "foo"'
+  env_run -i bar
+  env_run -u
+  expect_status 0
+  env_run -iA foo
+  env_run -u
+  expect_status 1
+  expect_err_has 'error: unfree'
+  case $err in *package.nix*) fail "$err" ;; esac
+}
+
+test_flags_of_other_operations() {
+  env_setup
+  env_run -qa --lt
+  expect_status 1
+  expect_err_has "unknown flag '--lt'"
+  env_run -e -P foo
+  expect_err_has "unknown flag '-P'"
+  env_run -qa -A
+  expect_err_has "'-A' requires an argument"
+  env_run --foo -q
+  expect_err_has "unknown flag '--foo'"
+  env_run --delete-generations +x
+  expect_err_has "invalid number of generations to keep '+x'"
+}
+
+test_conflicts_are_told() {
+  env_setup
+  env_run -i foo-1.0
+  env_run -i -P foo-2.0
+  expect_status 100
+  expect_err_has 'error: Unable to build profile. There is a conflict for the following files:'
+  expect_err_has '/bin/foo'
+}
+
+# The order is part of the environment's hash; C++ Nix (2.26) leaves that of std::partition.
+test_uninstalling_leaves_the_order_of_cpp() {
+  env_setup
+  for name in foo-1.0 bar baz; do env_run -i $name; done
+  env_run -e baz
+  env_run -q --json
+  python3 -c 'import json, sys
+packages = json.loads(sys.argv[1])
+assert [packages[i]["pname"] for i in sorted(packages)] == ["foo", "bar"]' "$out" || fail "$out"
+}
+
 test_flags() {
   env_setup
   env_run -i foo-1.0 bar
