@@ -270,9 +270,11 @@ static bool run(const BuiltinBuildInput *input, BuiltinBuild *build, Err *err) {
   return err_set(err, ERR_OTHER, "unsupported builtin builder '%.*s'", SPAN_ARG(name));
 }
 
-// What went wrong is told at once, like a line of any builder's log, whatever is shown of logs: there is no other one.
 static void set_failure(BuiltinBuild *build, Err *err) {
-  if (err->kind != ERR_INTERRUPTED) log_msg(LOG_ERROR, "%s", err_message(err));
+  Span *line = ARENA_NEW(&build->arena, Span);
+  *line = span_cstr(arena_printf(&build->arena, "error: %s", err_message(err)));
+  build->result.log_tail = line;
+  build->result.log_tail_count = 1;
   build->result.outcome = err->kind == ERR_INTERRUPTED ? BUILD_CANCELLED : BUILD_EXITED;
   build->result.exit_code = 1;
   err_done(err);

@@ -1069,6 +1069,9 @@ static void builtin_work(Goal *goal) {
 
 static void builtin_done(Goal *goal) {
   goal->built = goal->builtin.result;
+  // Where lines are shown as they come, and the tail is left out of the failure, this is the only line.
+  if (goal->graph->config->logs_shown && goal->built.outcome == BUILD_EXITED && goal->built.log_tail_count)
+    log_msg(LOG_ERROR, "%s", goal->built.log_tail[0].data + sizeof "error: " - 1);
   build_ended(goal);
 }
 

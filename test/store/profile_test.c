@@ -115,7 +115,7 @@ TEST(words) {
   Err err = ERR_INIT;
   ProfileDelete what;
   CHECK_ERR(profile_delete_parse((Span[]){SPAN("0d")}, 1, 0, &what, &err), &err, ERR_USAGE, "invalid number of days");
-  CHECK_ERR(profile_delete_parse((Span[]){SPAN("+0")}, 1, 0, &what, &err), &err, ERR_USAGE, "at least one");
+  CHECK_ERR(profile_delete_parse((Span[]){SPAN("+0")}, 1, 0, &what, &err), &err, ERR_OTHER, "at least one");
   CHECK_ERR(profile_delete_parse((Span[]){SPAN("3"), SPAN("x")}, 2, 0, &what, &err), &err, ERR_USAGE,
             "invalid generation number 'x'");
   int64_t before;
