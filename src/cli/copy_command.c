@@ -1,78 +1,14 @@
 // copy_command.c: `nix copy`, `firn copy`: paths with their closures between stores and binary caches, in any combination. Behaviour: Nix 2.26, copy.cc.
 #include "base/log.h"
 #include "base/mem.h"
+#include "cli/cache_target.h"
 #include "cli/command_list.h"
 #include "cli/path_selector.h"
 #include "cli/signing.h"
+#include "realise/realisation_closure.h"
 #include "store/store_add.h"
+#include "store/store_realisation.h"
 #include "store/store_roots.h"
-
-// ---- where to
-
-// file://<directory>?compression=xz&secret-key=<file>...
-typedef struct CacheUrl {
-  Buf directory, key_text;
-  SignatureSecretKey key;
-  BinaryCacheOptions options;
-} CacheUrl;
-
-static void cache_url_done(CacheUrl *url) {
-  buf_done(&url->directory);
-  buf_done(&url->key_text);
-}
-
-static bool is_true(Span value) {
-  return span_eq_cstr(value, "true") || span_eq_cstr(value, "1") || span_eq_cstr(value, "yes");
-}
-
-// Parameters of C++ Nix's caches that change nothing about what is written.
-static bool is_harmless(Span name) {
-  static const char *const names[] = {"parallel-compression", "local-nar-cache", "path-info-cache-size", "priority",
-                                      "want-mass-query",      "trusted",         "system-features"};
-  for (size_t i = 0; i < ARRAY_LEN(names); i++)
-    if (span_eq_cstr(name, names[i])) return true;
-  return false;
-}
-
-static bool set_parameter(CacheUrl *url, Span name, Span value, Err *err) {
-  Buf file CLEANUP(buf_done) = BUF_INIT;
-  int64_t level;
-  if (span_eq_cstr(name, "compression")) return stream_codec_parse(value, &url->options.compression, err);
-  if (span_eq_cstr(name, "compression-level")) {
-    if (!span_parse_i64(value, &level) || level < -1 || level > 22)
-      return err_set(err, ERR_USAGE, "compression level '%.*s' is not a number from -1 to 22", SPAN_ARG(value));
-    url->options.level = level < 0 ? 0 : (int)level;
-  } else if (span_eq_cstr(name, "write-nar-listing")) {
-    url->options.write_listing = is_true(value);
-  } else if (span_eq_cstr(name, "index-debug-info")) {
-    url->options.index_debug_info = is_true(value);
-  } else if (span_eq_cstr(name, "secret-key")) {
-    buf_put_span(&file, value);
-    url->options.key = &url->key;
-    return signing_read_key(buf_cstr(&file), &url->key_text, &url->key, err);
-  } else if (!is_harmless(name)) {
-    log_warn("unknown setting '%.*s'", SPAN_ARG(name));
-  }
-  return true;
-}
-
-static bool parse_cache_url(const char *text, CacheUrl *ret, Err *err) {
-  Span rest = span_from(span_cstr(text), strlen("file://")), place, parameter, name;
-  if (!span_has_prefix(span_cstr(text), SPAN("file://")))
-    return err_set(err, ERR_OTHER, "binary caches can only be written to directories (file://), not to '%s'", text);
-  (void)span_split(&rest, '?', &place);
-  if (place.len == 0 || place.data[0] != '/')
-    return err_set(err, ERR_USAGE, "'%s' does not name an absolute path", text);
-  *ret = (CacheUrl){.options = {.compression = STREAM_CODEC_XZ}};
-  buf_put_span(&ret->directory, place);
-  while (rest.len > 0) {
-    (void)span_split(&rest, '&', &parameter);
-    if (!span_split(&parameter, '=', &name))
-      return err_set(err, ERR_USAGE, "parameter '%.*s' has no value", SPAN_ARG(name));
-    if (!set_parameter(ret, name, parameter, err)) return false;
-  }
-  return true;
-}
 
 // ---- copying
 
@@ -160,6 +96,51 @@ static bool copy_all(Copy *copy, const StorePathList *paths, Err *err) {
   return ok;
 }
 
+// ---- realisations
+
+// Signed by the keys of the settings, which sign what is built, and by that of the cache.
+static bool sign_realisation(Copy *copy, const SignatureSecretKey *cache_key, Realisation *realisation, Err *err) {
+  Buf text CLEANUP(buf_done) = BUF_INIT;
+  const SignatureSecretKey *keys;
+  size_t count;
+  if (!signing_secret_keys(copy->session, &keys, &count, err)) return false;
+  realisation->sigs = ARENA_ARRAY(&copy->session->arena, Signature, count + 1);
+  realisation_fingerprint(realisation, &text);
+  for (size_t i = 0; i < count + (cache_key != NULL); i++)
+    if (!signature_sign(i < count ? &keys[i] : cache_key, buf_span(&text), &realisation->sigs[realisation->sig_count++],
+                        err))
+      return false;
+  return true;
+}
+
+static bool copy_realisation(Copy *copy, const SignatureSecretKey *cache_key, const Realisation *given, Err *err) {
+  Realisation realisation = *given;
+  uint8_t hash[32];
+  Span output;
+  if (!sign_realisation(copy, cache_key, &realisation, err)) return false;
+  if (copy->cache) return binary_cache_put_realisation(copy->cache, &realisation, err);
+  if (copy->check_sigs && !realisation_is_signed(&realisation, copy->keys.keys, copy->keys.count))
+    return err_set(err, ERR_OTHER, "cannot register realisation '%.*s' because it lacks a signature by a trusted key",
+                   SPAN_ARG(realisation.id));
+  return !realisation_parse_id(realisation.id, hash, &output) ||
+         store_realisation_put(copy->to, hash, output, &realisation.path, err);
+}
+
+// What the outputs of content-addressed derivations became, too, so that whoever has the derivations finds the copies.
+static bool copy_realisations(Copy *copy, const BuildTargetList *roots, const SignatureSecretKey *cache_key, Err *err) {
+  Store *from = store_view_store(copy->from);
+  if (!from || !session_has_feature(copy->session, "ca-derivations")) return true;
+  RealisationClosure *closure = realisation_closure_new(from);
+  bool ok = true;
+  for (size_t i = 0; ok && i < roots->count; i++)
+    if (roots->items[i].is_drv)
+      ok = realisation_closure_add(closure, &roots->items[i].path, roots->items[i].output, err);
+  for (size_t i = 0; ok && i < realisation_closure_count(closure); i++)
+    ok = copy_realisation(copy, cache_key, realisation_closure_at(closure, i), err);
+  realisation_closure_free(closure);
+  return ok;
+}
+
 // ---- links to what was copied
 
 static bool make_links(Copy *copy, const BuildTargetList *roots, const char *prefix, Err *err) {
@@ -180,15 +161,15 @@ static bool make_links(Copy *copy, const BuildTargetList *roots, const char *pre
 
 // ---- the command
 
-static bool open_target(Copy *copy, const char *url, CacheUrl *cache_url, Store **ret_owned, Err *err) {
+static bool open_target(Copy *copy, const char *url, CacheTarget *target, Store **ret_owned, Err *err) {
   Session *session = copy->session;
   copy->check_sigs =
       !option_has(&session->options, OPT_no_check_sigs) && setting_bool(session->settings, SETTING_ID_require_sigs);
   if (url && store_view_is_cache_url(url)) {
-    copy->to_uri = arena_dup(&session->arena, span_sub(span_cstr(url), 0, strcspn(url, "?"))).data;
-    return parse_cache_url(url, cache_url, err) &&
-           binary_cache_open(buf_cstr(&cache_url->directory), session_store_dir(session), &cache_url->options,
-                             &copy->cache, err);
+    if (!cache_target_open(session, url, target, err)) return false;
+    copy->cache = target->cache;
+    copy->to_uri = binary_cache_url(copy->cache);
+    return true;
   }
   if (!url) return session_store(session, &copy->to, err);
   if (!store_open(&(StoreOptions){.url = span_cstr(url), .logical_dir = session_store_dir(session)}, ret_owned, err))
@@ -201,8 +182,11 @@ static bool open_target(Copy *copy, const char *url, CacheUrl *cache_url, Store 
 static bool find_paths(Copy *copy, BuildTargetList *ret_roots, StorePathList *ret, int *ret_code) {
   unsigned flags = PATH_SELECTOR_BUILD;
   if (!option_has(&copy->session->options, OPT_no_recursive)) flags |= PATH_SELECTOR_RECURSIVE;
-  bool wants_roots =
-      option_has(&copy->session->options, OPT_copy_out_link) || option_has(&copy->session->options, OPT_copy_profile);
+  bool wants_roots = option_has(&copy->session->options, OPT_copy_out_link) ||
+                     option_has(&copy->session->options, OPT_copy_profile) ||
+                     (session_has_feature(copy->session, "ca-derivations") &&
+                      !option_has(&copy->session->options, OPT_paths_derivation) &&
+                      !option_has(&copy->session->options, OPT_paths_stdin));
   if (wants_roots && !path_selector_targets(copy->session, flags, ret_roots, ret_code)) return false;
   return path_selector_find(copy->session, copy->from, flags, ret, ret_code);
 }
@@ -212,12 +196,13 @@ static int run(Copy *copy, const char *to_url) {
   Store *owned = NULL;
   StorePathList paths = STORE_PATH_LIST_INIT;
   BuildTargetList roots CLEANUP(build_command_list_done) = {0};
-  CacheUrl cache_url CLEANUP(cache_url_done) = {.directory = BUF_INIT};
+  CacheTarget target CLEANUP(cache_target_done) = {.cache = NULL};
   const char *link = option_get(&copy->session->options, OPT_copy_out_link),
              *profile = option_get(&copy->session->options, OPT_copy_profile);
   int code = 0;
   bool ok = find_paths(copy, &roots, &paths, &code);
-  ok = ok && open_target(copy, to_url, &cache_url, &owned, &err) && copy_all(copy, &paths, &err);
+  ok = ok && open_target(copy, to_url, &target, &owned, &err) && copy_all(copy, &paths, &err) &&
+       copy_realisations(copy, &roots, cache_target_key(&target), &err);
   if (ok && copy->to)
     ok = store_materialise(copy->to, paths.paths, paths.count, &err) &&
          (!link || make_links(copy, &roots, link, &err)) &&
@@ -225,7 +210,6 @@ static int run(Copy *copy, const char *to_url) {
          store_sync(copy->to, &err);
   else if (ok && link) ok = make_links(copy, &roots, link, &err);
   store_path_list_done(&paths);
-  binary_cache_free(copy->cache);
   store_free(owned);
   return ok ? 0 : code ? code : session_fail(copy->session, &err);
 }

@@ -4,6 +4,7 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "build/build_log.h"
+#include "cli/cache_target.h"
 #include "cli/command_list.h"
 #include "cli/path_selector.h"
 #include "cli/store_command.h"
@@ -166,26 +167,19 @@ int log_command_copy(Session *session) {
   const char *from_url = option_get(&session->options, OPT_copy_from),
              *to_url = option_get(&session->options, OPT_copy_to);
   StoreView *from = NULL, *to = NULL;
-  BinaryCache *cache = NULL;
+  CacheTarget target CLEANUP(cache_target_done) = {.cache = NULL};
   StorePathList drvs = STORE_PATH_LIST_INIT;
   int code = 0;
   bool to_cache = to_url && store_view_is_cache_url(to_url);
   bool ok = from_url || to_url || err_set(&err, ERR_USAGE, "you must pass '--from' and/or '--to'");
   ok = ok && store_view_open(session, from_url, &from, &err);
   if (ok && to_cache) {
-    Span rest = span_cstr(to_url), place;
-    (void)span_split(&rest, '?', &place);
-    ok = span_has_prefix(place, SPAN("file://")) ||
-         err_set(&err, ERR_OTHER, "binary caches can only be written to directories (file://), not to '%s'", to_url);
-    ok = ok && binary_cache_open(arena_dup(&session->arena, span_from(place, strlen("file://"))).data,
-                                 session_store_dir(session), &(BinaryCacheOptions){.compression = STREAM_CODEC_XZ},
-                                 &cache, &err);
+    ok = cache_target_open(session, to_url, &target, &err);
   } else if (ok) {
     ok = store_view_open(session, to_url, &to, &err);
   }
-  ok = ok && path_selector_drvs(session, &drvs, &code) && copy_logs(session, from, to, cache, &drvs, &err);
+  ok = ok && path_selector_drvs(session, &drvs, &code) && copy_logs(session, from, to, target.cache, &drvs, &err);
   store_path_list_done(&drvs);
-  binary_cache_free(cache);
   store_view_free(to);
   store_view_free(from);
   return ok ? 0 : code ? code : session_fail(session, &err);

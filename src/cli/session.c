@@ -18,6 +18,7 @@
 #include "cli/eval_stats.h"
 #include "cli/profiling.h"
 #include "cli/search_path.h"
+#include "cli/signing.h"
 #include "cli/substitution.h"
 #include "cli/user_dirs.h"
 #include "glue/fetcher.h"
@@ -361,6 +362,7 @@ bool session_scheduler(Session *session, Scheduler **ret, Err *err) {
   config.builder.store_dir = arena_dup(&session->arena, store_dir(store)).data;
   config.builder.physical_store_dir = arena_dup(&session->arena, buf_span(&physical)).data;
   if (!builder_settings_read(settings, &session->arena, &config.builder, err) ||
+      !signing_secret_keys(session, &config.sign_keys, &config.sign_key_count, err) ||
       !substitution_open(session, &config.substituters, err))
     return false;
   Scheduler *scheduler;

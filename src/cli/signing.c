@@ -27,6 +27,23 @@ bool signing_read_key(const char *path, Buf *text, SignatureSecretKey *ret, Err 
          err_wrap(err, "reading the key '%s'", path);
 }
 
+bool signing_secret_keys(Session *session, const SignatureSecretKey **ret, size_t *ret_count, Err *err) {
+  Span rest = span_cstr(setting_text(session->settings, SETTING_ID_secret_key_files)), word;
+  size_t count = 0;
+  while (setting_next_word(&rest, &word)) count++;
+  SignatureSecretKey *keys = ARENA_ARRAY(&session->arena, SignatureSecretKey, count + 1);
+  rest = span_cstr(setting_text(session->settings, SETTING_ID_secret_key_files));
+  *ret = keys;
+  *ret_count = 0;
+  while (setting_next_word(&rest, &word)) {
+    Buf text CLEANUP(buf_done) = BUF_INIT;
+    SignatureSecretKey *key = &keys[(*ret_count)++];
+    if (!signing_read_key(arena_dup(&session->arena, word).data, &text, key, err)) return false;
+    key->name = arena_dup(&session->arena, key->name);
+  }
+  return true;
+}
+
 bool signing_has(const PathInfo *info, const Signature *signature) {
   for (size_t i = 0; i < info->sig_count; i++)
     if (span_eq(info->sigs[i].key_name, signature->key_name) &&

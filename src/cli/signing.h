@@ -14,6 +14,8 @@ void signing_keys_done(SigningKeys *keys);
 MUST_CHECK bool signing_trusted_keys(Session *session, SigningKeys *ret, Err *err);
 // A secret key as Nix writes it; its name points into `text`.
 MUST_CHECK bool signing_read_key(const char *path, Buf *text, SignatureSecretKey *ret, Err *err);
+// Of the setting secret-key-files; they live as long as the session. One that cannot be read is an error.
+MUST_CHECK bool signing_secret_keys(Session *session, const SignatureSecretKey **ret, size_t *ret_count, Err *err);
 bool signing_has(const PathInfo *info, const Signature *signature);
 
 // How many good signatures were seen, each once.

@@ -16,7 +16,7 @@ struct StoreView {
 };
 
 bool store_view_is_cache_url(const char *url) {
-  static const char *const schemes[] = {"file://", "http://", "https://"};
+  static const char *const schemes[] = {"file:/", "http://", "https://"};
   for (size_t i = 0; i < ARRAY_LEN(schemes); i++)
     if (span_has_prefix(span_cstr(url), span_cstr(schemes[i]))) return true;
   return false;

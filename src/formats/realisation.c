@@ -102,9 +102,9 @@ bool realisation_parse(Span text, Arena *arena, Realisation *ret, Err *err) {
   return ok || err_wrap(err, "reading a realisation");
 }
 
-void realisation_fingerprint(const Realisation *realisation, Buf *ret) {
+static void put_json(const Realisation *realisation, bool with_sigs, Buf *ret) {
   JsonWrite json;
-  Buf base = BUF_INIT;
+  Buf text CLEANUP(buf_done) = BUF_INIT;
   json_write_init(&json, ret, 0);
   json_write_object_begin(&json);
   json_write_text_key(&json, SPAN("dependentRealisations"));
@@ -117,10 +117,27 @@ void realisation_fingerprint(const Realisation *realisation, Buf *ret) {
   json_write_text_key(&json, SPAN("id"));
   json_write_text(&json, realisation->id);
   json_write_text_key(&json, SPAN("outPath"));
-  store_path_format_base(&realisation->path, &base);
-  json_write_text(&json, buf_span(&base));
+  store_path_format_base(&realisation->path, &text);
+  json_write_text(&json, buf_span(&text));
+  if (with_sigs) {
+    json_write_text_key(&json, SPAN("signatures"));
+    json_write_array_begin(&json);
+    for (size_t i = 0; i < realisation->sig_count; i++) {
+      buf_clear(&text);
+      signature_format(&realisation->sigs[i], &text);
+      json_write_text(&json, buf_span(&text));
+    }
+    json_write_array_end(&json);
+  }
   json_write_object_end(&json);
-  buf_done(&base);
+}
+
+void realisation_format(const Realisation *realisation, Buf *ret) {
+  put_json(realisation, true, ret);
+}
+
+void realisation_fingerprint(const Realisation *realisation, Buf *ret) {
+  put_json(realisation, false, ret);
 }
 
 bool realisation_is_signed(const Realisation *realisation, const SignaturePublicKey *keys, size_t key_count) {

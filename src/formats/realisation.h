@@ -31,5 +31,7 @@ void realisation_format_id(const uint8_t drv_sha256[32], Span output, Buf *ret);
 bool realisation_parse_id(Span id, uint8_t ret_drv_sha256[32], Span *ret_output);
 // Text and arrays of the result are in `arena`. Unknown fields are skipped.
 MUST_CHECK bool realisation_parse(Span text, Arena *arena, Realisation *ret, Err *err);
+// The file, as Nix writes it.
+void realisation_format(const Realisation *realisation, Buf *ret);
 void realisation_fingerprint(const Realisation *realisation, Buf *ret);
 bool realisation_is_signed(const Realisation *realisation, const SignaturePublicKey *keys, size_t key_count);

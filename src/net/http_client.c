@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <strings.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/log.h"
@@ -77,6 +78,7 @@ struct HttpTransfer {
   Buf etag, modified; // of the answer
   Buf held;
   size_t read_pos;
+  uint64_t sent_bytes; // of what is put there
   bool added, paused, done, answered;
   CURLcode result;
   char message[CURL_ERROR_SIZE];
@@ -199,15 +201,42 @@ static size_t on_header(char *data, size_t size, size_t count, void *ctx) {
   return size * count;
 }
 
+static size_t on_upload(char *data, size_t size, size_t count, void *ctx) {
+  HttpTransfer *transfer = ctx;
+  const HttpUpload *upload = transfer->request.upload;
+  size_t cap = size * count, len = 0;
+  if (upload->fd >= 0) {
+    ssize_t got = pread(upload->fd, data, cap, (off_t)transfer->sent_bytes);
+    if (got < 0) return CURL_READFUNC_ABORT;
+    len = (size_t)got;
+  } else {
+    Span rest = span_from(upload->text, (size_t)transfer->sent_bytes);
+    len = rest.len < cap ? rest.len : cap;
+    if (len) memcpy(data, rest.data, len);
+  }
+  transfer->sent_bytes += len;
+  return len;
+}
+
+// Of libcurl, which sends it again behind a redirection.
+static int on_rewind(void *ctx, curl_off_t offset, int origin) {
+  HttpTransfer *transfer = ctx;
+  if (origin != SEEK_SET || offset < 0) return CURL_SEEKFUNC_CANTSEEK;
+  transfer->sent_bytes = (uint64_t)offset;
+  return CURL_SEEKFUNC_OK;
+}
+
 static bool is_etag(const char *validator) {
   return validator[0] == '"' || strncmp(validator, "W/", 2) == 0;
 }
 
 static void set_headers(HttpTransfer *transfer) {
   const char *validator = transfer->request.validator;
-  if (!validator || !*validator || transfer->headers) return;
+  const HttpUpload *upload = transfer->request.upload;
+  if ((!upload && (!validator || !*validator)) || transfer->headers) return;
   Buf line CLEANUP(buf_done) = BUF_INIT;
-  buf_printf(&line, "%s: %s", is_etag(validator) ? "If-None-Match" : "If-Modified-Since", validator);
+  if (upload) buf_printf(&line, "Content-Type: %s", upload->type);
+  else buf_printf(&line, "%s: %s", is_etag(validator) ? "If-None-Match" : "If-Modified-Since", validator);
   transfer->headers = transfer->client->curl.slist_append(NULL, buf_cstr(&line));
 }
 
@@ -224,6 +253,15 @@ static void set_options(HttpTransfer *transfer) {
   SET(HEADERFUNCTION, on_header);
   SET(HEADERDATA, transfer);
   if (transfer->headers) SET(HTTPHEADER, transfer->headers);
+  const HttpUpload *upload = transfer->request.upload;
+  if (upload) {
+    SET(UPLOAD, 1L);
+    SET(INFILESIZE_LARGE, (curl_off_t)(upload->fd >= 0 ? upload->size_bytes : upload->text.len));
+    SET(READFUNCTION, on_upload);
+    SET(READDATA, transfer);
+    SET(SEEKFUNCTION, on_rewind);
+    SET(SEEKDATA, transfer);
+  }
   SET(ERRORBUFFER, transfer->message);
   SET(FOLLOWLOCATION, 1L);
   SET(MAXREDIRS, (long)REDIRECTS_MAX);
@@ -258,6 +296,10 @@ static CURLMcode wait_for_more(HttpTransfer *transfer) {
                                            WAIT_MS, NULL);
 }
 
+static const char *verb(const HttpTransfer *transfer) {
+  return transfer->request.upload ? "upload" : "download";
+}
+
 // Moves the transfer on: until bytes are there, or the end.
 static bool advance(HttpTransfer *transfer, Err *err) {
   CurlLibrary *curl = &transfer->client->curl;
@@ -277,7 +319,7 @@ static bool advance(HttpTransfer *transfer, Err *err) {
     }
     if (code == CURLM_OK && !transfer->done && transfer->read_pos == transfer->held.len) code = wait_for_more(transfer);
     if (code != CURLM_OK)
-      return err_set(err, ERR_IO, "unable to download '%s': %s", transfer->url, curl->multi_strerror(code));
+      return err_set(err, ERR_IO, "unable to %s '%s': %s", verb(transfer), transfer->url, curl->multi_strerror(code));
   }
   return true;
 }
@@ -297,10 +339,11 @@ static bool attach(HttpTransfer *transfer, Err *err) {
   buf_clear(&transfer->etag);
   buf_clear(&transfer->modified);
   transfer->read_pos = 0;
+  transfer->sent_bytes = 0;
   set_options(transfer);
   CURLMcode code = transfer->client->curl.multi_add_handle(transfer->connection->multi, transfer->connection->easy);
   transfer->added = code == CURLM_OK;
-  return transfer->added || err_set(err, ERR_OTHER, "unable to download '%s': %s", transfer->url,
+  return transfer->added || err_set(err, ERR_OTHER, "unable to %s '%s': %s", verb(transfer), transfer->url,
                                     transfer->client->curl.multi_strerror(code));
 }
 
@@ -315,15 +358,15 @@ static bool judge(HttpTransfer *transfer, bool *ret_unchanged, bool *ret_transie
   if (transfer->done && transfer->result != CURLE_OK) {
     *ret_transient = transfer->result != CURLE_URL_MALFORMAT && transfer->result != CURLE_UNSUPPORTED_PROTOCOL &&
                      transfer->result != CURLE_TOO_MANY_REDIRECTS && transfer->result != CURLE_PEER_FAILED_VERIFICATION;
-    return err_set(err, ERR_IO, "unable to download '%s': %s", transfer->url, why(transfer));
+    return err_set(err, ERR_IO, "unable to %s '%s': %s", verb(transfer), transfer->url, why(transfer));
   }
   transfer->client->curl.easy_getinfo(transfer->connection->easy, CURLINFO_RESPONSE_CODE, &status);
-  *ret_unchanged = status == 304 && transfer->headers;
+  *ret_unchanged = status == 304 && transfer->headers && !transfer->request.upload;
   if (*ret_unchanged || (status >= 200 && status < 300)) return true;
   *ret_transient = status == 408 || status == 429 || status >= 500;
   bool missing = status == 403 || status == 404 || status == 410;
-  return err_set(err, missing ? ERR_NOT_FOUND : ERR_IO, "unable to download '%s': HTTP error %ld", transfer->url,
-                 status);
+  return err_set(err, missing ? ERR_NOT_FOUND : ERR_IO, "unable to %s '%s': HTTP error %ld", verb(transfer),
+                 transfer->url, status);
 }
 
 // 250 ms, 500 ms, ..., in steps so that a cancelled client does not wait.
@@ -389,7 +432,19 @@ bool http_client_read(HttpTransfer *transfer, char *data, size_t cap, size_t *re
     transfer->read_pos = 0;
   }
   if (*ret_len || transfer->result == CURLE_OK) return true;
-  return err_set(err, ERR_IO, "unable to download '%s': %s", transfer->url, why(transfer));
+  return err_set(err, ERR_IO, "unable to %s '%s': %s", verb(transfer), transfer->url, why(transfer));
+}
+
+bool http_client_put(HttpClient *client, const char *url, const HttpUpload *upload, Err *err) {
+  HttpTransfer *transfer;
+  if (!http_client_request(client, &(HttpRequest){.url = url, .cancel_fd = -1, .upload = upload}, &transfer, err))
+    return false;
+  char answer[4096]; // nobody reads it, but the server writes it
+  size_t len = 1;
+  bool ok = true;
+  while (ok && len) ok = http_client_read(transfer, answer, sizeof(answer), &len, err);
+  http_client_close(transfer);
+  return ok;
 }
 
 void http_client_close(HttpTransfer *transfer) {

@@ -1134,6 +1134,8 @@ static void finish_work(Goal *goal) {
       .output_paths = goal->prepared.output_paths,
       .built = goal->built.outputs,
       .output_order = goal->prepared.output_order,
+      .sign_keys = goal->graph->config->sign_keys,
+      .sign_key_count = goal->graph->config->sign_key_count,
       .check = goal->mode == SCHEDULER_CHECK,
       .keep_failed = goal->graph->config->keep_failed,
   };

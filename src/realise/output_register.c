@@ -367,13 +367,27 @@ static bool check_demands(Registrar *registrar, Err *err) {
 
 // --- registering, or comparing
 
+static bool sign(Registrar *registrar, Output *output, Err *err) {
+  const OutputRegisterInput *input = registrar->input;
+  PathInfo *info = &output->info;
+  Buf text CLEANUP(buf_done) = BUF_INIT;
+  if (!input->sign_key_count) return true;
+  info->sigs = ARENA_ARRAY(&registrar->arena, Signature, input->sign_key_count);
+  if (!path_info_fingerprint(info, store_dir(input->store), &text, err)) return false;
+  for (size_t i = 0; i < input->sign_key_count; i++)
+    if (!signature_sign(&input->sign_keys[i], buf_span(&text), &info->sigs[info->sig_count++], err))
+      return err_wrap(err, "signing '%s'", path_text(registrar, &info->path));
+  return true;
+}
+
 static bool register_all(Registrar *registrar, Err *err) {
   StoreRegistration *items = ARENA_ARRAY(&registrar->arena, StoreRegistration, registrar->count);
   size_t count = 0;
   for (size_t i = 0; i < registrar->count; i++) {
     Output *output = &registrar->outputs[i];
-    if (output->wanted)
-      items[count++] = (StoreRegistration){.info = &output->info, .tree = output->tree, .ultimate = true};
+    if (!output->wanted) continue;
+    if (!sign(registrar, output, err)) return false;
+    items[count++] = (StoreRegistration){.info = &output->info, .tree = output->tree, .ultimate = true};
   }
   return !count || store_register(registrar->input->store, items, count, err);
 }

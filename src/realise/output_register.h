@@ -21,8 +21,10 @@ typedef struct OutputRegisterInput {
   const StorePath *output_paths; // positional to drv->outputs
   const BuildOutput *built;      // positional to request->outputs
   const size_t *output_order;    // derivation_request_make
-  bool check;                    // compare with what is valid instead of registering
-  bool keep_failed;              // check: what differs is kept beside the valid path as <path>.check
+  const SignatureSecretKey *sign_keys;
+  size_t sign_key_count;
+  bool check;       // compare with what is valid instead of registering
+  bool keep_failed; // check: what differs is kept beside the valid path as <path>.check
 } OutputRegisterInput;
 
 // *ret_paths[i] (caller's array of drv->output_count) is where output i now is; equal to output_paths but for fixed outputs whose

@@ -79,6 +79,8 @@ typedef struct SchedulerConfig {
   const char *system;                                          // "x86_64-linux"
   const char *const *extra_platforms, *const *system_features; // NULL-terminated; may be NULL
   const char *log_dir;                                         // "<state>/log/firn"; NULL: logs are not stored
+  const SignatureSecretKey *sign_keys;                         // sign what is built; borrowed
+  size_t sign_key_count;
 
   LocalBuilderConfig builder;
   // Reads a derivation. Any thread, so KnownPaths of an evaluator must lock or write its .drv

@@ -18,7 +18,6 @@
 enum { BINARY_CACHE_PRIORITY = 50 };
 
 struct BinaryCache {
-  char *directory;       // owned; NULL when it is only read
   CacheSource *source;   // owned
   NarinfoCache *answers; // borrowed; NULL: asks each time
   int priority;
@@ -68,18 +67,10 @@ static bool binary_cache_check_info(BinaryCache *cache, bool *ret_found, Err *er
 }
 
 static bool binary_cache_write_info(BinaryCache *cache, Err *err) {
-  CLEANUP(buf_done) Buf path = BUF_INIT;
   CLEANUP(buf_done) Buf text = BUF_INIT;
-  static const char *const folders[] = {"nar", "log", "realisations"};
-  for (size_t i = 0; i < ARRAY_LEN(folders); i++) {
-    buf_clear(&path);
-    buf_printf(&path, "%s/%s", cache->directory, folders[i]);
-    if (!fs_mkdir_all(buf_cstr(&path), 0755, err)) return false;
-  }
-  buf_clear(&path);
-  buf_printf(&path, "%s/nix-cache-info", cache->directory);
   buf_printf(&text, "StoreDir: %.*s\n", SPAN_ARG(cache->store_dir));
-  return fs_write_file_atomic(buf_cstr(&path), buf_span(&text), 0644, true, err);
+  return cache_source_make_folders(cache->source, err) &&
+         cache_source_write(cache->source, SPAN("nix-cache-info"), buf_span(&text), "text/x-nix-cache-info", true, err);
 }
 
 static BinaryCache *binary_cache_new(Span store_dir) {
@@ -88,19 +79,18 @@ static BinaryCache *binary_cache_new(Span store_dir) {
   return cache;
 }
 
-bool binary_cache_open(const char *directory, Span store_dir, const BinaryCacheOptions *options, BinaryCache **ret,
-                       Err *err) {
-  CLEANUP(buf_done) Buf url = BUF_INIT;
+bool binary_cache_open(const char *url, HttpClient *client, Span store_dir, const BinaryCacheOptions *options,
+                       BinaryCache **ret, Err *err) {
   BinaryCache *cache = binary_cache_new(store_dir);
   bool found = false;
-  cache->directory = span_dup(span_cstr(directory));
   cache->options = *options;
-  buf_printf(&url, "file://%s", directory);
   // Nix reads caches without nix-cache-info, too.
-  if (!cache_source_new(buf_span(&url), NULL, &cache->source, err) || !binary_cache_check_info(cache, &found, err) ||
+  if (!cache_source_new(span_cstr(url), client, &cache->source, err) || !binary_cache_check_info(cache, &found, err) ||
       (!found && !options->read_only && !binary_cache_write_info(cache, err))) {
+    const char *name = cache->source ? cache_source_url(cache->source) : url;
+    err_wrap(err, "opening the binary cache '%s'", name);
     binary_cache_free(cache);
-    return err_wrap(err, "opening the binary cache 'file://%s'", directory);
+    return false;
   }
   *ret = cache;
   return true;
@@ -145,19 +135,18 @@ int binary_cache_priority(const BinaryCache *cache) {
 
 void binary_cache_free(BinaryCache *cache) {
   if (!cache) return;
-  mem_free(cache->directory);
   cache_source_free(cache->source);
   mem_free((char *)cache->store_dir.data);
   mem_free(cache);
 }
 
-// "<directory>/<hash><suffix>".
-static void binary_cache_format(const BinaryCache *cache, const uint8_t digest[20], const char *suffix, Buf *ret) {
+// "<hash><suffix>".
+static void binary_cache_format(const uint8_t digest[20], const char *suffix, Buf *ret) {
   StorePath path = {.name_len = 0};
   char hash[STORE_PATH_HASH_CHARS];
   memcpy(path.digest, digest, sizeof(path.digest));
   store_path_format_hash(&path, hash);
-  buf_printf(ret, "%s/%.*s%s", cache->directory, STORE_PATH_HASH_CHARS, hash, suffix);
+  buf_printf(ret, "%.*s%s", STORE_PATH_HASH_CHARS, hash, suffix);
 }
 
 bool binary_cache_find(BinaryCache *cache, const uint8_t digest[20], Arena *arena, NarInfo *ret, bool *ret_found,
@@ -197,7 +186,7 @@ bool binary_cache_find_realisation(BinaryCache *cache, Span id, Arena *arena, Re
 
 // The NAR on its way out: compressed to a file (counted and hashed), hashed itself, and parsed for the listing and the index of debug information.
 typedef struct BinaryCacheOut {
-  int fd;
+  CacheUpload file;
   HashSha256 file_hash, nar_hash;
   uint64_t file_size_bytes, nar_size_bytes;
   StreamEncoder *encoder; // owned
@@ -214,7 +203,7 @@ static bool binary_cache_file_put(void *ctx, Span data, Err *err) {
   BinaryCacheOut *out = ctx;
   hash_sha256_update_span(&out->file_hash, data);
   out->file_size_bytes += data.len;
-  return fs_write_all(out->fd, data, err);
+  return fs_write_all(out->file.fd, data, err);
 }
 
 static bool binary_cache_is_hex(Span text) {
@@ -264,10 +253,10 @@ static bool binary_cache_nar_put(void *ctx, Span data, Err *err) {
 }
 
 static bool binary_cache_write_nar(BinaryCache *cache, const PathInfo *info, BinaryCacheDumpFn dump, void *ctx,
-                                   const char *tmp_path, BinaryCacheOut *out, Err *err) {
+                                   BinaryCacheOut *out, Err *err) {
   ByteSink file_sink = {binary_cache_file_put, out};
   uint8_t nar_hash[32];
-  if (!fs_open(tmp_path, O_WRONLY | O_CREAT | O_EXCL, 0644, &out->fd, err)) return false;
+  if (!cache_source_begin(cache->source, &out->file, err)) return false;
   hash_sha256_init(&out->file_hash);
   hash_sha256_init(&out->nar_hash);
   if (!stream_codec_encoder_new(cache->options.compression, cache->options.level, &file_sink, &out->encoder, err))
@@ -278,7 +267,7 @@ static bool binary_cache_write_nar(BinaryCache *cache, const PathInfo *info, Bin
   hash_sha256_final(&out->nar_hash, nar_hash);
   if (memcmp(nar_hash, info->nar_sha256, sizeof(nar_hash)) != 0 || out->nar_size_bytes != info->nar_size_bytes)
     return err_set(err, ERR_CORRUPT, "its content is not what is recorded: another NAR hash or size");
-  return fdatasync(out->fd) == 0 || err_set_errno(err, errno, "syncing '%s'", tmp_path);
+  return true;
 }
 
 static bool binary_cache_fill_info(BinaryCache *cache, const PathInfo *info, BinaryCacheOut *out, Arena *arena,
@@ -324,38 +313,32 @@ static bool binary_cache_fill_info(BinaryCache *cache, const PathInfo *info, Bin
 }
 
 // The archive first, the description last: who sees a description finds what it describes.
-static bool binary_cache_publish(BinaryCache *cache, const NarInfo *info, const char *tmp_path, Span listing,
-                                 Err *err) {
-  CLEANUP(buf_done) Buf path = BUF_INIT;
+static bool binary_cache_publish(BinaryCache *cache, const NarInfo *info, BinaryCacheOut *out, Err *err) {
+  CLEANUP(buf_done) Buf name = BUF_INIT;
   CLEANUP(buf_done) Buf text = BUF_INIT;
-  buf_printf(&path, "%s/%.*s", cache->directory, SPAN_ARG(info->url));
-  if (rename(tmp_path, buf_cstr(&path)) != 0)
-    return err_set_errno(err, errno, "renaming '%s' to '%s'", tmp_path, buf_cstr(&path));
-  CLEANUP(mem_free_ptr) char *nar_dir = span_dup(fs_path_dir(buf_span(&path)));
-  if (!fs_fsync_dir(nar_dir, err)) return false;
+  if (!cache_source_finish(cache->source, &out->file, info->url, "application/x-nix-nar", err)) return false;
   if (cache->options.write_listing) {
-    buf_clear(&path);
-    binary_cache_format(cache, info->path.digest, ".ls", &path);
-    if (!fs_write_file_atomic(buf_cstr(&path), listing, 0644, false, err)) return false;
+    binary_cache_format(info->path.digest, ".ls", &name);
+    if (!cache_source_write(cache->source, buf_span(&name), buf_span(&out->listing), "application/json", false, err))
+      return false;
   }
-  buf_clear(&path);
-  binary_cache_format(cache, info->path.digest, ".narinfo", &path);
+  buf_clear(&name);
+  binary_cache_format(info->path.digest, ".narinfo", &name);
   narinfo_format(info, cache->store_dir, &text);
-  return fs_write_file_atomic(buf_cstr(&path), buf_span(&text), 0644, true, err);
+  return cache_source_write(cache->source, buf_span(&name), buf_span(&text), "text/x-nix-narinfo", true, err);
 }
 
 // debuginfo/<build id> = {"archive":"../nar/...","member":"lib/debug/..."}. What is there stays.
 static bool binary_cache_publish_debug(BinaryCache *cache, const NarInfo *info, Span found, Err *err) {
-  CLEANUP(buf_done) Buf path = BUF_INIT;
-  buf_printf(&path, "%s/debuginfo", cache->directory);
-  if (found.len > 0 && !fs_mkdir_all(buf_cstr(&path), 0755, err)) return false;
   for (Span id, member; span_split(&found, 0, &id) && span_split(&found, 0, &member);) {
+    CLEANUP(buf_done) Buf name = BUF_INIT;
     CLEANUP(buf_done) Buf text = BUF_INIT;
     CLEANUP(buf_done) Buf archive = BUF_INIT;
     JsonWrite json;
-    buf_clear(&path);
-    buf_printf(&path, "%s/debuginfo/%.*s", cache->directory, SPAN_ARG(id));
-    if (fs_exists(buf_cstr(&path))) continue;
+    bool has;
+    buf_printf(&name, "debuginfo/%.*s", SPAN_ARG(id));
+    if (!cache_source_has(cache->source, buf_span(&name), &has, err)) return false;
+    if (has) continue;
     buf_printf(&archive, "../%.*s", SPAN_ARG(info->url));
     json_write_init(&json, &text, 0);
     json_write_object_begin(&json);
@@ -363,7 +346,8 @@ static bool binary_cache_publish_debug(BinaryCache *cache, const NarInfo *info, 
         !json_write_key(&json, SPAN("member"), err) || !json_write_str(&json, member, err))
       return false;
     json_write_object_end(&json);
-    if (!fs_write_file_atomic(buf_cstr(&path), buf_span(&text), 0644, false, err)) return false;
+    if (!cache_source_write(cache->source, buf_span(&name), buf_span(&text), "application/json", false, err))
+      return false;
   }
   return true;
 }
@@ -386,22 +370,17 @@ static bool binary_cache_check_refs(BinaryCache *cache, const PathInfo *info, Er
 
 static bool binary_cache_put_new(BinaryCache *cache, const PathInfo *info, BinaryCacheDumpFn dump, void *ctx,
                                  Err *err) {
-  CLEANUP(buf_done) Buf tmp_path = BUF_INIT;
   CLEANUP(arena_done) Arena arena = ARENA_INIT;
-  BinaryCacheOut out = {.fd = -1, .parses = cache->options.write_listing || cache->options.index_debug_info};
+  BinaryCacheOut out = {.file.fd = -1, .parses = cache->options.write_listing || cache->options.index_debug_info};
   NarInfo narinfo;
-  binary_cache_format(cache, info->path.digest, "", &tmp_path);
-  buf_printf(&tmp_path, ".tmp-%ld", (long)getpid());
   nar_read_init(&out.parser);
   nar_list_init(&out.list, &out.listing, 0);
-  bool ok = binary_cache_check_refs(cache, info, err) &&
-            binary_cache_write_nar(cache, info, dump, ctx, buf_cstr(&tmp_path), &out, err);
+  bool ok = binary_cache_check_refs(cache, info, err) && binary_cache_write_nar(cache, info, dump, ctx, &out, err);
   if (ok && out.parses) nar_list_end(&out.list);
   ok = ok && binary_cache_fill_info(cache, info, &out, &arena, &narinfo, err) &&
        (!cache->options.index_debug_info || binary_cache_publish_debug(cache, &narinfo, buf_span(&out.debug), err)) &&
-       binary_cache_publish(cache, &narinfo, buf_cstr(&tmp_path), buf_span(&out.listing), err);
-  fs_close_fd(&out.fd);
-  if (!ok) unlink(buf_cstr(&tmp_path));
+       binary_cache_publish(cache, &narinfo, &out, err);
+  cache_source_end(&out.file);
   stream_codec_encoder_free(out.encoder);
   nar_read_done(&out.parser);
   buf_done(&out.listing);
@@ -411,25 +390,23 @@ static bool binary_cache_put_new(BinaryCache *cache, const PathInfo *info, Binar
 }
 
 bool binary_cache_has(BinaryCache *cache, const StorePath *path, bool *ret, Err *err) {
-  if (cache->directory) {
-    CLEANUP(buf_done) Buf info_path = BUF_INIT;
-    binary_cache_format(cache, path->digest, ".narinfo", &info_path);
-    *ret = fs_exists(buf_cstr(&info_path));
-    return true;
-  }
-  CLEANUP(arena_done) Arena arena = ARENA_INIT;
-  NarInfo info;
-  return binary_cache_find(cache, path->digest, &arena, &info, ret, err);
+  CLEANUP(buf_done) Buf name = BUF_INIT;
+  binary_cache_format(path->digest, ".narinfo", &name);
+  return cache_source_has(cache->source, buf_span(&name), ret, err);
+}
+
+static bool binary_cache_check_writable(const BinaryCache *cache, Err *err) {
+  return !cache->options.read_only ||
+         err_set(err, ERR_OTHER, "the binary cache '%s' is read-only", cache_source_url(cache->source));
 }
 
 bool binary_cache_put_nar(BinaryCache *cache, const PathInfo *info, BinaryCacheDumpFn dump, void *ctx, Err *err) {
   bool has;
-  if (cache->options.read_only)
-    return err_set(err, ERR_OTHER, "the binary cache 'file://%s' is read-only", cache->directory);
+  if (!binary_cache_check_writable(cache, err)) return false;
   if (!binary_cache_has(cache, &info->path, &has, err)) return false;
   if (has) return true;
   return binary_cache_put_new(cache, info, dump, ctx, err) ||
-         err_wrap(err, "copying '%s' to the binary cache 'file://%s'", info->path.name, cache->directory);
+         err_wrap(err, "copying '%s' to the binary cache '%s'", info->path.name, cache_source_url(cache->source));
 }
 
 typedef struct BinaryCacheFrom {
@@ -633,13 +610,20 @@ bool binary_cache_get_log(BinaryCache *cache, const StorePath *drv_path, Buf *re
 }
 
 bool binary_cache_put_log(BinaryCache *cache, const StorePath *drv_path, Span log, Err *err) {
-  CLEANUP(buf_done) Buf path = BUF_INIT;
-  if (cache->options.read_only)
-    return err_set(err, ERR_OTHER, "the binary cache 'file://%s' is read-only", cache->directory);
-  buf_printf(&path, "%s/log/", cache->directory);
-  if (!fs_mkdir_all(buf_cstr(&path), 0755, err)) return false;
-  store_path_format_base(drv_path, &path);
-  return fs_write_file_atomic(buf_cstr(&path), log, 0644, true, err);
+  CLEANUP(buf_done) Buf name = BUF_INIT;
+  buf_put_cstr(&name, "log/");
+  store_path_format_base(drv_path, &name);
+  return binary_cache_check_writable(cache, err) &&
+         cache_source_write(cache->source, buf_span(&name), log, "text/plain; charset=utf-8", true, err);
+}
+
+bool binary_cache_put_realisation(BinaryCache *cache, const Realisation *realisation, Err *err) {
+  CLEANUP(buf_done) Buf name = BUF_INIT;
+  CLEANUP(buf_done) Buf text = BUF_INIT;
+  buf_printf(&name, "realisations/%.*s.doi", SPAN_ARG(realisation->id));
+  realisation_format(realisation, &text);
+  return binary_cache_check_writable(cache, err) &&
+         cache_source_write(cache->source, buf_span(&name), buf_span(&text), "application/json", true, err);
 }
 
 // ---- into a store

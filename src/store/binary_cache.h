@@ -1,5 +1,5 @@
-// binary_cache.h: a binary cache: <hash>.narinfo, nar/<file hash>.nar[.xz|.zst|.bz2], nix-cache-info, <hash>.ls. Written to a directory, read from a
-// directory or a server (cache_source.h).
+// binary_cache.h: a binary cache: <hash>.narinfo, nar/<file hash>.nar[.xz|.zst|.bz2], nix-cache-info, <hash>.ls, log/, realisations/; a directory or a
+// server (cache_source.h).
 #pragma once
 
 #include "castore/stream_codec.h"
@@ -20,8 +20,9 @@ typedef struct BinaryCacheOptions {
 
 typedef struct BinaryCache BinaryCache;
 // Creates nix-cache-info when writing; a cache of another store directory is refused.
-MUST_CHECK bool binary_cache_open(const char *directory, Span store_dir, const BinaryCacheOptions *options,
-                                  BinaryCache **ret, Err *err);
+// `url`: or an absolute path. `client` is borrowed, and only needed for servers.
+MUST_CHECK bool binary_cache_open(const char *url, HttpClient *client, Span store_dir,
+                                  const BinaryCacheOptions *options, BinaryCache **ret, Err *err);
 // To read only. Parameters of the URL: priority=N, trusted=1. `client` and `answers` (may be NULL) are borrowed; they serve URLs of servers. Asks for nix-cache-info.
 MUST_CHECK bool binary_cache_open_url(Span url, HttpClient *client, NarinfoCache *answers, Span store_dir,
                                       BinaryCache **ret, Err *err);
@@ -46,6 +47,8 @@ MUST_CHECK bool binary_cache_dump(BinaryCache *cache, const NarInfo *info, const
 MUST_CHECK bool binary_cache_get_log(BinaryCache *cache, const StorePath *drv_path, Buf *ret, bool *ret_found,
                                      Err *err);
 MUST_CHECK bool binary_cache_put_log(BinaryCache *cache, const StorePath *drv_path, Span log, Err *err);
+// Replaces what the cache said about that output.
+MUST_CHECK bool binary_cache_put_realisation(BinaryCache *cache, const Realisation *realisation, Err *err);
 
 // Writes one valid path; a reference that the cache does not have is an error. Existing ones are left alone.
 MUST_CHECK bool binary_cache_put(BinaryCache *cache, Store *store, const StorePath *path, Err *err);

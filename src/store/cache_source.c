@@ -2,6 +2,10 @@
 #include "store/cache_source.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fs.h"
@@ -24,6 +28,10 @@ bool cache_source_new(Span url, HttpClient *client, CacheSource **ret, Err *err)
   while (place.len > 1 && place.data[place.len - 1] == '/') place.len--;
   bool is_server = span_has_prefix(place, SPAN("http://")) || span_has_prefix(place, SPAN("https://"));
   bool is_path = place.len && place.data[0] == '/';
+  if (span_has_prefix(place, SPAN("file:/")) && !span_has_prefix(place, SPAN("file://"))) {
+    place = span_from(place, strlen("file:"));
+    is_path = true;
+  }
   if (!is_server && !is_path && !span_has_prefix(place, SPAN("file:///")))
     return err_set(err, ERR_OTHER, "don't know how to open the binary cache '%.*s' (file, http, https)", SPAN_ARG(url));
   if (is_path) buf_put_cstr(&text, "file://");
@@ -109,4 +117,85 @@ bool cache_source_read(CacheSource *source, Span name, size_t max_bytes, Buf *re
   bool ok = read_all(source, name, stream, max_bytes, ret, err);
   cache_source_close(stream);
   return ok;
+}
+
+bool cache_source_has(CacheSource *source, Span name, bool *ret, Err *err) {
+  CacheStream *stream;
+  if (!cache_source_open(source, name, &stream, err)) return false;
+  *ret = stream != NULL;
+  cache_source_close(stream);
+  return true;
+}
+
+// ---- writing
+
+static void put_place(const CacheSource *source, Span name, Buf *ret) {
+  buf_printf(ret, "%s/%.*s", source->path ? source->path : source->url, SPAN_ARG(name));
+}
+
+static bool make_folder_of(const char *place, Err *err) {
+  char *folder CLEANUP(mem_free_ptr) = span_dup(fs_path_dir(span_cstr(place)));
+  return fs_mkdir_all(folder, 0755, err);
+}
+
+static bool put(CacheSource *source, const char *place, const HttpUpload *upload, Err *err) {
+  return http_client_put(source->client, place, upload, err) ||
+         err_wrap(err, "while uploading to HTTP binary cache at '%s'", source->url);
+}
+
+bool cache_source_write(CacheSource *source, Span name, Span content, const char *type, bool durable, Err *err) {
+  Buf place CLEANUP(buf_done) = BUF_INIT;
+  put_place(source, name, &place);
+  if (!source->path) return put(source, buf_cstr(&place), &(HttpUpload){.text = content, .fd = -1, .type = type}, err);
+  return make_folder_of(buf_cstr(&place), err) && fs_write_file_atomic(buf_cstr(&place), content, 0644, durable, err);
+}
+
+bool cache_source_begin(CacheSource *source, CacheUpload *ret, Err *err) {
+  const char *folder = getenv("TMPDIR");
+  Buf path CLEANUP(buf_done) = BUF_INIT;
+  *ret = (CacheUpload){.fd = -1};
+  if (source->path) buf_printf(&path, "%s/nar/.tmp-XXXXXX", source->path);
+  else buf_printf(&path, "%s/firn-upload-XXXXXX", folder && *folder ? folder : "/tmp");
+  if (!make_folder_of(buf_cstr(&path), err)) return false;
+  ret->fd = mkostemp(path.data, O_CLOEXEC);
+  if (ret->fd < 0) return err_set_errno(err, errno, "creating '%s'", buf_cstr(&path));
+  if (source->path) ret->path = buf_take(&path);
+  else unlink(buf_cstr(&path));
+  return true;
+}
+
+static bool move_into_place(CacheUpload *upload, const char *place, Err *err) {
+  char *folder CLEANUP(mem_free_ptr) = span_dup(fs_path_dir(span_cstr(place)));
+  if (fchmod(upload->fd, 0644) != 0 || fdatasync(upload->fd) != 0)
+    return err_set_errno(err, errno, "syncing '%s'", upload->path);
+  if (!make_folder_of(place, err)) return false;
+  if (rename(upload->path, place) != 0) return err_set_errno(err, errno, "renaming '%s' to '%s'", upload->path, place);
+  mem_free(STEAL(upload->path));
+  return fs_fsync_dir(folder, err);
+}
+
+bool cache_source_finish(CacheSource *source, CacheUpload *upload, Span name, const char *type, Err *err) {
+  Buf place CLEANUP(buf_done) = BUF_INIT;
+  struct stat st;
+  put_place(source, name, &place);
+  if (source->path) return move_into_place(upload, buf_cstr(&place), err);
+  if (fstat(upload->fd, &st) != 0) return err_set_errno(err, errno, "reading what is to be uploaded");
+  HttpUpload body = {.fd = upload->fd, .size_bytes = (uint64_t)st.st_size, .type = type};
+  return put(source, buf_cstr(&place), &body, err);
+}
+
+void cache_source_end(CacheUpload *upload) {
+  fs_close_fd(&upload->fd);
+  if (upload->path) unlink(upload->path);
+  mem_free(STEAL(upload->path));
+}
+
+bool cache_source_make_folders(CacheSource *source, Err *err) {
+  static const char *const folders[] = {"nar", "log", "realisations"};
+  for (size_t i = 0; source->path && i < ARRAY_LEN(folders); i++) {
+    Buf path CLEANUP(buf_done) = BUF_INIT;
+    buf_printf(&path, "%s/%s", source->path, folders[i]);
+    if (!fs_mkdir_all(buf_cstr(&path), 0755, err)) return false;
+  }
+  return true;
 }

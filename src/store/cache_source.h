@@ -1,4 +1,5 @@
-// cache_source.h: where the files of a binary cache are read from: a directory (file://, or an absolute path) or a server (http://, https://).
+// cache_source.h: where the files of a binary cache are: in a directory (file://, or an absolute path) or on a server (http://, https://), which takes
+// files that are put there (PUT).
 #pragma once
 
 #include "castore/byte_stream.h"
@@ -19,3 +20,18 @@ MUST_CHECK bool cache_source_read(CacheSource *source, Span name, size_t max_byt
 MUST_CHECK bool cache_source_open(CacheSource *source, Span name, CacheStream **ret, Err *err);
 ByteSource cache_source_bytes(CacheStream *stream);
 void cache_source_close(CacheStream *stream); // NULL is allowed
+MUST_CHECK bool cache_source_has(CacheSource *source, Span name, bool *ret, Err *err);
+
+// Replaces a small file. `type` is its MIME type. `durable`: in a directory it is on the disk when this returns.
+MUST_CHECK bool cache_source_write(CacheSource *source, Span name, Span content, const char *type, bool durable,
+                                   Err *err);
+// A large file: begun, written to `fd` by the caller, and put in its place as a whole; each begun one is ended once.
+typedef struct CacheUpload {
+  int fd;
+  char *path; // owned; beside the place it will have; NULL: it has no name
+} CacheUpload;
+MUST_CHECK bool cache_source_begin(CacheSource *source, CacheUpload *ret, Err *err);
+MUST_CHECK bool cache_source_finish(CacheSource *source, CacheUpload *upload, Span name, const char *type, Err *err);
+void cache_source_end(CacheUpload *upload); // removes what was not finished
+// Of a directory: makes it and the folders of a binary cache.
+MUST_CHECK bool cache_source_make_folders(CacheSource *source, Err *err);

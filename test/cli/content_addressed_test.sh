@@ -210,4 +210,51 @@ test_realisations_of_a_lower_store() {
   expect_nothing_built
 }
 
+# What firn writes into a cache is what it, and C++ Nix, find there instead of building.
+test_realisations_are_written() {
+  cd "$HOME"
+  ca_setup
+  export XDG_CACHE_HOME="$HOME/cache-dir" NIX_CONFIG="extra-experimental-features = ca-derivations nix-command"
+  nix-store --generate-binary-cache-key test-1 secret public
+  random=$(nix-build --no-out-link ca.nix -A random --option secret-key-files "$HOME/secret")
+  d=$(nix-build --no-out-link ca.nix -A d --option secret-key-files "$HOME/secret")
+  run nix copy -f ca.nix random d --to "file://$HOME/cache" --option secret-key-files "$HOME/secret"
+  expect_status 0
+  run ls cache/realisations
+  expect_equal "$(printf '%s\n' "$out" | wc -l)" 5
+  run cat cache/realisations/*
+  expect_out_has '"dependentRealisations":{"sha256:'
+  expect_out_has '"signatures":["test-1:'
+  rm -rf store
+  for attr in random d; do
+    run nix-build --no-out-link ca.nix --option substituters "file://$HOME/cache" --option trusted-public-keys "$(cat public)" -A $attr
+    expect_status 0
+    expect_equal "$out" "$([ $attr = d ] && echo "$d" || echo "$random")"
+    expect_nothing_built
+  done
+  [ -x /usr/bin/nix-build ] || skip "C++ Nix is not installed"
+  NIX_REMOTE="local?root=$HOME/cpp" /usr/bin/nix-build --no-out-link ca.nix -A random --option build-users-group '' \
+    --option substituters "file://$HOME/cache" --option trusted-public-keys "$(cat public)" > theirs 2> cpp.log || fail "C++ Nix: $(cat cpp.log)"
+  expect_equal "$(cat theirs)" "$random"
+  if grep -q "building '" cpp.log; then fail "C++ Nix has built: $(cat cpp.log)"; fi
+}
+
+# From store to store a realisation needs a trusted signature, as paths do.
+test_realisations_between_stores() {
+  cd "$HOME"
+  ca_setup
+  export NIX_CONFIG="extra-experimental-features = ca-derivations nix-command"
+  nix-store --generate-binary-cache-key test-1 secret public
+  random=$(nix-build --no-out-link ca.nix -A random)
+  run nix copy -f ca.nix random --to "firn:$HOME/other"
+  expect_status 1
+  expect_err_has "cannot register realisation 'sha256:"
+  run nix copy -f ca.nix random --to "firn:$HOME/other" --no-check-sigs
+  expect_status 0
+  run nix-build --no-out-link ca.nix -A random --option store "firn:$HOME/other"
+  expect_status 0
+  expect_equal "$out" "$random"
+  expect_nothing_built
+}
+
 run_tests

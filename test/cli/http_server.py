@@ -7,7 +7,7 @@
   /etag/FILE       the file with an ETag; 304 for who has it
   /dated/FILE      the same with Last-Modified
   /cut/FILE        half of the file, then the connection is closed
-Each request is a line in FOLDER/requests.
+Each request is a line in FOLDER/requests. What is PUT becomes a file there: /refused/FILE is answered with 403, and /flaky/FILE as above.
 """
 import hashlib
 import http.server
@@ -61,6 +61,23 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_header(header, value)
         self.end_headers()
         self.wfile.write(content[: len(content) // 2] if kind == "cut" else content)
+
+    def do_PUT(self):
+        with open("requests", "a") as log:
+            log.write("PUT %s %s\n" % (self.path, self.headers.get("Content-Type")))
+        kind, _, rest = self.path[1:].partition("/")
+        content = self.rfile.read(int(self.headers["Content-Length"]))
+        tries[self.path] = tries.get(self.path, 0) + 1
+        if kind == "refused" or (kind == "flaky" and tries[self.path] <= 2):
+            self.send_error(403 if kind == "refused" else 503)
+            return
+        name = rest if kind == "flaky" else self.path[1:]
+        os.makedirs(os.path.dirname(name) or ".", exist_ok=True)
+        with open(name, "wb") as file:
+            file.write(content)
+        self.send_response(201)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
 
     def log_message(self, *_):
         pass

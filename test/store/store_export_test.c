@@ -127,7 +127,7 @@ TEST(dump_db_and_load_db) {
 static BinaryCache *open_cache(const char *name, BinaryCacheOptions options) {
   Err err = ERR_INIT;
   BinaryCache *cache;
-  CHECK_OK(binary_cache_open(test_temp_path(name), STORE_PATH_DIR, &options, &cache, &err), &err);
+  CHECK_OK(binary_cache_open(test_temp_path(name), NULL, STORE_PATH_DIR, &options, &cache, &err), &err);
   return cache;
 }
 
@@ -230,8 +230,8 @@ TEST(hostile_cache) {
   CHECK_OK(
       fs_write_file_atomic(test_temp_path("cache/nix-cache-info"), SPAN("StoreDir: /gnu/store\n"), 0644, false, &err),
       &err);
-  CHECK_ERR(binary_cache_open(test_temp_path("cache"), STORE_PATH_DIR, &(BinaryCacheOptions){.read_only = true}, &cache,
-                              &err),
+  CHECK_ERR(binary_cache_open(test_temp_path("cache"), NULL, STORE_PATH_DIR, &(BinaryCacheOptions){.read_only = true},
+                              &cache, &err),
             &err, ERR_OTHER, "prefix '/gnu/store'");
   store_free(from);
   store_free(to);
