@@ -10,7 +10,8 @@
 #include "formats/hash.h"
 
 #define LIST_MAX_BYTES ((size_t)4 << 20)
-#define LISTS_MAX 512 // lists in the folder; then all are forgotten
+#define LISTS_MAX 512                          // lists in the folder; then all are forgotten
+#define LARGE_FILE_BYTES ((uint64_t)64 * 1024) // takes long enough that the evaluator would wait for it
 
 typedef enum FileState { FILE_WAITING, FILE_RUNNING, FILE_COMPILED, FILE_DROPPED } FileState;
 
@@ -28,9 +29,11 @@ struct UnitPrefetch {
   Vm *vm;
   UnitCache *cache;
   char *dir, *list_path; // owned
-  Buf old_list, new_list;
+  Buf old_list, new_large, new_small;
   PrefetchFile *files; // paths in old_list
   size_t file_count, file_cap;
+  size_t large_count;    // the first of them
+  size_t next_small;     // for the evaluator while it waits; those before it are begun
   Map by_path;           // -> PrefetchFile
   pthread_mutex_t mutex; // of states and images
   pthread_cond_t compiled;
@@ -86,19 +89,21 @@ static bool compile_file(UnitPrefetch *prefetch, PrefetchFile *file) {
   return true;
 }
 
+// Called and returns with the mutex held.
+static void compile_waiting(UnitPrefetch *prefetch, PrefetchFile *file) {
+  if (file->state != FILE_WAITING) return; // somebody has come there before
+  file->state = FILE_RUNNING;
+  pthread_mutex_unlock(&prefetch->mutex);
+  bool ok = compile_file(prefetch, file);
+  pthread_mutex_lock(&prefetch->mutex);
+  file->state = ok ? FILE_COMPILED : FILE_DROPPED;
+  pthread_cond_signal(&prefetch->compiled);
+}
+
 static void *run(void *ctx) {
   UnitPrefetch *prefetch = ctx;
   pthread_mutex_lock(&prefetch->mutex);
-  for (size_t i = 0; i < prefetch->file_count && !prefetch->stop; i++) {
-    PrefetchFile *file = &prefetch->files[i];
-    if (file->state != FILE_WAITING) continue; // the evaluator has come there by itself
-    file->state = FILE_RUNNING;
-    pthread_mutex_unlock(&prefetch->mutex);
-    bool ok = compile_file(prefetch, file);
-    pthread_mutex_lock(&prefetch->mutex);
-    file->state = ok ? FILE_COMPILED : FILE_DROPPED;
-    pthread_cond_signal(&prefetch->compiled);
-  }
+  for (size_t i = 0; i < prefetch->file_count && !prefetch->stop; i++) compile_waiting(prefetch, &prefetch->files[i]);
   pthread_mutex_unlock(&prefetch->mutex);
   return NULL;
 }
@@ -112,6 +117,10 @@ static void read_list(UnitPrefetch *prefetch) {
     prefetch->old_list.data[i] = 0;
     path = span_make(prefetch->old_list.data + start, i - start);
     start = i + 1;
+    if (!path.len) {
+      prefetch->large_count = prefetch->next_small = prefetch->file_count;
+      continue;
+    }
     MEM_RESERVE(prefetch->files, prefetch->file_cap, prefetch->file_count + 1);
     prefetch->files[prefetch->file_count++] = (PrefetchFile){.path = path.data};
   }
@@ -128,11 +137,20 @@ static void begin(UnitPrefetch *prefetch) {
 
 // ---- the store
 
+// Waits for a file that the thread is at. Meanwhile there are others to compile, which take less time than is lost by waiting.
+static void await(UnitPrefetch *prefetch, const PrefetchFile *file) {
+  while (file->state == FILE_RUNNING) {
+    if (prefetch->next_small < prefetch->file_count)
+      compile_waiting(prefetch, &prefetch->files[prefetch->next_small++]);
+    else pthread_cond_wait(&prefetch->compiled, &prefetch->mutex);
+  }
+}
+
 static uint32_t *take_compiled(UnitPrefetch *prefetch, Span path, const EvalStat *st) {
   PrefetchFile *file = map_get(&prefetch->by_path, path);
   if (!file) return NULL;
   pthread_mutex_lock(&prefetch->mutex);
-  while (file->state == FILE_RUNNING) pthread_cond_wait(&prefetch->compiled, &prefetch->mutex);
+  await(prefetch, file);
   bool ok = file->state == FILE_COMPILED && same_stat(&file->stat, st);
   file->state = FILE_DROPPED; // nobody asks twice
   pthread_mutex_unlock(&prefetch->mutex);
@@ -147,8 +165,9 @@ static uint32_t *find(UnitStore *store, Span path, const EvalStat *st) {
   UnitStore *inner = prefetch->cache ? unit_cache_store(prefetch->cache) : NULL;
   if (!st->ino) return NULL; // it comes with the program
   if (span_find_char(path, '\n') == SIZE_MAX) {
-    buf_put_span(&prefetch->new_list, path);
-    buf_put_char(&prefetch->new_list, '\n');
+    Buf *list = st->size_bytes >= LARGE_FILE_BYTES ? &prefetch->new_large : &prefetch->new_small;
+    buf_put_span(list, path);
+    buf_put_char(list, '\n');
   }
   uint32_t *image = inner ? inner->ops->find(inner, path, st) : NULL;
   if (image) return image;
@@ -187,15 +206,14 @@ UnitStore *unit_prefetch_store(UnitPrefetch *prefetch) {
   return &prefetch->base;
 }
 
-static bool write_list(UnitPrefetch *prefetch, Err *err) {
+static bool write_list(UnitPrefetch *prefetch, Span list, Err *err) {
   FsList lists CLEANUP(fs_list_done) = FS_LIST_INIT;
   Err list_err = ERR_INIT;
   if (!fs_mkdir_all(prefetch->dir, 0700, err)) return false;
   if (fs_list_dir(prefetch->dir, &lists, &list_err) && lists.count >= LISTS_MAX && !fs_remove_tree(prefetch->dir, err))
     return false;
   err_done(&list_err);
-  return fs_mkdir_all(prefetch->dir, 0700, err) &&
-         fs_write_file_atomic(prefetch->list_path, buf_span(&prefetch->new_list), 0600, false, err);
+  return fs_mkdir_all(prefetch->dir, 0700, err) && fs_write_file_atomic(prefetch->list_path, list, 0600, false, err);
 }
 
 void unit_prefetch_finish(UnitPrefetch *prefetch) {
@@ -210,8 +228,11 @@ void unit_prefetch_finish(UnitPrefetch *prefetch) {
   Err err = ERR_INIT;
   for (size_t i = 0; i < prefetch->old_list.len; i++)
     if (!prefetch->old_list.data[i]) prefetch->old_list.data[i] = '\n';
-  bool same = span_eq(buf_span(&prefetch->old_list), buf_span(&prefetch->new_list));
-  if (!same && prefetch->new_list.len && prefetch->new_list.len <= LIST_MAX_BYTES && !write_list(prefetch, &err))
+  Buf *list = &prefetch->new_large;
+  buf_put_char(list, '\n');
+  buf_put_span(list, buf_span(&prefetch->new_small));
+  bool same = span_eq(buf_span(&prefetch->old_list), buf_span(list));
+  if (!same && list->len > 1 && list->len <= LIST_MAX_BYTES && !write_list(prefetch, buf_span(list), &err))
     log_msg(LOG_DEBUG, "the list of files is not kept: %s", err_message(&err));
   err_done(&err);
 }
@@ -222,7 +243,8 @@ void unit_prefetch_free(UnitPrefetch *prefetch) {
   map_done(&prefetch->by_path);
   mem_free(prefetch->files);
   buf_done(&prefetch->old_list);
-  buf_done(&prefetch->new_list);
+  buf_done(&prefetch->new_large);
+  buf_done(&prefetch->new_small);
   pthread_mutex_destroy(&prefetch->mutex);
   pthread_cond_destroy(&prefetch->compiled);
   mem_free(prefetch->dir);

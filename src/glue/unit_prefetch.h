@@ -1,8 +1,9 @@
 // unit_prefetch.h: files that the last evaluation of the same question loaded, read and compiled by a second thread while the first evaluates.
 // A unit store in front of another one, or of none.
 //
-// The list of files is kept in a folder, one file for each question: paths, in the order in which they were loaded, each with a newline. It
-// only says where it is worth looking: a file that it names wrongly costs time, never the answer. What the thread compiles is used when the
+// The list of files is kept in a folder, one file for each question: paths, each with a newline, in the order in which they were loaded; first
+// the large ones, then an empty line, then the others. So the thread begins with what takes longest, and the evaluator, which comes to most of the small ones before
+// it, compiles more of them while it waits for a large one. The list only says where it is worth looking: a file that it names wrongly costs time, never the answer. What the thread compiles is used when the
 // evaluator asks for a file of exactly that identity; files that changed less than UNIT_CACHE_RACY_NS ago are left to the evaluator.
 //
 // It gains where compiled files are not there, or not any more: the first run of a new version, after a change of many files, with the code
