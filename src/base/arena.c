@@ -4,10 +4,12 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
 
 #include "base/buf.h"
 
-enum { ARENA_FIRST_BYTES = 1 << 10, ARENA_MAX_BYTES = 1 << 20 };
+enum { ARENA_FIRST_BYTES = 1 << 10, ARENA_MAX_BYTES = 1 << 20, ARENA_HUGE_PAGE_BYTES = 2 << 20 };
 
 typedef struct ArenaChunk {
   struct ArenaChunk *older;
@@ -32,6 +34,24 @@ static ArenaChunk *new_chunk(size_t size_bytes) {
   return chunk;
 }
 
+static void use_chunk(Arena *arena, ArenaChunk *chunk) {
+  chunk->older = arena->chunks;
+  arena->chunks = chunk;
+  arena->next = chunk->data;
+  arena->end = chunk->data + chunk->size_bytes;
+}
+
+void arena_reserve(Arena *arena, size_t size_bytes) {
+  if (size_bytes < ARENA_HUGE_PAGE_BYTES / 2 || size_bytes > SIZE_MAX / 2) return; // chunks of the usual size will do
+  size_t total_bytes =
+      (size_bytes + sizeof(ArenaChunk) + ARENA_HUGE_PAGE_BYTES - 1) & ~((size_t)ARENA_HUGE_PAGE_BYTES - 1);
+  ArenaChunk *chunk = aligned_alloc(ARENA_HUGE_PAGE_BYTES, total_bytes);
+  if (!chunk) return;
+  (void)madvise(chunk, total_bytes, MADV_HUGEPAGE);
+  chunk->size_bytes = total_bytes - sizeof(ArenaChunk);
+  use_chunk(arena, chunk);
+}
+
 void *arena_grow(Arena *arena, size_t size_bytes) {
   ArenaChunk *current = arena->chunks;
   size_t chunk_bytes = current ? current->size_bytes * 2 : ARENA_FIRST_BYTES;
@@ -44,10 +64,8 @@ void *arena_grow(Arena *arena, size_t size_bytes) {
     return own->data;
   }
   ArenaChunk *chunk = new_chunk(size_bytes > chunk_bytes ? size_bytes : chunk_bytes);
-  chunk->older = current;
-  arena->chunks = chunk;
-  arena->next = chunk->data + size_bytes;
-  arena->end = chunk->data + chunk->size_bytes;
+  use_chunk(arena, chunk);
+  arena->next += size_bytes;
   return chunk->data;
 }
 

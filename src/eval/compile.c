@@ -4,7 +4,6 @@
 #include "eval/compile.h"
 
 #include <pthread.h>
-#include <stdlib.h>
 
 #include "base/mem.h"
 #include "eval/ast_print.h"
@@ -1369,17 +1368,19 @@ static uint32_t compile_table(Compiler *c, const void *data, size_t bytes) {
   return at;
 }
 
-static int compile_compare_order(const void *a, const void *b) {
-  uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-  return (x > y) - (x < y);
-}
-
+// The numbers of `order` are unique but for 0, which comes first.
 static void compile_order_names(const Ast *ast, CodeName *names) {
-  uint64_t *keys = mem_alloc_array((size_t)ast->name_count + 1, sizeof *keys);
-  for (uint32_t i = 0; i < ast->name_count; i++) keys[i] = (uint64_t)ast->names[i].order << 32 | i;
-  qsort(keys, ast->name_count, sizeof *keys, compile_compare_order);
-  for (uint32_t i = 0; i < ast->name_count; i++) names[i].ordered = (uint32_t)keys[i];
-  mem_free(keys);
+  uint32_t last = 0, at = 0;
+  for (uint32_t i = 0; i < ast->name_count; i++)
+    if (ast->names[i].order > last) last = ast->names[i].order;
+  uint32_t *by_order = mem_alloc_zero(((size_t)last + 1) * sizeof *by_order); // -> name + 1
+  for (uint32_t i = 0; i < ast->name_count; i++) {
+    if (ast->names[i].order) by_order[ast->names[i].order] = i + 1;
+    else names[at++].ordered = i;
+  }
+  for (uint32_t order = 1; order <= last; order++)
+    if (by_order[order]) names[at++].ordered = by_order[order] - 1;
+  mem_free(by_order);
 }
 
 static void compile_tables(Compiler *c, uint32_t root) {

@@ -153,6 +153,8 @@ static Step fail_token(Parser *p) {
   return found ? STEP_FAIL : fail(p, p->lexer.pos, "syntax error");
 }
 
+#define PARSER_TREE_BYTES 2 // of the tree for each byte of the source, at least
+
 #define PUSH(p, stack, count, cap, element)                                                   \
   do {                                                                                        \
     if (UNLIKELY((p)->count == (p)->cap)) MEM_RESERVE((p)->stack, (p)->cap, (p)->count + 32); \
@@ -1181,6 +1183,7 @@ bool parser_parse(Span source, const ParserOptions *options, Ast *ret_ast, Parse
     (void)fail(&p, 0, "the source is larger than %zu bytes", PARSER_MAX_SOURCE_BYTES);
     return false;
   }
+  arena_reserve(p.arena, PARSER_TREE_BYTES * source.len);
   name_table_init(&p.names, source.len / 64 < 65536 ? (uint32_t)(source.len / 64) : 65536);
   lexer_init(&p.lexer, source, &p.names, p.arena, options->pipe_operators);
   attr_merge_init(&p.attrs, p.arena, &p.names, ret_error);
