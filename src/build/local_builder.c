@@ -540,10 +540,13 @@ static void collect_outputs(LocalBuild *build) {
   build->result.output_count = request->output_count;
 }
 
-// Nix's measure: less than 8 MiB, for the outputs or in the build directory, which here are one file system.
+// Nix's measure: less than 8 MiB, for the outputs or in the build directory.
 static bool is_disk_full(const LocalBuilder *builder) {
   struct statvfs st;
-  return statvfs(builder->config.scratch_dir, &st) == 0 && (uint64_t)st.f_bavail * st.f_bsize < ((uint64_t)8 << 20);
+  const char *dirs[] = {builder->config.scratch_dir, builder->config.host_build_dir};
+  for (size_t i = 0; i < ARRAY_LEN(dirs); i++)
+    if (dirs[i] && statvfs(dirs[i], &st) == 0 && (uint64_t)st.f_bavail * st.f_bsize < ((uint64_t)8 << 20)) return true;
+  return false;
 }
 
 static void finish(LocalBuild *build) {
@@ -772,11 +775,16 @@ static LocalBuild *new_build(LocalBuilder *builder, const BuildRequest *request,
 }
 
 static bool make_scratch(LocalBuild *build, Err *err) {
+  const char *host_dir = build->builder->config.host_build_dir;
+  bool settles = host_dir || (build->options->no_sandbox && build->options->keep_failed);
   const BuildRequest *request = build->request;
   Span *inputs = ARENA_ARRAY(&build->arena, Span, request->input_count);
   for (size_t i = 0; i < request->input_count; i++) inputs[i] = request->inputs[i].name;
   return local_scratch_make(build->builder->scratch, build->options->name, build->owner_uid, inputs,
-                            request->input_count, &build->arena, &build->dir, err);
+                            request->input_count, &build->arena, &build->dir, err) &&
+         // Without a sandbox the builder sees the directory's own name, which then has to be the one under which it is kept.
+         (!settles || local_scratch_settle(build->builder->scratch, host_dir, build->options->name, &build->arena,
+                                           &build->dir, err));
 }
 
 static bool local_start(BuildService *service, const BuildRequest *request, const BuildOptions *options,
@@ -820,6 +828,11 @@ static void local_cancel(BuildHandle *handle) {
   kill_build((LocalBuild *)handle, BUILD_CANCELLED);
 }
 
+static const char *local_keep(BuildHandle *handle) {
+  LocalBuild *build = (LocalBuild *)handle;
+  return local_scratch_keep(build->builder->scratch, &build->dir, build->options->name, &build->arena);
+}
+
 static void local_release(BuildHandle *handle) {
   LocalBuild *build = (LocalBuild *)handle;
   local_scratch_remove(build->builder->scratch, build->builder->cleaner, &build->dir);
@@ -837,7 +850,7 @@ static void local_free(BuildService *service) {
   mem_free(builder);
 }
 
-static const BuildServiceOps local_ops = {"local", local_start, local_cancel, local_release, local_free};
+static const BuildServiceOps local_ops = {"local", local_start, local_cancel, local_keep, local_release, local_free};
 
 static const char *copy_text(Arena *arena, const char *text) {
   return text ? cstr(arena, span_cstr(text)) : NULL;
@@ -851,6 +864,7 @@ static void copy_config(LocalBuilder *builder, const LocalBuilderConfig *config)
   copy->store_dir = copy_text(arena, config->store_dir);
   copy->physical_store_dir = copy_text(arena, config->physical_store_dir);
   copy->build_dir = copy_text(arena, config->build_dir);
+  copy->host_build_dir = copy_text(arena, config->host_build_dir);
   copy->shell = copy_text(arena, config->shell);
   copy->ca_certs = copy_text(arena, config->ca_certs);
   copy->oci_runtime = copy_text(arena, config->oci_runtime);

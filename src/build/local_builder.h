@@ -32,6 +32,8 @@ typedef struct LocalBuilderConfig {
   const char *store_dir;          // what builders see: "/nix/store"
   const char *physical_store_dir; // where its objects lie on the host; no_sandbox needs it to be store_dir
   const char *build_dir;          // what builders see: "/build"
+  const char *
+      host_build_dir; // where build directories are made, for builders that need more room or speed; NULL: in scratch_dir
   const char *shell;              // a static shell for /bin/sh; NULL: busybox is looked for
   const char *ca_certs;           // NULL: the system's bundle is looked for
   const SandboxBind *extra_binds; // sandbox-paths

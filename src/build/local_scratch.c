@@ -271,9 +271,32 @@ static const char *rename_kept(const LocalScratch *scratch, const LocalScratchDi
   return NULL;
 }
 
-const char *local_scratch_keep(LocalScratch *scratch, LocalScratchDir *dir, const char *name, Arena *arena) {
-  dir->reusable = false;
+static bool make_kept(const char *parent, const char *name, Arena *arena, LocalScratchDir *dir, Err *err) {
+  int made = -1;
+  errno = EEXIST;
+  for (unsigned n = 0; made != 0 && errno == EEXIST && n < UINT_MAX; n++) {
+    dir->build = arena_printf(arena, "%s/nix-build-%s.drv-%u", parent, name, n);
+    made = mkdir(dir->build, BUILD_MODE);
+  }
+  if (made != 0) return err_set_errno(err, errno, "making '%s'", dir->build);
+  dir->settled = true;
+  return !dir->owner_uid || chown(dir->build, dir->owner_uid, dir->owner_uid) == 0 ||
+         err_set_errno(err, errno, "changing the owner of '%s'", dir->build);
+}
+
+bool local_scratch_settle(LocalScratch *scratch, const char *parent, const char *name, Arena *arena,
+                          LocalScratchDir *dir, Err *err) {
+  if (parent) return make_kept(parent, name, arena, dir, err);
   const char *kept = rename_kept(scratch, dir, name, arena);
+  if (!kept) return err_set_errno(err, errno, "naming the build directory '%s'", dir->build);
+  dir->settled = true;
+  dir->build = kept;
+  return true;
+}
+
+const char *local_scratch_keep(LocalScratch *scratch, LocalScratchDir *dir, const char *name, Arena *arena) {
+  const char *kept = dir->settled ? dir->build : rename_kept(scratch, dir, name, arena);
+  dir->reusable = dir->settled = false;
   if (kept && chown(kept, geteuid(), getegid()) == 0 && chmod(kept, 0755) == 0) return kept;
   log_warn("cannot keep the build directory '%s': %s", dir->build, strerror(errno));
   return NULL;
@@ -316,6 +339,7 @@ static void submit_removal(Pool *cleaner, Unused dir, LocalScratch *scratch) {
 }
 
 void local_scratch_remove(LocalScratch *scratch, Pool *cleaner, LocalScratchDir *dir) {
+  if (dir->settled) submit_removal(cleaner, (Unused){.top = span_dup(span_cstr(dir->build)), .lock_fd = -1}, NULL);
   if (dir->top)
     submit_removal(cleaner, (Unused){span_dup(span_cstr(dir->top)), dir->lock_fd, dir->owner_uid, dir->mounts},
                    dir->reusable ? scratch : NULL);

@@ -31,6 +31,7 @@ typedef struct LocalScratchDir {
   const char *build, *tmp, *store, *root; // in it
   int lock_fd;                            // owned
   unsigned owner_uid;
+  bool settled;  // `build` lies outside of `top`, see local_scratch_settle
   bool reusable; // said by who knows that nothing of the build runs any more, and that its mounts were as noted
   LocalScratchMounts *mounts; // owned: mount points that may be in `store`
 } LocalScratchDir;
@@ -49,6 +50,9 @@ MUST_CHECK bool local_scratch_set_mounts(LocalScratchDir *dir, const LocalScratc
 MUST_CHECK bool local_scratch_give(LocalScratchDir *dir, unsigned uid, Err *err);
 // The paths that a build would have; makes nothing.
 void local_scratch_name_only(LocalScratch *scratch, const char *name, Arena *arena, LocalScratchDir *ret);
+// Gives the build directory the name under which it will be kept if it is, from the beginning. `parent`: it is made there, NULL: it stays among the others.
+MUST_CHECK bool local_scratch_settle(LocalScratch *scratch, const char *parent, const char *name, Arena *arena,
+                                     LocalScratchDir *dir, Err *err);
 // Keeps the build directory of a failed build under a name of its own, readable for everybody;
 // returns its path, NULL when that failed (it warns). The rest is removed later as usual.
 const char *local_scratch_keep(LocalScratch *scratch, LocalScratchDir *dir, const char *name, Arena *arena);

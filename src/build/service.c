@@ -11,6 +11,10 @@ void service_cancel(BuildHandle *handle) {
   handle->service->ops->cancel(handle);
 }
 
+const char *service_keep(BuildHandle *handle) {
+  return handle ? handle->service->ops->keep(handle) : NULL;
+}
+
 void service_release(BuildHandle *handle) {
   if (handle) handle->service->ops->release(handle);
 }

@@ -82,6 +82,7 @@ typedef struct BuildServiceOps {
   bool (*start)(BuildService *service, const BuildRequest *request, const BuildOptions *options,
                 const BuildCallbacks *callbacks, BuildHandle **ret, Err *err);
   void (*cancel)(BuildHandle *handle);
+  const char *(*keep)(BuildHandle *handle);
   void (*release)(BuildHandle *handle);
   void (*free)(BuildService *service);
 } BuildServiceOps;
@@ -100,6 +101,9 @@ MUST_CHECK bool service_start(BuildService *service, const BuildRequest *request
 // Kills the build at once; `done` follows with BUILD_CANCELLED (unless it had ended). May be called
 // twice.
 void service_cancel(BuildHandle *handle);
+// Only after `done`, of a build that succeeded: its directory stays as that of a failed one with keep_failed, because what it has made is refused. The path,
+// borrowed until the release; NULL when there is none.
+const char *service_keep(BuildHandle *handle);
 // Only after `done`.
 void service_release(BuildHandle *handle);
 // All builds must have been released.

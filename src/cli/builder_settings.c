@@ -84,6 +84,10 @@ static bool read_shm_size(const Setting *settings, LocalBuilderConfig *config, E
 }
 
 bool builder_settings_read(const Setting *settings, Arena *arena, LocalBuilderConfig *ret, Err *err) {
+  const char *host_dir = setting_text(settings, SETTING_ID_build_dir);
+  if (*host_dir && host_dir[0] != '/')
+    return err_set(err, ERR_USAGE, "setting 'build-dir' is an absolute path, not '%s'", host_dir);
+  ret->host_build_dir = *host_dir ? host_dir : NULL;
   ret->build_dir = setting_text(settings, SETTING_ID_sandbox_build_dir);
   ret->filter_syscalls = setting_bool(settings, SETTING_ID_filter_syscalls);
   ret->use_cgroups = setting_bool(settings, SETTING_ID_use_cgroups);

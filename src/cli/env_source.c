@@ -40,7 +40,7 @@ static bool find_on_disk(Session *session, const char *path, Buf *ret, struct st
          base = arena_dup(&session->arena, fs_path_dir(buf_span(ret)));
     buf_clear(ret);
     bool in_store = store_path_is_below(to, dir) && session_store(session, &store, &ignored);
-    if (in_store) buf_printf(ret, "%s/store%.*s", store_root(store), SPAN_ARG(span_from(to, dir.len)));
+    if (in_store) buf_printf(ret, "%s%.*s", store_tree_dir(store), SPAN_ARG(span_from(to, dir.len)));
     else fs_path_canon(base, to, ret);
   }
   err_done(&ignored);

@@ -214,7 +214,20 @@ bool session_has_feature(const Session *session, const char *feature) {
   return setting_has_word(session->settings, SETTING_ID_experimental_features, span_cstr(feature));
 }
 
+// As the setting, or NIX_REMOTE, says.
+static const char *wanted_store(const Session *session) {
+  const char *remote = getenv("NIX_REMOTE");
+  bool is_default = session->settings[SETTING_ID_store].source == SETTING_DEFAULT;
+  return is_default && remote && *remote ? remote : setting_text(session->settings, SETTING_ID_store);
+}
+
 Span session_store_dir(Session *session) {
+  Span url = span_cstr(wanted_store(session)), parameter;
+  (void)span_split(&url, '?', &parameter);
+  while (url.len > 0) {
+    (void)span_split(&url, '&', &parameter);
+    if (span_has_prefix(parameter, SPAN("store=/"))) return span_from(parameter, strlen("store="));
+  }
   const char *dir = getenv("NIX_STORE_DIR");
   if (!dir) dir = getenv("NIX_STORE");
   return dir && *dir ? span_cstr(dir) : STORE_PATH_DIR;
@@ -265,9 +278,7 @@ static bool open_to_read(const StoreOptions *wanted, Store **ret, Err *err) {
 
 bool session_store(Session *session, Store **ret, Err *err) {
   if (!session->store) {
-    const char *url = setting_text(session->settings, SETTING_ID_store);
-    if (session->settings[SETTING_ID_store].source == SETTING_DEFAULT && getenv("NIX_REMOTE") && *getenv("NIX_REMOTE"))
-      url = getenv("NIX_REMOTE");
+    const char *url = wanted_store(session);
     if (strcmp(url, "daemon") == 0 || strcmp(url, "local") == 0) url = "auto";
     url = store_url(session, url);
     StoreOptions options = {.url = span_cstr(url), .logical_dir = session_store_dir(session)};
@@ -328,8 +339,6 @@ bool session_scheduler(Session *session, Scheduler **ret, Err *err) {
   if (session->scheduler) return *ret = session->scheduler, true;
   const Setting *settings = session->settings;
   const char *sandbox = setting_text(settings, SETTING_ID_sandbox);
-  Buf physical CLEANUP(buf_done) = BUF_INIT;
-  buf_printf(&physical, "%s/store", store_root(store));
   SchedulerConfig config = SCHEDULER_CONFIG_INIT;
   builder_settings_check_remote(settings);
   config.max_jobs = max_jobs(session);
@@ -345,7 +354,7 @@ bool session_scheduler(Session *session, Scheduler **ret, Err *err) {
   config.impure_derivations = session_has_feature(session, "impure-derivations");
   // A store that lies elsewhere is only seen at its place from inside one.
   config.no_sandbox = strcmp(sandbox, "false") == 0 && settings[SETTING_ID_sandbox].source >= SETTING_ENVIRONMENT &&
-                      span_eq(buf_span(&physical), session_store_dir(session));
+                      span_eq(span_cstr(store_tree_dir(store)), session_store_dir(session));
   config.relaxed_sandbox = strcmp(sandbox, "relaxed") == 0;
   config.timeout_ns = (uint64_t)setting_int(settings, SETTING_ID_timeout) * 1000000000u;
   config.max_silent_ns = (uint64_t)setting_int(settings, SETTING_ID_max_silent_time) * 1000000000u;
@@ -360,7 +369,7 @@ bool session_scheduler(Session *session, Scheduler **ret, Err *err) {
   config.event = on_build_event;
   config.event_ctx = session;
   config.builder.store_dir = arena_dup(&session->arena, store_dir(store)).data;
-  config.builder.physical_store_dir = arena_dup(&session->arena, buf_span(&physical)).data;
+  config.builder.physical_store_dir = arena_dup(&session->arena, span_cstr(store_tree_dir(store))).data;
   if (!builder_settings_read(settings, &session->arena, &config.builder, err) ||
       !signing_secret_keys(session, &config.sign_keys, &config.sign_key_count, err) ||
       !substitution_open(session, &config.substituters, err))

@@ -145,7 +145,7 @@ static bool locate(Session *session, Store *store, const char *path, StorePath *
 static void make_logical(Session *session, Store *store, Buf *path) {
   if (!store) return;
   Buf physical CLEANUP(buf_done) = BUF_INIT, logical = BUF_INIT;
-  buf_printf(&physical, "%s/store/", store_root(store));
+  buf_printf(&physical, "%s/", store_tree_dir(store));
   if (!span_has_prefix(buf_span(path), buf_span(&physical))) return;
   buf_put_span(&logical, session_store_dir(session));
   buf_put_span(&logical, span_from(buf_span(path), physical.len - 1));

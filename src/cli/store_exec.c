@@ -131,9 +131,7 @@ int store_exec_run(Session *session, const char *program, const char *const *arg
   Err err = ERR_INIT;
   Store *store;
   if (!session_store(session, &store, &err)) return session_fail(session, &err);
-  Buf physical CLEANUP(buf_done) = BUF_INIT;
-  buf_printf(&physical, "%s/store", store_root(store));
-  char *logical = span_dup(store_dir(store)), *real = buf_take(&physical);
+  char *logical = span_dup(store_dir(store)), *real = span_dup(span_cstr(store_tree_dir(store)));
   bool moved = strcmp(logical, real) != 0;
   size_t count = 0;
   while (argv[count]) count++;

@@ -59,7 +59,7 @@ static int stat_logical(Builder *builder, Span logical, Buf *ret_physical, struc
     *ret = (struct stat){.st_mode = S_IFDIR | 0555};
     return above ? 0 : ENOENT;
   }
-  buf_printf(ret_physical, "%s/store%.*s", store_root(builder->store), SPAN_ARG(span_from(logical, dir.len)));
+  buf_printf(ret_physical, "%s%.*s", store_tree_dir(builder->store), SPAN_ARG(span_from(logical, dir.len)));
   return lstat(buf_cstr(ret_physical), ret) == 0 ? 0 : errno;
 }
 

@@ -22,7 +22,6 @@ static void set_exit(const FailureTextInput *input, Err *err) {
   if (result->out_of_memory)
     buf_put_cstr(&text, "\nnote: the build was killed when it needed more than 'build-memory-max' of memory");
   if (result->out_of_pids) buf_put_cstr(&text, "\nnote: the build tried to have more processes than 'build-pids-max'");
-  if (result->kept_dir) buf_printf(&text, "\nnote: keeping build directory '%s'", result->kept_dir);
   err_set(err, ERR_BUILD_FAILED, "%s", buf_cstr(&text));
   buf_done(&text);
 }
@@ -32,6 +31,16 @@ static void set_stopped(const FailureTextInput *input, ErrKind kind, const char 
                         const char *unit, Err *err) {
   err_set(err, kind, "building of '%.*s^%.*s' from .drv file %s %llu %s", SPAN_ARG(input->drv_path),
           SPAN_ARG(input->outputs), what, (unsigned long long)number, unit);
+}
+
+void failure_text_keep(const char *kept_dir, Err *err) {
+  if (!kept_dir) return;
+  ErrKind kind = err->kind;
+  Buf text = BUF_INIT;
+  buf_printf(&text, "%s\nnote: keeping build directory '%s'", err_message(err), kept_dir);
+  err_done(err);
+  err_set(err, kind, "%s", buf_cstr(&text));
+  buf_done(&text);
 }
 
 void failure_text_set(const FailureTextInput *input, Err *err) {
@@ -58,4 +67,5 @@ void failure_text_set(const FailureTextInput *input, Err *err) {
   case BUILD_EXITED:
   case BUILD_SIGNALLED: set_exit(input, err); break;
   }
+  failure_text_keep(input->result->kept_dir, err);
 }

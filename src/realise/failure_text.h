@@ -16,3 +16,5 @@ typedef struct FailureTextInput {
 
 // Sets *err: kinds BUILD_FAILED, BUILD_TIMEOUT, INTERRUPTED, or that of result->err.
 void failure_text_set(const FailureTextInput *input, Err *err);
+// Adds to a message that the build directory was kept; NULL: it was not.
+void failure_text_keep(const char *kept_dir, Err *err);

@@ -1156,6 +1156,7 @@ static void finished(Goal *goal) {
   }
   if (goal->err.kind == ERR_HASH_MISMATCH) goal->graph->failure_bits |= 4 | 2;
   if (goal->err.kind == ERR_NOT_DETERMINISTIC) goal->graph->failure_bits |= 8;
+  if (goal->graph->config->keep_failed) failure_text_keep(service_keep(goal->handle), &goal->err);
   fail_goal(goal);
 }
 

@@ -402,8 +402,7 @@ static void copy_config(Scheduler *scheduler, const SchedulerConfig *config) {
   // The builder copies its own configuration; what is not given follows from the store.
   Span dir = store_dir(scheduler->store);
   builder->store_dir = copy_text(arena, builder->store_dir, arena_dup(arena, dir).data);
-  builder->physical_store_dir =
-      copy_text(arena, builder->physical_store_dir, arena_printf(arena, "%s/store", store_root(scheduler->store)));
+  builder->physical_store_dir = copy_text(arena, builder->physical_store_dir, store_tree_dir(scheduler->store));
   // Not store_scratch: what is kept of failed builds must outlive this process.
   builder->scratch_dir =
       copy_text(arena, builder->scratch_dir, arena_printf(arena, "%s/builds", store_state_dir(scheduler->store)));

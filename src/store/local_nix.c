@@ -11,7 +11,7 @@ struct LocalNix {
   sqlite3 *db;
   pthread_mutex_t mutex;
   Span store_dir; // owned
-  sqlite3_stmt *find, *refs, *all, *list, *referrers, *realisation;
+  sqlite3_stmt *find, *refs, *all, *list, *referrers, *realisation, *derivers;
   bool has_realisations, looked_for_realisations;
 };
 
@@ -60,6 +60,7 @@ void local_nix_close(LocalNix *nix) {
   sqlite3_finalize(nix->list);
   sqlite3_finalize(nix->referrers);
   sqlite3_finalize(nix->realisation);
+  sqlite3_finalize(nix->derivers);
   sqlite3_close(nix->db);
   pthread_mutex_destroy(&nix->mutex);
   mem_free((char *)nix->store_dir.data);
@@ -245,6 +246,20 @@ bool local_nix_referrers(LocalNix *nix, const uint8_t digest[20], StorePathList 
                  "SELECT p.path FROM Refs r JOIN ValidPaths p ON p.id = r.referrer WHERE r.reference = ?", err);
     if (ok) sqlite3_bind_int64(nix->referrers, 1, id);
     ok = ok && local_nix_collect(nix, nix->referrers, ret, err);
+  }
+  pthread_mutex_unlock(&nix->mutex);
+  return ok;
+}
+
+bool local_nix_derivers(LocalNix *nix, const StorePath *path, StorePathList *ret, Err *err) {
+  CLEANUP(buf_done) Buf text = BUF_INIT;
+  store_path_format(path, nix->store_dir, &text);
+  pthread_mutex_lock(&nix->mutex);
+  bool ok = sql_use(nix->db, &nix->derivers,
+                    "SELECT v.path FROM DerivationOutputs d JOIN ValidPaths v ON v.id = d.drv WHERE d.path = ?", err);
+  if (ok) {
+    sql_bind_span(nix->derivers, 1, buf_span(&text));
+    ok = local_nix_collect(nix, nix->derivers, ret, err);
   }
   pthread_mutex_unlock(&nix->mutex);
   return ok;

@@ -15,6 +15,8 @@ MUST_CHECK bool local_nix_is_valid(LocalNix *nix, const uint8_t digest[20], bool
 MUST_CHECK bool local_nix_list(LocalNix *nix, PathInfoVisit visit, void *ctx, Err *err);
 MUST_CHECK bool local_nix_all(LocalNix *nix, StorePathList *ret, Err *err);
 MUST_CHECK bool local_nix_referrers(LocalNix *nix, const uint8_t digest[20], StorePathList *ret, Err *err);
+// Valid derivations that have `path` as an output.
+MUST_CHECK bool local_nix_derivers(LocalNix *nix, const StorePath *path, StorePathList *ret, Err *err);
 // Roots that are not valid there are left out.
 MUST_CHECK bool local_nix_closure(LocalNix *nix, const StorePath *roots, size_t count, bool referrers,
                                   StorePathList *ret, uint64_t *ret_nar_bytes, Err *err);

@@ -20,6 +20,7 @@ static const char path_db_schema[] =
     "CREATE TABLE refs(referrer INTEGER NOT NULL, reference INTEGER NOT NULL, PRIMARY KEY(referrer, reference)) "
     "WITHOUT ROWID;"
     "CREATE INDEX refs_by_reference ON refs(reference, referrer);"
+    "CREATE INDEX derivations_by_name ON paths(name) WHERE substr(name, -4) = '.drv';"
     "CREATE TABLE nars(node BLOB PRIMARY KEY, nar_sha256 BLOB NOT NULL, nar_size INTEGER NOT NULL) WITHOUT ROWID;"
     "PRAGMA user_version = 1;";
 // Made wherever it is missing, also in databases of versions that did not know it.
@@ -39,10 +40,10 @@ struct PathDb {
   bool in_transaction; // between path_db_begin and path_db_commit
   Map ids;             // digest -> id of valid rows, as of `data_version`
   int64_t data_version;
-  sqlite3_stmt *get, *refs_of, *is_valid, *find_id, *insert, *validate, *insert_ref, *insert_refs, *next_refs,
-      *next_referrers, *row_of, *set_tree, *get_sigs, *set_sigs, *list, *all, *referrers, *newer, *newer_refs,
-      *delete_path, *delete_refs, *has_referrers, *demote, *find_nar, *put_nar, *data_version_stmt, *begin, *commit,
-      *rollback, *mark_fresh, *any_fresh;
+  sqlite3_stmt *get, *refs_of, *is_valid, *find_id, *insert, *validate, *insert_ref, *insert_refs, *derivations,
+      *next_refs, *next_referrers, *row_of, *set_tree, *get_sigs, *set_sigs, *list, *all, *referrers, *newer,
+      *newer_refs, *delete_path, *delete_refs, *has_referrers, *demote, *find_nar, *put_nar, *data_version_stmt, *begin,
+      *commit, *rollback, *mark_fresh, *any_fresh;
 };
 
 // ---- opening
@@ -140,13 +141,38 @@ bool path_db_open(const char *path, const PathDbOptions *options, PathDb **ret, 
 
 void path_db_close(PathDb *db) {
   if (!db) return;
-  sqlite3_stmt **const stmts[] = {
-      &db->get,        &db->refs_of,    &db->is_valid,   &db->find_id,           &db->insert,      &db->validate,
-      &db->insert_ref, &db->set_tree,   &db->get_sigs,   &db->set_sigs,          &db->list,        &db->all,
-      &db->referrers,  &db->newer,      &db->newer_refs, &db->delete_path,       &db->delete_refs, &db->has_referrers,
-      &db->demote,     &db->find_nar,   &db->put_nar,    &db->data_version_stmt, &db->begin,       &db->commit,
-      &db->rollback,   &db->mark_fresh, &db->any_fresh,  &db->insert_refs,       &db->next_refs,   &db->next_referrers,
-      &db->row_of};
+  sqlite3_stmt **const stmts[] = {&db->get,
+                                  &db->refs_of,
+                                  &db->is_valid,
+                                  &db->find_id,
+                                  &db->insert,
+                                  &db->validate,
+                                  &db->insert_ref,
+                                  &db->set_tree,
+                                  &db->get_sigs,
+                                  &db->set_sigs,
+                                  &db->list,
+                                  &db->all,
+                                  &db->referrers,
+                                  &db->newer,
+                                  &db->newer_refs,
+                                  &db->delete_path,
+                                  &db->delete_refs,
+                                  &db->has_referrers,
+                                  &db->demote,
+                                  &db->find_nar,
+                                  &db->put_nar,
+                                  &db->data_version_stmt,
+                                  &db->begin,
+                                  &db->commit,
+                                  &db->rollback,
+                                  &db->mark_fresh,
+                                  &db->any_fresh,
+                                  &db->insert_refs,
+                                  &db->derivations,
+                                  &db->next_refs,
+                                  &db->next_referrers,
+                                  &db->row_of};
   for (size_t i = 0; i < ARRAY_LEN(stmts); i++) sqlite3_finalize(*stmts[i]);
   sqlite3_close(db->db);
   map_done(&db->ids);
@@ -654,6 +680,21 @@ bool path_db_referrers(PathDb *db, const uint8_t digest[20], StorePathList *ret,
   if (ok) {
     sql_bind_blob(db->referrers, 1, digest, STORE_PATH_DIGEST_BYTES);
     ok = path_db_collect(db, db->referrers, ret, err);
+  }
+  pthread_mutex_unlock(&db->mutex);
+  return ok;
+}
+
+bool path_db_derivations(PathDb *db, Span name, StorePathList *ret, Err *err) {
+  CLEANUP(buf_done) Buf base = BUF_INIT;
+  buf_printf(&base, "%.*s.drv", SPAN_ARG(name));
+  pthread_mutex_lock(&db->mutex);
+  // Told as the index tells it, so that it is used.
+  bool ok = sql_use(db->db, &db->derivations,
+                    "SELECT hash, name FROM paths WHERE substr(name, -4) = '.drv' AND name = ? AND valid = 1", err);
+  if (ok) {
+    sql_bind_span(db->derivations, 1, buf_span(&base));
+    ok = path_db_collect(db, db->derivations, ret, err);
   }
   pthread_mutex_unlock(&db->mutex);
   return ok;

@@ -52,6 +52,8 @@ MUST_CHECK bool path_db_add_sigs(PathDb *db, const uint8_t digest[20], const Sig
 MUST_CHECK bool path_db_list(PathDb *db, PathInfoVisit visit, void *ctx, Err *err);
 MUST_CHECK bool path_db_all(PathDb *db, StorePathList *ret, Err *err);
 MUST_CHECK bool path_db_referrers(PathDb *db, const uint8_t digest[20], StorePathList *ret, Err *err);
+// Valid derivations called `name` (without ".drv").
+MUST_CHECK bool path_db_derivations(PathDb *db, Span name, StorePathList *ret, Err *err);
 // Closure of `roots` (those that are known here), in one transaction. Paths that are only names (valid 0) go to *ret_lower.
 MUST_CHECK bool path_db_closure(PathDb *db, const StorePath *roots, size_t count, bool referrers, StorePathList *ret,
                                 StorePathList *ret_lower, uint64_t *ret_nar_bytes, Err *err);

@@ -45,6 +45,7 @@ void store_path_list_sort(StorePathList *list) {
 typedef struct StoreUrl {
   Buf root;
   Buf logical_dir;
+  Buf tree_dir; // empty: "<root>/store"
   bool read_only;
   bool is_temporary;
 } StoreUrl;
@@ -60,6 +61,9 @@ static bool store_url_parameter(StoreUrl *url, Span parameter, Err *err) {
   } else if (span_eq_cstr(name, "store")) {
     buf_clear(&url->logical_dir);
     fs_path_canon(SPAN("/"), value, &url->logical_dir);
+  } else if (span_eq_cstr(name, "real")) {
+    buf_clear(&url->tree_dir);
+    fs_path_canon(SPAN("/"), value, &url->tree_dir);
   } else if (span_eq_cstr(name, "read-only")) {
     url->read_only = span_eq_cstr(value, "true") || span_eq_cstr(value, "1");
   } else {
@@ -93,7 +97,7 @@ static bool store_url_parse(Span text, StoreUrl *url, Err *err) {
   (void)span_split(&rest, '?', &place);
   if (place.len == 0 || span_eq_cstr(place, "auto") || span_eq_cstr(place, "local")) {
     // decided below, unless root= says it
-  } else if (span_eq_cstr(place, "memory:")) {
+  } else if (span_eq_cstr(place, "memory:") || span_eq_cstr(place, "dummy://")) {
     const char *tmp = getenv("TMPDIR");
     url->is_temporary = true;
     if (!fs_make_temp_dir(tmp && tmp[0] == '/' ? tmp : "/tmp", "firn-store-", &url->root, err)) return false;
@@ -116,10 +120,10 @@ static bool store_url_parse(Span text, StoreUrl *url, Err *err) {
 }
 
 static bool store_make_dirs(const Store *store, Err *err) {
-  static const char *const names[] = {
-      "store",           "var/firn/cache/stat", "var/nix/gcroots/auto", "var/nix/temproots", "var/nix/profiles",
-      "var/log/nix/drvs"};
+  static const char *const names[] = {"var/firn/cache/stat", "var/nix/gcroots/auto", "var/nix/temproots",
+                                      "var/nix/profiles", "var/log/nix/drvs"};
   CLEANUP(buf_done) Buf path = BUF_INIT;
+  if (!fs_mkdir_all(store->tree_dir, 0755, err)) return false;
   for (size_t i = 0; i < ARRAY_LEN(names); i++) {
     buf_clear(&path);
     buf_printf(&path, "%s/%s", store->root, names[i]);
@@ -163,16 +167,19 @@ static bool store_open_parts(Store *store, Err *err) {
 static const PathInfoServiceOps store_service_ops;
 
 bool store_open(const StoreOptions *options, Store **ret, Err *err) {
-  StoreUrl url = {.root = BUF_INIT, .logical_dir = BUF_INIT};
+  StoreUrl url = {.root = BUF_INIT, .logical_dir = BUF_INIT, .tree_dir = BUF_INIT};
   if (!store_url_parse(options->url, &url, err)) {
     buf_done(&url.root);
     buf_done(&url.logical_dir);
+    buf_done(&url.tree_dir);
     return false;
   }
   Store *store = mem_alloc_zero(sizeof(*store));
   if (url.logical_dir.len == 0)
     buf_put_span(&url.logical_dir, options->logical_dir.len ? options->logical_dir : STORE_PATH_DIR);
   store->logical_dir = buf_take(&url.logical_dir);
+  if (url.tree_dir.len == 0) buf_printf(&url.tree_dir, "%s/store", buf_cstr(&url.root));
+  store->tree_dir = buf_take(&url.tree_dir);
   store->root = buf_take(&url.root);
   store->read_only = options->read_only || url.read_only;
   store->no_sync = options->no_sync || url.is_temporary;
@@ -222,6 +229,7 @@ void store_free(Store *store) {
   pthread_mutex_destroy(&store->realisation_mutex);
   mem_free(store->logical_dir);
   mem_free(store->root);
+  mem_free(store->tree_dir);
   mem_free(store->state_dir);
   mem_free(store);
 }
@@ -234,6 +242,10 @@ Span store_dir(const Store *store) {
 
 const char *store_root(const Store *store) {
   return store->root;
+}
+
+const char *store_tree_dir(const Store *store) {
+  return store->tree_dir;
 }
 
 const char *store_state_dir(const Store *store) {
@@ -269,7 +281,7 @@ void store_format_path(const Store *store, const StorePath *path, Buf *ret) {
 }
 
 void store_format_physical(const Store *store, const StorePath *path, Buf *ret) {
-  buf_printf(ret, "%s/store/", store->root);
+  buf_printf(ret, "%s/", store->tree_dir);
   store_path_format_base(path, ret);
 }
 
@@ -350,13 +362,36 @@ bool store_referrers(Store *store, const StorePath *path, StorePathList *ret, Er
   return true;
 }
 
+// The derivations of that name that have `path` as an output.
+static bool store_derivers_called(Store *store, const StorePath *path, Span name, StorePathList *ret, Err *err) {
+  StorePathList found = STORE_PATH_LIST_INIT;
+  bool ok = path_db_derivations(store->db, name, &found, err);
+  for (size_t i = 0; ok && i < found.count; i++) {
+    StorePathList outputs = STORE_PATH_LIST_INIT;
+    ok = store_outputs(store, &found.paths[i], &outputs, err);
+    for (size_t k = 0; k < outputs.count; k++)
+      if (store_path_eq(&outputs.paths[k], path)) store_path_list_add(ret, &found.paths[i]);
+    store_path_list_done(&outputs);
+  }
+  store_path_list_done(&found);
+  return ok;
+}
+
 bool store_derivers(Store *store, const StorePath *path, StorePathList *ret, Err *err) {
   CLEANUP(path_info_service_record_free_ptr) PathInfoRecord *record = NULL;
+  LocalNix *lower;
   bool valid = false;
-  if (!store_get(store, path, &record, err)) return false;
-  if (!record->info.has_deriver) return true;
-  if (!store_is_valid(store, &record->info.deriver, &valid, err)) return false;
+  if (!store_flush(store, err) || !store_get(store, path, &record, err) || !store_state_lower(store, &lower, err))
+    return false;
+  if (record->info.has_deriver && !store_is_valid(store, &record->info.deriver, &valid, err)) return false;
   if (valid) store_path_list_add(ret, &record->info.deriver);
+  // An output is called as its derivation is, or that with "-" and its own name.
+  Span name = span_make(path->name, path->name_len);
+  if (store->db && !store_derivers_called(store, path, name, ret, err)) return false;
+  for (size_t i = name.len; store->db && i-- > 1;)
+    if (name.data[i] == '-' && !store_derivers_called(store, path, span_sub(name, 0, i), ret, err)) return false;
+  if (lower && !local_nix_derivers(lower, path, ret, err)) return false;
+  store_path_list_sort(ret);
   return true;
 }
 

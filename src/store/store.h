@@ -3,7 +3,7 @@
 // Two names. The *logical* directory (/nix/store) is what appears in hashes and texts; the *physical* tree of a path is
 // <root>/store/<hash>-<name>. They coincide when the root is /nix.
 //
-//   <root>/store/                   trees of materialised paths, and <hash>-<name>.lock files (C++ Nix's protocol, so both exclude each other)
+//   <root>/store/                   (or real=) trees of materialised paths, and <hash>-<name>.lock files (C++ Nix's protocol, so both exclude each other)
 //   <root>/var/firn/db.sqlite       path infos (path_db.h)
 //   <root>/var/firn/objects|packs   contents (object_store.h)
 //   <root>/var/nix/gcroots          roots, where C++ Nix has them: links to store paths; auto/ for indirect ones (store_roots.h)
@@ -43,8 +43,9 @@ typedef struct StoreOptions {
 // url = "" | "auto"                 /nix where it is writable, else $XDG_DATA_HOME/firn (~/.local/share/firn)
 //     | "/dir" | "local?root=/dir"  root /dir/nix, as C++ Nix's chroot stores
 //     | "firn:/dir"                 root /dir itself
-//     | "memory:"                   a temporary directory that store_free removes
-// Parameters after '?' and '&': root=, read-only=true, store=<logical directory>.
+//     | "memory:" | "dummy://"      a temporary directory that store_free removes
+// Parameters after '?' and '&': root=, read-only=true, store=<logical directory>, real=<where trees are> (on the root's file system: trees are renamed
+// and linked there).
 // Creates what is missing, removes leftovers of crashed processes. Owned by the caller.
 MUST_CHECK bool store_open(const StoreOptions *options, Store **ret, Err *err);
 // Flushes deferred additions; what fails is logged (call store_flush to see errors).
@@ -52,6 +53,7 @@ void store_free(Store *store);
 
 Span store_dir(const Store *store);              // "/nix/store"
 const char *store_root(const Store *store);      // "/nix"
+const char *store_tree_dir(const Store *store);  // "<root>/store", or what real= says
 const char *store_state_dir(const Store *store); // "<root>/var/firn"
 bool store_is_read_only(const Store *store);
 ObjectStore *store_objects(Store *store);        // borrowed

@@ -80,7 +80,7 @@ static bool store_flat_tree_one(StoreFlatTreeRun *run, const PathInfo *info, boo
     CLEANUP(buf_done) Buf name = BUF_INIT;
     store_path_format_base(&info->path, &name);
     ok = store_flat_tree_create(run, &info->path, buf_cstr(&name), &info->root, ref.data, err) ||
-         err_wrap(err, "creating '%s/store/%s'", run->store->root, buf_cstr(&name));
+         err_wrap(err, "creating '%s/%s'", run->store->tree_dir, buf_cstr(&name));
     *ret_made = ok;
   }
   object_store_release(&ref);
@@ -90,7 +90,7 @@ static bool store_flat_tree_one(StoreFlatTreeRun *run, const PathInfo *info, boo
 bool store_flat_tree_make(Store *store, PathDbItem *rows, size_t count, Err *err) {
   CLEANUP(buf_done) Buf dir = BUF_INIT;
   CLEANUP(fs_close_fd) int dir_fd = -1;
-  buf_printf(&dir, "%s/store", store->root);
+  buf_put_cstr(&dir, store->tree_dir);
   if (!fs_open(buf_cstr(&dir), O_RDONLY | O_DIRECTORY, 0, &dir_fd, err)) return false;
   StoreFlatTreeRun run = {.store = store, .dir_fd = dir_fd};
   for (size_t i = 0; i < count; i++)

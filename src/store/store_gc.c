@@ -360,7 +360,7 @@ static bool store_gc_trees(StoreGc *gc, Err *err) {
   CLEANUP(fs_close_fd) int store_fd = -1;
   StorePathList listed = STORE_PATH_LIST_INIT;
   LocalNix *lower;
-  buf_printf(&path, "%s/store", gc->store->root);
+  buf_put_cstr(&path, gc->store->tree_dir);
   if (!store_state_lower(gc->store, &lower, err) ||
       !fs_open(buf_cstr(&path), O_RDONLY | O_DIRECTORY, 0, &store_fd, err))
     return false;

@@ -86,7 +86,7 @@ static bool store_roots_parse(Store *store, Span text, StorePath *ret) {
   CLEANUP(buf_done) Buf physical = BUF_INIT;
   Span rest;
   if (store_path_split(text, store_dir(store), ret, &rest, NULL)) return true;
-  buf_printf(&physical, "%s/store", store->root);
+  buf_put_cstr(&physical, store->tree_dir);
   return store_path_split(text, buf_span(&physical), ret, &rest, NULL);
 }
 
@@ -186,7 +186,7 @@ static void store_roots_scan_text(Store *store, Span dir, Span text, const char 
 
 static void store_roots_scan_proc_text(Store *store, Span text, const char *source, StoreRootList *ret) {
   CLEANUP(buf_done) Buf physical = BUF_INIT;
-  buf_printf(&physical, "%s/store", store->root);
+  buf_put_cstr(&physical, store->tree_dir);
   store_roots_scan_text(store, store_dir(store), text, source, ret);
   if (!span_eq(buf_span(&physical), store_dir(store)))
     store_roots_scan_text(store, buf_span(&physical), text, source, ret);

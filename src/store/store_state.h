@@ -21,6 +21,7 @@ typedef struct StoreRealisations StoreRealisations; // store_realisation.c
 
 struct Store {
   char *logical_dir, *root, *state_dir; // owned
+  char *tree_dir;                       // owned; see store_tree_dir
   bool read_only, no_sync, no_lower;
   bool is_temporary; // "memory:": the root is removed at the end
   bool defer_sync;   // see store_defer_sync

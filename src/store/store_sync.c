@@ -26,7 +26,7 @@ static void store_sync_put(Buf *list, Span path) {
 static bool store_sync_is_split(const Store *store, int *ret_trees_fd, bool *ret, Err *err) {
   CLEANUP(buf_done) Buf path = BUF_INIT;
   struct stat trees, state;
-  buf_printf(&path, "%s/store", store->root);
+  buf_put_cstr(&path, store->tree_dir);
   if (!fs_open(buf_cstr(&path), O_RDONLY | O_DIRECTORY, 0, ret_trees_fd, err)) return false;
   if (fstat(*ret_trees_fd, &trees) != 0 || stat(store->state_dir, &state) != 0)
     return err_set_errno(err, errno, "reading '%s'", buf_cstr(&path));
@@ -94,7 +94,7 @@ static bool store_sync_list_trees(Store *store, StoreSyncPieces *pieces, Err *er
     if (!store_sync_list_tree(pieces, &path, err)) return false;
   }
   buf_clear(&path);
-  buf_printf(&path, "%s/store", store->root);
+  buf_put_cstr(&path, store->tree_dir);
   store_sync_put(&pieces->folders, buf_span(&path));
   return true;
 }

@@ -207,6 +207,39 @@ test_kept_directories() {
   expect_equal "$(cat "$kept/file")" text
 }
 
+test_build_dir() {
+  setup 'echo text > file; exit 1'
+  mkdir "$HOME/elsewhere"
+  build --keep-failed --option build-dir "$HOME/elsewhere"
+  expect_status 100
+  expect_kept
+  expect_equal "$kept" "$HOME/elsewhere/nix-build-it.drv-0"
+  rm -rf "$kept"
+  run nix-build --no-out-link x.nix -A next --option build-dir "$HOME/elsewhere"
+  expect_status 0
+  expect_equal "$(ls "$HOME/elsewhere")" ""
+  build --option build-dir "$HOME/not/there"
+  expect_status 1
+  expect_err_has "making '$HOME/not/there/nix-build-it.drv-0': No such file or directory"
+}
+
+# What is refused after the builder has succeeded leaves its directory as well; without a sandbox under the name that the builder saw.
+test_kept_directories_of_refused_outputs() {
+  setup 'echo text > file; cat /proc/sys/kernel/random/uuid > $out'
+  build
+  build --check --keep-failed
+  expect_status 104
+  expect_kept
+  setup 'echo text > file; pwd'
+  unset NIX_REMOTE
+  export NIX_STORE_DIR="$HOME/own/store" NIX_STATE_DIR="$HOME/own/var"
+  build --no-sandbox --keep-failed
+  expect_status 1
+  expect_kept
+  expect_err_has "$kept
+"
+}
+
 test_a_full_disk() {
   [ "$(id -u)" = 0 ] || skip "only root can mount a small disk"
   setup 'dd if=/dev/zero of=$out bs=64k; exit 1'

@@ -107,6 +107,40 @@ $b"
   expect_err_has 'is not in the Nix store'
 }
 
+test_derivers() {
+  cli_setup
+  cat > x.nix <<END
+{ extra ? "" }: let a = derivation { name = "fixed-1"; system = builtins.currentSystem; builder = "/bin/sh"; args = [ "-c" "echo > \$out" extra ];
+  outputHashMode = "recursive"; outputHashAlgo = "sha256"; outputHash = "1rjslx1lsk3mzb7ljssg3l2l4jl4fgihhdl2mhmdjqn1bcsxgfhc"; }; in { inherit a; }
+END
+  echo > y
+  hash=$(nix-hash --type sha256 --base32 y)
+  sed -i "s/1rjslx1lsk3mzb7ljssg3l2l4jl4fgihhdl2mhmdjqn1bcsxgfhc/$hash/" x.nix
+  path=$(nix-build --no-out-link x.nix -A a 2> /dev/null)
+  first=$(nix-instantiate x.nix -A a 2> /dev/null)
+  second=$(nix-instantiate x.nix -A a --argstr extra e 2> /dev/null)
+  run nix-store -q --valid-derivers "$path"
+  expect_out "$(printf '%s\n' "$first" "$second" | LC_ALL=C sort)"
+  run nix-store --delete "$first"
+  run nix-store -q --valid-derivers "$path"
+  expect_out "$second"
+}
+
+test_places() {
+  cli_setup
+  unset NIX_REMOTE
+  echo text > file
+  run nix-store --store "local?root=$HOME/r&real=$HOME/trees" --add file
+  expect_status 0
+  expect_equal "$(cat "$HOME/trees/${out##*/}")" text
+  [ ! -e "$HOME/r/nix/store" ] || fail "there is a second directory of trees"
+  run firn --store "local?root=$HOME/r&real=$HOME/trees" store check
+  run nix eval --impure --raw --store 'dummy://?store=/foo' --expr builtins.storeDir
+  expect_out /foo
+  NIX_REMOTE="local?store=/foo&root=$HOME/s" run nix-instantiate -E '(derivation { name = "x"; system = "y"; builder = "z"; })'
+  expect_out_has /foo/
+}
+
 test_new_commands() {
   cli_setup
   cat > x.nix <<END
