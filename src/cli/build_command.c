@@ -152,9 +152,9 @@ static void say_all_failures(Session *session, Map *said) {
 }
 
 // nix-build says by its exit code what went wrong, `nix` only that something did. Failures that may pass (of fixed outputs) and refusals set no bit: 1.
-static int failure_code(Session *session, Scheduler *scheduler, int code) {
+static int failure_code(Session *session, Scheduler *scheduler, const BuildTargetList *targets, int code) {
   if (code == err_exit_code(ERR_INTERRUPTED) || !code) return code;
-  int status = is_nix3(session) ? 0 : scheduler_failure_status(scheduler);
+  int status = is_nix3(session) && !targets->keeps_status ? 0 : scheduler_failure_status(scheduler);
   return status ? status : 1;
 }
 
@@ -194,7 +194,7 @@ int build_command_build(Session *session, BuildTargetList *targets, SchedulerMod
   }
   mem_free(tickets);
   if (code && code != err_exit_code(ERR_INTERRUPTED)) say_incomplete(session, targets);
-  return failure_code(session, scheduler, code);
+  return failure_code(session, scheduler, targets, code);
 }
 
 // ---- links

@@ -16,6 +16,7 @@ typedef struct BuildTarget {
 typedef struct BuildTargetList {
   BuildTarget *items; // owned
   size_t count, cap;
+  bool keeps_status; // failures end with the statuses of nix-build (100, ...) under `nix`, too
   bool without_plan; // what will be built is not listed beforehand
 } BuildTargetList;
 

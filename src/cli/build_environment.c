@@ -292,8 +292,7 @@ bool build_environment_instantiate(Session *session, const StorePath *drv_path, 
   const Derivation *drv = session_derivation(session, drv_path, err);
   if (!drv) return false;
   if (!span_eq_cstr(fs_path_base(drv->builder), "bash"))
-    return err_set(err, ERR_OTHER, "'%s' only works on derivations that use 'bash' as their builder",
-                   command_full_name(session->command));
+    return err_set(err, ERR_OTHER, "'nix develop' only works on derivations that use 'bash' as their builder");
   if (!session_store(session, &store, err) ||
       !store_add_text(store, SPAN("get-env.sh"), span_cstr(embedded_get_env_sh), NULL, 0, &script, err))
     return false;

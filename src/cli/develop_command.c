@@ -50,7 +50,7 @@ static bool find_drv(Session *session, BuildTarget *target, Err *err) {
 static bool build_env(Session *session, const StorePath *drv_path, StorePath *ret, int *ret_code) {
   Err err = ERR_INIT;
   Store *store;
-  BuildTargetList outputs CLEANUP(build_command_list_done) = {0};
+  BuildTargetList outputs CLEANUP(build_command_list_done) = {.keeps_status = true};
   Buf path CLEANUP(buf_done) = BUF_INIT, all CLEANUP(buf_done) = BUF_INIT;
   bool is_path;
   store_path_format(drv_path, session_store_dir(session), &all);
@@ -164,7 +164,7 @@ int develop_command_print(Session *session) {
   int code = 0;
   Buf text CLEANUP(buf_done) = BUF_INIT, dir CLEANUP(buf_done) = BUF_INIT;
   if (session->options.operand_count > 1) {
-    err_set(&err, ERR_USAGE, "one derivation is expected");
+    err_set(&err, ERR_USAGE, "unexpected argument '%s'", session->options.operands[1]);
     return session_fail(session, &err);
   }
   const char *operand = session->options.operand_count ? session->options.operands[0] : NULL;
@@ -190,9 +190,15 @@ static const char *wanted_phase(const Session *session) {
   } phases[] = {{OPT_phase_unpack, "unpack"},   {OPT_phase_configure, "configure"},
                 {OPT_phase_build, "build"},     {OPT_phase_check, "check"},
                 {OPT_phase_install, "install"}, {OPT_phase_installcheck, "installCheck"}};
-  for (size_t i = 0; i < ARRAY_LEN(phases); i++)
-    if (option_has(&session->options, phases[i].id)) return phases[i].phase;
-  return option_get(&session->options, OPT_phase);
+  // The last one counts.
+  const OptionList *options = &session->options;
+  const char *wanted = NULL;
+  for (size_t i = 0; i < options->use_count; i++) {
+    if (options->uses[i].id == OPT_phase) wanted = options->uses[i].args[0];
+    for (size_t j = 0; j < ARRAY_LEN(phases); j++)
+      if (options->uses[i].id == phases[j].id) wanted = phases[j].phase;
+  }
+  return wanted;
 }
 
 static void put_prompt(Session *session, Buf *script) {
@@ -272,7 +278,8 @@ int develop_command_run(Session *session) {
   const char *phase = wanted_phase(session);
   int code = 0;
   if (phase && session->options.rest) err_set(&err, ERR_USAGE, "you cannot use both '--command' and '--phase'");
-  if (session->options.operand_count > 1) err_set(&err, ERR_USAGE, "one derivation is expected");
+  if (session->options.operand_count > 1)
+    err_set(&err, ERR_USAGE, "unexpected argument '%s'", session->options.operands[1]);
   if (err_is_set(&err)) return session_fail(session, &err);
   const char *operand = session->options.operand_count ? session->options.operands[0] : NULL;
   if (!get_environment(session, operand, &environment, &path, &code)) return code;

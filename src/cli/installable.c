@@ -19,6 +19,10 @@ bool installable_root(Session *session, const char *default_file, TargetRoot *re
   if (expr) *ret = (TargetRoot){TARGET_EXPR, expr, base};
   else if (file) *ret = (TargetRoot){strcmp(file, "-") == 0 ? TARGET_STDIN : TARGET_FILE, file};
   else if (default_file) *ret = (TargetRoot){TARGET_FILE, default_file};
+  else if (session->options.operand_count &&
+           store_path_is_below(span_cstr(session->options.operands[0]), session_store_dir(session)))
+    return err_set(err, ERR_USAGE, "installable '%s' does not correspond to a Nix language value",
+                   session->options.operands[0]);
   else
     return err_set(err, ERR_USAGE, "flakes are not supported: please use '--file' or '--expr'%s%s",
                    session->options.operand_count ? ", not " : "",

@@ -46,7 +46,7 @@ static bool resolve_file(Session *session, TargetRoot *root, Err *err) {
   const char *script = session->shebang.script;
   if (root->kind != TARGET_FILE) return true;
   if (root->text[0] == '<') {
-    *root = (TargetRoot){TARGET_EXPR, search_path_expr(session, root->text)};
+    *root = (TargetRoot){TARGET_EXPR, search_path_expr(session, root->text), .is_own = true};
     return true;
   }
   // Names in a script are seen from where it lies.
@@ -121,7 +121,7 @@ static bool find_drv(Session *session, StorePath *ret, int *ret_code) {
 
 // bashInteractive of nixpkgs, unless NIX_BUILD_SHELL says something else. False: there is none, and it has been said why.
 static bool find_bash(Session *session, BuildTarget *ret) {
-  TargetRoot root = {TARGET_EXPR, "(import <nixpkgs> {}).bashInteractive"};
+  TargetRoot root = {TARGET_EXPR, "(import <nixpkgs> {}).bashInteractive", .is_own = true};
   const char *attr = "";
   TargetQuery query = {.roots = &root, .root_count = 1, .attr_paths = &attr, .attr_path_count = 1};
   TargetDrvList drvs CLEANUP(target_drv_list_done) = {0};
@@ -370,6 +370,8 @@ static int enter(Shell *shell) {
 static bool resolve(Shell *shell, const BuildTargetList *inputs, Err *err) {
   Session *session = shell->session;
   if (!session_has_feature(session, "ca-derivations") || option_has(&session->options, OPT_exclude)) return true;
+  // Known outputs mean that the inputs' are known too; and as another derivation it would have others.
+  if (shell->drv->output_count && shell->drv->outputs[0].kind == DERIVATION_INPUT_ADDRESSED) return true;
   DrvResolveInput *used = ARENA_ARRAY(&session->arena, DrvResolveInput, inputs->count);
   Derivation *resolved = ARENA_ARRAY(&session->arena, Derivation, 1);
   DerivationSealed sealed;

@@ -501,8 +501,9 @@ bool target_eval_root(Session *session, const TargetRoot *target, HeapRoot *root
     ok = vm_eval_text(vm, buf_span(&text), cwd, SPAN("«stdin»"), root);
     break;
   case TARGET_EXPR:
-    ok =
-        vm_eval_text(vm, span_cstr(target->text), target->base ? span_cstr(target->base) : cwd, SPAN("«string»"), root);
+    ok = vm_eval_text(vm, span_cstr(target->text), target->base ? span_cstr(target->base) : cwd,
+                      target->is_own ? SPAN("«firn»") : SPAN("«string»"), root);
+    if (!ok && target->is_own) eval_error_hide(vm, SPAN("«firn»"));
     break;
   case TARGET_FILE: ok = eval_named(session, target->text, cwd, root); break;
   default: ok = false;

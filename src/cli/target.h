@@ -16,6 +16,7 @@ typedef struct TargetRoot {
   TargetKind kind;
   const char *text;
   const char *base; // of an expression: the folder that relative paths in it are relative to; NULL: the current one
+  bool is_own;      // firn has written the expression: traces do not show it
 } TargetRoot;
 
 // Where relative paths in expressions of the command line begin: NULL (the current folder) but for scripts of nix-shell.

@@ -273,4 +273,28 @@ END
   expect_err_has 'unterminated quoted string in nix shebang'
 }
 
+test_develop_endings() {
+  shell_setup
+  cat > y.nix <<'END'
+let x = import ./x.nix; in {
+  phases = x.plain.overrides or (derivation (x.plain.drvAttrs // { name = "phases"; unpackPhase = "echo unpacking"; buildPhase = "echo building"; }));
+  broken = derivation (x.plain.drvAttrs // { buildInputs = [ (derivation { name = "bad"; system = builtins.currentSystem; builder = "/bin/sh"; args = [ "-c" "exit 1" ]; }) ]; });
+}
+END
+  run nix develop -f y.nix phases --unpack --build
+  expect_status 0
+  expect_out_has building
+  case $out in *unpacking*) fail "$out" ;; esac
+  # As C++ Nix does, unlike `nix build`.
+  run nix develop -f y.nix broken -c true
+  expect_status 100
+  run nix print-dev-env -f y.nix broken
+  expect_status 100
+  run nix develop -f y.nix phases more -c true
+  expect_err_has "unexpected argument 'more'"
+  run env NIX_PATH= nix-shell '<nixpkgs>' --run true
+  expect_status 1
+  case $err in *firn*) fail "$err" ;; esac
+}
+
 run_tests
