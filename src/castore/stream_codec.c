@@ -16,6 +16,11 @@ typedef union StreamCodecState {
   z_stream gzip;
 } StreamCodecState;
 
+enum {
+  STREAM_CODEC_ZSTD_WINDOW_MIN = 10,
+  STREAM_CODEC_ZSTD_WINDOW = 18
+}; // logarithms; what is larger takes the level's own
+
 struct StreamEncoder {
   StreamCodec codec;
   StreamCodecState state;
@@ -62,19 +67,45 @@ static bool stream_codec_fail(StreamCodec codec, const char *what, const char *w
 
 // ---- encoding
 
-static bool stream_codec_encoder_init(StreamEncoder *encoder, int level, Err *err) {
+// The dictionary needs to be no larger than the input, and the tables that go with it are most of what a small input costs.
+static bool stream_codec_xz_init(lzma_stream *xz, const StreamEncoderOptions *options) {
+  lzma_options_lzma lzma;
+  uint32_t preset = options->level ? (uint32_t)options->level : LZMA_PRESET_DEFAULT;
+  lzma_filter filters[2] = {{LZMA_FILTER_LZMA2, &lzma}, {LZMA_VLI_UNKNOWN, NULL}};
+  lzma_mt mt = {.threads = options->threads, .filters = filters, .check = LZMA_CHECK_CRC64};
+  if (lzma_lzma_preset(&lzma, preset)) return false;
+  if (options->size_bytes > 0 && options->size_bytes < lzma.dict_size)
+    lzma.dict_size = options->size_bytes > LZMA_DICT_SIZE_MIN ? (uint32_t)options->size_bytes : LZMA_DICT_SIZE_MIN;
+  while (mt.threads > 1 && lzma_stream_encoder_mt_memusage(&mt) > STREAM_CODEC_ENCODER_MEMORY_BYTES) mt.threads--;
+  if (mt.threads > 1) return lzma_stream_encoder_mt(xz, &mt) == LZMA_OK;
+  return lzma_stream_encoder(xz, filters, LZMA_CHECK_CRC64) == LZMA_OK;
+}
+
+static bool stream_codec_zstd_init(ZSTD_CCtx *zstd, const StreamEncoderOptions *options) {
+  int level = options->level ? options->level : 3;
+  if (ZSTD_isError(ZSTD_CCtx_setParameter(zstd, ZSTD_c_compressionLevel, level))) return false;
+  int window = STREAM_CODEC_ZSTD_WINDOW_MIN;
+  while (window < STREAM_CODEC_ZSTD_WINDOW && options->size_bytes > UINT64_C(1) << window) window++;
+  if (options->size_bytes > 0 && window < STREAM_CODEC_ZSTD_WINDOW)
+    (void)ZSTD_CCtx_setParameter(zstd, ZSTD_c_windowLog, window);
+  // A library without threads compresses on this one.
+  if (options->threads > 1) (void)ZSTD_CCtx_setParameter(zstd, ZSTD_c_nbWorkers, (int)options->threads);
+  return true;
+}
+
+static bool stream_codec_encoder_init(StreamEncoder *encoder, const StreamEncoderOptions *options, Err *err) {
   StreamCodecState *state = &encoder->state;
+  int level = options->level;
   bool ok = true;
   switch (encoder->codec) {
   case STREAM_CODEC_NONE: break;
   case STREAM_CODEC_XZ:
     state->xz = (lzma_stream)LZMA_STREAM_INIT;
-    ok = lzma_easy_encoder(&state->xz, level ? (uint32_t)level : LZMA_PRESET_DEFAULT, LZMA_CHECK_CRC64) == LZMA_OK;
+    ok = stream_codec_xz_init(&state->xz, options);
     break;
   case STREAM_CODEC_ZSTD:
     state->zstd_encoder = ZSTD_createCCtx();
-    ok = state->zstd_encoder &&
-         !ZSTD_isError(ZSTD_CCtx_setParameter(state->zstd_encoder, ZSTD_c_compressionLevel, level ? level : 3));
+    ok = state->zstd_encoder && stream_codec_zstd_init(state->zstd_encoder, options);
     break;
   case STREAM_CODEC_BZIP2: ok = BZ2_bzCompressInit(&state->bzip2, level ? level : 9, 0, 0) == BZ_OK; break;
   case STREAM_CODEC_GZIP:
@@ -147,11 +178,13 @@ static bool stream_codec_encoder_step(StreamEncoder *encoder, Span *input, bool 
   return ok || stream_codec_fail(encoder->codec, "compressing with", "the library refuses", err);
 }
 
-bool stream_codec_encoder_new(StreamCodec codec, int level, const ByteSink *to, StreamEncoder **ret, Err *err) {
+bool stream_codec_encoder_new(StreamCodec codec, const StreamEncoderOptions *options, const ByteSink *to,
+                              StreamEncoder **ret, Err *err) {
+  static const StreamEncoderOptions defaults = {0};
   StreamEncoder *encoder = mem_alloc_zero(sizeof(*encoder));
   encoder->codec = codec;
   encoder->to = to;
-  if (!stream_codec_encoder_init(encoder, level, err)) {
+  if (!stream_codec_encoder_init(encoder, options ? options : &defaults, err)) {
     mem_free(encoder);
     return false;
   }

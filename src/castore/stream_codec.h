@@ -16,10 +16,18 @@ MUST_CHECK bool stream_codec_parse(Span name, StreamCodec *ret, Err *err);
 Span stream_codec_name(StreamCodec codec);
 Span stream_codec_suffix(StreamCodec codec); // "", ".xz", ".zst", ".bz2", ".gz"
 
+#define STREAM_CODEC_ENCODER_MEMORY_BYTES ((uint64_t)1 << 30)
+
 typedef struct StreamEncoder StreamEncoder;
-// `level` 0: the codec's default. `to` is borrowed.
-MUST_CHECK bool stream_codec_encoder_new(StreamCodec codec, int level, const ByteSink *to, StreamEncoder **ret,
-                                         Err *err);
+typedef struct StreamEncoderOptions {
+  int level;           // 0: the codec's default
+  uint64_t size_bytes; // about so much will come: small inputs need small tables. 0: not known
+  unsigned
+      threads; // more than 1: xz and zstd compress blocks side by side, where the library and STREAM_CODEC_ENCODER_MEMORY_BYTES let them
+} StreamEncoderOptions;
+// `options` may be NULL. `to` is borrowed, and called on the thread that puts.
+MUST_CHECK bool stream_codec_encoder_new(StreamCodec codec, const StreamEncoderOptions *options, const ByteSink *to,
+                                         StreamEncoder **ret, Err *err);
 ByteSink stream_codec_encoder_sink(StreamEncoder *encoder);
 // Writes what is left. Nothing may be put afterwards.
 MUST_CHECK bool stream_codec_encoder_finish(StreamEncoder *encoder, Err *err);

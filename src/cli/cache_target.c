@@ -12,8 +12,8 @@ static bool is_true(Span value) {
 
 // Parameters of C++ Nix's caches that change nothing about what is written.
 static bool is_harmless(Span name) {
-  static const char *const names[] = {"parallel-compression", "local-nar-cache", "path-info-cache-size", "priority",
-                                      "want-mass-query",      "trusted",         "system-features"};
+  static const char *const names[] = {"local-nar-cache", "path-info-cache-size", "priority", "want-mass-query",
+                                      "trusted",         "system-features"};
   for (size_t i = 0; i < ARRAY_LEN(names); i++)
     if (span_eq_cstr(name, names[i])) return true;
   return false;
@@ -29,6 +29,9 @@ static bool set_parameter(CacheTarget *target, BinaryCacheOptions *options, Span
     options->level = level < 0 ? 0 : (int)level;
   } else if (span_eq_cstr(name, "write-nar-listing")) {
     options->write_listing = is_true(value);
+  } else if (span_eq_cstr(name, "parallel-compression")) {
+    options->parallel = is_true(value);
+    options->no_parallel = !options->parallel;
   } else if (span_eq_cstr(name, "index-debug-info")) {
     options->index_debug_info = is_true(value);
   } else if (span_eq_cstr(name, "secret-key")) {

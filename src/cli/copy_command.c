@@ -1,6 +1,8 @@
 // copy_command.c: `nix copy`, `firn copy`: paths with their closures between stores and binary caches, in any combination. Behaviour: Nix 2.26, copy.cc.
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/process.h"
+#include "castore/work_pool.h"
 #include "cli/cache_target.h"
 #include "cli/command_list.h"
 #include "cli/path_selector.h"
@@ -9,6 +11,9 @@
 #include "store/store_add.h"
 #include "store/store_realisation.h"
 #include "store/store_roots.h"
+
+#define COPY_WINDOW 64u // archives that are made ahead of their turn
+#define COPY_THREADS_MAX 8u
 
 // ---- copying
 
@@ -62,7 +67,7 @@ static bool copy_contents(Store *from, Store *to, const StorePath *path, Err *er
       !object_store_begin(store_objects(to), err))
     return false;
   bool ok = castore_copy(store_castore(from), store_castore(to), &record->info.root, err) &&
-            store_register(to, &(StoreRegistration){.info = &record->info}, 1, err);
+            store_add_deferred(to, &record->info, false, err);
   object_store_end(store_objects(to));
   return ok;
 }
@@ -72,13 +77,66 @@ static bool copy_one(Copy *copy, const StorePath *path, Err *err) {
   const StoreViewInfo *info;
   if (!store_view_get(copy->from, path, &info, err)) return false;
   store_path_format(path, store_view_dir(copy->from), &text);
-  if (copy->cache) log_msg(LOG_INFO, "copying path '%s' to '%s'...", buf_cstr(&text), copy->to_uri);
-  else log_msg(LOG_INFO, "copying path '%s' from '%s'...", buf_cstr(&text), store_view_uri(copy->from));
-  if (copy->cache) return binary_cache_put_nar(copy->cache, &info->info, dump_path, &(Dump){copy->from, path}, err);
+  log_msg(LOG_INFO, "copying path '%s' from '%s'...", buf_cstr(&text), store_view_uri(copy->from));
   if (!check_trust(copy, info, err)) return false;
   return store_view_store(copy->from)
              ? copy_contents(store_view_store(copy->from), copy->to, path, err)
-             : binary_cache_fetch_found(store_view_cache(copy->from), copy->to, info->narinfo, err);
+             : binary_cache_fetch_found(store_view_cache(copy->from), copy->to, info->narinfo, true, err);
+}
+
+// ---- into a cache: archives are made side by side, their descriptions follow in order
+
+typedef struct ToCache {
+  Copy *copy;
+  const StorePathList *paths;
+  const StoreViewInfo **infos; // of the paths; arena
+  struct {
+    BinaryCacheItem *item; // owned
+    Err err;
+  } slots[COPY_WINDOW];
+} ToCache;
+
+static void prepare(void *ctx, size_t number) {
+  ToCache *to = ctx;
+  Copy *copy = to->copy;
+  const StorePath *path = &to->paths->paths[number];
+  Buf text CLEANUP(buf_done) = BUF_INIT;
+  store_path_format(path, store_view_dir(copy->from), &text);
+  log_msg(LOG_INFO, "copying path '%s' to '%s'...", buf_cstr(&text), copy->to_uri);
+  BinaryCacheItem *item;
+  if (binary_cache_prepare(copy->cache, &to->infos[number]->info, dump_path, &(Dump){copy->from, path}, &item,
+                           &to->slots[number % COPY_WINDOW].err))
+    to->slots[number % COPY_WINDOW].item = item;
+}
+
+static bool commit(ToCache *to, size_t number, Err *err) {
+  BinaryCacheItem *item = STEAL(to->slots[number % COPY_WINDOW].item);
+  return item ? binary_cache_commit(to->copy->cache, item, err) : err_move(err, &to->slots[number % COPY_WINDOW].err);
+}
+
+static bool copy_to_cache(Copy *copy, const StorePathList *paths, Err *err) {
+  ToCache *to = ARENA_NEW(&copy->session->arena, ToCache);
+  unsigned threads = process_cpu_count() < COPY_THREADS_MAX ? process_cpu_count() : COPY_THREADS_MAX;
+  if (paths->count < 2 || binary_cache_is_remote(copy->cache)) threads = 0;
+  *to = (ToCache){.copy = copy, .paths = paths};
+  to->infos = ARENA_ARRAY(&copy->session->arena, const StoreViewInfo *, paths->count);
+  // What the view keeps is made here: workers only read it.
+  for (size_t i = 0; i < paths->count; i++)
+    if (!store_view_get(copy->from, &paths->paths[i], &to->infos[i], err)) return false;
+  WorkPool *pool = work_pool_start(threads, paths->count, COPY_WINDOW, prepare, to);
+  bool ok = true;
+  for (size_t i = 0; ok && i < paths->count; i++) {
+    work_pool_wait(pool, i);
+    ok = commit(to, i, err);
+    work_pool_release(pool, i);
+  }
+  work_pool_free(pool);
+  for (size_t i = 0; i < COPY_WINDOW; i++) {
+    binary_cache_item_free(to->slots[i].item);
+    err_done(&to->slots[i].err);
+  }
+  // What was copied before something failed stays.
+  return binary_cache_flush(copy->cache, ok ? err : NULL) && ok;
 }
 
 // References come first.
@@ -91,7 +149,11 @@ static bool copy_all(Copy *copy, const StorePathList *paths, Err *err) {
     if (ok && is) store_path_list_add(&missing, &paths->paths[i]);
   }
   if (ok && missing.count) log_msg(LOG_INFO, "copying %zu paths...", missing.count);
-  for (size_t i = 0; ok && i < missing.count; i++) ok = copy_one(copy, &missing.paths[i], err);
+  if (ok && copy->cache) ok = copy_to_cache(copy, &missing, err);
+  else
+    for (size_t i = 0; ok && i < missing.count; i++) ok = copy_one(copy, &missing.paths[i], err);
+  // What was copied before something failed stays.
+  if (copy->to) ok = store_flush(copy->to, ok ? err : NULL) && ok;
   store_path_list_done(&missing);
   return ok;
 }
@@ -171,11 +233,16 @@ static bool open_target(Copy *copy, const char *url, CacheTarget *target, Store 
     copy->to_uri = binary_cache_url(copy->cache);
     return true;
   }
-  if (!url) return session_store(session, &copy->to, err);
+  if (!url) {
+    if (!session_store(session, &copy->to, err)) return false;
+    store_want_trees(copy->to, true);
+    return true;
+  }
   if (!store_open(&(StoreOptions){.url = span_cstr(url), .logical_dir = session_store_dir(session)}, ret_owned, err))
     return err_wrap(err, "opening the store '%s'", url);
   copy->to = *ret_owned;
   store_defer_sync(copy->to, true);
+  store_want_trees(copy->to, true);
   return true;
 }
 

@@ -166,7 +166,7 @@ static bool add_to_store(MakeCa *make, const PathInfo *info, MakeCaNar *nar, Err
   if (!open_nameless(&fd, err)) return false;
   ByteSink file = byte_stream_to_fd(&fd);
   ByteSource source = byte_stream_from_fd(&fd);
-  return dump_nar(nar, &file, err) && rewind_file(fd, err) && store_add_nar(make->to, info, &source, false, err);
+  return dump_nar(nar, &file, err) && rewind_file(fd, err) && store_add_nar(make->to, info, &source, false, false, err);
 }
 
 static bool convert(MakeCa *make, const StorePath *path, StorePath *ret, Err *err) {

@@ -469,6 +469,7 @@ static bool import_all(Session *session, Store *store, Err *err) {
   Buf out CLEANUP(buf_done) = BUF_INIT;
   int in = STDIN_FILENO;
   ByteSource source = byte_stream_from_fd(&in);
+  store_want_trees(store, true);
   bool ok = store_export_read(store, &source, &paths, err) && store_materialise(store, paths.paths, paths.count, err);
   put_list(session, &paths, &out);
   session_print(session, buf_span(&out));

@@ -200,8 +200,10 @@ static bool export_paths(Serve *serve, Err *err) {
 // The client sends nothing behind the stream before it has the answer, so that reading ahead is no harm.
 static bool import_paths(Serve *serve, Err *err) {
   StorePathList paths = STORE_PATH_LIST_INIT;
+  store_want_trees(serve->store, true);
   bool ok = store_export_read(serve->store, &serve->in, &paths, err) &&
             store_materialise(serve->store, paths.paths, paths.count, err) && store_sync(serve->store, err);
+  store_want_trees(serve->store, false);
   store_path_list_done(&paths);
   buf_put_u64le(&serve->out, 1);
   return ok;
@@ -266,7 +268,7 @@ static bool add_nar(Serve *serve, Err *err) {
   Sized sized = {&serve->in, info.nar_size_bytes};
   ByteSource nar = {sized_take, &sized};
   ok = ok && store_pin(serve->store, &info.path, &valid, err) &&
-       (valid || store_add_nar(serve->store, &info, &nar, false, err));
+       (valid || store_add_nar(serve->store, &info, &nar, false, false, err));
   // What was there already is read and dropped.
   char chunk[4096];
   for (size_t n = 1; ok && n > 0;) ok = byte_stream_take(&nar, chunk, sizeof(chunk), &n, err);

@@ -4,9 +4,12 @@
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/fs.h"
+#include "base/map.h"
+#include "base/process.h"
 #include "castore/castore_nar.h"
 #include "formats/nar_list.h"
 #include "formats/nixbase32.h"
@@ -14,10 +17,31 @@
 #include "store/store_check.h"
 
 #define BINARY_CACHE_INFO_MAX ((size_t)64 << 10)
+#define BINARY_CACHE_PARALLEL_BYTES ((uint64_t)64 << 20) // archives from there on are compressed by all processors
 #define BINARY_CACHE_LOG_MAX ((size_t)256 << 20)
 enum { BINARY_CACHE_PRIORITY = 50 };
 
+// A path that lies ready: the archive, what else there is, and last the description.
+struct BinaryCacheItem {
+  StorePath path;
+  StorePath *refs; // owned
+  size_t ref_count;
+  CacheUpload *files; // owned
+  size_t file_count, file_cap;
+  uint64_t size_bytes; // of the archive
+};
+
+#define BINARY_CACHE_BATCH_COUNT 1024u // paths that are published together, at most
+#define BINARY_CACHE_BATCH_BYTES ((uint64_t)1 << 30)
+#define BINARY_CACHE_BATCH_MS 5000
+
 struct BinaryCache {
+  BinaryCacheItem **batch; // owned; committed and not published
+  size_t batch_count, batch_cap;
+  Map batch_index; // digests
+  uint64_t batch_bytes;
+  int64_t batch_since_ms;
+
   CacheSource *source;   // owned
   NarinfoCache *answers; // borrowed; NULL: asks each time
   int priority;
@@ -125,6 +149,10 @@ bool binary_cache_open_url(Span url, HttpClient *client, NarinfoCache *answers, 
   return true;
 }
 
+bool binary_cache_is_remote(const BinaryCache *cache) {
+  return cache_source_is_remote(cache->source);
+}
+
 const char *binary_cache_url(const BinaryCache *cache) {
   return cache_source_url(cache->source);
 }
@@ -135,6 +163,9 @@ int binary_cache_priority(const BinaryCache *cache) {
 
 void binary_cache_free(BinaryCache *cache) {
   if (!cache) return;
+  for (size_t i = 0; i < cache->batch_count; i++) binary_cache_item_free(cache->batch[i]);
+  mem_free(cache->batch);
+  map_done(&cache->batch_index);
   cache_source_free(cache->source);
   mem_free((char *)cache->store_dir.data);
   mem_free(cache);
@@ -259,8 +290,12 @@ static bool binary_cache_write_nar(BinaryCache *cache, const PathInfo *info, Bin
   if (!cache_source_begin(cache->source, &out->file, err)) return false;
   hash_sha256_init(&out->file_hash);
   hash_sha256_init(&out->nar_hash);
-  if (!stream_codec_encoder_new(cache->options.compression, cache->options.level, &file_sink, &out->encoder, err))
-    return false;
+  // Nothing that is compressed by blocks gains by more threads than it has of them.
+  bool is_large = cache->options.parallel || info->nar_size_bytes >= BINARY_CACHE_PARALLEL_BYTES;
+  StreamEncoderOptions encoder = {.level = cache->options.level,
+                                  .size_bytes = info->nar_size_bytes,
+                                  .threads = is_large && !cache->options.no_parallel ? process_cpu_count() : 1};
+  if (!stream_codec_encoder_new(cache->options.compression, &encoder, &file_sink, &out->encoder, err)) return false;
   out->encoder_sink = stream_codec_encoder_sink(out->encoder);
   if (!dump(ctx, &(ByteSink){binary_cache_nar_put, out}, err) || !stream_codec_encoder_finish(out->encoder, err))
     return false;
@@ -312,24 +347,26 @@ static bool binary_cache_fill_info(BinaryCache *cache, const PathInfo *info, Bin
   return true;
 }
 
-// The archive first, the description last: who sees a description finds what it describes.
-static bool binary_cache_publish(BinaryCache *cache, const NarInfo *info, BinaryCacheOut *out, Err *err) {
-  CLEANUP(buf_done) Buf name = BUF_INIT;
-  CLEANUP(buf_done) Buf text = BUF_INIT;
-  if (!cache_source_finish(cache->source, &out->file, info->url, "application/x-nix-nar", err)) return false;
-  if (cache->options.write_listing) {
-    binary_cache_format(info->path.digest, ".ls", &name);
-    if (!cache_source_write(cache->source, buf_span(&name), buf_span(&out->listing), "application/json", false, err))
-      return false;
-  }
-  buf_clear(&name);
-  binary_cache_format(info->path.digest, ".narinfo", &name);
-  narinfo_format(info, cache->store_dir, &text);
-  return cache_source_write(cache->source, buf_span(&name), buf_span(&text), "text/x-nix-narinfo", true, err);
+// ---- writing: what is ready
+
+void binary_cache_item_free(BinaryCacheItem *item) {
+  if (!item) return;
+  for (size_t i = 0; i < item->file_count; i++) cache_source_end(&item->files[i]);
+  mem_free(item->files);
+  mem_free(item->refs);
+  mem_free(item);
+}
+
+static CacheUpload *binary_cache_item_file(BinaryCacheItem *item) {
+  MEM_RESERVE(item->files, item->file_cap, item->file_count + 1);
+  CacheUpload *file = &item->files[item->file_count++];
+  *file = (CacheUpload){.fd = -1};
+  return file;
 }
 
 // debuginfo/<build id> = {"archive":"../nar/...","member":"lib/debug/..."}. What is there stays.
-static bool binary_cache_publish_debug(BinaryCache *cache, const NarInfo *info, Span found, Err *err) {
+static bool binary_cache_item_debug(BinaryCache *cache, BinaryCacheItem *item, const NarInfo *info, Span found,
+                                    Err *err) {
   for (Span id, member; span_split(&found, 0, &id) && span_split(&found, 0, &member);) {
     CLEANUP(buf_done) Buf name = BUF_INIT;
     CLEANUP(buf_done) Buf text = BUF_INIT;
@@ -346,41 +383,67 @@ static bool binary_cache_publish_debug(BinaryCache *cache, const NarInfo *info, 
         !json_write_key(&json, SPAN("member"), err) || !json_write_str(&json, member, err))
       return false;
     json_write_object_end(&json);
-    if (!cache_source_write(cache->source, buf_span(&name), buf_span(&text), "application/json", false, err))
+    if (!cache_source_stage_text(cache->source, buf_span(&name), buf_span(&text), "application/json",
+                                 binary_cache_item_file(item), err))
       return false;
   }
   return true;
 }
 
-static bool binary_cache_check_refs(BinaryCache *cache, const PathInfo *info, Err *err) {
-  for (size_t i = 0; i < info->ref_count; i++) {
+// Everything but the archive, whose name is known now.
+static bool binary_cache_item_describe(BinaryCache *cache, BinaryCacheItem *item, const NarInfo *info,
+                                       const BinaryCacheOut *out, Err *err) {
+  CLEANUP(buf_done) Buf name = BUF_INIT;
+  CLEANUP(buf_done) Buf text = BUF_INIT;
+  if (cache->options.index_debug_info && !binary_cache_item_debug(cache, item, info, buf_span(&out->debug), err))
+    return false;
+  binary_cache_format(info->path.digest, ".ls", &name);
+  if (cache->options.write_listing && !cache_source_stage_text(cache->source, buf_span(&name), buf_span(&out->listing),
+                                                               "application/json", binary_cache_item_file(item), err))
+    return false;
+  buf_clear(&name);
+  binary_cache_format(info->path.digest, ".narinfo", &name);
+  narinfo_format(info, cache->store_dir, &text);
+  return cache_source_stage_text(cache->source, buf_span(&name), buf_span(&text), "text/x-nix-narinfo",
+                                 binary_cache_item_file(item), err);
+}
+
+static bool binary_cache_check_refs(BinaryCache *cache, const BinaryCacheItem *item, Err *err) {
+  for (size_t i = 0; i < item->ref_count; i++) {
     CLEANUP(buf_done) Buf path = BUF_INIT;
     CLEANUP(buf_done) Buf ref = BUF_INIT;
     bool has;
-    if (store_path_eq(&info->refs[i], &info->path)) continue;
-    if (!binary_cache_has(cache, &info->refs[i], &has, err)) return false;
+    if (store_path_eq(&item->refs[i], &item->path)) continue;
+    if (!binary_cache_has(cache, &item->refs[i], &has, err)) return false;
     if (has) continue;
-    store_path_format(&info->path, cache->store_dir, &path);
-    store_path_format(&info->refs[i], cache->store_dir, &ref);
+    store_path_format(&item->path, cache->store_dir, &path);
+    store_path_format(&item->refs[i], cache->store_dir, &ref);
     return err_set(err, ERR_NOT_FOUND, "cannot add '%s' to the binary cache because the reference '%s' is not valid",
                    buf_cstr(&path), buf_cstr(&ref));
   }
   return true;
 }
 
-static bool binary_cache_put_new(BinaryCache *cache, const PathInfo *info, BinaryCacheDumpFn dump, void *ctx,
-                                 Err *err) {
+static int64_t binary_cache_now_ms(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static bool binary_cache_prepare_item(BinaryCache *cache, const PathInfo *info, BinaryCacheDumpFn dump, void *ctx,
+                                      BinaryCacheItem *item, Err *err) {
   CLEANUP(arena_done) Arena arena = ARENA_INIT;
   BinaryCacheOut out = {.file.fd = -1, .parses = cache->options.write_listing || cache->options.index_debug_info};
   NarInfo narinfo;
   nar_read_init(&out.parser);
   nar_list_init(&out.list, &out.listing, 0);
-  bool ok = binary_cache_check_refs(cache, info, err) && binary_cache_write_nar(cache, info, dump, ctx, &out, err);
+  bool ok = binary_cache_write_nar(cache, info, dump, ctx, &out, err);
+  *binary_cache_item_file(item) = out.file;
   if (ok && out.parses) nar_list_end(&out.list);
   ok = ok && binary_cache_fill_info(cache, info, &out, &arena, &narinfo, err) &&
-       (!cache->options.index_debug_info || binary_cache_publish_debug(cache, &narinfo, buf_span(&out.debug), err)) &&
-       binary_cache_publish(cache, &narinfo, &out, err);
-  cache_source_end(&out.file);
+       cache_source_stage(cache->source, &item->files[0], narinfo.url, "application/x-nix-nar", err) &&
+       binary_cache_item_describe(cache, item, &narinfo, &out, err);
+  item->size_bytes = out.file_size_bytes;
   stream_codec_encoder_free(out.encoder);
   nar_read_done(&out.parser);
   buf_done(&out.listing);
@@ -389,24 +452,92 @@ static bool binary_cache_put_new(BinaryCache *cache, const PathInfo *info, Binar
   return ok;
 }
 
-bool binary_cache_has(BinaryCache *cache, const StorePath *path, bool *ret, Err *err) {
-  CLEANUP(buf_done) Buf name = BUF_INIT;
-  binary_cache_format(path->digest, ".narinfo", &name);
-  return cache_source_has(cache->source, buf_span(&name), ret, err);
-}
-
 static bool binary_cache_check_writable(const BinaryCache *cache, Err *err) {
   return !cache->options.read_only ||
          err_set(err, ERR_OTHER, "the binary cache '%s' is read-only", cache_source_url(cache->source));
 }
 
+static bool binary_cache_failed(const BinaryCache *cache, const StorePath *path, Err *err) {
+  return err_wrap(err, "copying '%s' to the binary cache '%s'", path->name, cache_source_url(cache->source));
+}
+
+bool binary_cache_prepare(BinaryCache *cache, const PathInfo *info, BinaryCacheDumpFn dump, void *ctx,
+                          BinaryCacheItem **ret, Err *err) {
+  if (!binary_cache_check_writable(cache, err)) return false;
+  BinaryCacheItem *item = mem_alloc_zero(sizeof(*item));
+  item->path = info->path;
+  item->refs = mem_alloc_array(info->ref_count + 1, sizeof(*item->refs));
+  for (size_t i = 0; i < info->ref_count; i++) item->refs[item->ref_count++] = info->refs[i];
+  if (binary_cache_prepare_item(cache, info, dump, ctx, item, err)) {
+    *ret = item;
+    return true;
+  }
+  binary_cache_item_free(item);
+  return binary_cache_failed(cache, &info->path, err);
+}
+
+bool binary_cache_commit(BinaryCache *cache, BinaryCacheItem *item, Err *err) {
+  if (!binary_cache_check_refs(cache, item, err)) {
+    (void)binary_cache_failed(cache, &item->path, err);
+    binary_cache_item_free(item);
+    return false;
+  }
+  if (cache->batch_count == 0) cache->batch_since_ms = binary_cache_now_ms();
+  MEM_RESERVE(cache->batch, cache->batch_cap, cache->batch_count + 1);
+  cache->batch[cache->batch_count++] = item;
+  map_set(&cache->batch_index, span_make(item->path.digest, STORE_PATH_DIGEST_BYTES), item);
+  cache->batch_bytes += item->size_bytes;
+  bool due = cache_source_is_remote(cache->source) || cache->batch_count >= BINARY_CACHE_BATCH_COUNT ||
+             cache->batch_bytes >= BINARY_CACHE_BATCH_BYTES ||
+             binary_cache_now_ms() - cache->batch_since_ms >= BINARY_CACHE_BATCH_MS;
+  return !due || binary_cache_flush(cache, err);
+}
+
+// Archives first, descriptions last, and the disk has what a description names before the description gets its name: who sees one, also after a failure of
+// power, finds what it describes.
+static bool binary_cache_publish(BinaryCache *cache, Err *err) {
+  CLEANUP(buf_done) Buf files = BUF_INIT;
+  for (size_t i = 0; i < cache->batch_count; i++)
+    for (size_t k = 0; k < cache->batch[i]->file_count; k++)
+      cache_source_list_staged(&cache->batch[i]->files[k], &files);
+  if (!cache_source_sync_staged(cache->source, buf_span(&files), err)) return false;
+  for (size_t i = 0; i < cache->batch_count; i++)
+    for (size_t k = 0; k + 1 < cache->batch[i]->file_count; k++)
+      if (!cache_source_place(cache->source, &cache->batch[i]->files[k], err)) return false;
+  if (!cache_source_sync_folder(cache->source, "nar", err) ||
+      !cache_source_sync_folder(cache->source, "debuginfo", err))
+    return false;
+  for (size_t i = 0; i < cache->batch_count; i++)
+    if (!cache_source_place(cache->source, &cache->batch[i]->files[cache->batch[i]->file_count - 1], err)) return false;
+  return cache_source_sync_folder(cache->source, ".", err);
+}
+
+bool binary_cache_flush(BinaryCache *cache, Err *err) {
+  if (cache->batch_count == 0) return true;
+  bool ok = binary_cache_publish(cache, err);
+  for (size_t i = 0; i < cache->batch_count; i++) binary_cache_item_free(cache->batch[i]);
+  cache->batch_count = 0;
+  cache->batch_bytes = 0;
+  map_done(&cache->batch_index);
+  cache->batch_index = (Map)MAP_INIT;
+  return ok || err_wrap(err, "writing the binary cache '%s'", cache_source_url(cache->source));
+}
+
+bool binary_cache_has(BinaryCache *cache, const StorePath *path, bool *ret, Err *err) {
+  *ret = map_has(&cache->batch_index, span_make(path->digest, STORE_PATH_DIGEST_BYTES));
+  if (*ret) return true;
+  CLEANUP(buf_done) Buf name = BUF_INIT;
+  binary_cache_format(path->digest, ".narinfo", &name);
+  return cache_source_has(cache->source, buf_span(&name), ret, err);
+}
+
 bool binary_cache_put_nar(BinaryCache *cache, const PathInfo *info, BinaryCacheDumpFn dump, void *ctx, Err *err) {
   bool has;
-  if (!binary_cache_check_writable(cache, err)) return false;
-  if (!binary_cache_has(cache, &info->path, &has, err)) return false;
+  BinaryCacheItem *item;
+  if (!binary_cache_check_writable(cache, err) || !binary_cache_has(cache, &info->path, &has, err)) return false;
   if (has) return true;
-  return binary_cache_put_new(cache, info, dump, ctx, err) ||
-         err_wrap(err, "copying '%s' to the binary cache '%s'", info->path.name, cache_source_url(cache->source));
+  return binary_cache_prepare(cache, info, dump, ctx, &item, err) && binary_cache_commit(cache, item, err) &&
+         binary_cache_flush(cache, err);
 }
 
 typedef struct BinaryCacheFrom {
@@ -521,17 +652,18 @@ static bool binary_cache_with_nar(BinaryCache *cache, const NarInfo *narinfo, Bi
 typedef struct BinaryCacheAdd {
   Store *store;
   const PathInfo *info;
+  bool defer;
 } BinaryCacheAdd;
 
 static bool binary_cache_add_nar(void *ctx, const ByteSource *nar, Err *err) {
   const BinaryCacheAdd *add = ctx;
-  return store_add_nar(add->store, add->info, nar, false, err);
+  return store_add_nar(add->store, add->info, nar, false, add->defer, err);
 }
 
-static bool binary_cache_fetch_nar(BinaryCache *cache, Store *store, const NarInfo *narinfo, Err *err) {
+static bool binary_cache_fetch_nar(BinaryCache *cache, Store *store, const NarInfo *narinfo, bool defer, Err *err) {
   CLEANUP(arena_done) Arena arena = ARENA_INIT;
   PathInfo info;
-  BinaryCacheAdd add = {store, &info};
+  BinaryCacheAdd add = {store, &info, defer};
   return binary_cache_path_info(narinfo, &arena, &info, err) &&
          binary_cache_with_nar(cache, narinfo, binary_cache_add_nar, &add, err);
 }
@@ -635,14 +767,14 @@ static bool binary_cache_refill_nar(void *ctx, const ByteSource *nar, Err *err) 
 
 bool binary_cache_refill(BinaryCache *cache, Store *store, const NarInfo *narinfo, Err *err) {
   PathInfo info = {.path = narinfo->path};
-  return binary_cache_with_nar(cache, narinfo, binary_cache_refill_nar, &(BinaryCacheAdd){store, &info}, err) ||
+  return binary_cache_with_nar(cache, narinfo, binary_cache_refill_nar, &(BinaryCacheAdd){store, &info, false}, err) ||
          err_wrap(err, "fetching '%s' from the binary cache '%s'", narinfo->path.name, cache_source_url(cache->source));
 }
 
-bool binary_cache_fetch_found(BinaryCache *cache, Store *store, const NarInfo *narinfo, Err *err) {
+bool binary_cache_fetch_found(BinaryCache *cache, Store *store, const NarInfo *narinfo, bool defer, Err *err) {
   CLEANUP(buf_done) Buf text = BUF_INIT;
   store_path_format(&narinfo->path, cache->store_dir, &text);
-  return binary_cache_fetch_nar(cache, store, narinfo, err) ||
+  return binary_cache_fetch_nar(cache, store, narinfo, defer, err) ||
          err_wrap(err, "fetching '%s' from the binary cache '%s'", buf_cstr(&text), cache_source_url(cache->source));
 }
 
@@ -662,5 +794,5 @@ bool binary_cache_fetch(BinaryCache *cache, Store *store, const StorePath *path,
   if (require_sigs && !binary_cache_is_trusted(cache, &narinfo, keys, key_count))
     return err_set(err, ERR_OTHER, "cannot add path '%s' because it lacks a signature by a trusted key",
                    buf_cstr(&text));
-  return binary_cache_fetch_found(cache, store, &narinfo, err);
+  return binary_cache_fetch_found(cache, store, &narinfo, false, err);
 }

@@ -15,6 +15,7 @@ typedef struct BinaryCacheOptions {
   const SignatureSecretKey *key; // signs, or NULL
   bool write_listing;            // <hash>.ls
   bool index_debug_info;         // debuginfo/<build id>: where separate debug information is
+  bool parallel, no_parallel;    // xz and zstd on all processors: always, or never; else where the archive is large
   bool read_only;
 } BinaryCacheOptions;
 
@@ -28,6 +29,7 @@ MUST_CHECK bool binary_cache_open_url(Span url, HttpClient *client, NarinfoCache
                                       BinaryCache **ret, Err *err);
 void binary_cache_free(BinaryCache *cache);
 const char *binary_cache_url(const BinaryCache *cache); // without parameters
+bool binary_cache_is_remote(const BinaryCache *cache);
 // The smaller, the earlier it is asked. From the URL, nix-cache-info, or 50.
 int binary_cache_priority(const BinaryCache *cache);
 // *ret_found false when absent. `arena` holds the result.
@@ -56,7 +58,16 @@ MUST_CHECK bool binary_cache_put(BinaryCache *cache, Store *store, const StorePa
 typedef bool (*BinaryCacheDumpFn)(void *ctx, const ByteSink *sink, Err *err);
 MUST_CHECK bool binary_cache_put_nar(BinaryCache *cache, const PathInfo *info, BinaryCacheDumpFn dump, void *ctx,
                                      Err *err);
-// Has it a description of the path?
+// Many at once, in three steps. Preparing does the work, on any thread: everything lies in the directory afterwards, under temporary names. Committing takes the
+// item; its references are in the cache or committed before. Flushing, which committing also does from time to time, waits for the disk and gives the final
+// names, in the order of commits. All but the first are for one thread, and what is not flushed is removed with the cache.
+typedef struct BinaryCacheItem BinaryCacheItem;
+MUST_CHECK bool binary_cache_prepare(BinaryCache *cache, const PathInfo *info, BinaryCacheDumpFn dump, void *ctx,
+                                     BinaryCacheItem **ret, Err *err);
+void binary_cache_item_free(BinaryCacheItem *item); // and its files
+MUST_CHECK bool binary_cache_commit(BinaryCache *cache, BinaryCacheItem *item, Err *err);
+MUST_CHECK bool binary_cache_flush(BinaryCache *cache, Err *err);
+// Has it a description of the path, or will it have one when what is committed is flushed?
 MUST_CHECK bool binary_cache_has(BinaryCache *cache, const StorePath *path, bool *ret, Err *err);
 // Fetches one path into `store`; its references must be valid there. With `keys`, an untrusted path is refused as C++ Nix does (content-addressed ones need none).
 MUST_CHECK bool binary_cache_fetch(BinaryCache *cache, Store *store, const StorePath *path,
@@ -68,4 +79,5 @@ MUST_CHECK bool binary_cache_is_trusted(const BinaryCache *cache, const NarInfo 
                                         size_t key_count);
 // Puts the contents of a path that is valid in `store` back (store_check_refill).
 MUST_CHECK bool binary_cache_refill(BinaryCache *cache, Store *store, const NarInfo *info, Err *err);
-MUST_CHECK bool binary_cache_fetch_found(BinaryCache *cache, Store *store, const NarInfo *info, Err *err);
+// `defer`: as store_add_nar.
+MUST_CHECK bool binary_cache_fetch_found(BinaryCache *cache, Store *store, const NarInfo *info, bool defer, Err *err);

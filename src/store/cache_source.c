@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/fs.h"
+#include "store/store_sync.h"
 
 struct CacheSource {
   char *url;        // owned
@@ -164,30 +165,79 @@ bool cache_source_begin(CacheSource *source, CacheUpload *ret, Err *err) {
   return true;
 }
 
-static bool move_into_place(CacheUpload *upload, const char *place, Err *err) {
-  char *folder CLEANUP(mem_free_ptr) = span_dup(fs_path_dir(span_cstr(place)));
-  if (fchmod(upload->fd, 0644) != 0 || fdatasync(upload->fd) != 0)
-    return err_set_errno(err, errno, "syncing '%s'", upload->path);
-  if (!make_folder_of(place, err)) return false;
-  if (rename(upload->path, place) != 0) return err_set_errno(err, errno, "renaming '%s' to '%s'", upload->path, place);
-  mem_free(STEAL(upload->path));
-  return fs_fsync_dir(folder, err);
-}
-
-bool cache_source_finish(CacheSource *source, CacheUpload *upload, Span name, const char *type, Err *err) {
+bool cache_source_stage(CacheSource *source, CacheUpload *upload, Span name, const char *type, Err *err) {
   Buf place CLEANUP(buf_done) = BUF_INIT;
   struct stat st;
   put_place(source, name, &place);
-  if (source->path) return move_into_place(upload, buf_cstr(&place), err);
+  if (source->path) {
+    if (fchmod(upload->fd, 0644) != 0) return err_set_errno(err, errno, "setting the mode of '%s'", upload->path);
+    fs_close_fd(&upload->fd);
+    upload->fd = -1;
+    upload->place = buf_take(&place);
+    return make_folder_of(upload->place, err);
+  }
   if (fstat(upload->fd, &st) != 0) return err_set_errno(err, errno, "reading what is to be uploaded");
   HttpUpload body = {.fd = upload->fd, .size_bytes = (uint64_t)st.st_size, .type = type};
   return put(source, buf_cstr(&place), &body, err);
 }
 
+bool cache_source_stage_text(CacheSource *source, Span name, Span content, const char *type, CacheUpload *ret,
+                             Err *err) {
+  Buf place CLEANUP(buf_done) = BUF_INIT;
+  *ret = (CacheUpload){.fd = -1, .type = type};
+  put_place(source, name, &place);
+  if (!source->path) {
+    ret->place = buf_take(&place);
+    ret->text = span_dup(content);
+    ret->text_len = content.len;
+    return true;
+  }
+  Buf path CLEANUP(buf_done) = BUF_INIT;
+  buf_printf(&path, "%s.tmp-XXXXXX", buf_cstr(&place));
+  if (!make_folder_of(buf_cstr(&place), err)) return false;
+  int fd CLEANUP(fs_close_fd) = mkostemp(path.data, O_CLOEXEC);
+  if (fd < 0) return err_set_errno(err, errno, "creating '%s'", buf_cstr(&path));
+  ret->path = buf_take(&path);
+  ret->place = buf_take(&place);
+  if (fchmod(fd, 0644) != 0) return err_set_errno(err, errno, "setting the mode of '%s'", ret->path);
+  return fs_write_all(fd, content, err) || err_wrap(err, "writing '%s'", ret->path);
+}
+
+void cache_source_list_staged(const CacheUpload *upload, Buf *ret) {
+  if (upload->path) buf_put(ret, upload->path, strlen(upload->path) + 1);
+}
+
+bool cache_source_sync_staged(CacheSource *source, Span names, Err *err) {
+  size_t count = 0;
+  for (Span rest = names, name; span_split(&rest, 0, &name);) count++;
+  return count == 0 || store_sync_files(names, count, source->path, err);
+}
+
+bool cache_source_sync_folder(CacheSource *source, const char *folder, Err *err) {
+  Buf path CLEANUP(buf_done) = BUF_INIT;
+  if (!source->path) return true;
+  buf_printf(&path, "%s/%s", source->path, folder);
+  return !fs_exists(buf_cstr(&path)) || fs_fsync_dir(buf_cstr(&path), err);
+}
+
+bool cache_source_place(CacheSource *source, CacheUpload *upload, Err *err) {
+  if (!upload->place) return true;
+  HttpUpload body = {.text = {upload->text, upload->text_len}, .fd = -1, .type = upload->type};
+  if (!source->path && !put(source, upload->place, &body, err)) return false;
+  if (source->path && rename(upload->path, upload->place) != 0)
+    return err_set_errno(err, errno, "renaming '%s' to '%s'", upload->path, upload->place);
+  mem_free(STEAL(upload->path));
+  mem_free(STEAL(upload->place));
+  return true;
+}
+
 void cache_source_end(CacheUpload *upload) {
   fs_close_fd(&upload->fd);
+  upload->fd = -1;
   if (upload->path) unlink(upload->path);
   mem_free(STEAL(upload->path));
+  mem_free(STEAL(upload->place));
+  mem_free(STEAL(upload->text));
 }
 
 bool cache_source_make_folders(CacheSource *source, Err *err) {

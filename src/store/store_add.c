@@ -95,6 +95,28 @@ static bool store_add_defer(Store *store, PathInfoRecord *record, Err *err) {
   return ok && (!due || store_flush(store, err));
 }
 
+// One that is not valid would make all that are committed together fail.
+static bool store_add_check_refs(Store *store, const PathInfo *info, Err *err) {
+  for (size_t i = 0; i < info->ref_count; i++) {
+    bool valid;
+    if (store_path_eq(&info->refs[i], &info->path)) continue;
+    if (!store_is_valid(store, &info->refs[i], &valid, err)) return false;
+    if (valid) continue;
+    CLEANUP(buf_done) Buf path = BUF_INIT;
+    CLEANUP(buf_done) Buf ref = BUF_INIT;
+    store_path_format_base(&info->path, &path);
+    store_path_format_base(&info->refs[i], &ref);
+    return err_set(err, ERR_NOT_FOUND, "registering store paths: '%s' refers to '%s', which is not valid",
+                   buf_cstr(&path), buf_cstr(&ref));
+  }
+  return true;
+}
+
+bool store_add_deferred(Store *store, const PathInfo *info, bool ultimate, Err *err) {
+  return store_state_writable(store, err) && store_add_check_refs(store, info, err) &&
+         store_add_defer(store, path_info_service_record_of(info, true, ultimate, time(NULL)), err);
+}
+
 static bool store_add_one_text(Store *store, const StoreAddText *item, const StorePath *path,
                                const StoreAddTextHashes *hashes, Err *err) {
   PathInfoRecord *record = store_add_text_record(item, path, hashes);
@@ -459,7 +481,7 @@ bool store_add_check_hash_part(Store *store, const StorePath *path, Err *err) {
          err_set(err, ERR_OTHER, "path '%s' has the hash part of the valid path '%s'", path->name, known.name);
 }
 
-bool store_add_nar(Store *store, const PathInfo *info, const ByteSource *nar, bool ultimate, Err *err) {
+bool store_add_nar(Store *store, const PathInfo *info, const ByteSource *nar, bool ultimate, bool defer, Err *err) {
   if (!store_state_writable(store, err) || !store_add_check_hash_part(store, &info->path, err) ||
       !object_store_begin(store->objects, err))
     return false;
@@ -469,7 +491,9 @@ bool store_add_nar(Store *store, const PathInfo *info, const ByteSource *nar, bo
       castore_nar_read(&store->castore, nar, false, &import, err) && store_add_check_nar(store, info, &import, err);
   complete.root = import.root;
   complete.nar_size_bytes = import.nar_size_bytes;
-  ok = ok && store_register(store, &(StoreRegistration){.info = &complete, .ultimate = ultimate}, 1, err);
+  if (ok)
+    ok = defer ? store_add_deferred(store, &complete, ultimate, err)
+               : store_register(store, &(StoreRegistration){.info = &complete, .ultimate = ultimate}, 1, err);
   castore_nar_import_done(&import);
   object_store_end(store->objects);
   return ok;

@@ -53,8 +53,13 @@ MUST_CHECK bool store_add_node(Store *store, Span name, const CastoreNode *node,
                                StorePath *ret, Err *err);
 // Paths are known by their hash parts: what comes from elsewhere must not claim one that belongs to a valid path of another name.
 MUST_CHECK bool store_add_check_hash_part(Store *store, const StorePath *path, Err *err);
-// A NAR with its description (substituters, --import). Checks size and SHA-256 against `info` (whose root is ignored). Committed when it returns.
-MUST_CHECK bool store_add_nar(Store *store, const PathInfo *info, const ByteSource *nar, bool ultimate, Err *err);
+// A NAR with its description (substituters, copies). Checks size and SHA-256 against `info` (whose root is ignored). Committed when it returns, or deferred
+// where the caller has pinned the path (store_pin) and `defer`s.
+MUST_CHECK bool store_add_nar(Store *store, const PathInfo *info, const ByteSource *nar, bool ultimate, bool defer,
+                              Err *err);
+// What lacks nothing but its row: its objects are in store_objects, and held since they were put (object_store_begin); the path is pinned. Deferred. References
+// are valid or deferred already.
+MUST_CHECK bool store_add_deferred(Store *store, const PathInfo *info, bool ultimate, Err *err);
 
 // A build output in a scratch tree on the store's file system (store_scratch): canonicalises, hashes, scans, and makes its files objects without moving data.
 // The caller checks the result, completes a PathInfo and calls store_register with tree = scratch, then (in any case) store_add_scan_done: between the two the

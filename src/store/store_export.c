@@ -163,7 +163,7 @@ static bool store_export_import_one(Store *store, const ByteSource *source, Stor
   info.nar_size_bytes = nar.nar_size_bytes;
   memcpy(info.nar_sha256, nar.nar_sha256, 32);
   ok = ok && store_add_check_hash_part(store, &info.path, err) && store_pin(store, &info.path, &valid, err) &&
-       (valid || store_register(store, &(StoreRegistration){.info = &info}, 1, err));
+       (valid || store_add_deferred(store, &info, false, err));
   castore_nar_import_done(&nar);
   if (ok) store_path_list_add(ret, &info.path);
   return ok;
@@ -181,6 +181,8 @@ bool store_export_read(Store *store, const ByteSource *source, StorePathList *re
   if (ok && more != 0)
     ok = err_set(err, ERR_SYNTAX, "input doesn't look like something created by 'nix-store --export'");
   mem_free(buffered.data);
+  // Paths that came before a damaged one stay.
+  ok = store_flush(store, ok ? err : NULL) && ok;
   object_store_end(store->objects);
   return ok || err_wrap(err, "importing");
 }

@@ -9,6 +9,7 @@
 #include "castore/object_sync.h"
 #include "store/store_state.h"
 
+#define STORE_SYNC_FEW 4u // files: an fsync each costs less than looking at what else there is
 #define STORE_SYNC_MEMINFO_BYTES_MAX ((size_t)64 << 10)
 
 // What has to be synced one by one: names with their NUL. Folders come second, so that what they name is there when they are.
@@ -157,4 +158,19 @@ bool store_sync_wait(Store *store, Err *err) {
   buf_done(&pieces.folders);
   if (ok && touched_len > 0) store_sync_forget_touched(store, touched_len);
   return ok;
+}
+
+// Is an fsync for each cheaper than one syncfs, which writes what others have left in memory, too?
+static bool store_sync_is_few(Span files, size_t count) {
+  if (count <= STORE_SYNC_FEW) return true;
+  uint64_t dirty = store_sync_dirty_bytes();
+  return count <= STORE_SYNC_PIECES_MAX && dirty > STORE_SYNC_FOREIGN_BYTES &&
+         dirty - STORE_SYNC_FOREIGN_BYTES > store_sync_own_bytes(files);
+}
+
+bool store_sync_files(Span files, size_t count, const char *folder, Err *err) {
+  if (store_sync_is_few(files, count)) return object_sync_paths(files, err);
+  CLEANUP(fs_close_fd) int fd = -1;
+  return fs_open(folder, O_RDONLY | O_DIRECTORY, 0, &fd, err) &&
+         (syncfs(fd) == 0 || err_set_errno(err, errno, "syncing the file system of '%s'", folder));
 }

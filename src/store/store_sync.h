@@ -13,3 +13,5 @@
 
 // Waits until everything that fresh rows name, and what store_state_touch was told, is on the disk. FIRN_SYNC=all or pieces decides for tests.
 MUST_CHECK bool store_sync_wait(Store *store, Err *err);
+// The same for new files anywhere, of the folder's file system: `files` are their names, each with its NUL. Their folders are not synced.
+MUST_CHECK bool store_sync_files(Span files, size_t count, const char *folder, Err *err);

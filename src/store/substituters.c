@@ -359,7 +359,7 @@ static bool fetch_from_any(Substituters *self, Node *node, Err *err) {
   for (;;) {
     Err failed = ERR_INIT;
     emit(node, SUBSTITUTERS_EVENT_START, false);
-    bool ok = binary_cache_fetch_found(node->cache, self->store, &node->info, &failed);
+    bool ok = binary_cache_fetch_found(node->cache, self->store, &node->info, false, &failed);
     emit(node, SUBSTITUTERS_EVENT_STOP, !ok);
     if (ok) return true;
     if (failed.kind == ERR_INTERRUPTED || !take_next_cache(self, node)) return err_move(err, &failed);

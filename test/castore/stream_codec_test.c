@@ -7,7 +7,11 @@ static void encode(StreamCodec codec, Span data, uint64_t *rng, Buf *ret) {
   Err err = ERR_INIT;
   ByteSink to = byte_stream_to_buf(ret);
   StreamEncoder *encoder;
-  CHECK_OK(stream_codec_encoder_new(codec, 0, &to, &encoder, &err), &err);
+  // What is said about the size is a hint, which may be wrong.
+  StreamEncoderOptions options = {.size_bytes = test_random_below(rng, 2) ? data.len : test_random_below(rng, 100000),
+                                  .threads = (unsigned)test_random_below(rng, 4)};
+  const StreamEncoderOptions *some = test_random_below(rng, 4) ? &options : NULL;
+  CHECK_OK(stream_codec_encoder_new(codec, some, &to, &encoder, &err), &err);
   ByteSink sink = stream_codec_encoder_sink(encoder);
   while (data.len > 0) {
     Span piece = span_sub(data, 0, 1 + (size_t)test_random_below(rng, 100000));

@@ -168,6 +168,89 @@ TEST(binary_cache_round_trip) {
   }
 }
 
+typedef struct DumpOf {
+  Store *store;
+  const StorePath *path;
+} DumpOf;
+
+static bool dump_of(void *ctx, const ByteSink *sink, Err *err) {
+  const DumpOf *dump = ctx;
+  return store_dump(dump->store, dump->path, sink, err);
+}
+
+static BinaryCacheItem *prepare(BinaryCache *cache, Store *from, const StorePath *path) {
+  Err err = ERR_INIT;
+  CLEANUP(path_info_service_record_free_ptr) PathInfoRecord *record = NULL;
+  BinaryCacheItem *item;
+  CHECK_OK(store_get(from, path, &record, &err), &err);
+  CHECK_OK(binary_cache_prepare(cache, &record->info, dump_of, &(DumpOf){from, path}, &item, &err), &err);
+  return item;
+}
+
+// Files of the cache, without its folders and nix-cache-info.
+static size_t count_files(const char *cache) {
+  Err err = ERR_INIT;
+  CLEANUP(fs_list_done) FsList list = FS_LIST_INIT;
+  CLEANUP(fs_list_done) FsList nars = FS_LIST_INIT;
+  CLEANUP(buf_done) Buf nar = BUF_INIT;
+  buf_printf(&nar, "%s/nar", test_temp_path(cache));
+  CHECK_OK(fs_list_dir(test_temp_path(cache), &list, &err), &err);
+  CHECK_OK(fs_list_dir(buf_cstr(&nar), &nars, &err), &err);
+  return list.count + nars.count - 4;
+}
+
+// Prepared in any order, published in the order of commits, nothing visible before the flush, nothing left of what was not flushed.
+TEST(binary_cache_batch) {
+  Err err = ERR_INIT;
+  Store *from = store_fixture_open("from"), *to = store_fixture_open("to");
+  StorePathList closure = STORE_PATH_LIST_INIT;
+  make_closure(from, &closure);
+  BinaryCache *cache =
+      open_cache("cache", (BinaryCacheOptions){.compression = STREAM_CODEC_ZSTD, .write_listing = true});
+  BinaryCacheItem *items[3];
+  for (size_t i = 3; i-- > 0;) items[i] = prepare(cache, from, &closure.paths[i]);
+  CHECK_EQ_INT(count_files("cache"), 9);
+  CHECK_OK(binary_cache_commit(cache, items[0], &err), &err);
+  CHECK_ERR(binary_cache_commit(cache, items[2], &err), &err, ERR_NOT_FOUND, "because the reference");
+  CHECK_EQ_INT(count_files("cache"), 6);
+  CHECK_OK(binary_cache_commit(cache, items[1], &err), &err);
+  bool has, found;
+  CLEANUP(arena_done) Arena arena = ARENA_INIT;
+  NarInfo info;
+  CHECK_OK(binary_cache_has(cache, &closure.paths[1], &has, &err), &err);
+  CHECK_OK(binary_cache_find(cache, closure.paths[1].digest, &arena, &info, &found, &err), &err);
+  CHECK(has && !found);
+  CHECK_OK(binary_cache_flush(cache, &err), &err);
+  for (size_t i = 0; i < 2; i++) CHECK_OK(binary_cache_fetch(cache, to, &closure.paths[i], NULL, 0, false, &err), &err);
+  BinaryCacheItem *never = prepare(cache, from, &closure.paths[2]);
+  CHECK_OK(binary_cache_commit(cache, never, &err), &err);
+  binary_cache_free(cache);
+  CHECK_EQ_INT(count_files("cache"), 6);
+  store_path_list_done(&closure);
+  store_free(from);
+  store_free(to);
+}
+
+// A path of the stream refers to what is not there: the one before it stays.
+TEST(import_keeps_what_came_before_a_failure) {
+  Err err = ERR_INIT;
+  Store *from = store_fixture_open("from"), *to = store_fixture_open("to");
+  StorePath a = store_fixture_text(from, "a", "first", NULL, 0), b = store_fixture_text(from, "b", "second", &a, 1),
+            c = store_fixture_text(from, "c", "third", &b, 1), paths[] = {a, c};
+  StorePathList imported = STORE_PATH_LIST_INIT;
+  CLEANUP(buf_done) Buf stream = BUF_INIT;
+  ByteSink sink = byte_stream_to_buf(&stream);
+  CHECK_OK(store_export_write(from, paths, 2, &sink, &err), &err);
+  Span rest = buf_span(&stream);
+  ByteSource source = byte_stream_from_span(&rest);
+  CHECK_ERR(store_export_read(to, &source, &imported, &err), &err, ERR_NOT_FOUND, "-b', which is not valid");
+  CHECK(store_fixture_valid(to, &a));
+  CHECK(!store_fixture_valid(to, &c));
+  store_path_list_done(&imported);
+  store_free(from);
+  store_free(to);
+}
+
 TEST(nix_copies_from_our_cache_and_we_from_its) {
   Err err = ERR_INIT;
   Store *from = store_fixture_open("from"), *to = store_fixture_open("to");

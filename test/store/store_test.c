@@ -358,10 +358,11 @@ TEST(add_nar_checks) {
   bad.nar_sha256[0] ^= 1;
   Span rest = buf_span(&nar);
   ByteSource source = byte_stream_from_span(&rest);
-  CHECK_ERR(store_add_nar(to, &bad, &source, false, &err), &err, ERR_HASH_MISMATCH, "hash mismatch importing path");
+  CHECK_ERR(store_add_nar(to, &bad, &source, false, false, &err), &err, ERR_HASH_MISMATCH,
+            "hash mismatch importing path");
   CHECK(!store_fixture_valid(to, &path));
   rest = buf_span(&nar);
-  CHECK_OK(store_add_nar(to, &record->info, &source, false, &err), &err);
+  CHECK_OK(store_add_nar(to, &record->info, &source, false, false, &err), &err);
   CHECK(store_fixture_valid(to, &path));
   store_free(from);
   store_free(to);
