@@ -40,16 +40,30 @@ bool err_set_errno(Err *err, int sys_errno, const char *fmt, ...) {
   return false;
 }
 
-bool err_wrap(Err *err, const char *fmt, ...) {
-  if (!err || !err_is_set(err)) return false;
+static bool wrap(Err *err, const char *fmt, va_list args) {
   Buf text = BUF_INIT;
-  va_list args;
-  va_start(args, fmt);
   buf_vprintf(&text, fmt, args);
-  va_end(args);
   buf_printf(&text, ": %s", err_message(err));
   mem_free(err->message);
   err->message = buf_take(&text);
+  return false;
+}
+
+bool err_wrap(Err *err, const char *fmt, ...) {
+  if (!err || !err_is_set(err)) return false;
+  va_list args;
+  va_start(args, fmt);
+  wrap(err, fmt, args);
+  va_end(args);
+  return false;
+}
+
+bool err_wrap_unless_named(Err *err, const char *what, const char *fmt, ...) {
+  if (!err || !err_is_set(err) || strstr(err_message(err), what)) return false;
+  va_list args;
+  va_start(args, fmt);
+  wrap(err, fmt, args);
+  va_end(args);
   return false;
 }
 

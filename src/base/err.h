@@ -34,6 +34,8 @@ bool err_vset(Err *err, ErrKind kind, const char *fmt, va_list args) PRINTF_LIKE
 bool err_set_errno(Err *err, int sys_errno, const char *fmt, ...) PRINTF_LIKE(3, 4);
 // Prepends "<text>: "; nothing when no error is set.
 bool err_wrap(Err *err, const char *fmt, ...) PRINTF_LIKE(2, 3);
+// As err_wrap, but nothing where the message names `what` already: what is said at the bottom is then complete.
+bool err_wrap_unless_named(Err *err, const char *what, const char *fmt, ...) PRINTF_LIKE(3, 4);
 // Moves `from` into `to`, which is unset or NULL (then, or when it is set already, `from` is freed).
 bool err_move(Err *to, Err *from);
 static inline bool err_is_set(const Err *err) {

@@ -451,5 +451,5 @@ bool castore_import_path(const Castore *to, const char *path, const CastoreImpor
   mem_free(import);
   if (ok) return true;
   castore_import_done(ret);
-  return err_wrap(err, "importing '%s'", path);
+  return err_wrap_unless_named(err, path, "importing '%s'", path);
 }

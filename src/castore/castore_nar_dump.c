@@ -17,7 +17,9 @@ typedef struct NarDump {
   const ByteSink *sink;
   NarWrite nar;
   Buf buf;
-  char *chunk; // owned
+  char *chunk;      // owned
+  Buf where;        // of what failed, below the path that is dumped
+  bool is_odd_file; // what failed has a type that no archive can hold
 } NarDump;
 
 static bool castore_nar_dump_drain(NarDump *dump, size_t above_bytes, Err *err) {
@@ -93,6 +95,12 @@ static bool castore_nar_dump_list(int fd, Buf *text, char ***ret, size_t *ret_co
 
 static bool castore_nar_dump_at(NarDump *dump, int dir_fd, const char *name, uint8_t type, unsigned depth, Err *err);
 
+static void castore_nar_dump_failed_in(NarDump *dump, const char *name) {
+  CLEANUP(buf_done) Buf rest = dump->where;
+  dump->where = (Buf)BUF_INIT;
+  buf_printf(&dump->where, "/%s%.*s", name, (int)rest.len, rest.len ? rest.data : "");
+}
+
 static bool castore_nar_dump_dir(NarDump *dump, int fd, unsigned depth, Err *err) {
   if (depth > NAR_DUMP_DEPTH_MAX)
     return err_set(err, ERR_LIMIT, "directories are nested more than %u deep", NAR_DUMP_DEPTH_MAX);
@@ -106,7 +114,7 @@ static bool castore_nar_dump_dir(NarDump *dump, int fd, unsigned depth, Err *err
     const char *name = entries[i] + 1;
     ok = nar_write_entry(&dump->nar, span_cstr(name), err) &&
          castore_nar_dump_at(dump, fd, name, (uint8_t)entries[i][0], depth + 1, err);
-    if (!ok) err_wrap(err, "%s", name);
+    if (!ok) castore_nar_dump_failed_in(dump, name);
   }
   mem_free(entries);
   if (ok) nar_write_dir_end(&dump->nar);
@@ -121,17 +129,36 @@ static bool castore_nar_dump_at(NarDump *dump, int dir_fd, const char *name, uin
   int fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | (is_dir ? O_DIRECTORY : 0));
   if (fd < 0 && errno == ELOOP) return castore_nar_dump_symlink(dump, dir_fd, name, err);
   struct stat st;
+  dump->is_odd_file = fd < 0 && errno == ENXIO; // a socket
   if (fd < 0 || (!is_dir && fstat(fd, &st) != 0)) return err_set_errno(err, errno, "opening");
   if (is_dir || S_ISDIR(st.st_mode)) return castore_nar_dump_dir(dump, fd, depth, err);
   if (S_ISREG(st.st_mode)) return castore_nar_dump_file(dump, fd, &st, err);
+  dump->is_odd_file = true;
   return err_set(err, ERR_OTHER, "the file has an unsupported type");
+}
+
+// Says which file, as C++ Nix does.
+static bool castore_nar_dump_fail(const NarDump *dump, const char *path, Err *err) {
+  if (!err) return false;
+  CLEANUP(buf_done) Buf whole = BUF_INIT;
+  char here[4096];
+  if (path[0] == '/' || !getcwd(here, sizeof(here))) buf_put_cstr(&whole, path);
+  else fs_path_canon(span_cstr(here), span_cstr(path), &whole);
+  bool is_missing = err->sys_errno == ENOENT && !dump->where.len;
+  buf_put_span(&whole, buf_span(&dump->where));
+  if (!dump->is_odd_file && !is_missing) return err_wrap(err, "'%s'", buf_cstr(&whole));
+  err_done(err);
+  return is_missing ? err_set(err, ERR_NOT_FOUND, "path '%s' does not exist", buf_cstr(&whole))
+                    : err_set(err, ERR_OTHER, "file '%s' has an unsupported type", buf_cstr(&whole));
 }
 
 bool castore_nar_dump_path(const char *path, const ByteSink *sink, Err *err) {
   NarDump dump = {.sink = sink, .chunk = mem_alloc(BYTE_STREAM_CHUNK_BYTES)};
   nar_write_init(&dump.nar, &dump.buf);
-  bool ok = (castore_nar_dump_at(&dump, AT_FDCWD, path, DT_UNKNOWN, 0, err) || err_wrap(err, "%s", path)) &&
-            castore_nar_dump_drain(&dump, 0, err);
+  bool ok =
+      (castore_nar_dump_at(&dump, AT_FDCWD, path, DT_UNKNOWN, 0, err) || castore_nar_dump_fail(&dump, path, err)) &&
+      castore_nar_dump_drain(&dump, 0, err);
+  buf_done(&dump.where);
   nar_write_done(&dump.nar);
   buf_done(&dump.buf);
   mem_free(dump.chunk);

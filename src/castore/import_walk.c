@@ -188,6 +188,7 @@ static bool import_walk_dir(ImportWalker *walker, size_t number, unsigned depth,
 static bool import_walk_root(ImportWalker *walker, const char *path, Err *err) {
   ImportWalk *walk = walker->walk;
   struct stat st;
+  if (lstat(path, &st) != 0 && errno == ENOENT) return err_set(err, ERR_NOT_FOUND, "path '%s' does not exist", path);
   if (lstat(path, &st) != 0) return err_set_errno(err, errno, "reading '%s'", path);
   if (S_ISDIR(st.st_mode)) {
     if (walker->options->adopt_into && (st.st_mode & 0700) != 0700 && chmod(path, 0700) != 0)

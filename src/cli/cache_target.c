@@ -25,7 +25,7 @@ static bool set_parameter(CacheTarget *target, BinaryCacheOptions *options, Span
   if (span_eq_cstr(name, "compression")) return stream_codec_parse(value, &options->compression, err);
   if (span_eq_cstr(name, "compression-level")) {
     if (!span_parse_i64(value, &level) || level < -1 || level > 22)
-      return err_set(err, ERR_USAGE, "compression level '%.*s' is not a number from -1 to 22", SPAN_ARG(value));
+      return err_set(err, ERR_USAGE, "setting 'compression-level' has invalid value '%.*s'", SPAN_ARG(value));
     options->level = level < 0 ? 0 : (int)level;
   } else if (span_eq_cstr(name, "write-nar-listing")) {
     options->write_listing = is_true(value);

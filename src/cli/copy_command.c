@@ -249,11 +249,11 @@ static bool open_target(Copy *copy, const char *url, CacheTarget *target, Store 
 static bool find_paths(Copy *copy, BuildTargetList *ret_roots, StorePathList *ret, int *ret_code) {
   unsigned flags = PATH_SELECTOR_BUILD;
   if (!option_has(&copy->session->options, OPT_no_recursive)) flags |= PATH_SELECTOR_RECURSIVE;
-  bool wants_roots = option_has(&copy->session->options, OPT_copy_out_link) ||
-                     option_has(&copy->session->options, OPT_copy_profile) ||
-                     (session_has_feature(copy->session, "ca-derivations") &&
-                      !option_has(&copy->session->options, OPT_paths_derivation) &&
-                      !option_has(&copy->session->options, OPT_paths_stdin));
+  bool wants_roots =
+      option_has(&copy->session->options, OPT_copy_out_link) || option_has(&copy->session->options, OPT_copy_profile) ||
+      (session_has_feature(copy->session, "ca-derivations") && !option_has(&copy->session->options, OPT_paths_all) &&
+       !option_has(&copy->session->options, OPT_paths_derivation) &&
+       !option_has(&copy->session->options, OPT_paths_stdin));
   if (wants_roots && !path_selector_targets(copy->session, flags, ret_roots, ret_code)) return false;
   return path_selector_find(copy->session, copy->from, flags, ret, ret_code);
 }

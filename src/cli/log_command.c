@@ -42,7 +42,7 @@ static bool find_log(Store *store, const StorePath *path, Buf *out, bool *ret_fo
     PathInfoRecord *record CLEANUP(path_info_service_record_free_ptr) = NULL;
     ok = store_find(store, path, &record, err);
     if (ok && record && record->info.has_deriver) store_path_list_add(&derivers, &record->info.deriver);
-    ok = ok && store_derivers(store, path, &derivers, err);
+    ok = ok && (!record || store_derivers(store, path, &derivers, err));
   }
   for (size_t i = 0; ok && i < derivers.count && !*ret_found; i++)
     ok = read_log(store, &derivers.paths[i], out, ret_found, err);

@@ -110,7 +110,8 @@ static int list_channels(Session *session) {
   Channels channels CLEANUP(channels_done) = {0};
   Err err = ERR_INIT;
   Buf out CLEANUP(buf_done) = BUF_INIT;
-  if (!read_channels(session, &channels, &err)) return session_fail(session, &err);
+  if (session->options.operand_count) err_set(&err, ERR_USAGE, "'--list' expects no arguments");
+  if (err_is_set(&err) || !read_channels(session, &channels, &err)) return session_fail(session, &err);
   for (size_t i = 0; i < channels.count; i++)
     buf_printf(&out, "%.*s %.*s\n", SPAN_ARG(channels.items[i].name), SPAN_ARG(channels.items[i].url));
   session_print(session, buf_span(&out));
@@ -175,6 +176,7 @@ static int remove_channel(Session *session) {
     if (!is_it) user_env_add(&kept, &installed.items[i]);
   }
   if (kept.count != installed.count) log_msg(LOG_INFO, "uninstalling '%.*s'", SPAN_ARG(name));
+  else log_warn("selector '%.*s' matched no installed derivations", SPAN_ARG(name));
   return install(session, profile, &kept, &code) ? 0 : code;
 }
 
@@ -310,7 +312,7 @@ int nix_channel_command_run(Session *session) {
     if (operation != OPTION_COUNT) err_set(&err, ERR_USAGE, "only one operation may be specified");
     operation = operations[i];
   }
-  if (operation == OPTION_COUNT) err_set(&err, ERR_USAGE, "no operation specified");
+  if (operation == OPTION_COUNT) err_set(&err, ERR_USAGE, "no command specified");
   if (err_is_set(&err)) return session_fail(session, &err);
   switch ((int)operation) {
   case OPT_channel_add: return add_channel(session, &err) ? 0 : session_fail(session, &err);

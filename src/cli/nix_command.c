@@ -96,7 +96,7 @@ int nix_command_key_public(Session *session) {
   SignatureSecretKey secret;
   SignaturePublicKey public;
   Buf text CLEANUP(buf_done) = BUF_INIT, out CLEANUP(buf_done) = BUF_INIT;
-  if (!fs_read_fd(STDIN_FILENO, 1 << 16, &text, &err) ||
+  if (!store_command_operands(session, 0, 0, &err) || !fs_read_fd(STDIN_FILENO, 1 << 16, &text, &err) ||
       !signature_parse_secret_key(span_trim(buf_span(&text)), &secret, &err))
     return session_fail(session, &err);
   signature_public_of(&secret, &public);

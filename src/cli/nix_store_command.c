@@ -106,6 +106,7 @@ static int realise(Session *session) {
   // C++ Nix says nothing then either.
   if (option_has(list, OPT_dry_run) || option_has(list, OPT_ignore_unknown)) return code;
   if (!code && option_has(list, OPT_repair)) code = repair_command_targets(session, &targets);
+  if (code) return code;
   Buf out CLEANUP(buf_done) = BUF_INIT;
   size_t number = 0;
   sort_outputs(session, &targets);
@@ -242,6 +243,15 @@ static bool query_neighbours(Session *session, Store *store, bool referrers, Buf
 static bool query_each(Session *session, Store *store, bool always_outputs, QueryFn fn, Buf *out, Err *err) {
   StorePathList paths = STORE_PATH_LIST_INIT;
   bool ok = use_outputs(session, store, always_outputs, &paths, err);
+  for (size_t i = 0; ok && i < paths.count; i++) ok = fn(session, store, &paths.paths[i], out, err);
+  store_path_list_done(&paths);
+  return ok;
+}
+
+// Of what was named, whatever -u says.
+static bool query_operands(Session *session, Store *store, QueryFn fn, Buf *out, Err *err) {
+  StorePathList paths = STORE_PATH_LIST_INIT;
+  bool ok = store_command_paths(session, &paths, err);
   for (size_t i = 0; ok && i < paths.count; i++) ok = fn(session, store, &paths.paths[i], out, err);
   store_path_list_done(&paths);
   return ok;
@@ -409,7 +419,7 @@ static int query(Session *session) {
   case OPT_references: ok = ok && query_neighbours(session, store, false, &out, &err); break;
   case OPT_referrers:
   case OPT_referers: ok = ok && query_neighbours(session, store, true, &out, &err); break;
-  case OPT_deriver: ok = ok && query_each(session, store, false, put_deriver, &out, &err); break;
+  case OPT_deriver: ok = ok && query_operands(session, store, put_deriver, &out, &err); break;
   case OPT_valid_derivers: ok = ok && query_each(session, store, false, put_valid_derivers, &out, &err); break;
   case OPT_binding: ok = ok && query_each(session, store, false, put_binding, &out, &err); break;
   case OPT_query_hash: ok = ok && query_each(session, store, false, put_hash, &out, &err); break;
@@ -487,11 +497,11 @@ static bool dump_db(Session *session, Store *store, Err *err) {
   return ok;
 }
 
-static bool load_db(Session *session, Store *store, bool with_hash, Err *err) {
+static bool load_db(Session *session, Store *store, bool with_hash, bool replace, Err *err) {
   StorePathList paths = STORE_PATH_LIST_INIT;
   int in = STDIN_FILENO;
   ByteSource source = byte_stream_from_fd(&in);
-  bool ok = store_export_load_db(store, &source, with_hash, &paths, err);
+  bool ok = store_export_load_db(store, &source, with_hash, replace, &paths, err);
   store_path_list_done(&paths);
   return ok;
 }
@@ -647,10 +657,11 @@ static int with_store(Session *session, StoreFn fn) {
 }
 
 static bool load_full_db(Session *session, Store *store, Err *err) {
-  return load_db(session, store, true, err);
+  return load_db(session, store, true, true, err);
 }
 static bool register_validity(Session *session, Store *store, Err *err) {
-  return load_db(session, store, option_has(&session->options, OPT_hash_given), err);
+  return load_db(session, store, option_has(&session->options, OPT_hash_given),
+                 option_has(&session->options, OPT_reregister), err);
 }
 
 static int run_with_store(Session *session, OptionId id) {
@@ -706,8 +717,8 @@ int nix_store_command_run(Session *session) {
       OPT_gc,          OPT_delete,    OPT_verify,         OPT_verify_path,
       OPT_repair_path, OPT_serve,     OPT_optimise,       OPT_init,
       OPT_read_log,    OPT_print_env, OPT_check_validity, OPT_generate_binary_cache_key};
-  static const OptionId without_operands[] = {OPT_import,   OPT_load_db, OPT_register_validity, OPT_gc, OPT_verify,
-                                              OPT_optimise, OPT_init};
+  static const OptionId without_operands[] = {
+      OPT_import, OPT_load_db, OPT_register_validity, OPT_gc, OPT_verify, OPT_optimise, OPT_init, OPT_serve};
   Err err = ERR_INIT;
   const OptionList *list = &session->options;
   OptionId operation = OPTION_COUNT;

@@ -150,9 +150,11 @@ static bool use_setting(const char *given, const char *inline_arg, Words *words,
   return setting_set(settings, name, span_cstr(value), SETTING_COMMAND_LINE, err);
 }
 
-// nix-env has a word of its own for it.
+// The old commands have words of their own for it.
 static const char *unknown_word(uint64_t groups) {
-  return groups & NIX_ENV ? "unknown" : "unrecognised";
+  return groups & CHANNEL                  ? "unsupported argument"
+         : groups & (NIX_ENV | STORE_VERB) ? "unknown flag"
+                                           : "unrecognised flag";
 }
 
 // Names one that is spelled nearly the same.
@@ -165,8 +167,7 @@ static bool unknown_flag(const char *given, uint64_t groups, Err *err) {
   for (Span rest = buf_span(&all); rest.len; count++) span_split(&rest, ' ', &names[count]);
   suggestion_format(span_cstr(given), names, count, &text);
   mem_free(names);
-  return err_set(err, ERR_USAGE, "%s flag '%s'%s%s", unknown_word(groups), given, text.len ? "\n" : "",
-                 buf_cstr(&text));
+  return err_set(err, ERR_USAGE, "%s '%s'%s%s", unknown_word(groups), given, text.len ? "\n" : "", buf_cstr(&text));
 }
 
 static bool read_long(const char *word, uint64_t groups, Words *words, Setting *settings, OptionList *ret, Err *err) {
@@ -183,7 +184,7 @@ static bool read_short(const char *word, uint64_t groups, Words *words, Setting 
   for (const char *p = word + 1; *p; p++) {
     const Option *option = find_short(*p, groups);
     char name[3] = {'-', *p, 0};
-    if (!option) return err_set(err, ERR_USAGE, "%s flag '%s'", unknown_word(groups), p == word + 1 ? word : name);
+    if (!option) return err_set(err, ERR_USAGE, "%s '%s'", unknown_word(groups), p == word + 1 ? word : name);
     // The rest of the word is the argument when it cannot be more options ("-j4", "-I/x"), or when there is no other reading.
     bool rest_is_arg = p[1] && (option_arg_count(option) == 1 || option_takes_rest(option));
     if (!use_option(option, name, rest_is_arg ? p + 1 : NULL, words, settings, ret, err)) return false;

@@ -6,6 +6,8 @@
 #include "cli/command.h"
 #include "cli/installable.h"
 #include "cli/store_command.h"
+#include "realise/drv_hashes.h"
+#include "store/store_realisation.h"
 
 // ---- which operands
 
@@ -51,12 +53,30 @@ static bool find_targets(Session *session, const Operands *operands, BuildTarget
   return ok;
 }
 
+// Of a content-addressed derivation: where its output is known to be.
+static bool realised_path(Session *session, const Derivation *drv, const DerivationOutput *output, StorePath *ret,
+                          bool *ret_found, Err *err) {
+  Store *store;
+  uint8_t hash[32];
+  if (!session_store(session, &store, err)) return false;
+  DrvHashes *hashes = drv_hashes_new(store);
+  bool ok = drv_hashes_get(hashes, drv, hash, err) &&
+            store_realisation_find(store, hash, output->name, ret, ret_found, err) &&
+            (!*ret_found || store_is_valid(store, ret, ret_found, err));
+  drv_hashes_free(hashes);
+  return ok;
+}
+
 static bool output_path(Session *session, const BuildTarget *target, StorePath *ret, Err *err) {
   Buf text CLEANUP(buf_done) = BUF_INIT;
   const Derivation *drv = session_derivation(session, &target->path, err);
   if (!drv) return false;
   const DerivationOutput *output = derivation_find_output(drv, target->output);
   if (output && output->path.len) return store_path_parse(output->path, session_store_dir(session), ret, err);
+  bool found = false;
+  if (output && output->kind != DERIVATION_IMPURE && !realised_path(session, drv, output, ret, &found, err))
+    return false;
+  if (found) return true;
   store_path_format(&target->path, session_store_dir(session), &text);
   return err_set(err, ERR_OTHER, "cannot operate on an output of the unbuilt derivation '%s'", buf_cstr(&text));
 }

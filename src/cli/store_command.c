@@ -339,6 +339,7 @@ static bool cat_store(Session *session, Store *store, const char *operand, const
   Buf rest CLEANUP(buf_done) = BUF_INIT;
   StoreResolved node CLEANUP(store_resolve_done) = STORE_RESOLVED_INIT;
   if (!locate(session, store, operand, &path, &rest, &node, err)) return false;
+  if (node.rest.len) return err_set(err, ERR_NOT_FOUND, "path '%s' does not exist", operand); // below a file
   if (node.kind != CASTORE_FILE) return err_set(err, ERR_OTHER, "path '%s' is not a regular file", operand);
   return store_resolve_stream(store, &node, sink, err);
 }
@@ -721,6 +722,7 @@ bool store_command_gc_options(Session *session, StoreGcOptions *ret, Err *err) {
                           .ignore_liveness = option_has(&session->options, OPT_ignore_liveness)};
   const char *max = option_get(&session->options, OPT_max_freed);
   if (!max) max = option_get(&session->options, OPT_gc_max);
+  ret->has_max_freed = max != NULL;
   return !max || read_bytes(max, &ret->max_freed_bytes, err);
 }
 

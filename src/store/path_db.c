@@ -476,16 +476,23 @@ static bool path_db_renumber(PathDb *db, int64_t *id, Err *err) {
   return ok;
 }
 
+static bool path_db_delete_refs(PathDb *db, int64_t id, Err *err) {
+  if (!sql_use(db->db, &db->delete_refs, "DELETE FROM refs WHERE referrer = ?", err)) return false;
+  sqlite3_bind_int64(db->delete_refs, 1, id);
+  return sql_run(db->db, db->delete_refs, err);
+}
+
 // *ret_new: its references must be written.
 static bool path_db_put_row(PathDb *db, const PathDbItem *item, int64_t *ret_id, bool *ret_new, Err *err) {
   const PathInfo *info = &item->record->info;
   bool valid;
   if (!path_db_find_id(db, info->path.digest, ret_id, &valid, err)) return false;
-  *ret_new = !valid;
-  if (valid) return path_db_merge_sigs(db, *ret_id, info->sigs, info->sig_count, err);
+  *ret_new = !valid || item->replaces;
+  if (valid && !item->replaces) return path_db_merge_sigs(db, *ret_id, info->sigs, info->sig_count, err);
+  if (valid && !path_db_delete_refs(db, *ret_id, err)) return false;
   CLEANUP(buf_done) Buf text = BUF_INIT;
   size_t cuts[4];
-  bool is_name = *ret_id != 0; // so far only a name that was referred to
+  bool is_name = *ret_id != 0; // so far only a name that was referred to, or what is replaced
   if (is_name && !path_db_renumber(db, ret_id, err)) return false;
   sqlite3_stmt **stmt = is_name ? &db->validate : &db->insert;
   if (!sql_use(db->db, stmt,
@@ -923,9 +930,7 @@ void path_db_graph_done(PathDbGraph *graph) {
 
 static bool path_db_delete_one(PathDb *db, int64_t id, Err *err) {
   bool row;
-  if (!sql_use(db->db, &db->delete_refs, "DELETE FROM refs WHERE referrer = ?", err)) return false;
-  sqlite3_bind_int64(db->delete_refs, 1, id);
-  if (!sql_run(db->db, db->delete_refs, err)) return false;
+  if (!path_db_delete_refs(db, id, err)) return false;
   // A row that others still refer to (they are deleted later in the same transaction, or the caller was told so) stays as a name.
   if (!sql_use(db->db, &db->has_referrers, "SELECT 1 FROM refs WHERE reference = ? LIMIT 1", err)) return false;
   sqlite3_bind_int64(db->has_referrers, 1, id);
@@ -944,12 +949,7 @@ static bool path_db_delete_one(PathDb *db, int64_t id, Err *err) {
 bool path_db_delete(PathDb *db, const int64_t *ids, size_t count, Err *err) {
   // References first, so that nothing in the batch keeps anything else in it as a name.
   bool ok = true;
-  for (size_t i = 0; ok && i < count; i++) {
-    ok = sql_use(db->db, &db->delete_refs, "DELETE FROM refs WHERE referrer = ?", err);
-    if (!ok) break;
-    sqlite3_bind_int64(db->delete_refs, 1, ids[i]);
-    ok = sql_run(db->db, db->delete_refs, err);
-  }
+  for (size_t i = 0; ok && i < count; i++) ok = path_db_delete_refs(db, ids[i], err);
   for (size_t i = 0; ok && i < count; i++) ok = path_db_delete_one(db, ids[i], err);
   ok = ok && (count == 0 || sql_exec(db->db,
                                      "DELETE FROM fresh WHERE NOT EXISTS"

@@ -39,6 +39,7 @@ MUST_CHECK bool path_db_are_valid(PathDb *db, const StorePath *paths, size_t cou
 typedef struct PathDbItem {
   const PathInfoRecord *record;
   bool has_tree;
+  bool replaces; // what was said about a path that is valid already
 } PathDbItem;
 // Tells whether a path that is not valid here is valid in the lower store.
 typedef bool (*PathDbIsLower)(void *ctx, const StorePath *path, bool *ret, Err *err);

@@ -109,7 +109,11 @@ static bool store_url_parse(Span text, StoreUrl *url, Err *err) {
     free(here);
     buf_put_cstr(&url->root, "/nix");
   } else {
-    return err_set(err, ERR_USAGE, "don't know how to open Nix store '%.*s'", SPAN_ARG(text));
+    size_t scheme_len = span_find(place, SPAN("://"));
+    if (scheme_len == SIZE_MAX)
+      return err_set(err, ERR_USAGE, "don't know how to open Nix store '%.*s'", SPAN_ARG(text));
+    Span scheme = span_sub(place, 0, scheme_len);
+    return err_set(err, ERR_OTHER, "don't know how to open Nix store with scheme '%.*s'", SPAN_ARG(scheme));
   }
   while (rest.len > 0) {
     Span parameter;

@@ -395,7 +395,7 @@ bool store_add_path(Store *store, Span name, const char *path, const StoreAddOpt
   if (!store_state_writable(store, err) || !object_store_begin(store->objects, err)) return false;
   bool ok = store_add_import(store, name, path, options, ret, err);
   object_store_end(store->objects);
-  return ok || err_wrap(err, "adding '%s' to the store", path);
+  return ok || err_wrap_unless_named(err, path, "adding '%s' to the store", path);
 }
 
 bool store_add_stream(Store *store, Span name, const ByteSource *source, bool executable,

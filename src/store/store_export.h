@@ -13,6 +13,7 @@ MUST_CHECK bool store_export_read(Store *store, const ByteSource *source, StoreP
 // Lines: path, [hash (hex sha256), NAR size,] deriver or empty, number of references, references.
 MUST_CHECK bool store_export_dump_db(Store *store, const StorePath *paths, size_t count, bool with_hash,
                                      const ByteSink *sink, Err *err);
-// Registers paths whose trees are already in place. Without hashes in the text they are computed.
-MUST_CHECK bool store_export_load_db(Store *store, const ByteSource *source, bool with_hash, StorePathList *ret,
-                                     Err *err);
+// Registers paths whose trees are already in place. Without hashes in the text they are computed, else compared. What is said about paths that are valid
+// already replaces what was known with `replace`, else it is passed over. *ret: those that were registered.
+MUST_CHECK bool store_export_load_db(Store *store, const ByteSource *source, bool with_hash, bool replace,
+                                     StorePathList *ret, Err *err);

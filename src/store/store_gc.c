@@ -239,7 +239,7 @@ static bool store_gc_rows_locked(StoreGc *gc, const uint32_t *order, size_t coun
   for (size_t i = 0; i < id_count; i++) {
     const StorePath *path = &gc->graph.paths[nodes[i]];
     map_remove(&store->trees, span_make(path->digest, sizeof(path->digest)));
-    gc->result->freed_bytes += gc->options->max_freed_bytes ? gc->graph.nar_sizes[nodes[i]] : 0;
+    gc->result->freed_bytes += gc->options->has_max_freed ? gc->graph.nar_sizes[nodes[i]] : 0;
     gc->graph.valid[nodes[i]] = false;
     store_path_list_add(&gc->result->paths, path);
   }
@@ -260,7 +260,7 @@ static bool store_gc_delete(StoreGc *gc, Err *err) {
   if (ok) store_gc_order_dead(gc, chosen, &order, &count);
   for (size_t at = 0; ok && at < count; at += STORE_GC_SLICE_PATHS) {
     size_t n = count - at < STORE_GC_SLICE_PATHS ? count - at : STORE_GC_SLICE_PATHS;
-    if (gc->options->max_freed_bytes) { // as many as are needed
+    if (gc->options->has_max_freed) { // as many as are needed
       if (gc->result->freed_bytes >= gc->options->max_freed_bytes) break;
       uint64_t sum = gc->result->freed_bytes;
       size_t k = 0;
@@ -449,7 +449,7 @@ static bool store_gc_sweep_objects(StoreGc *gc, Err *err) {
   if (!store_gc_refresh_objects(gc, err)) return false;
   ObjectSweep sweep = {.is_live = store_gc_is_live_object, .refresh = store_gc_refresh_objects, .ctx = gc};
   if (!object_sweep_run(gc->store->objects, &sweep, err)) return false;
-  if (!gc->options->max_freed_bytes) gc->result->freed_bytes += sweep.freed_bytes;
+  if (!gc->options->has_max_freed) gc->result->freed_bytes += sweep.freed_bytes;
   gc->result->object_count = sweep.freed_count;
   gc->result->objects_left = sweep.busy;
   return true;

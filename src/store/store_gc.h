@@ -16,7 +16,8 @@ typedef enum StoreGcAction {
 
 typedef struct StoreGcOptions {
   StoreGcAction action;
-  uint64_t max_freed_bytes; // stop after about so much; 0: no limit
+  bool has_max_freed;
+  uint64_t max_freed_bytes; // then: stop after about so much
   const StorePath *paths;   // DELETE_SPECIFIC: a path that is still alive is an error that says what keeps it
   size_t path_count;
   bool ignore_liveness;  // DELETE_SPECIFIC: roots are ignored (referrers are not)

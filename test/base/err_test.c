@@ -16,6 +16,16 @@ TEST(a_message_is_a_path_of_operations) {
   CHECK(!err_is_set(&err) && err.message == NULL);
 }
 
+TEST(what_is_named_is_not_named_again) {
+  Err err = ERR_INIT;
+  err_set(&err, ERR_OTHER, "file '/a/x' has an unsupported type");
+  CHECK(!err_wrap_unless_named(&err, "/a", "adding '%s' to the store", "/a"));
+  CHECK_STR(span_cstr(err_message(&err)), "file '/a/x' has an unsupported type");
+  CHECK(!err_wrap_unless_named(&err, "/b", "adding '%s' to the store", "/b"));
+  CHECK_STR(span_cstr(err_message(&err)), "adding '/b' to the store: file '/a/x' has an unsupported type");
+  err_done(&err);
+}
+
 TEST(kinds_and_exit_codes) {
   Err err = ERR_INIT;
   err_set_errno(&err, EACCES, "x");

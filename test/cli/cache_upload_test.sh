@@ -76,7 +76,7 @@ test_urls_of_directories() {
   done
   run nix copy --to "file://$HOME/cache?compression-level=99" "$b"
   expect_status 1
-  expect_err_has "is not a number from -1 to 22"
+  expect_err_has "setting 'compression-level' has invalid value '99'"
   run nix copy --to "file://$HOME/cache?no-such=1" "$b"
   expect_status 0
   expect_err_has "unknown setting 'no-such'"

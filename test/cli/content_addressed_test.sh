@@ -239,6 +239,21 @@ test_realisations_are_written() {
   if grep -q "building '" cpp.log; then fail "C++ Nix has built: $(cat cpp.log)"; fi
 }
 
+test_realisation_info() {
+  ca_setup
+  export NIX_CONFIG="extra-experimental-features = ca-derivations nix-command"
+  b=$(nix-build --no-out-link ca.nix -A b)
+  a=$(nix-build --no-out-link ca.nix -A a)
+  run nix realisation info -f ca.nix b
+  expect_status 0
+  expect_out_has "!out $b"
+  run nix realisation info --json -f ca.nix b
+  expect_out_has '[{"dependentRealisations":{"sha256:'
+  expect_out_has "$(basename "$a")\"},\"id\":\"sha256:"
+  run nix realisation info --json "$a"
+  expect_out_has "[{\"opaquePath\":\"$a\"}]"
+}
+
 # From store to store a realisation needs a trusted signature, as paths do.
 test_realisations_between_stores() {
   cd "$HOME"

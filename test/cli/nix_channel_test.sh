@@ -35,7 +35,7 @@ https://example.org/channels/nixos-20.09 system'
   run nix-channel --add https://example.org/x -bad
   expect_status 1
   run nix-channel
-  expect_err_has 'no operation specified'
+  expect_err_has 'no command specified'
 }
 
 test_update_and_rollback() {

@@ -545,4 +545,61 @@ test_binary_caches_as_stores() {
   expect_status 102
 }
 
+test_special_files() {
+  cli_setup
+  mkdir -p "$HOME/special/sub"
+  cd "$HOME"
+  mkfifo special/sub/pipe
+  python3 -c "import socket; socket.socket(socket.AF_UNIX).bind('special/sock')"
+  for command in "nix-store --add" "nix-store --dump" nix-hash "nix store add" "nix nar pack" "nix hash path"; do
+    for file in sock sub/pipe; do
+      run $command "special/$file"
+      expect_status 1
+      expect_err_has "error: file '$HOME/special/$file' has an unsupported type"
+      expect_out ''
+    done
+    run $command special
+    expect_status 1
+    expect_err_has "has an unsupported type"
+    run $command nope
+    expect_status 1
+    expect_err_has "path '$HOME/nope' does not exist"
+  done
+  run nix-store --verify --check-contents
+  expect_status 0
+}
+
+test_register_validity() {
+  cli_setup
+  cd "$HOME"
+  echo one > a
+  echo two > b
+  a=$(nix-store --add a)
+  b=$(nix-store --add b)
+  hash=$(nix-store -q --hash "$a")
+  on_disk=$HOME/store/store/$(basename "$a")
+  chmod u+w "$on_disk"
+  rm "$on_disk"
+  echo changed > "$on_disk"
+  # What is valid stays as it was known.
+  printf '%s\n' "$a" '' 1 "$b" | nix-store --register-validity
+  expect_equal "$(nix-store -q --hash "$a") $(nix-store -q --references "$a")" "$hash "
+  printf '%s\n' "$a" '' 1 "$b" | nix-store --register-validity --reregister
+  [ "$(nix-store -q --hash "$a")" != "$hash" ] || fail "the hash is the old one"
+  expect_equal "$(nix-store -q --references "$a")" "$b"
+  expect_equal "$(nix-store -q --referrers "$b")" "$a"
+  expect_equal "$(nix-store --dump "$on_disk" | sha256sum | cut -c1-64)" "$(nix-hash --to-base16 --type sha256 "$(nix-store -q --hash "$a" | cut -d: -f2)")"
+  printf '%s\n' "$a" '' 0 | nix-store --register-validity --reregister
+  expect_equal "$(nix-store -q --references "$a")" ""
+  nix-store --gc --max-freed 0
+  run nix-store --verify --check-contents
+  expect_status 0
+  run nix-store --check-validity "$a"
+  expect_status 0
+  printf '%s\n' "$a" '' 1 /nix/store/00000000000000000000000000000000-nope > entry
+  run sh -c "nix-store --register-validity --reregister < entry"
+  expect_status 1
+  expect_err_has "which is not valid"
+}
+
 run_tests

@@ -32,7 +32,7 @@ static void import_stream(Store *store, Span data) {
 static void import_text(Store *store, Span data) {
   StorePathList paths = STORE_PATH_LIST_INIT;
   ByteSource source = byte_stream_from_span(&data);
-  (void)!store_export_load_db(store, &source, true, &paths, NULL);
+  (void)!store_export_load_db(store, &source, true, true, &paths, NULL);
   for (size_t i = 0; i < paths.count; i++) {
     bool valid;
     FUZZ_CHECK(store_is_valid(store, &paths.paths[i], &valid, NULL));

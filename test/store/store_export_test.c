@@ -115,7 +115,7 @@ TEST(dump_db_and_load_db) {
   CHECK_EQ_INT(status, 0);
   Span rest = buf_span(&text);
   ByteSource source = byte_stream_from_span(&rest);
-  CHECK_OK(store_export_load_db(to, &source, true, &loaded, &err), &err);
+  CHECK_OK(store_export_load_db(to, &source, true, true, &loaded, &err), &err);
   CHECK_EQ_INT(loaded.count, 3);
   check_same(from, to, &closure);
   store_path_list_done(&closure);

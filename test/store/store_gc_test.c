@@ -139,7 +139,9 @@ TEST(max_freed) {
   CHECK_OK(store_flush(store, &err), &err);
   store_free(store);
   store = store_fixture_open("s");
-  size_t count = collect(store, &(StoreGcOptions){.action = STORE_GC_DELETE_DEAD, .max_freed_bytes = 10000});
+  CHECK_EQ_INT(collect(store, &(StoreGcOptions){.action = STORE_GC_DELETE_DEAD, .has_max_freed = true}), 0);
+  size_t count = collect(
+      store, &(StoreGcOptions){.action = STORE_GC_DELETE_DEAD, .has_max_freed = true, .max_freed_bytes = 10000});
   CHECK(count >= 3 && count <= 5);
   store_free(store);
 }
