@@ -305,6 +305,19 @@ unsigned process_cpu_count(void) {
   return count > 1 ? (unsigned)count : 1;
 }
 
+size_t process_resident_bytes(void) {
+  char text[128];
+  unsigned long long pages = 0;
+  int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+  ssize_t n = fd >= 0 ? read(fd, text, sizeof text - 1) : 0;
+  if (fd >= 0) close(fd);
+  if (n <= 0) return 0;
+  text[n] = 0;
+  const char *second = strchr(text, ' ');
+  if (second) pages = strtoull(second, NULL, 10);
+  return (size_t)pages * (size_t)sysconf(_SC_PAGESIZE);
+}
+
 void process_format_status(int status, Buf *ret) {
   if (WIFEXITED(status)) {
     buf_printf(ret, "exited with code %d", WEXITSTATUS(status));

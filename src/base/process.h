@@ -44,5 +44,7 @@ void process_kill(const Process *process, int sig, bool whole_group);
 MUST_CHECK bool process_run(const ProcessSpec *spec, Buf *ret_stdout, Buf *ret_stderr, int *ret_status, Err *err);
 // Processors this process may use, at least 1.
 unsigned process_cpu_count(void);
+// The memory that this process has in use, also what is shared; 0 where that is not known.
+size_t process_resident_bytes(void);
 // "exited with code 3", "was killed by signal 9 (Killed)".
 void process_format_status(int status, Buf *ret);

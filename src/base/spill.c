@@ -67,6 +67,10 @@ static void release_full(Spill *spill) {
   spill->released = full;
 }
 
+void spill_release(Spill *spill) {
+  if (spill->map && spill->ready) madvise(spill->map, spill->ready, MADV_DONTNEED);
+}
+
 Span spill_dup(Spill *spill, Span text) {
   size_t len = text.len + 1;
   if (spill->arena_bytes + len > spill->limit_bytes && !spill->is_tried) make_file(spill);

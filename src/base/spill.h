@@ -26,4 +26,6 @@ typedef struct Spill {
 void spill_init(Spill *spill, const char *dir, size_t limit_bytes);
 void spill_done(Spill *spill);
 Span spill_dup(Spill *spill, Span text); // a copy, with a NUL behind it
+// Lets go of everything in the file again, which the kernel brings back when it is read.
+void spill_release(Spill *spill);
 bool spill_has_file(const Spill *spill);

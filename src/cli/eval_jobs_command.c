@@ -7,9 +7,12 @@
 #include "base/fs.h"
 #include "base/loop.h"
 #include "base/mem.h"
+#include "base/process.h"
 #include "cli/build_plan.h"
 #include "cli/command_list.h"
 #include "cli/eval_cache.h"
+#include "cli/eval_stats.h"
+#include "cli/profiling.h"
 #include "cli/target.h"
 #include "eval/attrs.h"
 #include "eval/list.h"
@@ -163,11 +166,20 @@ static const NativeDef native_job = {.name = "evalJob", .step = job_step, .arg_c
 // Sets are gone through breadth first, and what their attributes print is printed in this order, in whatever order it becomes known: jobs of
 // which an earlier answer is still good are known at once, those that are suspect (eval_cache.h) come last of all.
 
+//
+// The evaluator is given up and begun anew when the process has become too large (--max-memory-size): the values of all packages are alive as long as
+// their set is. What remains is what has been printed, the derivations, and the names of what is still to be evaluated.
+
+#define JOBS_DEFAULT_MIB 4096 // as nix-eval-jobs has it
+#define JOBS_MIN_GROWTH 4     // an evaluator lives until it has allocated that many times as much as its first job did
+
 typedef struct JobsRun JobsRun;
+typedef struct JobsSet JobsSet;
 
 // What one VmJob is about.
 typedef struct JobItem {
   JobsRun *run;
+  const JobsSet *set;
   char **path; // attribute names, owned; NULL when the queue has them
   size_t depth;
   bool is_ended, is_set;
@@ -176,20 +188,23 @@ typedef struct JobItem {
   uint32_t rank;      // of a suspect one
 } JobItem;
 
-typedef struct JobsSet {
-  HeapRoot set;
-  char **path; // owned
+struct JobsSet {
+  HeapRoot set; // registered where this evaluator has it (set_is_here)
+  char **path;  // owned
   size_t depth;
   JobItem *items; // of its attributes, in their order; owned; NULL: not begun
   uint32_t count, printed;
-} JobsSet;
+};
 
 struct JobsRun {
   Session *session;
   Store *store; // for writing derivations and roots; NULL: nothing is written
   bool meta, recurse, check, instantiate;
   const char *roots_dir;
-  HeapRoot meta_filter, apply; // functions, or null
+  size_t limit_bytes;                     // of the process; 0: none
+  uint64_t first_bytes;                   // allocated by this evaluator when its first job had ended; 0: none has
+  bool is_too_large;                      // the evaluator is to be begun anew
+  HeapRoot top, args, meta_filter, apply; // the tree, --arg; functions, or null
   int code;
   Buf out;             // lines that are complete, but not printed yet
   uint64_t printed_ns; // when some were printed last
@@ -430,20 +445,6 @@ static void put_line(VmJob *job, JobItem *item, bool is_drv) {
   run->code = session_fail(run->session, &err);
 }
 
-static void finished(VmJob *job, void *ctx) {
-  JobItem *item = ctx;
-  JobsRun *run = item->run;
-  Vm *vm = run->session->vm;
-  Span kind = job->error ? SPAN("error") : str_span(list_get(vm, job->result.value, 0));
-  item->is_set = span_eq_cstr(kind, "set");
-  if (job->error || span_eq_cstr(kind, "drv")) put_line(job, item, !job->error);
-  if (job->error) eval_cache_failed(run->session, job->error);
-  if (job->error && job->error->kind == EVAL_ERROR_INTERRUPTED) run->code = err_exit_code(ERR_INTERRUPTED);
-  item->row_count = eval_cache_row_count(run->session);
-  item->is_ended = true;
-  print_ended(run);
-}
-
 static char **copy_path(char **path, size_t depth, Span last) {
   char **copy = mem_alloc_array(depth + 1, sizeof(char *));
   for (size_t i = 0; i < depth; i++) copy[i] = span_dup(span_cstr(path[i]));
@@ -462,6 +463,38 @@ static void enqueue(JobsRun *run, Value value, char **path, size_t depth) {
   set->depth = depth;
   MEM_RESERVE(run->sets, run->set_cap, run->set_count + 1);
   run->sets[run->set_count++] = set;
+}
+
+// Whether a collection now could make the process larger than it may be: what is alive is copied.
+static bool is_too_large(JobsRun *run) {
+  const Heap *heap = &run->session->vm->heap;
+  uint64_t allocated = heap->stats.allocated_bytes + (uint64_t)(heap->next - heap->nursery);
+  if (!run->first_bytes) run->first_bytes = allocated;
+  if (!run->limit_bytes || allocated / JOBS_MIN_GROWTH < run->first_bytes) return false;
+  if (process_resident_bytes() + heap->stats.old_bytes <= run->limit_bytes) return false;
+  known_paths_release(store_io_known(run->session->io));
+  return process_resident_bytes() + heap->stats.old_bytes > run->limit_bytes;
+}
+
+static void finished(VmJob *job, void *ctx) {
+  JobItem *item = ctx;
+  JobsRun *run = item->run;
+  Vm *vm = run->session->vm;
+  Span kind = job->error ? SPAN("error") : str_span(list_get(vm, job->result.value, 0));
+  item->is_set = span_eq_cstr(kind, "set");
+  if (job->error || span_eq_cstr(kind, "drv")) put_line(job, item, !job->error);
+  if (job->error) eval_cache_failed(run->session, job->error);
+  if (job->error && job->error->kind == EVAL_ERROR_INTERRUPTED) run->code = err_exit_code(ERR_INTERRUPTED);
+  item->row_count = eval_cache_row_count(run->session);
+  item->is_ended = true;
+  if (item->is_set) {
+    enqueue(run, list_get(vm, job->result.value, 1), item->path, item->depth);
+    item->path = NULL;
+  }
+  vm_job_done(vm, job);
+  print_ended(run);
+  run->is_too_large = run->is_too_large || is_too_large(run);
+  if (run->is_too_large || run->code) vm_hold_jobs(vm);
 }
 
 // What an earlier evaluation found out about it is still good.
@@ -500,6 +533,7 @@ static void fill_set(JobsRun *run, JobsSet *set) {
     if (name == SYM_recurse_for_derivations) continue;
     JobItem *item = &set->items[set->count++];
     *item = (JobItem){.run = run,
+                      .set = set,
                       .path = copy_path(set->path, set->depth, symbol_text(vm->symbols, name)),
                       .depth = set->depth + 1,
                       .line = BUF_INIT};
@@ -514,54 +548,58 @@ typedef struct JobList {
   size_t count, cap;
 } JobList;
 
+static Value job_value(Vm *vm, const JobsSet *set, const char *name) {
+  return attrs_get(vm, set->set.value, symbol_intern(vm->symbols, span_cstr(name)));
+}
+
+static void prepare(VmJob *job, void *ctx) {
+  const JobItem *item = ctx;
+  const JobsRun *run = item->run;
+  job->args[0].value = job_value(run->session->vm, item->set, item->path[item->depth - 1]);
+  job->args[1].value = run->args.value;
+  job->args[2].value = value_bool(run->recurse);
+  job->args[3].value = run->meta_filter.value;
+  job->args[4].value = run->apply.value;
+}
+
 // Adds those of the set's attributes that are not known yet; `suspects`: also the suspect ones.
-static void add_jobs(JobsRun *run, JobsSet *set, const HeapRoot *args, bool suspects, JobList *ret) {
-  Vm *vm = run->session->vm;
+static void add_jobs(JobsSet *set, bool suspects, JobList *ret) {
   for (uint32_t i = 0; i < set->count; i++) {
     JobItem *item = &set->items[i];
     if (item->is_ended || (!suspects && item->rank)) continue;
     MEM_RESERVE(ret->jobs, ret->cap, ret->count + 1);
-    VmJob *job = &ret->jobs[ret->count++];
-    *job = (VmJob){.def = &native_job, .arg_count = 5, .finished = finished, .ctx = item};
-    job->args[0].value = attrs_get(vm, set->set.value, symbol_intern(vm->symbols, span_cstr(item->path[set->depth])));
-    job->args[1].value = args->value;
-    job->args[2].value = value_bool(run->recurse);
-    job->args[3].value = run->meta_filter.value;
-    job->args[4].value = run->apply.value;
+    ret->jobs[ret->count++] =
+        (VmJob){.def = &native_job, .arg_count = 5, .prepare = prepare, .finished = finished, .ctx = item};
   }
 }
 
-// The sets among their results are queued.
-static void run_jobs(JobsRun *run, JobList *list) {
+static bool set_is_here(const JobsSet *set) {
+  return set->set.next != NULL;
+}
+
+// Finds the set again in a new evaluator, as its attributes were found in the former one.
+static bool find_set(JobsRun *run, JobsSet *set) {
   Vm *vm = run->session->vm;
-  print_ended(run);
-  vm_run_jobs(vm, list->jobs, list->count);
-  for (size_t i = 0; i < list->count; i++) {
-    JobItem *item = list->jobs[i].ctx;
-    if (item->is_set) {
-      enqueue(run, list_get(vm, list->jobs[i].result.value, 1), item->path, item->depth);
-      item->path = NULL;
-    }
-    vm_job_done(vm, &list->jobs[i]);
+  HeapRoot recurse = {0}, none = {0};
+  bool ok = true;
+  if (set_is_here(set)) return true;
+  heap_add_root(&vm->heap, &set->set, attrs_flatten(vm, run->top.value));
+  heap_add_root(&vm->heap, &recurse, VALUE_TRUE);
+  heap_add_root(&vm->heap, &none, VALUE_NULL);
+  for (size_t i = 0; i < set->depth && ok; i++) {
+    HeapRoot *const args[] = {&set->set, &run->args, &recurse, &none, &none};
+    set->set.value = job_value(vm, set, set->path[i]);
+    ok = set->set.value != VALUE_ABSENT && vm_run_native(vm, &native_job, args, 5, &set->set) &&
+         span_eq_cstr(str_span(list_get(vm, set->set.value, 0)), "set");
+    if (ok) set->set.value = list_get(vm, set->set.value, 1);
   }
-  mem_free(list->jobs);
-}
-
-static void run_all(JobsRun *run, const HeapRoot *args) {
-  for (size_t next = 0; run->code == 0;) {
-    for (; next < run->set_count && run->code == 0; next++) {
-      JobList list = {0};
-      fill_set(run, run->sets[next]);
-      add_jobs(run, run->sets[next], args, false, &list);
-      run_jobs(run, &list);
-    }
-    JobList list = {0};
-    for (size_t i = 0; i < next; i++) add_jobs(run, run->sets[i], args, true, &list);
-    bool any = list.count > 0;
-    if (any) qsort(list.jobs, list.count, sizeof(VmJob), compare_ranks); // HeapRoots are not registered yet
-    run_jobs(run, &list);
-    if (!any) return;
-  }
+  heap_remove_root(&vm->heap, &none);
+  heap_remove_root(&vm->heap, &recurse);
+  if (ok) return true;
+  Err err = ERR_INIT;
+  err_set(&err, ERR_EVAL, "evaluated a second time, '%s' is no set any more", set->path[set->depth - 1]);
+  run->code = session_fail(run->session, &err);
+  return false;
 }
 
 static void free_sets(JobsRun *run) {
@@ -571,7 +609,7 @@ static void free_sets(JobsRun *run) {
       free_path(set->items[k].path, set->items[k].depth);
       buf_done(&set->items[k].line);
     }
-    heap_remove_root(&run->session->vm->heap, &set->set);
+    if (set_is_here(set)) heap_remove_root(&run->session->vm->heap, &set->set);
     free_path(set->path, set->depth);
     mem_free(set->items);
     mem_free(set);
@@ -580,8 +618,11 @@ static void free_sets(JobsRun *run) {
 }
 
 // The root of the tree: called with --arg, changed by --select; a derivation alone is a job without a name.
-static bool find_top(Session *session, HeapRoot *root, HeapRoot *args, int *ret_code) {
+static bool find_top(JobsRun *run) {
+  Session *session = run->session;
   Vm *vm = session->vm;
+  HeapRoot *root = &run->top, *args = &run->args;
+  int *ret_code = &run->code;
   const TargetRoot *roots;
   size_t count;
   bool used, ok;
@@ -605,6 +646,17 @@ static bool find_top(Session *session, HeapRoot *root, HeapRoot *args, int *ret_
   return ok;
 }
 
+// What is measured is one evaluator.
+static bool read_limit(JobsRun *run, Err *err) {
+  const OptionList *list = &run->session->options;
+  const char *text = option_get(list, OPT_max_memory_size);
+  uint64_t mib = JOBS_DEFAULT_MIB;
+  if (text && (!span_parse_u64(span_cstr(text), &mib) || mib > SIZE_MAX >> 20))
+    return err_set(err, ERR_USAGE, "'--max-memory-size %s': a number of MiB is expected", text);
+  if (!profiling_is_wanted(run->session) && !eval_stats_are_wanted(run->session)) run->limit_bytes = (size_t)mib << 20;
+  return true;
+}
+
 static bool check_options(const Session *session, Err *err) {
   const OptionList *list = &session->options;
   if (!option_has(list, OPT_no_instantiate)) return true;
@@ -625,43 +677,87 @@ static bool find_functions(JobsRun *run) {
          (!apply || target_eval_root(session, &(TargetRoot){TARGET_EXPR, apply, NULL}, &run->apply, &run->code));
 }
 
-static void run_tree(JobsRun *run, Value top, const HeapRoot *args) {
-  Vm *vm = run->session->vm;
-  if (attrs_has(top, SYM_drv_path)) {
-    AttrsBuilder builder = ATTRS_BUILDER_INIT;
-    attrs_builder_add(&builder, symbol_intern(vm->symbols, SPAN("")), top, 0);
-    top = attrs_builder_finish(vm, &builder, false);
-    attrs_builder_done(&builder);
-  }
-  enqueue(run, attrs_flatten(vm, top), NULL, 0);
-  run_all(run, args);
-  print_lines(run);
-  free_sets(run);
+static void close_evaluator(JobsRun *run) {
+  if (!run->top.next) return; // it could not be opened
+  Heap *heap = &run->session->vm->heap;
+  for (size_t i = 0; i < run->set_count; i++)
+    if (set_is_here(run->sets[i])) heap_remove_root(heap, &run->sets[i]->set);
+  heap_remove_root(heap, &run->apply);
+  heap_remove_root(heap, &run->meta_filter);
+  heap_remove_root(heap, &run->args);
+  heap_remove_root(heap, &run->top);
 }
 
-static int evaluate(JobsRun *run) {
-  Session *session = run->session;
-  Vm *vm = session->vm;
+// The tree as a set. A derivation is the only job, without a name.
+static bool open_evaluator(JobsRun *run) {
   Err err = ERR_INIT;
-  HeapRoot root = {0}, args = {0};
-  heap_add_root(&vm->heap, &root, VALUE_NULL);
-  heap_add_root(&vm->heap, &args, VALUE_EMPTY_ATTRS);
+  if (!session_vm(run->session, &err)) {
+    run->code = session_fail(run->session, &err);
+    return false;
+  }
+  Vm *vm = run->session->vm;
+  run->first_bytes = 0;
+  run->is_too_large = false;
+  heap_add_root(&vm->heap, &run->top, VALUE_NULL);
+  heap_add_root(&vm->heap, &run->args, VALUE_EMPTY_ATTRS);
   heap_add_root(&vm->heap, &run->meta_filter, VALUE_NULL);
   heap_add_root(&vm->heap, &run->apply, VALUE_NULL);
-  if (find_functions(run) && find_top(session, &root, &args, &run->code)) {
-    if (!value_is_attrs(root.value)) {
-      err_set(&err, ERR_EVAL, "the top of the tree is %s, but a set is expected",
-              eval_error_type_phrase(vm, root.value));
-      run->code = session_fail(session, &err);
-    } else if (root.value != VALUE_EMPTY_ATTRS) {
-      run_tree(run, root.value, &args);
-    }
+  if (!find_functions(run) || !find_top(run)) return false;
+  if (!value_is_attrs(run->top.value)) {
+    err_set(&err, ERR_EVAL, "the top of the tree is %s, but a set is expected",
+            eval_error_type_phrase(vm, run->top.value));
+    run->code = session_fail(run->session, &err);
+    return false;
   }
-  heap_remove_root(&vm->heap, &run->apply);
-  heap_remove_root(&vm->heap, &run->meta_filter);
-  heap_remove_root(&vm->heap, &args);
-  heap_remove_root(&vm->heap, &root);
-  return run->code;
+  if (attrs_has(run->top.value, SYM_drv_path)) {
+    AttrsBuilder builder = ATTRS_BUILDER_INIT;
+    attrs_builder_add(&builder, symbol_intern(vm->symbols, SPAN("")), run->top.value, 0);
+    run->top.value = attrs_builder_finish(vm, &builder, false);
+    attrs_builder_done(&builder);
+  }
+  return true;
+}
+
+static bool restart(JobsRun *run) {
+  close_evaluator(run);
+  session_restart_vm(run->session);
+  return open_evaluator(run);
+}
+
+// Evaluates attributes of the sets in this range; false: there was nothing to do.
+static bool run_sets(JobsRun *run, size_t begin, size_t end, bool suspects) {
+  for (bool any = false;; any = true) {
+    JobList list = {0};
+    for (size_t i = begin; i < end; i++) add_jobs(run->sets[i], suspects, &list);
+    if (suspects && list.count) qsort(list.jobs, list.count, sizeof(VmJob), compare_ranks);
+    bool ok = list.count > 0 && run->code == 0 && (!run->is_too_large || restart(run));
+    for (size_t i = begin; i < end && ok; i++) ok = find_set(run, run->sets[i]);
+    print_ended(run);
+    if (ok) vm_run_jobs(run->session->vm, list.jobs, list.count);
+    mem_free(list.jobs);
+    if (!ok) return any;
+  }
+}
+
+static void run_all(JobsRun *run) {
+  for (size_t next = 0; run->code == 0;) {
+    for (; next < run->set_count && run->code == 0; next++) {
+      if (!find_set(run, run->sets[next])) return;
+      fill_set(run, run->sets[next]);
+      (void)run_sets(run, next, next + 1, false);
+    }
+    if (!run_sets(run, 0, next, true)) return;
+  }
+}
+
+static void evaluate(JobsRun *run) {
+  if (open_evaluator(run)) {
+    enqueue(run, attrs_flatten(run->session->vm, run->top.value), NULL, 0);
+    run_all(run);
+    print_lines(run);
+  }
+  close_evaluator(run);
+  free_sets(run);
 }
 
 int eval_jobs_command_run(Session *session) {
@@ -680,7 +776,7 @@ int eval_jobs_command_run(Session *session) {
   size_t root_count;
   bool used, keeps = !run.check && !run.roots_dir; // those two look at the store, or change it
   const char *select = option_get(list, OPT_select), *apply = option_get(list, OPT_jobs_apply);
-  if (!check_options(session, &err)) return session_fail(session, &err);
+  if (!check_options(session, &err) || !read_limit(&run, &err)) return session_fail(session, &err);
   buf_printf(&detail, "jobs %d %d %d %s\n%s", run.meta, run.recurse, run.instantiate, select ? select : "",
              apply ? apply : "");
   target_roots(session, false, &roots, &root_count, &used);
@@ -688,8 +784,7 @@ int eval_jobs_command_run(Session *session) {
                                              run.instantiate ? &run.drvs : NULL, &run.code);
   if (!known) {
     bool writes = run.instantiate || run.roots_dir;
-    if (!session_vm(session, &err) || (writes && !session_store(session, &run.store, &err)))
-      run.code = session_fail(session, &err);
+    if (writes && !session_store(session, &run.store, &err)) run.code = session_fail(session, &err);
     else evaluate(&run);
     eval_cache_end(session, run.instantiate ? &run.drvs : NULL, run.code);
   }

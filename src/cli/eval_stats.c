@@ -216,12 +216,12 @@ static bool is_set(const char *variable) {
   return value && strcmp(value, "0") != 0;
 }
 
-static bool is_wanted(const Session *session) {
+bool eval_stats_are_wanted(const Session *session) {
   return is_set("NIX_SHOW_STATS") || option_has(&session->options, OPT_eval_stats);
 }
 
 void eval_stats_start(Session *session) {
-  if (is_wanted(session)) eval_count_start(session->vm, is_set("NIX_COUNT_CALLS"));
+  if (eval_stats_are_wanted(session)) eval_count_start(session->vm, is_set("NIX_COUNT_CALLS"));
 }
 
 void eval_stats_print(Session *session) {

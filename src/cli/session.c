@@ -82,6 +82,10 @@ void session_init(Session *session, const Command *command) {
 void session_drop_vm(Session *session) {
   eval_stats_print(session);
   profiling_finish(session);
+  session_restart_vm(session);
+}
+
+void session_restart_vm(Session *session) {
   Vm *vm = STEAL(session->vm); // not to be seen by the handler any more
   if (session->prefetch) unit_prefetch_finish(session->prefetch);
   if (session->units) unit_cache_flush(session->units);
@@ -517,7 +521,8 @@ static bool read_heap_config(Session *session, HeapConfig *ret, Err *err) {
   uint64_t number;
   ret->helper = process_cpu_count() > 1 && !env_says("FIRN_NO_GC_HELPER");
   ret->stress = option_has(&session->options, OPT_gc_stress);
-  if (mib && span_parse_u64(span_cstr(mib), &number)) ret->max_bytes = (size_t)number << 20;
+  // A limit of the process (eval_jobs_command.c). The first collection of what is old copies it.
+  if (mib && span_parse_u64(span_cstr(mib), &number) && number < 1024) ret->threshold_bytes = (size_t)number << 18;
   if (!size) return true;
   Span text = span_cstr(size);
   unsigned shift = 0;

@@ -75,6 +75,8 @@ void session_prefetch_dir(Buf *ret);
 void session_unit_dir(Buf *ret);
 // Gives back the evaluator's memory before a long build. Roots of the caller are gone.
 void session_drop_vm(Session *session);
+// Begins with a new evaluator, of the same world. Roots of the caller are gone.
+void session_restart_vm(Session *session);
 
 // The next build gets a new scheduler, which knows nothing of what the former one did.
 void session_drop_scheduler(Session *session);

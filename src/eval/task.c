@@ -493,26 +493,38 @@ static bool task_is_part(Vm *vm, const Task *t) {
   return false;
 }
 
-void task_run_all(Vm *vm, Task **jobs, size_t count, void (*finished)(void *ctx, size_t index), void *ctx) {
-  size_t reported = 0;
-  while (reported < count) {
-    if (jobs[reported]->state == TASK_DONE) {
-      if (finished) finished(ctx, reported);
-      reported++;
+static void task_report(Vm *vm, TaskJobs *jobs, size_t index) {
+  jobs->finished(jobs->ctx, index);
+  task_free(vm, jobs->tasks[index]);
+  jobs->tasks[index] = NULL;
+}
+
+void task_run_all(Vm *vm, TaskJobs *jobs) {
+  // There are only as many tasks as wait at once: each collection looks at all of them.
+  size_t begun = 0;
+  for (size_t reported = 0; reported < begun || (begun < jobs->count && !jobs->is_held);) {
+    if (reported < begun && jobs->tasks[reported]->state == TASK_DONE) {
+      task_report(vm, jobs, reported++);
       continue;
     }
     Err err = ERR_INIT;
-    bool waiting =
-        vm->state->tasks.count > 1 || jobs[reported]->state == TASK_WAIT_IO ? task_any_waits_for_io(vm) : false;
-    if (waiting && !task_poll(vm, false, &err)) task_fail_all(vm, &err);
-    Task *next = task_next_ready(vm);
-    if (next) {
+    bool alone = vm->state->tasks.count <= 1 && !(reported < begun && jobs->tasks[reported]->state == TASK_WAIT_IO);
+    bool waiting = !alone && task_any_waits_for_io(vm), failed = waiting && !task_poll(vm, false, &err);
+    Task *next = failed ? NULL : task_next_ready(vm);
+    bool more = begun < jobs->count && !jobs->is_held;
+    if (!failed && more && (!next || next->speculative)) {
+      jobs->tasks[begun] = jobs->begin(jobs->ctx, begun);
+      begun++;
+    } else if (next) {
       vm_run_task(vm, next);
       if (next->state == TASK_DONE) task_wake_task(vm, next);
       if (next->state == TASK_DONE && !next->job && !task_is_part(vm, next)) task_free(vm, next);
-    } else if (!task_take_sparks(vm)) {
-      if (!waiting) err_set(&err, ERR_OTHER, "evaluation is stuck: every task waits for another");
-      if (!waiting || !task_poll(vm, true, &err)) task_fail_all(vm, &err);
+    } else if (failed || !task_take_sparks(vm)) {
+      if (!failed && !waiting) err_set(&err, ERR_OTHER, "evaluation is stuck: every task waits for another");
+      if (failed || !waiting || !task_poll(vm, true, &err)) {
+        for (; begun < jobs->count && !jobs->is_held; begun++) jobs->tasks[begun] = jobs->begin(jobs->ctx, begun);
+        task_fail_all(vm, &err);
+      }
     }
     err_done(&err);
   }

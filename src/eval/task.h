@@ -77,8 +77,17 @@ void task_free(Vm *vm, Task *task); // also takes it out of the queue
 void task_start_native(Vm *vm, Task *task, const NativeDef *def, const Value *args, uint32_t arg_count);
 void task_start_code(Vm *vm, Task *task, const uint32_t *code, const uint32_t *ip, Env *env, const uint32_t *part_end);
 void task_reserve(Task *task, size_t words); // room above sp
-// Runs tasks until all of `jobs` are done. Their speculative helpers may remain unfinished: they are cancelled.
-void task_run_all(Vm *vm, Task **jobs, size_t count, void (*finished)(void *ctx, size_t index), void *ctx);
+// What the embedder asks for.
+typedef struct TaskJobs {
+  size_t count;
+  Task **tasks;                              // of `count`, NULL until begun and after they were reported
+  Task *(*begin)(void *ctx, size_t index);   // makes the task; called in order, when no earlier one can go on
+  void (*finished)(void *ctx, size_t index); // called in order; the task is freed afterwards
+  void *ctx;
+  bool is_held; // nothing more is begun
+} TaskJobs;
+// Runs tasks until all jobs are done; when they are held, all that were begun. Their speculative helpers may remain unfinished: they are cancelled.
+void task_run_all(Vm *vm, TaskJobs *jobs);
 // Wakes what waits for `thunk`.
 void task_wake_thunk(Vm *vm, const Thunk *thunk);
 typedef enum TaskWait {

@@ -146,15 +146,21 @@ MUST_CHECK bool vm_run_native(Vm *vm, const NativeDef *def, HeapRoot *const *arg
 // Several at once: each job is a native with its arguments; all run as tasks of equal rank, the results and errors are kept apart.
 typedef struct VmJob {
   const NativeDef *def;
-  HeapRoot args[NATIVE_MAX_ARGS]; // registered by vm_run_jobs while it runs
+  HeapRoot args[NATIVE_MAX_ARGS]; // registered by vm_run_jobs until it begins
   uint32_t arg_count;
-  HeapRoot result;  // value, registered until vm_job_done
-  EvalError *error; // owned; NULL on success
+  void (*prepare)(struct VmJob *job, void *ctx); // sets `args` when the job begins; NULL: they are set
+  HeapRoot result;                               // value, registered from its end until vm_job_done
+  EvalError *error;                              // owned; NULL on success
+  bool has_ended;                                // false: it was held before it began
   void (*finished)(struct VmJob *job,
                    void *ctx); // called in job order as soon as this and all earlier jobs are finished; may be NULL
   void *ctx;
 } VmJob;
+// A job begins when no earlier one can go on.
 void vm_run_jobs(Vm *vm, VmJob *jobs, size_t count);
+// For `finished`: no further job begins; vm_run_jobs ends when those are finished that have begun.
+void vm_hold_jobs(Vm *vm);
+// May be called in `finished`, and again.
 void vm_job_done(Vm *vm, VmJob *job);
 
 // The image of a file's text, as `import` compiles it. False when it has errors or is to be warned about. For threads beside the one that evaluates:

@@ -404,35 +404,59 @@ typedef struct VmJobs {
   Task **tasks;
 } VmJobs;
 
+static Task *vm_job_begin(void *ctx, size_t index) {
+  VmJobs *all = ctx;
+  Vm *vm = all->vm;
+  VmJob *job = &all->jobs[index];
+  Value args[NATIVE_MAX_ARGS];
+  if (job->prepare) job->prepare(job, job->ctx);
+  for (uint32_t k = 0; k < job->arg_count; k++) {
+    args[k] = job->args[k].value;
+    if (!job->prepare) heap_remove_root(&vm->heap, &job->args[k]);
+  }
+  Task *task = task_new(vm);
+  task->job = true;
+  task_start_native(vm, task, job->def, args, job->arg_count);
+  return task;
+}
+
 static void vm_job_finished(void *ctx, size_t index) {
   VmJobs *all = ctx;
   VmJob *job = &all->jobs[index];
   Task *task = all->tasks[index];
   job->error = task->error;
   task->error = NULL;
-  job->result.value = task->result;
+  job->has_ended = true;
+  heap_add_root(&all->vm->heap, &job->result, task->result);
   if (job->finished) job->finished(job, job->ctx);
 }
 
 void vm_run_jobs(Vm *vm, VmJob *jobs, size_t count) {
-  VmJobs all = {vm, jobs, mem_alloc_array(count + 1, sizeof(Task *))};
+  VmJobs all = {vm, jobs, mem_alloc_zero((count + 1) * sizeof(Task *))};
   for (size_t i = 0; i < count; i++) {
-    Value args[NATIVE_MAX_ARGS];
-    for (uint32_t k = 0; k < jobs[i].arg_count; k++) args[k] = jobs[i].args[k].value;
-    heap_add_root(&vm->heap, &jobs[i].result, VALUE_NULL);
     jobs[i].error = NULL;
-    all.tasks[i] = task_new(vm);
-    all.tasks[i]->job = true;
-    task_start_native(vm, all.tasks[i], jobs[i].def, args, jobs[i].arg_count);
+    jobs[i].has_ended = false;
+    jobs[i].result = (HeapRoot){.value = VALUE_NULL};
+    for (uint32_t k = 0; k < jobs[i].arg_count && !jobs[i].prepare; k++)
+      heap_add_root(&vm->heap, &jobs[i].args[k], jobs[i].args[k].value);
   }
-  task_run_all(vm, all.tasks, count, vm_job_finished, &all);
-  for (size_t i = 0; i < count; i++) task_free(vm, all.tasks[i]);
+  TaskJobs tasks = {count, all.tasks, vm_job_begin, vm_job_finished, &all, false}, *outer = vm->state->jobs;
+  vm->state->jobs = &tasks;
+  task_run_all(vm, &tasks);
+  vm->state->jobs = outer;
   while (vm->state->tasks.first) task_free(vm, vm->state->tasks.first);
+  for (size_t i = 0; i < count && tasks.is_held; i++)
+    for (uint32_t k = 0; k < jobs[i].arg_count && !jobs[i].prepare && !jobs[i].has_ended; k++)
+      heap_remove_root(&vm->heap, &jobs[i].args[k]);
   mem_free(all.tasks);
 }
 
+void vm_hold_jobs(Vm *vm) {
+  if (vm->state->jobs) vm->state->jobs->is_held = true;
+}
+
 void vm_job_done(Vm *vm, VmJob *job) {
-  heap_remove_root(&vm->heap, &job->result);
+  if (job->result.next) heap_remove_root(&vm->heap, &job->result);
   if (job->error) eval_error_free(job->error);
   job->error = NULL;
 }

@@ -47,6 +47,7 @@ struct VmState {
   Value imported_derivation; // the function of derivation_text_imported, or 0
   Native native;
   TaskQueue tasks;
+  TaskJobs *jobs; // that are being run; borrowed
   VmStats stats;
   const uint32_t *call_ip; // of the builtin call in progress
   const uint32_t *call_code;

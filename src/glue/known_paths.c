@@ -43,6 +43,10 @@ KnownPaths *known_paths_new(Span store_dir, KnownPathsReader reader, void *reade
   return known;
 }
 
+void known_paths_release(KnownPaths *known) {
+  spill_release(&known->texts);
+}
+
 void known_paths_free(KnownPaths *known) {
   if (!known) return;
   derivation_modulo_scratch_done(&known->scratch);

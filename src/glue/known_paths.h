@@ -43,7 +43,9 @@ KnownDrv *known_paths_load(KnownPaths *known, Span drv_path, Err *err);
 // The derivation as a value; parsed once. NULL with *err set when its text is malformed.
 const Derivation *known_paths_parse(KnownPaths *known, KnownDrv *drv, Err *err);
 
-// The same into the caller's arena: nothing of it is kept, for those who look once at each of very many.
+// Gives back memory with texts that have been read; they can be read again.
+void known_paths_release(KnownPaths *known);
+// As known_paths_parse, but into the caller's arena: nothing of it is kept, for those who look once at each of very many.
 MUST_CHECK bool known_paths_read(const KnownPaths *known, const KnownDrv *drv, Arena *arena, Derivation *ret, Err *err);
 
 // The memo for derivation_modulo_*. A miss is answered by loading the missing derivation with known_paths_fill_modulo and asking again.

@@ -21,6 +21,7 @@ static void fill_and_check(Spill *spill) {
     text_of(i, &text);
     spans[i] = spill_dup(spill, buf_span(&text));
   }
+  spill_release(spill);
   for (unsigned i = 0; i < COUNT; i++) {
     text_of(i, &text);
     CHECK(span_eq(spans[i], buf_span(&text)));

@@ -178,6 +178,40 @@ END
   expect_out_has '"attr":"skipped.x"'
 }
 
+# A process that is too large begins with a new evaluator, which finds the sets again.
+test_eval_jobs_within_a_memory_limit() {
+  cli_setup
+  cat > many.nix <<'EOF'
+{ size ? 60 }:
+let
+  numbers = builtins.genList (i: i) size;
+  job = name: i: derivation {
+    inherit name;
+    system = "x86_64-linux"; builder = "/bin/sh";
+    n = builtins.foldl' (a: b: a + builtins.stringLength b) i (map (k: toString (k * i)) (builtins.genList (k: k) 30000));
+  };
+  jobs = prefix: f: builtins.listToAttrs (map (i: { name = "${prefix}${toString i}"; value = f i; }) numbers);
+in builtins.trace "begun" (jobs "top" (job "top") // {
+  nested = { recurseForDerivations = true; "dotted.set" = { recurseForDerivations = true; } // jobs "deep" (job "deep"); }
+    // jobs "in" (i: if i == 7 then throw "seven" else job "in" i);
+  call = { size ? 3 }: jobs "called" (job "called") // { recurseForDerivations = true; };
+})
+EOF
+  run firn eval-jobs many.nix --no-instantiate --no-eval-cache
+  expect_status 0
+  expect_out_has '"attr":"nested.\"dotted.set\".deep59"'
+  unlimited=$out
+  expect_equal "$(printf '%s\n' "$out" | wc -l)" 240
+  expect_equal "$(printf '%s\n' "$err" | grep -c begun)" 1
+  run firn eval-jobs many.nix --no-instantiate --no-eval-cache --max-memory-size 1
+  expect_status 0
+  [ "$out" = "$unlimited" ] || fail 'a small limit changes what is printed'
+  [ "$(printf '%s\n' "$err" | grep -c begun)" -gt 2 ] || fail 'the evaluator was not begun anew'
+  run firn eval-jobs many.nix --no-instantiate --max-memory-size some
+  expect_status 1
+  expect_err_has "'--max-memory-size some': a number of MiB is expected"
+}
+
 # The names whose derivations are compared when FIRN_NIXPKGS names a tree of nixpkgs.
 if [ -n "${FIRN_NIXPKGS-}" ]; then
   test_nixpkgs() {
