@@ -56,6 +56,7 @@ static bool plan(Session *session, const BuildTargetList *targets, Err *err) {
                        : !build_plan_add_path(session, &plan, &target->path, err))
       return false;
   }
+  progress_query(&session->progress, false);
   if (printed) build_plan_print(session, dry_run ? LOG_NOTICE : LOG_INFO, &plan);
   show_plan(session, &plan);
   return true;
@@ -169,6 +170,7 @@ int build_command_build(Session *session, BuildTargetList *targets, SchedulerMod
   if (!session_scheduler(session, &scheduler, &err)) return session_fail(session, &err);
 
   buf_clear(&session->failures);
+  progress_query(&session->progress, true);
   SchedulerTicket *tickets = mem_alloc_array(targets->count + 1, sizeof(*tickets));
   for (size_t i = 0; i < targets->count; i++) tickets[i] = start(scheduler, &targets->items[i], mode);
   SchedulerTicket done;

@@ -72,12 +72,16 @@ static bool copy_contents(Store *from, Store *to, const StorePath *path, Err *er
   return ok;
 }
 
-static bool copy_one(Copy *copy, const StorePath *path, Err *err) {
+// What is copied from, in the words of C++ Nix.
+static const char *from_uri(const Copy *copy) {
+  return store_view_store(copy->from) ? "local" : store_view_uri(copy->from);
+}
+
+static bool copy_path(Copy *copy, const StorePath *path, const StoreViewInfo *info, uint64_t *ret_id, Err *err) {
   Buf text CLEANUP(buf_done) = BUF_INIT;
-  const StoreViewInfo *info;
-  if (!store_view_get(copy->from, path, &info, err)) return false;
   store_path_format(path, store_view_dir(copy->from), &text);
-  log_msg(LOG_INFO, "copying path '%s' from '%s'...", buf_cstr(&text), store_view_uri(copy->from));
+  *ret_id = progress_copy_start(&copy->session->progress, buf_span(&text), from_uri(copy), "local",
+                                info->info.nar_size_bytes);
   if (!check_trust(copy, info, err)) return false;
   return store_view_store(copy->from)
              ? copy_contents(store_view_store(copy->from), copy->to, path, err)
@@ -92,6 +96,7 @@ typedef struct ToCache {
   const StoreViewInfo **infos; // of the paths; arena
   struct {
     BinaryCacheItem *item; // owned
+    uint64_t id;           // of its activity
     Err err;
   } slots[COPY_WINDOW];
 } ToCache;
@@ -102,7 +107,8 @@ static void prepare(void *ctx, size_t number) {
   const StorePath *path = &to->paths->paths[number];
   Buf text CLEANUP(buf_done) = BUF_INIT;
   store_path_format(path, store_view_dir(copy->from), &text);
-  log_msg(LOG_INFO, "copying path '%s' to '%s'...", buf_cstr(&text), copy->to_uri);
+  to->slots[number % COPY_WINDOW].id = progress_copy_start(&copy->session->progress, buf_span(&text), from_uri(copy),
+                                                           copy->to_uri, to->infos[number]->info.nar_size_bytes);
   BinaryCacheItem *item;
   if (binary_cache_prepare(copy->cache, &to->infos[number]->info, dump_path, &(Dump){copy->from, path}, &item,
                            &to->slots[number % COPY_WINDOW].err))
@@ -111,7 +117,11 @@ static void prepare(void *ctx, size_t number) {
 
 static bool commit(ToCache *to, size_t number, Err *err) {
   BinaryCacheItem *item = STEAL(to->slots[number % COPY_WINDOW].item);
-  return item ? binary_cache_commit(to->copy->cache, item, err) : err_move(err, &to->slots[number % COPY_WINDOW].err);
+  if (!item) return err_move(err, &to->slots[number % COPY_WINDOW].err);
+  if (!binary_cache_commit(to->copy->cache, item, err)) return false;
+  progress_copy_stop(&to->copy->session->progress, to->slots[number % COPY_WINDOW].id,
+                     to->infos[number]->info.nar_size_bytes);
+  return true;
 }
 
 static bool copy_to_cache(Copy *copy, const StorePathList *paths, Err *err) {
@@ -139,6 +149,15 @@ static bool copy_to_cache(Copy *copy, const StorePathList *paths, Err *err) {
   return binary_cache_flush(copy->cache, ok ? err : NULL) && ok;
 }
 
+static bool copy_one(Copy *copy, const StorePath *path, Err *err) {
+  const StoreViewInfo *info;
+  if (!store_view_get(copy->from, path, &info, err)) return false;
+  uint64_t bytes = info->info.nar_size_bytes, id;
+  if (!copy_path(copy, path, info, &id, err)) return false;
+  progress_copy_stop(&copy->session->progress, id, bytes);
+  return true;
+}
+
 // References come first.
 static bool copy_all(Copy *copy, const StorePathList *paths, Err *err) {
   StorePathList missing = STORE_PATH_LIST_INIT;
@@ -148,10 +167,12 @@ static bool copy_all(Copy *copy, const StorePathList *paths, Err *err) {
     ok = is_missing(copy, &paths->paths[i], &is, err);
     if (ok && is) store_path_list_add(&missing, &paths->paths[i]);
   }
-  if (ok && missing.count) log_msg(LOG_INFO, "copying %zu paths...", missing.count);
+  bool begins = ok && missing.count;
+  if (begins) progress_copies_start(&copy->session->progress, missing.count);
   if (ok && copy->cache) ok = copy_to_cache(copy, &missing, err);
   else
     for (size_t i = 0; ok && i < missing.count; i++) ok = copy_one(copy, &missing.paths[i], err);
+  if (begins) progress_copies_stop(&copy->session->progress);
   // What was copied before something failed stays.
   if (copy->to) ok = store_flush(copy->to, ok ? err : NULL) && ok;
   store_path_list_done(&missing);

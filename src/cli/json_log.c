@@ -8,6 +8,7 @@
 
 // Types of activities and results, as in Nix's logging.hh.
 enum {
+  ACTIVITY_UNKNOWN = 0,
   ACTIVITY_COPY_PATH = 100,
   ACTIVITY_FILE_TRANSFER = 101,
   ACTIVITY_REALISE = 102,
@@ -193,6 +194,52 @@ void json_log_done(JsonLog *log) {
   }
   free_values(&log->build_ids);
   free_values(&log->fetch_ids);
+}
+
+void json_log_begin(JsonLog *log) {
+  start_frame(log);
+}
+
+void json_log_query(JsonLog *log) {
+  stop(log, start(log, ACTIVITY_UNKNOWN, LOG_DEBUG, 0, SPAN("querying info about missing paths"), NULL, 0));
+}
+
+// --- copies
+
+static void put_copies_progress(JsonLog *log) {
+  put_progress(log, log->copying.all, RESULT_PROGRESS, log->copying.done, log->copying.count, log->copying.running, 0);
+}
+
+void json_log_copies_start(JsonLog *log, size_t count) {
+  Buf text CLEANUP(buf_done) = BUF_INIT;
+  buf_printf(&text, "copying %zu paths", count);
+  log->copying.all = start(log, ACTIVITY_COPY_PATHS, LOG_INFO, 0, buf_span(&text), NULL, 0);
+  log->copying.count = count;
+  log->copying.running = log->copying.done = log->copying.bytes = 0;
+}
+
+uint64_t json_log_copy_start(JsonLog *log, Span text, Span path, Span from, Span to, uint64_t nar_bytes) {
+  Field fields[] = {text_field(path), text_field(from), text_field(to)};
+  log->copying.bytes += nar_bytes;
+  Field expected[] = {number_field(ACTIVITY_COPY_PATH), number_field(log->copying.bytes)};
+  result(log, log->copying.all, RESULT_SET_EXPECTED, expected, ARRAY_LEN(expected));
+  uint64_t id = start(log, ACTIVITY_COPY_PATH, LOG_INFO, 0, text, fields, ARRAY_LEN(fields));
+  log->copying.running++;
+  put_copies_progress(log);
+  return id;
+}
+
+void json_log_copy_stop(JsonLog *log, uint64_t id, uint64_t nar_bytes) {
+  put_progress(log, id, RESULT_PROGRESS, nar_bytes, nar_bytes, 0, 0);
+  stop(log, id);
+  log->copying.running--;
+  log->copying.done++;
+  put_copies_progress(log);
+}
+
+void json_log_copies_stop(JsonLog *log) {
+  stop(log, log->copying.all);
+  log->copying.all = 0;
 }
 
 // --- events

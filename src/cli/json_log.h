@@ -27,6 +27,11 @@ typedef struct JsonLog {
   uint64_t expected_download_bytes, expected_nar_bytes;
   Map build_ids; // build -> its activity
   Map fetch_ids; // fetch -> its two
+  struct {
+    uint64_t all; // the activity
+    size_t count, running, done;
+    uint64_t bytes; // of those that were started
+  } copying;
 } JsonLog;
 
 void json_log_init(JsonLog *log, Buf *out);
@@ -35,5 +40,14 @@ void json_log_done(JsonLog *log);
 void json_log_message(JsonLog *log, LogLevel level, Span text);
 // As errors are told: the text with and without its "error: ".
 void json_log_error(JsonLog *log, Span text);
+// The questions before builds: what is missing, and who has it.
+void json_log_query(JsonLog *log);
+// Starts the framing activities; events do so, too.
+void json_log_begin(JsonLog *log);
+// Paths that `nix copy` copies: an activity of type 103 around one of type 100 for each path.
+void json_log_copies_start(JsonLog *log, size_t count);
+uint64_t json_log_copy_start(JsonLog *log, Span text, Span path, Span from, Span to, uint64_t nar_bytes);
+void json_log_copy_stop(JsonLog *log, uint64_t id, uint64_t nar_bytes);
+void json_log_copies_stop(JsonLog *log);
 void json_log_event(JsonLog *log, const SchedulerEvent *event, Span drv_path);
 void json_log_substitution(JsonLog *log, const SubstitutersEvent *event, Span path);

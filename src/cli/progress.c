@@ -345,10 +345,34 @@ void progress_done(Progress *progress) {
   pthread_mutex_destroy(&progress->lock);
 }
 
+static Span without_newline(Span text) {
+  return span_has_suffix(text, SPAN("\n")) ? span_sub(text, 0, text.len - 1) : text;
+}
+
+void progress_say(Progress *progress, LogLevel level, Span text) {
+  pthread_mutex_lock(&progress->lock);
+  if (writes_json(progress)) {
+    json_log_message(&progress->json, level, without_newline(text));
+    put_json(progress);
+  }
+  if (progress->format != PROGRESS_JSON) erase_and_put(progress, text);
+  pthread_mutex_unlock(&progress->lock);
+}
+
+void progress_query(Progress *progress, bool begins) {
+  pthread_mutex_lock(&progress->lock);
+  if (writes_json(progress)) {
+    if (begins) json_log_begin(&progress->json);
+    json_log_query(&progress->json);
+    put_json(progress);
+  }
+  pthread_mutex_unlock(&progress->lock);
+}
+
 void progress_write(Progress *progress, Span text) {
   pthread_mutex_lock(&progress->lock);
   if (writes_json(progress)) {
-    json_log_error(&progress->json, span_has_suffix(text, SPAN("\n")) ? span_sub(text, 0, text.len - 1) : text);
+    json_log_error(&progress->json, without_newline(text));
     put_json(progress);
   }
   if (progress->format != PROGRESS_JSON) erase_and_put(progress, text);
@@ -512,6 +536,51 @@ void progress_event(void *ctx, const SchedulerEvent *event) {
   }
   if (progress->format != PROGRESS_JSON) show_event(progress, event, buf_span(&path));
   pthread_mutex_unlock(&progress->lock);
+}
+
+// ---- copies (each a line, where there are no activities)
+
+static void copies_begin(Progress *progress, const char *line) {
+  pthread_mutex_lock(&progress->lock);
+  if (progress->format != PROGRESS_JSON && progress->level >= LOG_INFO) put_line(progress, span_cstr(line));
+}
+
+static void copies_end(Progress *progress) {
+  put_json(progress);
+  pthread_mutex_unlock(&progress->lock);
+}
+
+void progress_copies_start(Progress *progress, size_t count) {
+  Buf line CLEANUP(buf_done) = BUF_INIT;
+  buf_printf(&line, "copying %zu paths...", count);
+  copies_begin(progress, buf_cstr(&line));
+  if (writes_json(progress)) json_log_copies_start(&progress->json, count);
+  copies_end(progress);
+}
+
+uint64_t progress_copy_start(Progress *progress, Span path, const char *from, const char *to, uint64_t nar_bytes) {
+  Buf line CLEANUP(buf_done) = BUF_INIT;
+  bool puts = strcmp(to, "local") != 0;
+  buf_printf(&line, "copying path '%.*s' %s '%s'...", SPAN_ARG(path), puts ? "to" : "from", puts ? to : from);
+  copies_begin(progress, buf_cstr(&line));
+  Span text = span_sub(buf_span(&line), 0, line.len - 3); // without the dots
+  uint64_t id = 0;
+  if (writes_json(progress))
+    id = json_log_copy_start(&progress->json, text, path, span_cstr(from), span_cstr(to), nar_bytes);
+  copies_end(progress);
+  return id;
+}
+
+void progress_copy_stop(Progress *progress, uint64_t id, uint64_t nar_bytes) {
+  pthread_mutex_lock(&progress->lock);
+  if (writes_json(progress)) json_log_copy_stop(&progress->json, id, nar_bytes);
+  copies_end(progress);
+}
+
+void progress_copies_stop(Progress *progress) {
+  pthread_mutex_lock(&progress->lock);
+  if (writes_json(progress)) json_log_copies_stop(&progress->json);
+  copies_end(progress);
 }
 
 void progress_substitution(Progress *progress, const SubstitutersEvent *event) {

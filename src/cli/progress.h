@@ -74,6 +74,15 @@ void progress_tee(Progress *progress, LogSink tee, void *ctx);
 void progress_event(void *ctx, const SchedulerEvent *event);
 // A path that is fetched. Any thread.
 void progress_substitution(Progress *progress, const SubstitutersEvent *event);
+// What is missing, and who has it, is about to be asked; `begins`: and then built.
+void progress_query(Progress *progress, bool begins);
+// What `nix copy` copies, several paths at once; any thread. `from`, `to`: URLs; "local" is the store.
+void progress_copies_start(Progress *progress, size_t count);
+uint64_t progress_copy_start(Progress *progress, Span path, const char *from, const char *to, uint64_t nar_bytes);
+void progress_copy_stop(Progress *progress, uint64_t id, uint64_t nar_bytes);
+void progress_copies_stop(Progress *progress);
+// A message of the program that is evaluated (trace, warnings): one or more whole lines.
+void progress_say(Progress *progress, LogLevel level, Span text);
 // Text that stands on standard error as it is (errors), with the status line out of the way.
 void progress_write(Progress *progress, Span text);
 // Before something else writes to the terminal.

@@ -192,6 +192,9 @@ bool session_start(Session *session, Err *err) {
   session->progress.store_dir = session_store_dir(session);
   if (option_has(options, OPT_timings) || option_has(options, OPT_trace)) session->timeline = timeline_new();
   session->progress.prefix_logs = session->command->quiet_start;
+  // A status line goes with lines that say whose they are, whatever the command; lines as they are come without.
+  if (wanted && format == PROGRESS_BAR_WITH_LOGS) session->progress.prefix_logs = true;
+  if (wanted && format == PROGRESS_RAW_WITH_LOGS) session->progress.prefix_logs = false;
   session->progress.blocks = session->command->brief_errors && !wanted;
   progress_start(&session->progress, format, wanted_level(session));
   const char *json_path = setting_text(session->settings, SETTING_ID_json_log_path);
@@ -452,14 +455,14 @@ const Derivation *session_derivation(Session *session, const StorePath *path, Er
   return entry ? known_paths_parse(known, entry, err) : NULL;
 }
 
+// Both kinds are complete lines: "trace: x", "evaluation warning: x".
 static void message(void *ctx, VmMessage kind, Span text) {
   Session *session = ctx;
   Buf line CLEANUP(buf_done) = BUF_INIT;
-  (void)kind; // both are complete lines: "trace: x", "evaluation warning: x"
   buf_put_span(&line, text);
   buf_put_char(&line, '\n');
   eval_cache_print(session, TRACE_CACHE_ERR, buf_span(&line));
-  progress_write(&session->progress, buf_span(&line));
+  progress_say(&session->progress, kind == VM_MESSAGE_WARNING ? LOG_WARN : LOG_ERROR, buf_span(&line));
 }
 
 static void read_search_path(Session *session) {

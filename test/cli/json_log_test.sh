@@ -1,4 +1,4 @@
-# --log-format internal-json. The streams are those of C++ Nix 2.26.3, but for two activities of its own ("querying info about missing paths") and the moment
+# --log-format internal-json. The streams are those of C++ Nix 2.26.3, but for the moments of questions ("querying info about missing paths") and
 # of a build's end at which progress is told.
 . "$FIRN_TEST_SOURCE_DIR/harness.sh"
 . "$FIRN_TEST_SOURCE_DIR/cli/cli_setup.sh"
@@ -19,6 +19,7 @@ summary() {
   python3 - <<'END' "$err"
 import json, sys
 names = {0: 0}
+questions = set() # see test_questions_and_copies
 name = lambda id: names.setdefault(id, len(names))
 for line in sys.argv[1].splitlines():
     if not line.startswith("@nix "):
@@ -27,6 +28,10 @@ for line in sys.argv[1].splitlines():
     event = json.loads(line[5:])
     assert list(event) == sorted(event), line
     kind = event["action"]
+    if event.get("type") == 0:
+        questions.add(event["id"])
+    if event.get("id") in questions:
+        continue
     if kind == "start":
         print("start", name(event["id"]), event["type"], event["level"], name(event["parent"]), *event.get("fields", []))
     elif kind == "stop":
@@ -123,4 +128,47 @@ stop 2
 stop 1"
   expect_err_has "\"raw_msg\":\"builder for '"
 }
+test_questions_and_copies() {
+  json_setup
+  run nix-build --no-out-link x.nix -A good --log-format internal-json
+  expect_equal "$(printf '%s\n' "$err" | grep -c '"level":6,"parent":0,"text":"querying info about missing paths","type":0')" 2
+  # Also where nothing is to be done, there is the frame.
+  run nix-build --no-out-link x.nix -A good --log-format internal-json
+  expect_equal "$(summary)" "start 1 102 0 0
+start 2 104 0 0
+start 3 103 0 0
+stop 3
+stop 2
+stop 1"
+  good=$out
+  run nix copy --to "file://$PWD/cache" "$good" --log-format internal-json
+  expect_status 0
+  expect_equal "$(summary | sed -n '/ 103 3 /,$p' | sed 's/ [0-9]* [0-9]* 0 0$/ N N 0 0/')" "start 1 103 3 0
+start 2 100 3 0 $good local file://$PWD/cache
+result 1 105 0 1 1 0
+result 2 105 N N 0 0
+stop 2
+result 1 105 N N 0 0
+stop 1"
+  run nix copy --to "file://$PWD/cache2" "$good"
+  expect_err_has "copying 1 paths..."
+  expect_err_has "copying path '$good' to 'file://$PWD/cache2'..."
+}
+
+test_messages_of_the_program() {
+  json_setup
+  run nix-instantiate --eval -E 'builtins.trace "t" (builtins.warn "w" 1)' --log-format internal-json
+  expect_equal "$err" '@nix {"action":"msg","level":0,"msg":"trace: t"}
+@nix {"action":"msg","level":1,"msg":"evaluation warning: w"}'
+}
+
+# Lines of builders say whose they are in the formats that have a status line.
+test_names_before_lines() {
+  json_setup
+  run nix-build x.nix -A bad --no-out-link --log-format bar-with-logs
+  expect_err_has 'bad> h'
+  run nix build -f x.nix bad --no-link --log-format raw-with-logs
+  case $err in *'bad> h'*) show_run; fail 'a name' ;; esac
+}
+
 run_tests
