@@ -1,21 +1,7 @@
 // goal_graph.h: goals and what they wait for. The inside of the scheduler: everything here happens in the thread of its event loop,
 // but for the jobs that it gives to worker threads and whose results it takes there.
 //
-// A goal is a derivation of which some outputs are wanted, or a plain store path. It passes through
-//
-//   examine    worker: load the derivation; are the wanted outputs valid?
-//   fetch      waits for the substituters, then is examined again
-//   inputs     waits for the goals of its inputs; or, resolved, for the one that it stands for
-//   resolve    worker: with paths of inputs that are known only now it is another derivation, or (the second time) that one's outputs are its own
-//   ready      waits for a build slot
-//   prepare    worker: lock the outputs, look again, materialise the closure, make the request
-//   locked     another process builds it: waits, then ready again
-//   build      the builder runs (or, for builtin: builders, a worker)
-//   finish     worker: check and register the outputs, unlock
-//   ended      done or failed; kept so that the answer stays the same
-//
-// Invariant: a goal is in exactly one stage; a job of its is running exactly in examine, resolve, prepare, finish and (builtin) build, and
-// while it runs only the job touches the fields under "job" and "build".
+// What a goal is, and the stages that it passes through: goal.h.
 #pragma once
 
 #include "realise/scheduler.h"
