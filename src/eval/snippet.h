@@ -4,6 +4,7 @@
 #include "eval/code.h"
 
 #define SNIPPET_MAX_ARGS 32u
+#define SNIPPET_APPLIED 3u // words of snippet_apply up to behind its call
 
 typedef struct Snippet {
   CodeHead head;

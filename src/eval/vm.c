@@ -173,6 +173,22 @@ static inline Value vm_cached_get(Vm *vm, SelectCache *cache, Value set, Sym nam
     fp = sp;                                                       \
     depth++;                                                       \
   } while (0)
+// Calls the function at `callee`: `args` are no more on the stack, or behind its end.
+#define ENTER_CLOSURE(callee, outer, args, count)                       \
+  do {                                                                  \
+    uint32_t slots_ = code_lambda(callee)->env_slots;                   \
+    Env *new_ = heap_alloc(heap, sizeof(Env) + slots_ * sizeof(Value)); \
+    new_->head = HEAD(T_ENV, 0, slots_);                                \
+    new_->parent = (outer);                                             \
+    for (uint32_t i = 0; i < (count); i++) new_->slots[i] = (args)[i];  \
+    for (uint32_t i = (count); i < slots_; i++) new_->slots[i] = 0;     \
+    PUSH_HEADER(FRAME_CALL, callee);                                    \
+    state->stats.calls++;                                               \
+    env = new_;                                                         \
+    ip = code = (callee);                                               \
+    image = code_image(code);                                           \
+    goto entered;                                                       \
+  } while (0)
 #define POS() vm_trace_pos_at(code, ip)
 #define UNIT() unit_of(image)
 // Loads `code` and `image` of the code frame at fp.
@@ -205,6 +221,9 @@ void vm_run_task(Vm *vm, Task *task) {
   Value *sp, *fp, *stack_end;
   Env *env;
   Value acc;
+  Value apply_fn; // what `apply` calls
+  const Value *apply_args;
+  uint32_t apply_count;
 
   task->state = TASK_RUNNING;
   task->begun = true;
@@ -850,20 +869,9 @@ call_again:
       const uint32_t *callee = (const uint32_t *)(uintptr_t)head_payload(object->head);
       const LambdaHead *lambda = code_lambda(callee);
       if (UNLIKELY(lambda->arity != count)) goto call_arity;
-      uint32_t slots = lambda->env_slots;
-      Env *e = heap_alloc(heap, sizeof(Env) + slots * sizeof(Value));
-      e->head = HEAD(T_ENV, 0, slots);
-      e->parent = ((Closure *)object)->env;
-      sp -= count;
-      for (uint32_t i = 0; i < count; i++) e->slots[i] = sp[i];
-      for (uint32_t i = count; i < slots; i++) e->slots[i] = 0;
-      sp--;
-      PUSH_HEADER(FRAME_CALL, callee);
-      state->stats.calls++;
-      env = e;
-      ip = code = callee;
-      image = code_image(callee);
-      goto entered;
+      sp -= count + 1;
+      const Value *args = sp + 1;
+      ENTER_CLOSURE(callee, ((Closure *)object)->env, args, count);
     }
     if (head_type(object->head) == T_PAP) {
       if (vm_arity(vm, f) > count) goto call_arity;
@@ -999,6 +1007,22 @@ call_rest : { // More arguments than it takes: a frame keeps the rest and applie
 }
 }
 
+apply
+    : // A frame of snippet_apply (`code`) is new on top. Most functions are closures that take all arguments: as if it had come to its call.
+  apply_fn = value_follow(apply_fn);
+  env = NULL;
+  if (LIKELY(value_is_closure(apply_fn))) {
+    const uint32_t *callee = (const uint32_t *)(uintptr_t)head_payload(value_head(apply_fn));
+    if (LIKELY(code_lambda(callee)->arity == apply_count)) {
+      ip = code + SNIPPET_APPLIED;
+      ENTER_CLOSURE(callee, ((Closure *)value_ptr(apply_fn))->env, apply_args, apply_count);
+    }
+  }
+  *sp++ = apply_fn;
+  for (uint32_t i = 0; i < apply_count; i++) *sp++ = apply_args[i];
+  ip = code;
+  image = code_image(code);
+
 entered: // a new code frame: room for its operands, depth, collection
   if (UNLIKELY(sp + code_head(code)->max_stack > stack_end)) {
     SPILL();
@@ -1059,12 +1083,10 @@ force:
       PUSH_HEADER(FRAME_FORCE, code);
       app->head = HEAD(T_BLACKHOLE, THUNK_IS_APP, (uint64_t)task->number << 16 | count);
       state->stats.thunks_forced++;
-      env = NULL;
-      ip = code;
-      image = code_image(code);
-      *sp++ = app->fn;
-      for (uint32_t i = 0; i < count; i++) *sp++ = app->args[i];
-      goto entered;
+      apply_fn = app->fn;
+      apply_args = app->args;
+      apply_count = count;
+      goto apply;
     }
     default: break;
     }
@@ -1156,8 +1178,11 @@ return_value : {
     n->result = acc;
     goto run_native;
   }
+  if (kind != FRAME_FORCE_DROP) {
+    if ((*ip & 0xff) == OP_RET) goto return_value; // it was a tail call
+    *sp++ = acc;
+  }
   LOAD_CODE();
-  if (LIKELY(kind != FRAME_FORCE_DROP)) *sp++ = acc;
   NEXT;
 }
 
@@ -1241,16 +1266,14 @@ run_native : {
       goto force;
     }
   case STEP_PUSH: goto push_native;
-  case STEP_CALL: {
-    uint32_t count = n->arg_count;
-    const uint32_t *snippet = snippet_apply[count].code;
-    PUSH_HEADER(FRAME_CALL, snippet);
-    *sp++ = n->fn;
-    for (uint32_t i = 0; i < count; i++) *sp++ = n->args[i];
-    ip = code = snippet;
-    image = code_image(code);
-    goto entered;
-  }
+  case STEP_CALL:
+  call_from_native:
+    code = snippet_apply[n->arg_count].code;
+    PUSH_HEADER(FRAME_CALL, code);
+    apply_fn = n->fn;
+    apply_args = n->args;
+    apply_count = n->arg_count;
+    goto apply;
   case STEP_TAIL_CALL:
   case STEP_TAIL_PUSH: {
     uint64_t meta = value_get_raw(fp[-1]);
@@ -1273,13 +1296,7 @@ run_native : {
       push_kind = (meta & 15) == FRAME_BUILTIN ? FRAME_BUILTIN : FRAME_NATIVE;
       goto push_native;
     }
-    const uint32_t *snippet = snippet_apply[n->arg_count].code;
-    PUSH_HEADER(FRAME_CALL, snippet);
-    *sp++ = n->fn;
-    for (uint32_t i = 0; i < n->arg_count; i++) *sp++ = n->args[i];
-    ip = code = snippet;
-    image = code_image(code);
-    goto entered;
+    goto call_from_native;
   }
   case STEP_PARK:
     SPILL();

@@ -354,7 +354,7 @@ sleep 1
 < the tool
 < nix-repl>
 > :i tool
-< installing 'tool-1.0'
+< installing 'tool-1.0.drv'
 < nix-repl>
 > :b tool
 < This derivation produced the following outputs:
