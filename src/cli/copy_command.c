@@ -3,12 +3,14 @@
 #include "base/mem.h"
 #include "base/process.h"
 #include "castore/work_pool.h"
+#include "castore/castore_nar.h"
 #include "cli/cache_target.h"
 #include "cli/command_list.h"
 #include "cli/path_selector.h"
 #include "cli/signing.h"
 #include "realise/realisation_closure.h"
 #include "store/store_add.h"
+#include "store/store_ca.h"
 #include "store/store_realisation.h"
 #include "store/store_roots.h"
 
@@ -50,7 +52,7 @@ static bool check_trust(Copy *copy, const StoreViewInfo *info, Err *err) {
   SigningSeen seen CLEANUP(signing_seen_done) = {0};
   Buf text CLEANUP(buf_done) = BUF_INIT;
   BinaryCache *cache = store_view_cache(copy->from);
-  if (!copy->check_sigs || info->info.has_ca ||
+  if (!copy->check_sigs || store_ca_is_claimed(&info->info, store_view_dir(copy->from)) ||
       (cache && binary_cache_is_trusted(cache, info->narinfo, copy->keys.keys, copy->keys.count)))
     return true;
   if (!signing_count(&info->info, store_view_dir(copy->from), &copy->keys, &seen, err)) return false;
@@ -59,14 +61,27 @@ static bool check_trust(Copy *copy, const StoreViewInfo *info, Err *err) {
   return err_set(err, ERR_OTHER, "cannot add path '%s' because it lacks a signature by a trusted key", buf_cstr(&text));
 }
 
+// Is what was copied what its description, which signatures are about, says?
+static bool check_contents(Store *to, const PathInfo *info, Err *err) {
+  uint8_t nar_sha256[32];
+  uint64_t size_bytes;
+  if (!castore_nar_hash(store_castore(to), &info->root, nar_sha256, &size_bytes, err) ||
+      !store_ca_check(store_castore(to), info, store_dir(to), err))
+    return false;
+  return (memcmp(nar_sha256, info->nar_sha256, sizeof nar_sha256) == 0 && size_bytes == info->nar_size_bytes) ||
+         err_set(err, ERR_HASH_MISMATCH, "hash mismatch importing path '%s'", info->path.name);
+}
+
 // From store to store: content by content, so that what is there is not copied.
-static bool copy_contents(Store *from, Store *to, const StorePath *path, Err *err) {
+static bool copy_contents(Copy *copy, Store *from, const StorePath *path, Err *err) {
   Arena arena CLEANUP(arena_done) = ARENA_INIT;
+  Store *to = copy->to;
   PathInfoRecord *record CLEANUP(path_info_service_record_free_ptr) = NULL;
   if (!store_get(from, path, &record, err) || !store_root_node(from, path, &arena, &record->info.root, err) ||
       !object_store_begin(store_objects(to), err))
     return false;
   bool ok = castore_copy(store_castore(from), store_castore(to), &record->info.root, err) &&
+            (!copy->check_sigs || check_contents(to, &record->info, err)) &&
             store_add_deferred(to, &record->info, false, err);
   object_store_end(store_objects(to));
   return ok;
@@ -84,7 +99,7 @@ static bool copy_path(Copy *copy, const StorePath *path, const StoreViewInfo *in
                                 info->info.nar_size_bytes);
   if (!check_trust(copy, info, err)) return false;
   return store_view_store(copy->from)
-             ? copy_contents(store_view_store(copy->from), copy->to, path, err)
+             ? copy_contents(copy, store_view_store(copy->from), path, err)
              : binary_cache_fetch_found(store_view_cache(copy->from), copy->to, info->narinfo, true, err);
 }
 

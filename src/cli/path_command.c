@@ -11,6 +11,7 @@
 #include "cli/signing.h"
 #include "cli/store_command.h"
 #include "formats/drv_name.h"
+#include "store/store_ca.h"
 #include "store/store_check.h"
 
 static int usage(Session *session, const char *what) {
@@ -137,7 +138,7 @@ typedef struct Verify {
 
 static bool is_trusted(Verify *verify, const StoreViewInfo *info, bool *ret, Err *err) {
   Span dir = store_view_dir(verify->view);
-  *ret = (info->ultimate && verify->needed == 0) || info->info.has_ca;
+  *ret = (info->ultimate && verify->needed == 0) || store_ca_is_claimed(&info->info, dir);
   if (*ret) return true;
   uint64_t needed = verify->needed ? verify->needed : 1;
   SigningSeen seen CLEANUP(signing_seen_done) = {0};
@@ -146,7 +147,7 @@ static bool is_trusted(Verify *verify, const StoreViewInfo *info, bool *ret, Err
     const StoreViewInfo *other;
     if (!store_view_find(verify->others.views[i], &info->info.path, &other, err)) return false;
     if (!other) continue;
-    *ret = other->info.has_ca;
+    *ret = store_ca_is_claimed(&other->info, dir);
     // Their signatures have to fit what we have.
     PathInfo ours = info->info;
     ours.sigs = other->info.sigs;

@@ -14,6 +14,7 @@
 #include "formats/nar_list.h"
 #include "formats/nixbase32.h"
 #include "store/store_add.h"
+#include "store/store_ca.h"
 #include "store/store_check.h"
 
 #define BINARY_CACHE_INFO_MAX ((size_t)64 << 10)
@@ -578,32 +579,10 @@ bool binary_cache_path_info(const NarInfo *narinfo, Arena *arena, PathInfo *ret,
   return true;
 }
 
-// Does the path follow from its content address? Then nobody needs to vouch for it.
-static bool binary_cache_is_self_evident(const BinaryCache *cache, const PathInfo *info) {
-  if (!info->has_ca) return false;
-  CLEANUP(arena_done) Arena arena = ARENA_INIT;
-  Span *refs = ARENA_ARRAY(&arena, Span, info->ref_count);
-  size_t count = 0;
-  bool self = false;
-  for (size_t i = 0; i < info->ref_count; i++) {
-    CLEANUP(buf_done) Buf text = BUF_INIT;
-    if (store_path_eq(&info->refs[i], &info->path)) {
-      self = true;
-      continue;
-    }
-    store_path_format(&info->refs[i], cache->store_dir, &text);
-    refs[count++] = arena_dup(&arena, buf_span(&text));
-  }
-  StorePath made;
-  return store_path_make_fixed(store_path_name(&info->path), &info->ca, &(StorePathRefs){refs, count, self},
-                               cache->store_dir, &made, NULL) &&
-         store_path_eq(&made, &info->path);
-}
-
 static bool binary_cache_is_signed(const BinaryCache *cache, const PathInfo *info, const SignaturePublicKey *keys,
                                    size_t key_count) {
   CLEANUP(buf_done) Buf text = BUF_INIT;
-  if (binary_cache_is_self_evident(cache, info)) return true;
+  if (store_ca_is_claimed(info, cache->store_dir)) return true; // the content is looked at when it comes
   if (!path_info_fingerprint(info, cache->store_dir, &text, NULL)) return false;
   for (size_t i = 0; i < info->sig_count; i++)
     for (size_t k = 0; k < key_count; k++)

@@ -11,6 +11,7 @@
 #include "castore/castore_nar.h"
 #include "formats/hash_pair.h"
 #include "formats/nar_write.h"
+#include "store/store_ca.h"
 #include "store/store_state.h"
 
 // ---- text
@@ -491,6 +492,7 @@ bool store_add_nar(Store *store, const PathInfo *info, const ByteSource *nar, bo
       castore_nar_read(&store->castore, nar, false, &import, err) && store_add_check_nar(store, info, &import, err);
   complete.root = import.root;
   complete.nar_size_bytes = import.nar_size_bytes;
+  ok = ok && store_ca_check(&store->castore, &complete, store_dir(store), err);
   if (ok)
     ok = defer ? store_add_deferred(store, &complete, ultimate, err)
                : store_register(store, &(StoreRegistration){.info = &complete, .ultimate = ultimate}, 1, err);

@@ -117,4 +117,38 @@ test_make_content_addressed() {
   expect_status 0
 }
 
+# A cache that nobody trusts: content-addressed paths need no signature, so that their contents have to be what they claim.
+test_false_content_addresses() {
+  upload_setup
+  mkdir tree
+  echo good > good
+  echo evil > evil
+  echo good > tree/good
+  text=$(firn eval --raw -E 'builtins.toFile "text" "good"')
+  for path in "$(nix-store --add good)" "$(nix-store --add-fixed sha256 good)" "$(nix-store --add-fixed --recursive sha1 tree)" \
+    "$(nix store make-content-addressed --json "$b" | sed 's/.*"\([^"]*-b\)".*/\1/')"; do
+    rm -rf cache other
+    nix copy --to "file://$HOME/cache" "$path"
+    run nix copy --from "file://$HOME/cache" --store "firn:$HOME/other" "$path"
+    expect_status 0
+    rm -rf other
+    evil=$(nix-store --add evil)
+    nix copy --to "file://$HOME/cache" "$evil"
+    info=$(echo "cache/$(basename "$path" | cut -c1-32).narinfo")
+    grep -vE '^(URL|FileHash|FileSize|NarHash|NarSize)' "$info" > kept
+    grep -E '^(URL|FileHash|FileSize|NarHash|NarSize)' "cache/$(basename "$evil" | cut -c1-32).narinfo" | cat kept - > "$info"
+    run nix copy --from "file://$HOME/cache" --store "firn:$HOME/other" "$path"
+    expect_status 102
+    case $err in *"ca hash mismatch importing path '$path'"* | *"is not the regular file that it claims to be"*) ;; *) fail "not found out: $err" ;; esac
+    run nix-store --store "firn:$HOME/other" --check-validity "$path"
+    expect_status 1
+    # Nor does a content address help that does not lead to the path.
+    sed -i 's/^CA: .*/CA: fixed:r:sha256:0000000000000000000000000000000000000000000000000000/' "$info"
+    run nix copy --from "file://$HOME/cache" --store "firn:$HOME/other" "$path"
+    expect_status 1
+    expect_err_has "lacks a signature by a trusted key"
+  done
+  [ -n "$text" ] || fail "no text"
+}
+
 run_tests
