@@ -85,6 +85,7 @@ typedef struct Search {
   Patterns wanted, excluded;
   bool json, colour;
   size_t found;
+  Span below; // `nix search`: attribute paths are told from here on
   JsonWrite writer;
   Buf out;
 } Search;
@@ -133,22 +134,29 @@ static void put_lines(Search *search, Span attr, Ranges *in_attr, Span version, 
   buf_put_char(&search->out, '\n');
 }
 
+static Span shown_path(const Search *search, const Package *package) {
+  Span path = package->attr_path, below = search->below;
+  bool inside = below.len && path.len > below.len && span_has_prefix(path, below) && path.data[below.len] == '.';
+  return inside ? span_from(path, below.len + 1) : path;
+}
+
 static bool look_at(Search *search, const Package *package, Err *err) {
+  Span path = shown_path(search, package);
   Span name, version, description = description_of(search->session, package);
   Ranges in_attr CLEANUP(ranges_done) = {0}, in_name CLEANUP(ranges_done) = {0}, in_text CLEANUP(ranges_done) = {0};
   drv_name_parse(package->name, &name, &version);
   name = arena_dup(&search->session->arena, name);
-  if (matches(&search->excluded, package->attr_path, name, description)) return true;
+  if (matches(&search->excluded, path, name, description)) return true;
   for (size_t i = 0; i < search->wanted.count; i++) {
     const regex_t *pattern = &search->wanted.items[i];
-    bool hit = add_matches(pattern, package->attr_path, &in_attr);
+    bool hit = add_matches(pattern, path, &in_attr);
     hit |= add_matches(pattern, name, &in_name);
     hit |= add_matches(pattern, description, &in_text);
     if (!hit) return true;
   }
   search->found++;
-  if (search->json) return put_json(search, package->attr_path, name, version, description, err);
-  put_lines(search, package->attr_path, &in_attr, version, description, &in_text);
+  if (search->json) return put_json(search, path, name, version, description, err);
+  put_lines(search, path, &in_attr, version, description, &in_text);
   return true;
 }
 
@@ -189,7 +197,9 @@ static bool read_patterns(Search *search, const char *const *texts, size_t count
   const OptionList *options = &search->session->options;
   search->wanted.items = mem_alloc_array(count + 1, sizeof(regex_t));
   search->excluded.items = mem_alloc_array(options->use_count + 1, sizeof(regex_t));
-  if (!count) return err_set(err, ERR_USAGE, "Must provide at least one regex! To match all packages, use '^'.");
+  if (!count)
+    return err_set(err, ERR_USAGE,
+                   "Must provide at least one regex! To match all packages, use 'nix search <installable> ^'.");
   for (size_t i = 0; i < count; i++)
     if (!patterns_add(&search->wanted, texts[i], err)) return false;
   for (size_t i = 0; i < options->use_count; i++)
@@ -201,6 +211,7 @@ static bool read_patterns(Search *search, const char *const *texts, size_t count
 static int run(Session *session, const char *default_file, const char *attr, const char *const *texts, size_t count,
                bool colour) {
   Search search = {.session = session, .json = option_has(&session->options, OPT_search_json), .colour = colour};
+  if (!default_file) search.below = span_cstr(attr);
   Err err = ERR_INIT;
   TargetRoot root;
   int code = 0;
