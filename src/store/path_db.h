@@ -55,32 +55,6 @@ MUST_CHECK bool path_db_all(PathDb *db, StorePathList *ret, Err *err);
 MUST_CHECK bool path_db_referrers(PathDb *db, const uint8_t digest[20], StorePathList *ret, Err *err);
 // Valid derivations called `name` (without ".drv").
 MUST_CHECK bool path_db_derivations(PathDb *db, Span name, StorePathList *ret, Err *err);
-// Closure of `roots` (those that are known here), in one transaction. Paths that are only names (valid 0) go to *ret_lower.
-MUST_CHECK bool path_db_closure(PathDb *db, const StorePath *roots, size_t count, bool referrers, StorePathList *ret,
-                                StorePathList *ret_lower, uint64_t *ret_nar_bytes, Err *err);
-// Called for each reference of each of `paths` that is valid here, or with `reference` NULL for one that has none.
-typedef void (*PathDbOnReference)(void *ctx, Span referrer_digest, const uint8_t *reference_digest);
-// One query for all of them.
-MUST_CHECK bool path_db_references(PathDb *db, const StorePath *paths, size_t count, PathDbOnReference fn, void *ctx,
-                                   Err *err);
-
-// The whole graph in memory, for garbage collection.
-typedef struct PathDbGraph {
-  size_t count;
-  int64_t *ids; // ascending
-  StorePath *paths;
-  bool *valid, *trees;
-  CastoreNode *roots; // text in `arena`; only kind, digest, size and executable matter
-  bool *has_root;
-  uint64_t *nar_sizes;
-  StorePath *derivers; // name_len 0: none
-  size_t *ref_start;   // count + 1 offsets into refs
-  uint32_t *refs;      // numbers of nodes
-  Arena arena;
-} PathDbGraph;
-MUST_CHECK bool path_db_graph(PathDb *db, PathDbGraph *ret, Err *err);
-void path_db_graph_done(PathDbGraph *graph);
-
 // Garbage collection: begin takes the write lock of the database, so that nobody registers meanwhile; commit or rollback lets go. The commit does not wait for the
 // disk: path_db_wait does, for everything that was committed before.
 MUST_CHECK bool path_db_begin(PathDb *db, Err *err);
@@ -100,23 +74,6 @@ MUST_CHECK bool path_db_newer(PathDb *db, int64_t id, PathDbNew **ret, size_t *r
 MUST_CHECK bool path_db_newer_refs(PathDb *db, int64_t id, StorePathList *ret, Err *err);
 // Deletes names (valid 0) that nothing refers to any more, and lists them. Does not wait.
 MUST_CHECK bool path_db_drop_names(PathDb *db, StorePathList *ret, Err *err);
-
-// Syncing: what is fresh now is marked, then somebody waits for the disk, then the marked rows are no longer fresh, unless they were written again.
-MUST_CHECK bool path_db_has_fresh(PathDb *db, bool *ret, Err *err);
-MUST_CHECK bool path_db_fresh_waits(PathDb *db, Err *err);
-MUST_CHECK bool path_db_fresh_done(PathDb *db, Err *err);
-
-// After a crash of the machine. `boot` names the present one; *ret_same: it is the one that was set last.
-MUST_CHECK bool path_db_check_boot(PathDb *db, Span boot, bool *ret_same, Err *err);
-MUST_CHECK bool path_db_set_boot(PathDb *db, Span boot, Err *err);
-typedef struct PathDbFresh {
-  int64_t id;
-  StorePath path;
-  CastoreNode root; // text in `arena`
-  bool has_root, has_tree;
-} PathDbFresh;
-// Fresh rows that are valid. The array is owned by the caller.
-MUST_CHECK bool path_db_list_fresh(PathDb *db, PathDbFresh **ret, size_t *ret_count, Arena *arena, Err *err);
 
 // NAR hash cache. *ret_found false when unknown.
 MUST_CHECK bool path_db_find_nar(PathDb *db, const CastoreNode *node, bool *ret_found, uint8_t ret_sha256[32],

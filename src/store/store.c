@@ -6,6 +6,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "store/path_db_fresh.h"
 #include "base/fs.h"
 #include "base/log.h"
 #include "castore/blob_local.h"

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "store/path_db_graph.h"
 #include "base/fs.h"
 #include "castore/castore_import.h"
 #include "castore/castore_nar.h"

@@ -3,6 +3,8 @@
 
 #include "store/store_state.h"
 
+#include "store/path_db_graph.h"
+
 static bool store_closure_round(Store *store, const StorePath *roots, size_t count, bool referrers, StorePathList *ret,
                                 uint64_t *ret_nar_bytes, Err *err) {
   StorePathList lower_roots = STORE_PATH_LIST_INIT;

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "store/path_db_graph.h"
 #include "store/store_state.h"
 
 #define STORE_DU_NOBODY 0u

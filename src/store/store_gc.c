@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <unistd.h>
 
+#include "store/path_db_graph.h"
 #include "base/fs.h"
 #include "castore/digest_set.h"
 #include "castore/object_sweep.h"

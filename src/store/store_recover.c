@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "store/path_db_fresh.h"
+#include "store/path_db_graph.h"
 #include "base/fs.h"
 #include "base/log.h"
 #include "castore/object_recover.h"

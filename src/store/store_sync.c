@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "store/path_db_fresh.h"
 #include "base/fs.h"
 #include "castore/object_sync.h"
 #include "store/store_state.h"
