@@ -190,6 +190,18 @@ static bool add_derivation(Session *session, Store *store, const Derivation *drv
   return ok;
 }
 
+static bool check_features(Session *session, const Derivation *drv, Err *err) {
+  DerivationType type;
+  if (!derivation_type(drv, &type, err)) return false;
+  const char *needed = type == DERIVATION_TYPE_FLOATING ? "ca-derivations"
+                       : type == DERIVATION_TYPE_IMPURE ? "impure-derivations"
+                                                        : NULL;
+  return !needed || session_has_feature(session, needed) ||
+         err_set(err, ERR_OTHER,
+                 "experimental Nix feature '%s' is disabled; add '--extra-experimental-features %s' to enable it",
+                 needed, needed);
+}
+
 int nix_command_derivation_add(Session *session) {
   enum { JSON_BYTES_MAX = 256 << 20 };
   Err err = ERR_INIT;
@@ -202,7 +214,7 @@ int nix_command_derivation_add(Session *session) {
   bool ok = store_command_no_operands(session, &err) && session_store(session, &store, &err) &&
             fs_read_fd(STDIN_FILENO, JSON_BYTES_MAX, &text, &err) &&
             drv_json_read(buf_span(&text), session_store_dir(session), &arena, &drv, &err) &&
-            add_derivation(session, store, &drv, &scratch, &path, &err);
+            check_features(session, &drv, &err) && add_derivation(session, store, &drv, &scratch, &path, &err);
   if (!ok) return session_fail(session, &err);
   store_path_format(&path, session_store_dir(session), &out);
   buf_put_char(&out, '\n');

@@ -9,6 +9,7 @@
 #include "base/fs.h"
 #include "castore/digest_set.h"
 #include "castore/object_sweep.h"
+#include "store/store_lock.h"
 #include "store/store_roots.h"
 #include "store/store_state.h"
 
@@ -310,11 +311,17 @@ static bool store_gc_trees_locked(StoreGc *gc, int store_fd, const StorePath *pa
     if (map_has(&gc->newer, span_make(paths[i].digest, STORE_PATH_DIGEST_BYTES))) continue;
     buf_clear(&base);
     store_path_format_base(&paths[i], &base);
+    StoreLock *lock = NULL;
     size_t len = base.len;
     buf_put_cstr(&base, ".lock");
-    if (faccessat(store_fd, buf_cstr(&base), F_OK, AT_SYMLINK_NOFOLLOW) == 0) continue;
+    // The file alone says nothing: a killed process has left it, unless somebody holds it.
+    bool has_file = faccessat(store_fd, buf_cstr(&base), F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+    if (has_file && !store_lock_take(gc->store, &paths[i], 1, false, &lock, err)) return false;
+    if (has_file && !lock) continue;
     base.len = len;
-    if (!store_gc_remove_tree(gc, store_fd, &paths[i], buf_cstr(&base), err)) return false;
+    bool ok = store_gc_remove_tree(gc, store_fd, &paths[i], buf_cstr(&base), err);
+    store_lock_release(lock);
+    if (!ok) return false;
   }
   return true;
 }

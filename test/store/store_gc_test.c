@@ -1,5 +1,6 @@
 // store_gc_test.c: what is reachable stays, what is not goes, also while others work.
 #include "store/store_gc.h"
+#include "store/store_lock.h"
 
 #include <stdio.h>
 #include <sys/wait.h>
@@ -123,6 +124,36 @@ TEST(optimise_drops_second_copies) {
   CHECK_EQ_INT(stats.file_count, 1);
   check_clean(store);
   store_free(store);
+}
+
+// A killed process leaves its lock file, which must not keep the tree for ever; one that is held does.
+TEST(lock_files) {
+  Err err = ERR_INIT;
+  Store *store = store_fixture_open("s"), *other = store_fixture_open("s");
+  StorePath left = store_fixture_text(store, "left", "a", NULL, 0),
+            held = store_fixture_text(store, "held", "b", NULL, 0);
+  StorePath both[] = {left, held};
+  CHECK_OK(store_flush(store, &err), &err);
+  CHECK_OK(store_materialise(store, both, 2, &err), &err);
+  CLEANUP(buf_done) Buf left_tree = BUF_INIT;
+  CLEANUP(buf_done) Buf held_tree = BUF_INIT;
+  CLEANUP(buf_done) Buf left_lock = BUF_INIT;
+  store_format_physical(store, &left, &left_tree);
+  store_format_physical(store, &held, &held_tree);
+  buf_printf(&left_lock, "%s.lock", buf_cstr(&left_tree));
+  CHECK_OK(fs_write_file_atomic(buf_cstr(&left_lock), SPAN(""), 0600, false, &err), &err);
+  StoreLock *lock;
+  CHECK_OK(store_lock_take(other, &held, 1, false, &lock, &err), &err);
+  store_free(store); // and with it the pins
+  store = store_fixture_open("s");
+  collect(store, &(StoreGcOptions){.action = STORE_GC_DELETE_DEAD});
+  CHECK(!fs_exists(buf_cstr(&left_tree)) && !fs_exists(buf_cstr(&left_lock)));
+  CHECK(fs_exists(buf_cstr(&held_tree)));
+  store_lock_release(lock);
+  collect(store, &(StoreGcOptions){.action = STORE_GC_DELETE_DEAD});
+  CHECK(!fs_exists(buf_cstr(&held_tree)));
+  store_free(store);
+  store_free(other);
 }
 
 TEST(max_freed) {
