@@ -1,17 +1,53 @@
-// castore_materialise.c: trees from nodes.
+// castore_materialise.c: trees from nodes. What it costs is creating files, which the kernel does side by side for different directories: the walk makes the
+// directories and collects the files of a store in batches, which a few threads place; when these have enough to do, the walk places a batch itself.
 #include "castore/castore_materialise.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <unistd.h>
 
 #include "base/fs.h"
+#include "castore/work_pool.h"
 
 #define CASTORE_MATERIALISE_DEPTH_MAX 4096u
+#define CASTORE_MATERIALISE_BATCH_FILES 64u
+#define CASTORE_MATERIALISE_QUEUE 4u // batches that wait
+#define CASTORE_MATERIALISE_THREADS_MAX 8u
+
+// A directory gets its final mode and time when the last of its entries is there.
+typedef struct CastoreMaterialiseDir {
+  int fd;
+  unsigned refs; // atomic: the walk, while it is in it, and each file that is still to be placed
+} CastoreMaterialiseDir;
+
+typedef struct CastoreMaterialiseFile {
+  CastoreMaterialiseDir *dir; // a reference
+  CastoreDigest digest;
+  uint64_t size_bytes;
+  bool executable;
+  size_t name_at;
+} CastoreMaterialiseFile;
+
+typedef struct CastoreMaterialiseBatch {
+  CastoreMaterialiseFile files[CASTORE_MATERIALISE_BATCH_FILES];
+  size_t count;
+  Buf names; // each with its NUL
+} CastoreMaterialiseBatch;
 
 typedef struct CastoreMaterialise {
   const Castore *from;
   ObjectStore *objects; // NULL: from->blobs writes the files
   CastoreMaterialiseOptions options;
+  CastoreMaterialiseBatch *batch; // being filled; owned, NULL when none
+
+  pthread_t threads[CASTORE_MATERIALISE_THREADS_MAX];
+  unsigned thread_count;
+  pthread_mutex_t mutex; // everything below
+  pthread_cond_t changed;
+  CastoreMaterialiseBatch *queue[CASTORE_MATERIALISE_QUEUE];
+  size_t queued;
+  bool end, failed;
+  Err err; // the first one of a thread
 } CastoreMaterialise;
 
 static const struct timespec castore_materialise_times[2] = {{1, 0}, {1, 0}};
@@ -60,10 +96,120 @@ static bool castore_materialise_copy(const CastoreMaterialise *run, const Castor
   return ok;
 }
 
-static bool castore_materialise_entry(const CastoreMaterialise *run, const CastoreNode *node, int dir_fd,
+// ---- batches
+
+static bool castore_materialise_leave(const CastoreMaterialise *run, CastoreMaterialiseDir *dir, Err *err) {
+  if (__atomic_sub_fetch(&dir->refs, 1, __ATOMIC_ACQ_REL) > 0) return true;
+  bool ok = true;
+  if (fchmod(dir->fd, run->options.writable ? 0755 : 0555) != 0) ok = err_set_errno(err, errno, "setting its mode");
+  else if (!run->options.writable && futimens(dir->fd, castore_materialise_times) != 0)
+    ok = err_set_errno(err, errno, "setting its time");
+  fs_close_fd(&dir->fd);
+  mem_free(dir);
+  return ok;
+}
+
+// Places and frees.
+static bool castore_materialise_batch(const CastoreMaterialise *run, CastoreMaterialiseBatch *batch, Err *err) {
+  bool ok = true;
+  for (size_t i = 0; i < batch->count; i++) {
+    const CastoreMaterialiseFile *file = &batch->files[i];
+    const char *name = batch->names.data + file->name_at;
+    ok = ok && (object_store_place(run->objects, &file->digest, file->executable, file->size_bytes, file->dir->fd, name,
+                                   err) ||
+                err_wrap(err, "%s", name));
+    ok = castore_materialise_leave(run, file->dir, ok ? err : NULL) && ok;
+  }
+  buf_done(&batch->names);
+  mem_free(batch);
+  return ok;
+}
+
+static void *castore_materialise_main(void *arg) {
+  CastoreMaterialise *run = arg;
+  pthread_mutex_lock(&run->mutex);
+  for (;;) {
+    while (run->queued == 0 && !run->end) pthread_cond_wait(&run->changed, &run->mutex);
+    if (run->queued == 0) break;
+    CastoreMaterialiseBatch *batch = run->queue[--run->queued];
+    pthread_mutex_unlock(&run->mutex);
+    Err err = ERR_INIT;
+    bool ok = castore_materialise_batch(run, batch, &err);
+    pthread_mutex_lock(&run->mutex);
+    if (!ok && !run->failed) {
+      run->failed = true;
+      (void)err_move(&run->err, &err);
+    }
+    err_done(&err);
+  }
+  pthread_mutex_unlock(&run->mutex);
+  return NULL;
+}
+
+static void castore_materialise_start(CastoreMaterialise *run) {
+  unsigned want = work_pool_default_threads();
+  while (run->thread_count < want && run->thread_count < CASTORE_MATERIALISE_THREADS_MAX &&
+         pthread_create(&run->threads[run->thread_count], NULL, castore_materialise_main, run) == 0)
+    run->thread_count++;
+}
+
+// Hands the batch over, or places it here where the threads are busy.
+static bool castore_materialise_hand_over(CastoreMaterialise *run, Err *err) {
+  CastoreMaterialiseBatch *batch = STEAL(run->batch);
+  if (run->thread_count == 0) castore_materialise_start(run);
+  pthread_mutex_lock(&run->mutex);
+  bool failed = run->failed, queue = !failed && run->thread_count > 0 && run->queued < CASTORE_MATERIALISE_QUEUE;
+  if (queue) {
+    run->queue[run->queued++] = batch;
+    pthread_cond_signal(&run->changed);
+  }
+  pthread_mutex_unlock(&run->mutex);
+  return queue || (castore_materialise_batch(run, batch, err) && (!failed || err_set(err, ERR_IO, "a file failed")));
+}
+
+static bool castore_materialise_later(CastoreMaterialise *run, const CastoreNode *node, CastoreMaterialiseDir *dir,
+                                      const char *name, Err *err) {
+  if (!run->batch) run->batch = mem_alloc_zero(sizeof(*run->batch));
+  CastoreMaterialiseBatch *batch = run->batch;
+  __atomic_add_fetch(&dir->refs, 1, __ATOMIC_RELAXED);
+  batch->files[batch->count++] =
+      (CastoreMaterialiseFile){dir, node->digest, node->size, node->executable, batch->names.len};
+  buf_put(&batch->names, name, strlen(name) + 1);
+  return batch->count < CASTORE_MATERIALISE_BATCH_FILES || castore_materialise_hand_over(run, err);
+}
+
+// Places what is left, and waits for the threads; false when something has failed.
+static bool castore_materialise_end(CastoreMaterialise *run, bool ok, Err *err) {
+  CastoreMaterialiseBatch *last = STEAL(run->batch);
+  if (last && !castore_materialise_batch(run, last, ok ? err : NULL)) ok = false;
+  pthread_mutex_lock(&run->mutex);
+  run->end = true;
+  pthread_cond_broadcast(&run->changed);
+  pthread_mutex_unlock(&run->mutex);
+  for (unsigned i = 0; i < run->thread_count; i++) pthread_join(run->threads[i], NULL);
+  if (!run->failed) return ok;
+  if (err) err_done(err); // what the walk says is only that a file failed
+  return err_move(err, &run->err);
+}
+
+// ---- the walk
+
+static bool castore_materialise_entry(CastoreMaterialise *run, const CastoreNode *node, CastoreMaterialiseDir *dir,
                                       const char *name, unsigned depth, Err *err);
 
-static bool castore_materialise_directory(const CastoreMaterialise *run, const CastoreNode *node, int parent_fd,
+static bool castore_materialise_entries(CastoreMaterialise *run, const CastoreDirectory *directory,
+                                        CastoreMaterialiseDir *dir, unsigned depth, Err *err) {
+  for (size_t i = 0; i < directory->count; i++) {
+    const CastoreNode *entry = &directory->entries[i];
+    char name[CASTORE_NODE_NAME_MAX + 1];
+    memcpy(name, entry->name.data, entry->name.len);
+    name[entry->name.len] = 0;
+    if (!castore_materialise_entry(run, entry, dir, name, depth + 1, err)) return err_wrap(err, "%s", name);
+  }
+  return true;
+}
+
+static bool castore_materialise_directory(CastoreMaterialise *run, const CastoreNode *node, int parent_fd,
                                           const char *name, unsigned depth, Err *err) {
   if (depth > CASTORE_MATERIALISE_DEPTH_MAX)
     return err_set(err, ERR_LIMIT, "directories are nested more than %u deep", CASTORE_MATERIALISE_DEPTH_MAX);
@@ -77,19 +223,12 @@ static bool castore_materialise_directory(const CastoreMaterialise *run, const C
     return err_set(err, ERR_NOT_FOUND, "directory %s is missing", buf_cstr(&text));
   }
   if (mkdirat(parent_fd, name, 0700) != 0) return err_set_errno(err, errno, "creating the directory");
-  CLEANUP(fs_close_fd) int fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  int fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
   if (fd < 0) return err_set_errno(err, errno, "opening the directory");
-  for (size_t i = 0; i < directory.count; i++) {
-    const CastoreNode *entry = &directory.entries[i];
-    char entry_name[CASTORE_NODE_NAME_MAX + 1];
-    memcpy(entry_name, entry->name.data, entry->name.len);
-    entry_name[entry->name.len] = 0;
-    if (!castore_materialise_entry(run, entry, fd, entry_name, depth + 1, err)) return err_wrap(err, "%s", entry_name);
-  }
-  if (fchmod(fd, run->options.writable ? 0755 : 0555) != 0) return err_set_errno(err, errno, "setting its mode");
-  if (!run->options.writable && futimens(fd, castore_materialise_times) != 0)
-    return err_set_errno(err, errno, "setting its time");
-  return true;
+  CastoreMaterialiseDir *dir = mem_alloc_zero(sizeof(*dir));
+  *dir = (CastoreMaterialiseDir){fd, 1};
+  bool ok = castore_materialise_entries(run, &directory, dir, depth, err);
+  return castore_materialise_leave(run, dir, ok ? err : NULL) && ok;
 }
 
 static bool castore_materialise_symlink(const CastoreMaterialise *run, const CastoreNode *node, int dir_fd,
@@ -101,25 +240,35 @@ static bool castore_materialise_symlink(const CastoreMaterialise *run, const Cas
   return true;
 }
 
-static bool castore_materialise_entry(const CastoreMaterialise *run, const CastoreNode *node, int dir_fd,
+// `dir` NULL: the root, whose name is its path.
+static bool castore_materialise_entry(CastoreMaterialise *run, const CastoreNode *node, CastoreMaterialiseDir *dir,
                                       const char *name, unsigned depth, Err *err) {
+  int dir_fd = dir ? dir->fd : AT_FDCWD;
   switch (node->kind) {
   case CASTORE_DIRECTORY: return castore_materialise_directory(run, node, dir_fd, name, depth, err);
   case CASTORE_SYMLINK: return castore_materialise_symlink(run, node, dir_fd, name, err);
   case CASTORE_FILE:
-    if (run->objects && !run->options.writable)
-      return object_store_place(run->objects, &node->digest, node->executable, node->size, dir_fd, name, err);
-    return castore_materialise_copy(run, node, dir_fd, name, err);
+    if (!run->objects || run->options.writable) return castore_materialise_copy(run, node, dir_fd, name, err);
+    if (dir) return castore_materialise_later(run, node, dir, name, err);
+    return object_store_place(run->objects, &node->digest, node->executable, node->size, dir_fd, name, err);
   }
   return err_set(err, ERR_CORRUPT, "a node of unknown kind");
 }
 
 bool castore_materialise_node(const Castore *from, ObjectStore *objects, const CastoreNode *node, const char *dest,
                               const CastoreMaterialiseOptions *options, Err *err) {
-  CastoreMaterialise run = {from, objects, options ? *options : (CastoreMaterialiseOptions){0}};
+  CastoreMaterialise run = {.from = from, .objects = objects, .err = ERR_INIT};
   struct stat st;
+  if (options) run.options = *options;
   if (lstat(dest, &st) == 0) return err_set(err, ERR_OTHER, "'%s' exists already", dest);
-  if (castore_materialise_entry(&run, node, AT_FDCWD, dest, 0, err)) return true;
+  pthread_mutex_init(&run.mutex, NULL);
+  pthread_cond_init(&run.changed, NULL);
+  bool ok = castore_materialise_entry(&run, node, NULL, dest, 0, err);
+  ok = castore_materialise_end(&run, ok, err);
+  pthread_mutex_destroy(&run.mutex);
+  pthread_cond_destroy(&run.changed);
+  err_done(&run.err);
+  if (ok) return true;
   Err remove_err = ERR_INIT;
   if (!fs_remove_tree(dest, &remove_err)) err_done(&remove_err);
   return err_wrap(err, "creating '%s'", dest);

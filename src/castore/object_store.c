@@ -636,16 +636,47 @@ static bool object_store_copy_fd(int from_fd, int to_fd, uint64_t size_bytes, Er
   return true;
 }
 
+// Created with its final mode: whether an uncommon umask takes something from that is looked at once.
+static bool object_store_set_mode(ObjectStore *store, int fd, mode_t mode) {
+  unsigned known = __atomic_load_n(&store->created_mode, __ATOMIC_RELAXED);
+  struct stat st;
+  if (known == 0) {
+    if (fstat(fd, &st) != 0) return false;
+    known = (st.st_mode & 07777) == mode ? 1 : 2;
+    __atomic_store_n(&store->created_mode, known, __ATOMIC_RELAXED);
+  }
+  return known == 1 || fchmod(fd, mode) == 0;
+}
+
 // A new file with the content of the object, whatever form that has.
 static bool object_store_write_copy(ObjectStore *store, const ObjectRef *ref, bool executable, int dir_fd,
                                     const char *name, Err *err) {
-  CLEANUP(fs_close_fd) int fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+  const int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+  CLEANUP(fs_close_fd) int fd = openat(dir_fd, name, flags, object_store_mode(executable));
   if (fd < 0) return err_set_errno(err, errno, "creating '%s'", name);
   bool ok = ref->in_memory ? fs_write_all(fd, ref->data, err) : object_store_copy_fd(ref->fd, fd, ref->size_bytes, err);
   if (!ok) return err_wrap(err, "writing '%s'", name);
-  if (fchmod(fd, object_store_mode(executable)) != 0 || futimens(fd, object_store_times) != 0)
+  if (!object_store_set_mode(store, fd, object_store_mode(executable)) || futimens(fd, object_store_times) != 0)
     return err_set_errno(err, errno, "setting mode and time of '%s'", name);
   return true;
+}
+
+// A complete file in a tree becomes the object, under the name that others find it by: nothing is left to publish. Was another thread or process faster, the
+// file is replaced by a link to theirs.
+static bool object_store_share(ObjectStore *store, const CastoreDigest *digest, bool executable, int dir_fd,
+                               const char *name, Err *err) {
+  char object[OBJECT_STORE_NAME_MAX];
+  int to_fd = store->no_sync ? store->objects_fd : store->fresh_fd;
+  object_store_state_name(digest, executable, !store->no_sync, object);
+  int status = linkat(dir_fd, name, to_fd, object, 0);
+  if (status != 0 && errno == ENOENT && store->no_sync) {
+    char fan[3] = {object[0], object[1], 0};
+    if (mkdirat(to_fd, fan, 0755) == 0 || errno == EEXIST) status = linkat(dir_fd, name, to_fd, object, 0);
+  }
+  bool linked;
+  if (status == 0) return true;
+  if (errno == EEXIST) return object_store_relink(store, to_fd, object, dir_fd, name, &linked, err);
+  return err_set_errno(err, errno, "linking '%s' to '%s'", name, object);
 }
 
 // *ret_absent: there is no file of that object to link.
@@ -687,7 +718,7 @@ bool object_store_place(ObjectStore *store, const CastoreDigest *digest, bool ex
   ok = ok && object_store_write_copy(store, &ref, executable, dir_fd, name, err);
   object_store_release(&ref);
   if (!ok || !is_absent || store->read_only) return ok;
-  return object_store_adopt(store, digest, executable, dir_fd, name, size_bytes, err);
+  return object_store_share(store, digest, executable, dir_fd, name, err);
 }
 
 // ---- publishing

@@ -73,8 +73,8 @@ MUST_CHECK bool object_store_keep(ObjectStore *store, const CastoreDigest *diges
 // replaces the file by a link to it. Across file systems the content is copied. Named at the next publish.
 MUST_CHECK bool object_store_adopt(ObjectStore *store, const CastoreDigest *digest, bool executable, int dir_fd,
                                    const char *name, uint64_t size_bytes, Err *err);
-// Makes `name` in `dir_fd` a file of that content: a hard link to the object, else a reflink, else a copy. A copy becomes the object when there was none; it is
-// named at the next publish.
+// Makes `name` in `dir_fd` a file of that content: a hard link to the object, else a reflink, else a copy. A copy becomes the object when there was none, at
+// once: it is complete.
 MUST_CHECK bool object_store_place(ObjectStore *store, const CastoreDigest *digest, bool executable,
                                    uint64_t size_bytes, int dir_fd, const char *name, Err *err);
 

@@ -22,6 +22,8 @@ struct ObjectStore {
   int root_fd, objects_fd;
   int fresh_fd; // -1 in a read-only store that has no such folder
   bool read_only, no_sync;
+  unsigned
+      created_mode; // atomic: 0 until a file was created with its final mode, then whether the umask leaves that alone (1) or not (2)
 
   pthread_mutex_t mutex; // everything below
   Pack **packs;          // owned references
