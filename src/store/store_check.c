@@ -208,8 +208,9 @@ static bool store_check_file_matches(StoreCheck *check, const CastoreNode *node,
   bool bad = digest_set_has(&check->bad, &node->digest, PACK_BLOB);
   const CastoreDigest *known = check->objects && !bad ? object_check_inode(check->objects, st, node->executable) : NULL;
   bool same = known && castore_node_digest_eq(known, &node->digest);
-  if (!same) {
-    check->all_linked = false;
+  if (!same) check->all_linked = false;
+  // What is not among the inodes that were listed is not an object, or became one since: then its content is looked at.
+  if (!same && (bad || !check->objects)) {
     object_store_format_path(check->store->objects, &node->digest, node->executable, &object);
     same =
         lstat(buf_cstr(&object), &object_st) == 0 && object_st.st_ino == st->st_ino && object_st.st_dev == st->st_dev;
