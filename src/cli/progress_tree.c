@@ -166,6 +166,35 @@ static void put_names(const Layout *layout, const Node *node, Buf *line) {
   if (count > NAMES_MAX) buf_printf(line, " and %zu more", count - NAMES_MAX);
 }
 
+// Name, phase and time. Where there is not room for all of them, the name is cut; where there is hardly any, the phase is left out.
+static void put_running(const Layout *layout, const Node *node, Buf *line) {
+  enum { NAME_MIN = 8 };
+  const ProgressTreeView *view = layout->view;
+  Buf end CLEANUP(buf_done) = BUF_INIT, time CLEANUP(buf_done) = BUF_INIT;
+  progress_tree_format_duration((view->now_ns - node->start_ns) / 1000000, &time);
+  size_t used = progress_tree_width(buf_span(line)) + time.len + 3, phase = strlen(node->phase) + 2;
+  buf_put_cstr(&end, "  ");
+  if (node->phase[0] && used + phase + NAME_MIN <= view->columns) {
+    buf_printf(&end, "%s%s%s  ", view->colour ? "\033[36m" : "", node->phase, plain(layout));
+    used += phase;
+  }
+  buf_put_span(&end, buf_span(&time));
+  if (node->mean_ms) {
+    buf_printf(&end, " %s(mean ", dim(layout));
+    progress_tree_format_duration(node->mean_ms, &end);
+    buf_printf(&end, ")%s", plain(layout));
+  }
+  Span name = span_cstr(node->name);
+  size_t room = view->columns > used ? view->columns - used : 0;
+  if (progress_tree_width(name) > room && room >= NAME_MIN) {
+    buf_put_span(line, progress_tree_cut(name, room - (view->utf8 ? 1 : 3)));
+    buf_put_cstr(line, view->utf8 ? "…" : "...");
+  } else {
+    buf_put_span(line, name);
+  }
+  buf_put_span(line, buf_span(&end));
+}
+
 static void put_node(Layout *layout, const Node *node, Span prefix, const char *branch, size_t child_count) {
   Buf line CLEANUP(buf_done) = BUF_INIT;
   const ProgressTreeView *view = layout->view;
@@ -176,14 +205,7 @@ static void put_node(Layout *layout, const Node *node, Span prefix, const char *
   buf_printf(&line, "%s%.*s%s%s", dim(layout), SPAN_ARG(prefix), branch, plain(layout));
   put_mark(layout, node->state, &line);
   if (node->state == NODE_RUNNING) {
-    buf_printf(&line, "%s  ", node->name);
-    if (node->phase[0]) buf_printf(&line, "%s%s%s  ", view->colour ? "\033[36m" : "", node->phase, plain(layout));
-    progress_tree_format_duration((view->now_ns - node->start_ns) / 1000000, &line);
-    if (node->mean_ms) {
-      buf_printf(&line, " %s(mean ", dim(layout));
-      progress_tree_format_duration(node->mean_ms, &line);
-      buf_printf(&line, ")%s", plain(layout));
-    }
+    put_running(layout, node, &line);
   } else if (node->state == NODE_FAILED) {
     buf_printf(&line, "%s failed", node->name);
   } else {

@@ -126,7 +126,9 @@ static void put_tiles(const BuildTraceModel *model, unsigned max_jobs, Buf *ret)
   buf_printf(ret, "<div class=tile><b>%zu</b><span>builds%s", builds, failed ? ", " : "");
   if (failed) buf_printf(ret, "<span class=bad>%zu failed</span>", failed);
   buf_put_cstr(ret, "</span></div>\n");
-  snprintf(more, sizeof more, ", %.1f at once of %u allowed", wall_ns ? (double)model->build_ns / (double)wall_ns : 0.0,
+  // Builds that register their outputs have given their slot to others already.
+  double at_once = wall_ns ? (double)model->build_ns / (double)wall_ns : 0.0;
+  snprintf(more, sizeof more, ", %.1f at once of %u allowed", at_once > max_jobs ? (double)max_jobs : at_once,
            max_jobs);
   put_tile(ret, "sum of all builds", model->build_ns, more);
   snprintf(more, sizeof more, ", %zu build%s", model->critical_count, model->critical_count == 1 ? "" : "s");
@@ -174,11 +176,13 @@ static void put_critical_advice(const BuildTraceModel *model, unsigned max_jobs,
       uint64_t end_ns = i + 1 < longest->phase_count ? longest->phases[i + 1].start_ns : longest->stop_ns;
       if (end_ns - longest->phases[i].start_ns > best_ns) best = i, best_ns = end_ns - longest->phases[i].start_ns;
     }
-    buf_put_cstr(ret, ", most of it in ");
-    put_escaped(ret, span_cstr(longest->phases[best].name));
-    buf_put_cstr(ret, " (");
-    put_time(ret, best_ns);
-    buf_put_char(ret, ')');
+    if (best_ns * 2 >= length_of(longest)) {
+      buf_put_cstr(ret, ", most of it in ");
+      put_escaped(ret, span_cstr(longest->phases[best].name));
+      buf_put_cstr(ret, " (");
+      put_time(ret, best_ns);
+      buf_put_char(ret, ')');
+    }
   }
   buf_put_cstr(ret, ".</li>\n");
 }

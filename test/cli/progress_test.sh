@@ -121,4 +121,15 @@ test_blocks_without_a_terminal() {
   expect_status 0
 }
 
+# What matters stays: phase and time of a build with a long name, on a narrow terminal the time.
+test_long_names_are_cut() {
+  progress_setup
+  sed -i 's/"left-1"/"left-of-everything-else-in-this-file-by-far-1.2.3"/' default.nix
+  in_terminal 50 24 firn build -A top -j4 --no-out-link
+  grep -Eq 'left-of-everything[a-z-]*(…|\\u2026)  build  [0-9] s' pictures || fail "$(head -c 2000 pictures)"
+  chmod -R u+w "$HOME/store" && rm -rf "$HOME/store"
+  in_terminal 24 24 firn build -A top -j4 --no-out-link
+  grep -q 'left-of[a-z-]*\(…\|\\u2026\)  [0-9] s' pictures || fail "$(head -c 2000 pictures)"
+}
+
 run_tests
