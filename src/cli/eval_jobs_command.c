@@ -12,6 +12,7 @@
 #include "cli/command_list.h"
 #include "cli/eval_cache.h"
 #include "cli/eval_stats.h"
+#include "cli/job_aggregates.h"
 #include "cli/profiling.h"
 #include "cli/target.h"
 #include "eval/attrs.h"
@@ -22,10 +23,11 @@
 #include "realise/drv_options.h"
 #include "store/store_roots.h"
 
-// ---- one attribute: (value, auto args, force-recurse, filter of meta or null, function of --apply or null) -> a list: ["drv" name system drvPath outputs meta
-// extra], ["set" set] or ["none"]
+// ---- one attribute: (value, auto args, force-recurse, filter of meta or null, function of --apply or null, function about
+// constituents or null) -> a list: ["drv" name system drvPath outputs meta
+// extra constituents], ["set" set] or ["none"]
 //
-// outputs: a list [name path name path ...]; meta, extra: JSON text or null.
+// outputs: a list [name path name path ...]; meta, extra: JSON text or null; constituents: what `find_constituents` gives, or null.
 
 enum {
   JOB_VALUE,
@@ -33,6 +35,7 @@ enum {
   JOB_RECURSE,
   JOB_META,
   JOB_APPLY,
+  JOB_AGGREGATE,
   JOB_KIND,
   JOB_NAME,
   JOB_SYSTEM,
@@ -40,6 +43,7 @@ enum {
   JOB_OUTPUTS,
   JOB_LIST,
   JOB_META_TEXT,
+  JOB_CONSTITUENTS,
   JOB_I,
   JOB_SLOTS
 };
@@ -64,14 +68,15 @@ static Value output_set(Native *n) {
 }
 
 static Value job_drv(Native *n, Value extra) {
-  Value record[7] = {str_plain(n->vm, SPAN("drv")),
+  Value record[8] = {str_plain(n->vm, SPAN("drv")),
                      n->slot[JOB_NAME],
                      n->slot[JOB_SYSTEM],
                      n->slot[JOB_DRV],
                      n->slot[JOB_LIST],
                      n->slot[JOB_META_TEXT],
-                     extra};
-  return list_from(n->vm, record, 7);
+                     extra,
+                     n->slot[JOB_CONSTITUENTS]};
+  return list_from(n->vm, record, 8);
 }
 
 static Value job_set(Native *n) {
@@ -140,6 +145,11 @@ static Step job_step(Native *n) {
     NATIVE_PUSH(n, &print_json_native);
     n->slot[JOB_META_TEXT] = n->result;
   }
+  n->slot[JOB_CONSTITUENTS] = VALUE_NULL;
+  if (n->slot[JOB_AGGREGATE] != VALUE_NULL) {
+    NATIVE_CALL1(n, n->slot[JOB_AGGREGATE], n->slot[JOB_VALUE]);
+    n->slot[JOB_CONSTITUENTS] = n->result;
+  }
   if (n->slot[JOB_APPLY] == VALUE_NULL) NATIVE_RETURN(n, job_drv(n, VALUE_NULL));
   NATIVE_CALL1(n, n->slot[JOB_APPLY], n->slot[JOB_VALUE]);
   if (!vm_expect_attrs(vm, n->result, "apply needs to evaluate to an attrset")) return STEP_ERROR;
@@ -159,7 +169,16 @@ static const char meta_filter[] =
     "in if names == [ ] then null else builtins.intersectAttrs (builtins.listToAttrs (map (name: { inherit name; value "
     "= null; }) names)) meta";
 
-static const NativeDef native_job = {.name = "evalJob", .step = job_step, .arg_count = 5, .slot_count = JOB_SLOTS};
+// What --constituents prints: [derivations names patterns?], completely evaluated.
+static const char find_constituents[] =
+    "let inherit (builtins) attrNames concatMap deepSeq filter getContext isString length genList; in drv: "
+    "if !(drv._hydraAggregate or false) then [ [ ] [ ] false ] else "
+    "let list = drv.constituents or (throw \"derivation must have a 'constituents' attribute\"); "
+    "context = getContext (toString list); "
+    "result = [ (concatMap (path: genList (_: path) (length (context.${path}.outputs or [ ]))) (attrNames context)) "
+    "(filter isString list) (drv._hydraGlobConstituents or false == true) ]; in deepSeq result result";
+
+static const NativeDef native_job = {.name = "evalJob", .step = job_step, .arg_count = 6, .slot_count = JOB_SLOTS};
 
 // ---- the tree
 //
@@ -184,6 +203,7 @@ typedef struct JobItem {
   size_t depth;
   bool is_ended, is_set;
   Buf line;           // what it prints; owned
+  size_t cuts[4];     // where in the line of a job with constituents these and drvPath are, and where its outputs are
   uint32_t row_count; // what it depends on (eval_cache.h)
   uint32_t rank;      // of a suspect one
 } JobItem;
@@ -201,10 +221,12 @@ struct JobsRun {
   Store *store; // for writing derivations and roots; NULL: nothing is written
   bool meta, recurse, check, instantiate;
   const char *roots_dir;
-  size_t limit_bytes;                     // of the process; 0: none
-  uint64_t first_bytes;                   // allocated by this evaluator when its first job had ended; 0: none has
-  bool is_too_large;                      // the evaluator is to be begun anew
-  HeapRoot top, args, meta_filter, apply; // the tree, --arg; functions, or null
+  size_t limit_bytes;   // of the process; 0: none
+  uint64_t first_bytes; // allocated by this evaluator when its first job had ended; 0: none has
+  bool is_too_large;    // the evaluator is to be begun anew
+  HeapRoot top, args;   // the tree, --arg
+  HeapRoot meta_filter, apply, find_constituents; // functions, or null
+  JobAggregates *aggregates;                      // --constituents; or NULL
   int code;
   Buf out;             // lines that are complete, but not printed yet
   uint64_t printed_ns; // when some were printed last
@@ -274,15 +296,19 @@ static void print_ended(JobsRun *run) {
   }
 }
 
-static bool put_path(JsonWrite *json, const JobItem *item, Err *err) {
-  Buf joined CLEANUP(buf_done) = BUF_INIT;
+static void join_path(const JobItem *item, Buf *ret) {
   for (size_t i = 0; i < item->depth; i++) {
     bool quoted = strchr(item->path[i], '.') != NULL;
-    if (i) buf_put_char(&joined, '.');
-    if (quoted) buf_put_char(&joined, '"');
-    buf_put_cstr(&joined, item->path[i]);
-    if (quoted) buf_put_char(&joined, '"');
+    if (i) buf_put_char(ret, '.');
+    if (quoted) buf_put_char(ret, '"');
+    buf_put_cstr(ret, item->path[i]);
+    if (quoted) buf_put_char(ret, '"');
   }
+}
+
+static bool put_path(JsonWrite *json, const JobItem *item, Err *err) {
+  Buf joined CLEANUP(buf_done) = BUF_INIT;
+  join_path(item, &joined);
   if (!json_write_key(json, SPAN("attr"), err) || !json_write_str(json, buf_span(&joined), err) ||
       !json_write_key(json, SPAN("attrPath"), err))
     return false;
@@ -388,6 +414,71 @@ static bool put_json(JsonWrite *json, const char *key, Value text, Err *err) {
   return true;
 }
 
+static const Span *text_list(Vm *vm, Value list, Arena *arena, size_t *ret_count) {
+  *ret_count = list_count(list);
+  Span *spans = ARENA_ARRAY(arena, Span, *ret_count + 1);
+  for (size_t i = 0; i < *ret_count; i++) spans[i] = str_span(value_follow(list_get(vm, list, i)));
+  return spans;
+}
+
+static bool put_strings(JsonWrite *json, const char *key, const Span *spans, size_t count, Err *err) {
+  if (!json_write_key(json, span_cstr(key), err)) return false;
+  json_write_array_begin(json);
+  for (size_t i = 0; i < count; i++)
+    if (!json_write_str(json, spans[i], err)) return false;
+  json_write_array_end(json);
+  return true;
+}
+
+static Value constituents_part(Vm *vm, Value record, size_t part) {
+  return value_follow(list_get(vm, value_follow(list_get(vm, record, 7)), part));
+}
+
+// Of an aggregate that names jobs all this is said when they are known (job_aggregates.h).
+static bool put_constituents(JobItem *item, Value record, JsonWrite *json, Err *err) {
+  Vm *vm = item->run->session->vm;
+  Arena arena CLEANUP(arena_done) = ARENA_INIT;
+  size_t count;
+  if (!item->run->aggregates) return true;
+  const Span *drvs = text_list(vm, constituents_part(vm, record, 0), &arena, &count);
+  return put_strings(json, "constituents", drvs, count, err) &&
+         (list_count(constituents_part(vm, record, 1)) > 0 || put_strings(json, "namedConstituents", NULL, 0, err));
+}
+
+static bool put_globs(JobItem *item, Value record, JsonWrite *json, Err *err) {
+  if (!item->run->aggregates) return true;
+  if (!json_write_key(json, SPAN("globConstituents"), err)) return false;
+  json_write_bool(json, constituents_part(item->run->session->vm, record, 2) == VALUE_TRUE);
+  return true;
+}
+
+// The job is one that others may name. An aggregate that names jobs prints nothing yet.
+static void add_aggregate(JobItem *item, Value record) {
+  JobsRun *run = item->run;
+  Vm *vm = run->session->vm;
+  Arena arena CLEANUP(arena_done) = ARENA_INIT;
+  Buf attr CLEANUP(buf_done) = BUF_INIT;
+  size_t count;
+  Span line = span_trim(buf_span(&item->line));
+  join_path(item, &attr);
+  if (list_count(constituents_part(vm, record, 1)) == 0) {
+    job_aggregates_add(run->aggregates, buf_span(&attr), str_span(list_get(vm, record, 3)), SPAN(""));
+    return;
+  }
+  JobAggregate aggregate = {.attr = buf_span(&attr),
+                            .drv_path = str_span(list_get(vm, record, 3)),
+                            .globs = constituents_part(vm, record, 2) == VALUE_TRUE,
+                            .head = span_sub(line, 0, item->cuts[0]),
+                            .middle = span_sub(line, item->cuts[1], item->cuts[2] - item->cuts[1]),
+                            .tail = span_from(line, item->cuts[3])};
+  aggregate.constituents = text_list(vm, constituents_part(vm, record, 0), &arena, &aggregate.constituent_count);
+  aggregate.named = text_list(vm, constituents_part(vm, record, 1), &arena, &aggregate.named_count);
+  aggregate.outputs = text_list(vm, list_get(vm, record, 4), &arena, &count);
+  aggregate.output_count = count / 2;
+  job_aggregates_add_aggregate(run->aggregates, &aggregate);
+  buf_clear(&item->line);
+}
+
 // Fields in the order of their names, but that all about caches stands together.
 static bool put_drv(JobItem *item, Value record, JsonWrite *json, Err *err) {
   JobsRun *run = item->run;
@@ -399,13 +490,18 @@ static bool put_drv(JobItem *item, Value record, JsonWrite *json, Err *err) {
   KnownPaths *known = store_io_known(run->session->io);
   KnownDrv *entry = known_paths_load(known, drv_path, err);
   if (!entry || !known_paths_read(known, entry, &arena, &drv, err)) return false;
-  if ((run->check && !put_cache_status(run, drv_path, outputs, json, err)) ||
-      !put_field(json, "drvPath", drv_path, err) ||
-      (extra != VALUE_NULL && !put_json(json, "extraValue", extra, err)) || !put_inputs(&drv, json, err) ||
-      (meta != VALUE_NULL && !put_json(json, "meta", meta, err)))
+  if (run->check && !put_cache_status(run, drv_path, outputs, json, err)) return false;
+  item->cuts[0] = item->line.len;
+  if (!put_constituents(item, record, json, err) || !put_field(json, "drvPath", drv_path, err)) return false;
+  item->cuts[1] = item->line.len;
+  if ((extra != VALUE_NULL && !put_json(json, "extraValue", extra, err)) || !put_globs(item, record, json, err) ||
+      !put_inputs(&drv, json, err) || (meta != VALUE_NULL && !put_json(json, "meta", meta, err)) ||
+      !put_field(json, "name", str_span(list_get(vm, record, 1)), err))
     return false;
-  return put_field(json, "name", str_span(list_get(vm, record, 1)), err) && put_outputs(vm, json, outputs, err) &&
-         put_features(&drv, drv_path, &arena, json, err) &&
+  item->cuts[2] = item->line.len;
+  if (!put_outputs(vm, json, outputs, err)) return false;
+  item->cuts[3] = item->line.len;
+  return put_features(&drv, drv_path, &arena, json, err) &&
          put_field(json, "system", str_span(list_get(vm, record, 2)), err);
 }
 
@@ -413,16 +509,19 @@ static bool put_error(JobItem *item, EvalError *error, JsonWrite *json, Err *err
   EvalErrorFormat format = {.show_trace = setting_bool(item->run->session->settings, SETTING_ID_show_trace)};
   Buf text CLEANUP(buf_done) = BUF_INIT;
   eval_error_format(item->run->session->vm, error, &format, &text);
+  if (item->run->aggregates) {
+    Buf attr CLEANUP(buf_done) = BUF_INIT;
+    join_path(item, &attr);
+    job_aggregates_add(item->run->aggregates, buf_span(&attr), SPAN(""), span_trim(buf_span(&text)));
+  }
   return put_field(json, "error", span_trim(buf_span(&text)), err);
 }
 
-static bool make_root(JobsRun *run, Value record, Err *err) {
-  Vm *vm = run->session->vm;
+static bool make_root(JobsRun *run, Span drv_path, Err *err) {
   StorePath drv;
   Buf link CLEANUP(buf_done) = BUF_INIT;
   if (!run->roots_dir) return true;
-  if (!store_path_parse(str_span(list_get(vm, record, 3)), session_store_dir(run->session), &drv, err) ||
-      !store_io_flush(run->session->io, err))
+  if (!store_path_parse(drv_path, session_store_dir(run->session), &drv, err) || !store_io_flush(run->session->io, err))
     return false;
   buf_printf(&link, "%s/", run->roots_dir);
   store_path_format_base(&drv, &link);
@@ -435,11 +534,14 @@ static void put_line(VmJob *job, JobItem *item, bool is_drv) {
   JsonWrite json;
   json_write_init(&json, &item->line, 0);
   json_write_object_begin(&json);
-  bool ok = put_path(&json, item, &err) &&
-            (is_drv ? put_drv(item, job->result.value, &json, &err) && make_root(run, job->result.value, &err)
-                    : put_error(item, job->error, &json, &err));
+  Value record = job->result.value;
+  bool ok =
+      put_path(&json, item, &err) && (is_drv ? put_drv(item, record, &json, &err) &&
+                                                   make_root(run, str_span(list_get(run->session->vm, record, 3)), &err)
+                                             : put_error(item, job->error, &json, &err));
   json_write_object_end(&json);
   buf_put_char(&item->line, '\n');
+  if (ok && is_drv && run->aggregates) add_aggregate(item, record);
   if (ok) return;
   buf_clear(&item->line);
   run->code = session_fail(run->session, &err);
@@ -560,6 +662,7 @@ static void prepare(VmJob *job, void *ctx) {
   job->args[2].value = value_bool(run->recurse);
   job->args[3].value = run->meta_filter.value;
   job->args[4].value = run->apply.value;
+  job->args[5].value = run->find_constituents.value;
 }
 
 // Adds those of the set's attributes that are not known yet; `suspects`: also the suspect ones.
@@ -569,7 +672,7 @@ static void add_jobs(JobsSet *set, bool suspects, JobList *ret) {
     if (item->is_ended || (!suspects && item->rank)) continue;
     MEM_RESERVE(ret->jobs, ret->cap, ret->count + 1);
     ret->jobs[ret->count++] =
-        (VmJob){.def = &native_job, .arg_count = 5, .prepare = prepare, .finished = finished, .ctx = item};
+        (VmJob){.def = &native_job, .arg_count = 6, .prepare = prepare, .finished = finished, .ctx = item};
   }
 }
 
@@ -587,9 +690,9 @@ static bool find_set(JobsRun *run, JobsSet *set) {
   heap_add_root(&vm->heap, &recurse, VALUE_TRUE);
   heap_add_root(&vm->heap, &none, VALUE_NULL);
   for (size_t i = 0; i < set->depth && ok; i++) {
-    HeapRoot *const args[] = {&set->set, &run->args, &recurse, &none, &none};
+    HeapRoot *const args[] = {&set->set, &run->args, &recurse, &none, &none, &none};
     set->set.value = job_value(vm, set, set->path[i]);
-    ok = set->set.value != VALUE_ABSENT && vm_run_native(vm, &native_job, args, 5, &set->set) &&
+    ok = set->set.value != VALUE_ABSENT && vm_run_native(vm, &native_job, args, 6, &set->set) &&
          span_eq_cstr(str_span(list_get(vm, set->set.value, 0)), "set");
     if (ok) set->set.value = list_get(vm, set->set.value, 1);
   }
@@ -659,9 +762,16 @@ static bool read_limit(JobsRun *run, Err *err) {
 
 static bool check_options(const Session *session, Err *err) {
   const OptionList *list = &session->options;
+  const char *flake = option_has(list, OPT_jobs_flake)            ? "--flake"
+                      : option_has(list, OPT_override_input)      ? "--override-input"
+                      : option_has(list, OPT_reference_lock_file) ? "--reference-lock-file"
+                                                                  : NULL;
+  if (flake)
+    return err_set(err, ERR_USAGE, "'%s': there are no flakes; name a file, or an expression with --expr", flake);
   if (!option_has(list, OPT_no_instantiate)) return true;
   const char *other = option_has(list, OPT_show_input_drvs)      ? "--show-input-drvs"
                       : option_has(list, OPT_check_cache_status) ? "--check-cache-status"
+                      : option_has(list, OPT_constituents)       ? "--constituents"
                                                                  : NULL;
   if (!other) return true;
   return err_set(err, ERR_USAGE,
@@ -674,7 +784,9 @@ static bool find_functions(JobsRun *run) {
   const char *apply = option_get(&session->options, OPT_jobs_apply);
   return (!run->meta ||
           target_eval_root(session, &(TargetRoot){TARGET_EXPR, meta_filter, NULL}, &run->meta_filter, &run->code)) &&
-         (!apply || target_eval_root(session, &(TargetRoot){TARGET_EXPR, apply, NULL}, &run->apply, &run->code));
+         (!apply || target_eval_root(session, &(TargetRoot){TARGET_EXPR, apply, NULL}, &run->apply, &run->code)) &&
+         (!run->aggregates || target_eval_root(session, &(TargetRoot){TARGET_EXPR, find_constituents, NULL},
+                                               &run->find_constituents, &run->code));
 }
 
 static void close_evaluator(JobsRun *run) {
@@ -682,6 +794,7 @@ static void close_evaluator(JobsRun *run) {
   Heap *heap = &run->session->vm->heap;
   for (size_t i = 0; i < run->set_count; i++)
     if (set_is_here(run->sets[i])) heap_remove_root(heap, &run->sets[i]->set);
+  heap_remove_root(heap, &run->find_constituents);
   heap_remove_root(heap, &run->apply);
   heap_remove_root(heap, &run->meta_filter);
   heap_remove_root(heap, &run->args);
@@ -702,6 +815,7 @@ static bool open_evaluator(JobsRun *run) {
   heap_add_root(&vm->heap, &run->args, VALUE_EMPTY_ATTRS);
   heap_add_root(&vm->heap, &run->meta_filter, VALUE_NULL);
   heap_add_root(&vm->heap, &run->apply, VALUE_NULL);
+  heap_add_root(&vm->heap, &run->find_constituents, VALUE_NULL);
   if (!find_functions(run) || !find_top(run)) return false;
   if (!value_is_attrs(run->top.value)) {
     err_set(&err, ERR_EVAL, "the top of the tree is %s, but a set is expected",
@@ -750,10 +864,21 @@ static void run_all(JobsRun *run) {
   }
 }
 
+static void print_aggregates(JobsRun *run) {
+  Err err = ERR_INIT;
+  bool ok = job_aggregates_finish(run->aggregates, &run->out, &err);
+  for (size_t i = 0; i < job_aggregates_count(run->aggregates) && ok; i++) {
+    Span drv_path = job_aggregates_drv_path(run->aggregates, i);
+    if (drv_path.len) ok = make_root(run, drv_path, &err);
+  }
+  if (!ok) run->code = session_fail(run->session, &err);
+}
+
 static void evaluate(JobsRun *run) {
   if (open_evaluator(run)) {
     enqueue(run, attrs_flatten(run->session->vm, run->top.value), NULL, 0);
     run_all(run);
+    if (run->aggregates && run->code == 0) print_aggregates(run);
     print_lines(run);
   }
   close_evaluator(run);
@@ -774,7 +899,10 @@ int eval_jobs_command_run(Session *session) {
   Buf detail CLEANUP(buf_done) = BUF_INIT;
   const TargetRoot *roots;
   size_t root_count;
-  bool used, keeps = !run.check && !run.roots_dir; // those two look at the store, or change it
+  bool used,
+      keeps =
+          !run.check && !run.roots_dir &&
+          !option_has(list, OPT_constituents); // the first look at the store, or change it; the last is about all jobs
   const char *select = option_get(list, OPT_select), *apply = option_get(list, OPT_jobs_apply);
   if (!check_options(session, &err) || !read_limit(&run, &err)) return session_fail(session, &err);
   buf_printf(&detail, "jobs %d %d %d %s\n%s", run.meta, run.recurse, run.instantiate, select ? select : "",
@@ -784,10 +912,12 @@ int eval_jobs_command_run(Session *session) {
                                              run.instantiate ? &run.drvs : NULL, &run.code);
   if (!known) {
     bool writes = run.instantiate || run.roots_dir;
+    if (option_has(list, OPT_constituents)) run.aggregates = job_aggregates_new(session);
     if (writes && !session_store(session, &run.store, &err)) run.code = session_fail(session, &err);
     else evaluate(&run);
     eval_cache_end(session, run.instantiate ? &run.drvs : NULL, run.code);
   }
+  job_aggregates_free(run.aggregates);
   target_drv_list_done(&run.drvs);
   buf_done(&run.out);
   return run.code;

@@ -178,6 +178,64 @@ END
   expect_out_has '"attr":"skipped.x"'
 }
 
+test_eval_jobs_constituents() {
+  cli_setup
+  cat > x.nix <<'END'
+let
+  d = name: extra: derivation ({ inherit name; system = "x86_64-linux"; builder = "/bin/sh"; } // extra);
+  all = name: constituents: d name { _hydraAggregate = true; inherit constituents; };
+  globs = name: constituents: d name { _hydraAggregate = true; _hydraGlobConstituents = true; inherit constituents; };
+  a = d "a" { }; b = d "b" { outputs = [ "dev" "out" ]; };
+  tests = { recurseForDerivations = true; inherit a b; broken = throw "broken"; };
+in {
+  fine = { inherit a b; direct = all "direct" [ a b.dev ]; named = all "named" [ "a" "b" a ]; above = all "above" [ "named" ];
+    none = all "none" [ ]; no = d "no" { _hydraAggregate = false; }; };
+  glob = { inherit tests; some = globs "some" [ "tests.[ab]" ]; nothing = globs "nothing" [ "x*" ]; all = globs "all" [ "*" ]; };
+  bad = { inherit a; b = throw "broken"; x = all "x" [ "a" "b" "c" ]; y = d "y" { _hydraAggregate = true; }; };
+  circle = { p = all "p" [ "q" ]; q = all "q" [ "p" ]; r = all "r" [ "p" ]; };
+}
+END
+  run firn eval-jobs x.nix -A fine
+  plain=$(printf '%s\n' "$out" | grep '"attr":"named"' | grep -o '"drvPath":"[^"]*' | cut -d'"' -f4)
+  run firn eval-jobs x.nix --select 's: s.fine' --constituents --gc-roots-dir "$PWD/roots"
+  expect_status 0
+  a=$(printf '%s\n' "$out" | grep '"attr":"a"' | grep -o '"drvPath":"[^"]*' | cut -d'"' -f4)
+  b=$(printf '%s\n' "$out" | grep '"attr":"b"' | grep -o '"drvPath":"[^"]*' | cut -d'"' -f4)
+  named=$(printf '%s\n' "$out" | grep '"attr":"named"' | grep -o '"drvPath":"[^"]*' | cut -d'"' -f4)
+  above=$(printf '%s\n' "$out" | grep '"attr":"above"' | grep -o '"drvPath":"[^"]*' | cut -d'"' -f4)
+  expect_equal 7 "$(printf '%s\n' "$out" | wc -l)"
+  expect_out_has '"attr":"none","attrPath":["none"],"constituents":[],"namedConstituents":[],'
+  expect_out_has "\"constituents\":[\"$a\",\"$a\",\"$b\"],\"drvPath\":\"$named\""
+  expect_out_has "\"constituents\":[\"$named\"],\"drvPath\":\"$above\""
+  [ "$named" != "$plain" ] || fail 'the derivation of the aggregate is what it was'
+  # What is written is what a derivation with these inputs is, and can be rooted.
+  [ -L "roots/${named##*/}" ] || fail 'no root was made'
+  run nix-store -q --references "$named"
+  expect_out_has "$a"
+  expect_out_has "$b"
+  run nix derivation show "$named" --extra-experimental-features nix-command
+  printf '%s\n' "$out" | grep -q '"dev"' || fail 'the first output of b is no input'
+  run nix-store -q --references "$above"
+  expect_out_has "$named"
+  run firn eval-jobs x.nix --select 's: s.glob' --constituents
+  expect_status 0
+  expect_out_has '"error":"x*: constituent glob pattern had no matches\n"'
+  expect_out_has '"error":"tests.broken: error:'
+  expect_err_has "aggregate job 'all' references broken job 'tests.broken'"
+  run firn eval-jobs x.nix --select 's: s.bad' --constituents
+  expect_out_has 'c: does not exist\n"'
+  expect_out_has 'b: error:'
+  expect_out_has "derivation must have a 'constituents' attribute"
+  run firn eval-jobs x.nix --select 's: s.circle' --constituents
+  expect_out_has '"error":"Dependency cycle: p <-> q","namedConstituents":["q"]'
+  expect_out_has '"error":"Skipping aggregate because of a dependency cycle","namedConstituents":["p"]'
+  run firn eval-jobs x.nix --constituents --no-instantiate
+  expect_err_has '--no-instantiate is incompatible with: --constituents'
+  run firn eval-jobs --flake .#x
+  expect_status 1
+  expect_err_has "'--flake': there are no flakes"
+}
+
 # A process that is too large begins with a new evaluator, which finds the sets again.
 test_eval_jobs_within_a_memory_limit() {
   cli_setup
