@@ -417,6 +417,8 @@ static FetcherSettings fetch_settings(Session *session) {
 StoreIo *session_io(Session *session) {
   if (session->io) return session->io;
   const Setting *settings = session->settings;
+  const OptionList *options = &session->options;
+  bool evaluates = option_has(options, OPT_eval) || option_has(options, OPT_eval_only);
   StoreIoConfig config = {
       .store_dir = session_store_dir(session),
       .open_store = open_store,
@@ -428,6 +430,7 @@ StoreIo *session_io(Session *session) {
       .pure_eval = setting_bool(settings, SETTING_ID_pure_eval),
       .restrict_eval = setting_bool(settings, SETTING_ID_restrict_eval),
       .substitute = substitution_is_on(session),
+      .read_only = option_has(options, OPT_read_only) || (evaluates && !option_has(options, OPT_read_write_mode)),
       .fetch = fetch_settings(session),
       .waiting = waiting,
   };
@@ -439,10 +442,6 @@ StoreIo *session_io(Session *session) {
                            .dynamic_derivations = session_has_feature(session, "dynamic-derivations"),
                            .git_hashing = session_has_feature(session, "git-hashing")};
   glue_init(&session->glue, session->io, &features);
-  const OptionList *options = &session->options;
-  bool evaluates = option_has(options, OPT_eval) || option_has(options, OPT_eval_only);
-  session->glue.read_only =
-      option_has(options, OPT_read_only) || (evaluates && !option_has(options, OPT_read_write_mode));
   session->has_glue = true;
   return session->io;
 }

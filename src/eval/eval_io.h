@@ -77,6 +77,8 @@ typedef struct EvalIoOps {
   // Search path entries that are no paths ("https://host/x.tar.gz", "channel:x", "flake:x"): fetches what `entry` means and appends the
   // path where it is. EVAL_IO_OK with nothing appended: not available, the entry is ignored (the implementation has warned). May be NULL.
   EvalIoStatus (*resolve_search_entry)(EvalIo *io, Span entry, Buf *ret_path, EvalIoWait *ret_wait, Err *err);
+  // A store path that is to be valid: what has been named or is in the store, or can be fetched. May be NULL: all are.
+  EvalIoStatus (*ensure_path)(EvalIo *io, Span store_path, EvalIoWait *ret_wait, Err *err);
   // What the .drv file `path` in the store says, for `import` of it: appends its name and then, for each output, the output's name and path (a
   // placeholder when the path is not known before it is built), each text followed by a NUL. Nothing for other paths. May be NULL.
   EvalIoStatus (*read_derivation)(EvalIo *io, Span path, Buf *ret, EvalIoWait *ret_wait, Err *err);

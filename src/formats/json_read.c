@@ -335,14 +335,16 @@ static Token next_token(JsonRead *json) {
 
 // Errors.
 
-static void put_position(const JsonRead *json, Buf *message) {
+// `looked_ahead`: the token ended where the next one, a line feed, was seen. nlohmann takes that back without the columns before it.
+static void put_position(const JsonRead *json, bool looked_ahead, Buf *message) {
   size_t lines = 0, line_start = 0, end = json->pos < json->text.len ? json->pos : json->text.len;
   for (size_t i = 0; i < end; i++)
     if (json->text.data[i] == '\n') {
       lines++;
       line_start = i + 1;
     }
-  buf_printf(message, "parse error at line %zu, column %zu: ", lines + 1, json->pos - line_start);
+  bool lost = looked_ahead && json->pos < json->text.len && json->text.data[json->pos] == '\n';
+  buf_printf(message, "parse error at line %zu, column %zu: ", lines + 1, lost ? 0 : json->pos - line_start);
 }
 
 // What was read since the last string or number began (nlohmann forgets nothing else), control characters made visible.
@@ -357,7 +359,7 @@ static void put_last_read(const JsonRead *json, Buf *message) {
 
 static JsonEvent fail(JsonRead *json, Token token, const char *context, const char *expected, Err *err) {
   Buf message CLEANUP(buf_done) = BUF_INIT;
-  put_position(json, &message);
+  put_position(json, token == T_UINT || token == T_INT || token == T_FLOAT, &message);
   buf_printf(&message, "syntax error while parsing %s - ", context);
   if (token == T_ERROR) {
     buf_printf(&message, "%s; last read: '", json->token_error);

@@ -2,6 +2,7 @@
 #include "glue/fetch_builtin.h"
 
 #include "base/fs.h"
+#include "base/log.h"
 #include "eval/attrs.h"
 #include "eval/str.h"
 #include "glue/fetch_io.h"
@@ -37,6 +38,20 @@ static bool check_name(Native *n, const char *who, Span url, Span name) {
              err_message(&err), (int)(place - advice), advice, who, place + 2);
   err_done(&err);
   return false;
+}
+
+static bool check_sha256(Vm *vm, Span text) {
+  Err err = ERR_INIT;
+  Hash hash;
+  HashAlgo algo = HASH_SHA256;
+  bool assumed;
+  if (!hash_parse_or_empty(text, &algo, &hash, &assumed, &err))
+    return eval_error_from_err(vm, EVAL_ERROR_EVAL, 0, &err), false;
+  if (!assumed) return true;
+  Buf sri CLEANUP(buf_done) = BUF_INIT;
+  hash_format(&hash, HASH_FORMAT_SRI, true, &sri);
+  log_warn("found empty hash, assuming '%s'", buf_cstr(&sri));
+  return true;
 }
 
 // The path that the expected hash gives, when it exists already. False on errors.
@@ -108,6 +123,7 @@ static Step fetch_step(Native *n, const char *who, bool unpack) {
                             : fetch_attr(n) == SYM_sha256 ? "while evaluating the sha256 of the content we should fetch"
                                                           : "while evaluating the name of the content we should fetch";
       if (!vm_expect_string_no_context(vm, n->result, context)) return STEP_ERROR;
+      if (fetch_attr(n) == SYM_sha256 && !check_sha256(vm, str_span(n->result))) return STEP_ERROR;
       n->slot[fetch_attr(n) == SYM_url      ? FETCH_URL
               : fetch_attr(n) == SYM_sha256 ? FETCH_SHA256
                                             : FETCH_NAME] = n->result;

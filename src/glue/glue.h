@@ -17,7 +17,6 @@ typedef struct Glue {
   StoreIo *io;       // borrowed; also the VM's EvalIo
   KnownPaths *known; // borrowed from `io`
   GlueFeatures features;
-  bool read_only; // only values are asked for: builtins.storePath takes paths that are not valid
   DerivationModuloScratch scratch;
   struct SourceWalk *walks; // unfinished filters of builtins.path (source_builtin.c); owned
 } Glue;

@@ -474,21 +474,15 @@ enum { STORE_ARG, STORE_SLOTS };
 // The store path itself, or (elsewhere on disk) what symbolic links lead to. False: see *ret_step.
 static bool store_path_ask(Native *n, Step *ret_step, Value *ret) {
   Vm *vm = n->vm;
-  Glue *glue = glue_of(vm);
   Err err = ERR_INIT;
   EvalIoWait wait = 0;
-  Buf physical CLEANUP(buf_done) = BUF_INIT, logical CLEANUP(buf_done) = BUF_INIT;
+  Buf logical CLEANUP(buf_done) = BUF_INIT;
   Span dir = span_cstr(vm->settings.store_dir), path = str_span(n->slot[STORE_ARG]), rest;
   StorePath store_path;
   EvalIoStatus status = EVAL_IO_OK;
   if (!store_path_is_below(path, dir)) {
-    status = store_io_locate(glue->io, path, true, &physical, &logical, &wait, &err);
-    if (status == EVAL_IO_OK) {
-      path = buf_span(&logical);
-    } else if (status == EVAL_IO_ERROR && err.kind == ERR_NOT_FOUND) { // what is not there is not in the store
-      err_done(&err);
-      status = EVAL_IO_OK;
-    }
+    status = path_coerce_resolve(vm->io, path, true, &logical, &wait, &err);
+    path = buf_span(&logical);
   }
   if (status == EVAL_IO_OK && !store_path_is_below(path, dir)) {
     eval_error(vm, EVAL_ERROR_EVAL, 0, "path '%.*s' is not in the Nix store", SPAN_ARG(path));
@@ -497,7 +491,7 @@ static bool store_path_ask(Native *n, Step *ret_step, Value *ret) {
   }
   if (status == EVAL_IO_OK && !store_path_split(path, dir, &store_path, &rest, &err)) status = EVAL_IO_ERROR;
   Span base = span_sub(path, 0, path.len - rest.len);
-  if (status == EVAL_IO_OK && !glue->read_only) status = store_io_ensure(glue->io, base, &wait, &err);
+  if (status == EVAL_IO_OK) status = vm->io->ops->ensure_path(vm->io, base, &wait, &err);
   if (status == EVAL_IO_OK) {
     const Context *context = context_of(vm->contexts, base);
     *ret = str_new(vm, path, context_union(vm->contexts, str_context(n->slot[STORE_ARG]), context));

@@ -435,7 +435,9 @@ static Follow follow_host(StoreIo *io, Place *place, Span physical_base, size_t 
   buf_put_span(&place->physical, rest);
   const char *path = place->physical.len ? buf_cstr(&place->physical) : "/";
   if (place->physical.len == 0) buf_put_char(&place->physical, '/');
-  if (!io->config.restrict_eval && !io->config.pure_eval) {
+  // What links of a source that was only named lead to is seen from its place in the store, where the kernel does not know it.
+  bool in_place = logical_base_len == 0 || span_eq(physical_base, logical_base);
+  if (in_place && !io->config.restrict_eval && !io->config.pure_eval) {
     if ((follow_last ? stat(path, &place->st) : lstat(path, &place->st)) == 0) {
       place->kind = OBJECT_HOST;
       observed_stat(io->observed, path, follow_last, &place->st);
@@ -721,6 +723,19 @@ bool store_io_is_valid(StoreIo *io, Span store_path, bool *ret, Err *err) {
   return true;
 }
 
+static EvalIoStatus io_ensure_path(EvalIo *base, Span store_path, EvalIoWait *ret_wait, Err *err) {
+  StoreIo *io = store_io_of(base);
+  bool valid;
+  if (!store_io_is_valid(io, store_path, &valid, err)) return EVAL_IO_ERROR;
+  if (valid || io->config.read_only) return EVAL_IO_OK;
+  Err why = ERR_INIT;
+  EvalIoStatus status = store_io_ensure(io, store_path, ret_wait, &why);
+  err_done(&why);
+  if (status == EVAL_IO_ERROR)
+    err_set(err, ERR_NOT_FOUND, "path '%.*s' does not exist and cannot be created", SPAN_ARG(store_path));
+  return status;
+}
+
 EvalIoStatus store_io_ensure(StoreIo *io, Span store_path, EvalIoWait *ret_wait, Err *err) {
   StorePath path;
   StoreObject *object;
@@ -814,7 +829,7 @@ EvalIoStatus store_io_locate(StoreIo *io, Span path, bool follow_last, Buf *ret_
   Span logical = buf_span(&place.logical);
   switch (place.kind) {
   case OBJECT_ABSENT:
-    absent(path, err);
+    absent(logical, err);
     if (err) err->sys_errno = place.why_absent;
     return EVAL_IO_ERROR;
   case OBJECT_HOST: buf_put_span(ret_physical, buf_span(&place.physical)); break;
@@ -1054,6 +1069,7 @@ static const EvalIoOps store_io_ops = {
     .list_references = io_list_references,
     .read_derivation = io_read_derivation,
     .resolve_search_entry = io_resolve_search_entry,
+    .ensure_path = io_ensure_path,
     .poll = io_poll,
 };
 

@@ -30,6 +30,7 @@ typedef struct StoreIoConfig {
   bool impure_host_store; // an unknown store path is looked for on the host's disk
   bool substitute;        // ask the scheduler for store paths that no derivation is known for
   bool pure_eval, restrict_eval;
+  bool read_only; // only values are asked for: builtins.storePath and appendContext take paths that are not valid
   FetcherSettings fetch; // its text is borrowed
   // Tells somebody (a progress line) what evaluation waits for. May be NULL.
   void (*waiting)(void *ctx, Span drv_path);

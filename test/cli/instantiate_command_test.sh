@@ -270,6 +270,36 @@ EOF
   expect_err_has "'--max-memory-size some': a number of MiB is expected"
 }
 
+# A link in a source that was only named is seen from the source's place in the store.
+test_links_of_named_sources() {
+  cli_setup
+  mkdir d
+  echo outside > a
+  ln -s a link
+  ln -s ../a d/out
+  echo inside > d/b
+  ln -s b d/in
+  run nix-instantiate --eval -E 'builtins.readFile "${./link}"'
+  expect_status 1
+  expect_err_has '/nix/store/a'
+  run nix-instantiate --eval -E 'builtins.readFile "${./d}/in"'
+  expect_out '"inside\n"'
+  run nix-instantiate --eval -E 'builtins.readFile "${./d}/out"'
+  expect_status 1
+  expect_err_has '/nix/store/a'
+}
+
+# Contexts name what is valid, where values are not all that is asked for.
+test_context_of_absent_paths() {
+  cli_setup
+  text='builtins.appendContext "a" { "/nix/store/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-x" = { path = true; }; }'
+  run nix-instantiate --eval -E "$text"
+  expect_out '"a"'
+  run nix-instantiate --eval --read-write-mode --option substituters '' -E "$text"
+  expect_status 1
+  expect_err_has "path '/nix/store/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-x' does not exist and cannot be created"
+}
+
 # The names whose derivations are compared when FIRN_NIXPKGS names a tree of nixpkgs.
 if [ -n "${FIRN_NIXPKGS-}" ]; then
   test_nixpkgs() {

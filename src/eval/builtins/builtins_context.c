@@ -225,6 +225,17 @@ static bool append_check_path(Native *n) {
   return append_fail(n, "context key '%s' is not a store path");
 }
 
+static Step append_ensure_path(Native *n) {
+  EvalIo *io = n->vm->io;
+  Err err = ERR_INIT;
+  if (!io->ops->ensure_path) return STEP_RETURN;
+  EvalIoStatus status = io->ops->ensure_path(io, append_name(n), &n->wait, &err);
+  if (status == EVAL_IO_OK) return STEP_RETURN;
+  if (status == EVAL_IO_PENDING) return STEP_PARK;
+  eval_error_from_err(n->vm, EVAL_ERROR_IO, 0, &err);
+  return STEP_ERROR;
+}
+
 static bool append_check_derivation(Native *n, const char *what) {
   if (is_derivation(append_name(n))) return true;
   Buf format = BUF_INIT;
@@ -253,6 +264,7 @@ static bool append_field_failed(Native *n, const char *name, const char *frame) 
 #define APPEND_NAME "while evaluating an output name within a string context"
 
 static Step append_context_step(Native *n) {
+  Step step;
   NATIVE_BEGIN(n);
   if (!expect_string(n->vm, n->slot[STRING], ARG1 "appendContext")) return STEP_ERROR;
   if (!expect_attrs(n->vm, n->slot[SET], ARG2 "appendContext")) return STEP_ERROR;
@@ -261,6 +273,8 @@ static Step append_context_step(Native *n) {
   append(n, str_context(n->slot[STRING]));
   for (native_set(n, I, 0); native_get(n, I) < attrs_flat_shape(n->slot[SET])->count; native_add(n, I, 1)) {
     if (!append_check_path(n)) return STEP_ERROR;
+    while ((step = append_ensure_path(n)) == STEP_PARK) NATIVE_PARK(n);
+    if (step == STEP_ERROR) return STEP_ERROR;
     NATIVE_FORCE(n, attrs_slot(n->vm, n->slot[SET], append_slot(n)));
     n->slot[INFO] = n->result;
     if (!value_is_attrs(n->slot[INFO])) {
