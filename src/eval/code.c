@@ -62,13 +62,14 @@ int code_op_delta(const uint32_t *ip) {
   case OP_RET:
   case OP_FORMALS:
   case OP_POKE: return -1;
-  case OP_ASSERT_EQ: return -3;
+  case OP_ASSERT_EQ: return -4;
   case OP_ENTER:
   case OP_LET:
   case OP_LEAVE:
   case OP_OVERRIDE:
   case OP_SWAP:
   case OP_UNASKED:
+  case OP_DYN_NAME:
   case OP_SELECT:
   case OP_SELECT_OR:
   case OP_HAS:

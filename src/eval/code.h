@@ -23,7 +23,7 @@ typedef enum Op {
 } Op;
 
 #define CODE_MAGIC 0x4e524946u // "FIRN"
-#define CODE_VERSION 13u
+#define CODE_VERSION 14u
 
 typedef struct CodeImage {
   uint64_t unit; // written by unit.c when the image is loaded: the Unit *; 0 in files

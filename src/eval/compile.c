@@ -133,6 +133,7 @@ static bool compile_is_trivial_set(const ExprAttrs *set) {
 
 bool compile_is_thunk_in_nix(const Expr *e) {
   switch ((int)e->kind) {
+  case EXPR_LAMBDA: return true;
   case EXPR_LIST: return ((const ExprList *)e)->count && ((const ExprList *)e)->count <= COMPILE_EAGER_ITEMS;
   case EXPR_ATTRS: return compile_is_trivial_set((const ExprAttrs *)e);
   default: return false;
@@ -389,7 +390,7 @@ static void compile_list(Compiler *c, const ExprList *list) {
   }
   for (uint32_t i = 0; i < list->count; i++) {
     compile_lazy(c, list->items[i]);
-    if (list->items[i]->kind == EXPR_LAMBDA || compile_is_thunk_in_nix(list->items[i])) compile_op(c, OP_UNASKED, 0, 0);
+    if (compile_is_thunk_in_nix(list->items[i])) compile_op(c, OP_UNASKED, 0, 0);
   }
   compile_op(c, OP_LIST, list->count, 1 - (int)list->count);
 }
@@ -470,14 +471,19 @@ static uint32_t compile_assert_text(Compiler *c, const Expr *cond) {
 
 static void compile_assert(Compiler *c, const ExprPair *e) {
   OperandStart start = compile_operand_start(c);
-  if (e->first->kind == EXPR_EQ) { // the operands are kept, to say where they differ
+  if (e->first->kind == EXPR_EQ) {
+    // When the assertion fails, Nix evaluates the operands again to say where they differ, which is seen where they trace something.
     const ExprPair *eq = (const ExprPair *)e->first;
+    compile_op(c, OP_IMM, (uint32_t)(VALUE_FALSE >> 3), 1);
+    start = compile_operand_start(c);
+    size_t again = c->emit.code_count;
     compile_strict(c, eq->first);
     compile_strict(c, eq->second);
     compile_op(c, OP_DUP2, 0, 2);
     compile_op_at(c, OP_EQ, 0, -1, eq->head.pos);
     compile_operand(c, start, OPERAND_ASSERTION, e->head.pos);
-    compile_op_at(c, OP_ASSERT_EQ, compile_assert_text(c, e->first), -3, e->head.pos);
+    compile_op_at(c, OP_ASSERT_EQ, compile_assert_text(c, e->first), -4, e->head.pos);
+    compile_emit(c, (uint32_t)(c->emit.code_count + 1 - again));
   } else {
     compile_strict(c, e->first);
     compile_operand(c, start, OPERAND_ASSERTION, e->head.pos);

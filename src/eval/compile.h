@@ -7,6 +7,8 @@
 typedef struct CompileScope {
   // Names that are visible without definition (builtins): resolved when the unit is loaded.
   bool (*is_global)(void *ctx, Span name);
+  // NULL, or: the number of a name that every program has from its start, in C++ Nix's order; 0: it is none.
+  uint32_t (*known_name)(void *ctx, Span name);
   // NULL, or: when a program first named it, counted from 1; 0: nobody has. Decides which undefined variable is reported.
   uint32_t (*name_order)(void *ctx, Span name);
   void *ctx;

@@ -1,6 +1,8 @@
 // compile_set.c: see compile_set.h.
 #include "eval/compile_set.h"
 
+#include <stdlib.h>
+
 #include "eval/attr_order.h"
 
 // ---- slots
@@ -73,8 +75,10 @@ static uint32_t compile_inherit_from_slot(Compiler *c, const AstAttr *attr, uint
   return compile_slot_word(c, SLOT_THUNK, compile_end_block(c, NULL));
 }
 
-static uint32_t compile_attr_slot(Compiler *c, const AstAttr *attr, uint32_t from_base) {
+static uint32_t compile_attr_slot(Compiler *c, const AstAttr *attr, uint32_t from_base, bool overridden) {
   if (attr->kind == AST_ATTR_INHERIT_FROM) return compile_inherit_from_slot(c, attr, from_base + attr->from);
+  if (overridden && attr->kind != AST_ATTR_INHERIT) // Nix delays all, which can be seen in values that are printed
+    return compile_slot_word(c, SLOT_THUNK, compile_thunk_block(c, attr->value, attr->name, attr->pos));
   if (attr->value->kind == EXPR_ATTRS) // also { }: see compile_is_thunk_in_nix
     return compile_slot_word(c, SLOT_THUNK, compile_thunk_block(c, attr->value, attr->name, attr->pos));
   return compile_set_slot(c, attr->value, attr->name, attr->pos);
@@ -88,28 +92,54 @@ static AstName compile_find_attr(const Compiler *c, const ExprAttrs *set, Span n
   return UINT32_MAX;
 }
 
+static int compile_compare_order(const void *a, const void *b) {
+  uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+  return (x > y) - (x < y);
+}
+
+// The attributes in the order in which Nix fills their slots, that of its symbols: the number of each in the low half. Owned. It can be seen
+// where one is only another's name (compile_var_slot). Names that other files have brought up before are not known here.
+static uint64_t *compile_slot_order(const Compiler *c, const ExprAttrs *set) {
+  uint64_t *order = mem_alloc_array((size_t)set->attr_count + 1, sizeof *order);
+  bool sorted = true, aliases = false;
+  for (uint32_t i = 0; i < set->attr_count; i++) {
+    order[i] = i;
+    aliases |= set->attrs[i].kind == AST_ATTR_PLAIN && set->attrs[i].value->kind == EXPR_VAR;
+  }
+  for (uint32_t i = 0; i < set->attr_count && aliases; i++) {
+    AstName name = set->attrs[i].name;
+    uint32_t known = c->scope->known_name ? c->scope->known_name(c->scope->ctx, compile_name_text(c, name)) : 0;
+    order[i] = (known ? (uint64_t)known << 32 : (uint64_t)(c->ast->names[name].order | 1u << 31) << 32) | i;
+    sorted &= i == 0 || order[i - 1] < order[i];
+  }
+  if (!sorted) qsort(order, set->attr_count, sizeof *order, compile_compare_order);
+  return order;
+}
+
 // Slot words of definitions whose names are bound in the current env from `base` on; hidden slots for inherit_from follow. An inherited
 // name refers to the scope around, so it is compiled with the binding of the set taken off.
 static uint32_t *compile_env_slots(Compiler *c, const ExprAttrs *set, uint32_t base) {
   uint32_t n = set->attr_count, total = n + set->inherit_from_count;
   uint32_t *slots = mem_alloc_array(total + 1, sizeof *slots);
+  uint64_t *order = compile_slot_order(c, set);
   bool overridden = compile_find_attr(c, set, SPAN("__overrides")) != UINT32_MAX; // slots change after they are filled
   for (uint32_t i = 0; i < n; i++) {
-    const AstAttr *attr = &set->attrs[i];
+    const AstAttr *attr = &set->attrs[(uint32_t)order[i]];
     c->filled = overridden ? 0 : base + i;
     if (attr->kind == AST_ATTR_INHERIT) {
       Binding *own = c->bindings[attr->name];
       c->bindings[attr->name] = own->outer;
-      slots[i] = compile_attr_slot(c, attr, 0);
+      slots[i] = compile_attr_slot(c, attr, 0, overridden && set->recursive);
       c->bindings[attr->name] = own;
     } else {
-      slots[i] = compile_attr_slot(c, attr, base + n);
+      slots[i] = compile_attr_slot(c, attr, base + n, overridden && set->recursive);
     }
   }
   for (uint32_t i = 0; i < set->inherit_from_count; i++) {
     c->filled = overridden ? 0 : base + n + i;
     slots[n + i] = compile_value_slot(c, set->inherit_from[i]);
   }
+  mem_free(order);
   return slots;
 }
 
@@ -123,7 +153,9 @@ static uint32_t compile_env_descriptor(Compiler *c, const uint32_t *slots, uint3
 
 static void compile_bind_all(Compiler *c, const ExprAttrs *set, uint32_t base) {
   c->group = ++c->group_count;
-  for (uint32_t i = 0; i < set->attr_count; i++) compile_bind(c, set->attrs[i].name, base + i);
+  uint64_t *order = compile_slot_order(c, set);
+  for (uint32_t i = 0; i < set->attr_count; i++) compile_bind(c, set->attrs[(uint32_t)order[i]].name, base + i);
+  mem_free(order);
 }
 
 static void compile_unbind_all(Compiler *c, const ExprAttrs *set) {
@@ -151,6 +183,7 @@ static void compile_dyn_attrs(Compiler *c, const ExprAttrs *set) {
   if (!set->dyn_count) return;
   for (uint32_t i = 0; i < set->dyn_count; i++) {
     compile_strict(c, set->dyns[i].name);
+    if (i + 1 < set->dyn_count) compile_op_at(c, OP_DYN_NAME, 0, 0, set->dyns[i].pos);
     compile_lazy(c, set->dyns[i].value);
     if (compile_is_thunk_in_nix(set->dyns[i].value)) compile_op(c, OP_UNASKED, 0, 0);
   }
@@ -170,11 +203,12 @@ static void compile_rec_set(Compiler *c, const ExprAttrs *set) {
   uint32_t *slots = compile_env_slots(c, set, 0);
   compile_op(c, OP_ENTER, compile_env_descriptor(c, slots, n + set->inherit_from_count, 0), 0);
   c->group = ++c->group_count; // from here on all slots are there
-  for (uint32_t i = 0; i < n; i++) slots[i] = compile_slot_word(c, SLOT_ENV, i);
+  for (uint32_t i = 0; i < n; i++)
+    slots[i] = compile_slot_word(c, SLOT_ENV, c->bindings[set->attrs[i].name]->slot);
   uint32_t overrides = compile_find_attr(c, set, SPAN("__overrides"));
   if (overrides != UINT32_MAX && n) {
     uint32_t descriptor = compile_set_descriptor(c, set, slots);
-    compile_op_at(c, OP_VAR0, overrides, 1, set->attrs[overrides].pos);
+    compile_op_at(c, OP_VAR0, c->bindings[set->attrs[overrides].name]->slot, 1, set->attrs[overrides].pos);
     compile_op_at(c, OP_OVERRIDE, descriptor, 0, set->attrs[overrides].pos);
     compile_op(c, OP_ATTRS, descriptor, 1);
     compile_op(c, OP_SWAP, 0, 0);
@@ -200,7 +234,7 @@ static void compile_plain_set(Compiler *c, const ExprAttrs *set) {
     for (uint32_t i = 0; i < set->inherit_from_count; i++) slots[i] = compile_value_slot(c, set->inherit_from[i]);
     compile_op(c, OP_ENTER, compile_env_descriptor(c, slots, set->inherit_from_count, 0), 0);
   }
-  for (uint32_t i = 0; i < n; i++) slots[i] = compile_attr_slot(c, &set->attrs[i], 0);
+  for (uint32_t i = 0; i < n; i++) slots[i] = compile_attr_slot(c, &set->attrs[i], 0, false);
   compile_push_set(c, set, slots);
   mem_free(slots);
   compile_dyn_attrs(c, set);

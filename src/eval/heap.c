@@ -334,14 +334,6 @@ static Object *heap_forward_old(HeapWorker *w, Object *object, Head h) {
   return heap_copy(w, object, h, HEAP_MAJOR);
 }
 
-// value_keeps_thunk for a value that may have been moved already.
-static bool heap_keeps_thunk(Value v) {
-  if (value_tag(v) != TAG_OBJ) return value_is_builtin(v);
-  Head h = heap_load(value_ptr(v));
-  if (head_type(h) == T_FORWARD) h = ((const Object *)head_payload(h))->head;
-  return head_type(h) == T_CLOSURE || head_type(h) == T_PAP;
-}
-
 // Evaluated thunks and flattened sets are left out of the way.
 static Value heap_shortcut(Value v) {
   if (value_tag(v) == TAG_THUNK) {
@@ -351,7 +343,7 @@ static Value heap_shortcut(Value v) {
       if (head_type(h) != T_IND || head_flags(h) & IND_UNASKED) break;
       followed = heap_load(&((Thunk *)value_ptr(followed))->value);
     }
-    if (heap_keeps_thunk(followed)) return v;
+    if (value_keeps_thunk(followed)) return v;
     v = followed;
   }
   while (value_tag(v) == TAG_ATTRS && head_type(heap_load(value_ptr(v))) == T_LAYERED &&

@@ -278,11 +278,11 @@ children:
     NATIVE_FORCE(n, native_child(n->vm, n->slot[EQUAL_B], (size_t)native_get(n, EQUAL_I)));
     n->args[0] = native_child(n->vm, n->slot[EQUAL_A], (size_t)native_get(n, EQUAL_I));
     n->args[1] = native_child(n->vm, n->slot[EQUAL_B], (size_t)native_get(n, EQUAL_I));
-    if (n->args[0] == n->args[1]) continue; // the very same function, see value_keeps_thunk
+    if (n->args[0] == n->args[1]) continue; // also the very same builtin, see value_keeps_thunk
     n->args[0] = value_ask(n->args[0]);
     n->args[1] = value_ask(n->args[1]);
-    // The very same set, even one whose values fail.
-    if (n->args[0] == n->args[1] && !value_is_function(n->args[0])) continue;
+    // The very same function or set, even one whose values fail.
+    if (n->args[0] == n->args[1] && !value_is_builtin(n->args[0])) continue;
     if (native_is_scalar(n->args[0]) && native_is_scalar(n->args[1])) {
       if (!native_equal_shallow(n->args[0], n->args[1], &deep)) NATIVE_RETURN(n, VALUE_FALSE);
       continue;

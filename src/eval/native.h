@@ -156,7 +156,7 @@ static inline Value value_follow(Value v) {
 static inline Value value_ask(Value v) {
   while (value_tag(v) == TAG_THUNK && head_type(value_head(v)) == T_IND) {
     Thunk *thunk = (Thunk *)value_ptr(v);
-    thunk->head = HEAD(T_IND, 0, 0);
+    thunk->head &= ~HEAD(0, IND_UNASKED, 0);
     v = thunk->value;
   }
   return v;

@@ -8,7 +8,7 @@
 Value thunk_from_lazy(Vm *vm, Value lazy, Env *env) {
   uint64_t payload = value_lazy_payload(lazy);
   switch (value_lazy_kind(lazy)) {
-  case LAZY_CLOSURE: return thunk_new_closure(vm, (const void *)(uintptr_t)payload, env);
+  case LAZY_CLOSURE: return thunk_new_unasked(vm, thunk_new_closure(vm, (const void *)(uintptr_t)payload, env));
   case LAZY_ENV_SLOT: return thunk_env_slot(vm, env, payload);
   default:
     if (UNLIKELY(vm->counts)) vm->counts->late_thunks++;

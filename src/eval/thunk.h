@@ -25,7 +25,7 @@ static inline Value thunk_new_evaluated(Vm *vm, Value v) {
 // `v`, a literal in WHNF, as something that nobody has asked for.
 static inline Value thunk_new_unasked(Vm *vm, Value v) {
   Thunk *thunk = heap_alloc(&vm->heap, sizeof *thunk);
-  thunk->head = HEAD(T_IND, IND_UNASKED, 0);
+  thunk->head = HEAD(T_IND, IND_UNASKED | IND_LITERAL, 0);
   thunk->value = v;
   return value_from_ptr(thunk, TAG_THUNK);
 }

@@ -91,6 +91,7 @@ enum {
   THUNK_IS_APP = 2,  // a blackhole that was a T_APP
   THUNK_SPARKED = 4, // a spark has been made for it
   IND_UNASKED = 1,
+  IND_LITERAL = 2, // was made unasked
   LIST_BUFFER = 1,
   LAYERED_DEPTH = 15,        // mask: how many layers are below
   LAYERED_LOOKUP_SHIFT = 32, // of the number of lookups in the payload
@@ -299,10 +300,11 @@ static inline void *value_get_raw_ptr(Value v) {
 }
 
 // Functions are equal only to themselves, and "themselves" is the variable or attribute that holds them, as C++ Nix compares addresses of
-// values: `{ p = m.f; } == { p = m.f; }` is false, `{ p = f; } == { p = f; }` true. A thunk that has been evaluated to a function
-// therefore stays where it is; all others are replaced by their value where they are found.
+// values: `{ p = m.f; } == { p = m.f; }` is false, `{ p = f; } == { p = f; }` true. So each thunk has a closure of its own
+// (thunk_own_function), and one that has been evaluated to a builtin, which is no object, stays where it is; all others are replaced by
+// their value where they are found.
 static inline bool value_keeps_thunk(Value v) {
-  return value_is_function(v);
+  return value_is_builtin(v);
 }
 
 typedef enum ValueType { // as Nix's builtins.typeOf distinguishes them

@@ -4,6 +4,7 @@
 
 #include "eval/assert_diff.h"
 #include "eval/attrs.h"
+#include "eval/builtins/registry.h"
 #include "eval/call_args.h"
 #include "eval/code.h"
 #include "eval/eval_count.h"
@@ -365,15 +366,16 @@ op_ARG : {
     NEXT;
   }
   Value *before = call_args_unready(early & ((1u << index) - 1), sp - index);
+  uint32_t ready = before ? (uint32_t)(before - (sp - index)) : index;
+  if (UNLIKELY(call_args_refused(vm, sp[-(ptrdiff_t)index - 1], sp - index, ready))) { // the call will fail before
+    ip += 2;
+    *sp++ = thunk_new(vm, image + A, env);
+    NEXT;
+  }
   if (UNLIKELY(before != NULL)) { // its turn first
     acc = *before;
     ip--;
     goto force_drop;
-  }
-  if (UNLIKELY(call_args_refused(vm, sp[-(ptrdiff_t)index - 1], sp - index, index))) { // the call will fail before
-    ip += 2;
-    *sp++ = thunk_new(vm, image + A, env);
-    NEXT;
   }
   ip += 2;
   if (UNLIKELY(task->part_count)) goto arg_part;
@@ -418,6 +420,9 @@ op_ATTRS:
 op_UNASKED:
   if (A && call_args_early(vm, sp[-(ptrdiff_t)(A & 0xff) - 2], A >> 8) >> (A & 0xff) & 1) NEXT;
   sp[-1] = thunk_new_unasked(vm, sp[-1]);
+  NEXT;
+op_DYN_NAME:
+  if (UNLIKELY(!vm_ops_check_dyn_name(vm, sp[-1], POS()))) goto unwind;
   NEXT;
 op_DYNATTRS : {
   uint32_t count = A;
@@ -657,10 +662,18 @@ op_DUP2:
   sp += 2;
   NEXT;
 op_ASSERT_EQ:
-  sp -= 3;
-  if (LIKELY(sp[2] == VALUE_TRUE)) NEXT;
-  n->args[0] = sp[0];
-  n->args[1] = sp[1];
+  sp -= 4;
+  if (LIKELY(sp[3] == VALUE_TRUE)) {
+    ip++;
+    NEXT;
+  }
+  if (sp[0] == VALUE_FALSE) { // the first time
+    *sp++ = VALUE_TRUE;
+    ip += 1 - (ptrdiff_t)ip[0];
+    NEXT;
+  }
+  n->args[0] = sp[1];
+  n->args[1] = sp[2];
   n->args[2] = value_from_ptr(image + A, TAG_STR);
   n->args[3] = value_int(POS());
   n->push_def = &assert_diff_native;
@@ -807,7 +820,7 @@ op_INTERP_PATH : {
   NEXT;
 }
 op_CUR_POS:
-  *sp++ = vm_ops_cur_pos(vm, POS());
+  *sp++ = builtins_attrs_position(vm, POS());
   NEXT;
 op_SPARK:
   ip++;

@@ -177,7 +177,10 @@ Vm *vm_new(EvalIo *io, const VmSettings *settings, const BuiltinTable *extra, si
   pos_table_set_reader(vm->positions, vm_read_source, vm);
   vm->state = mem_alloc_zero(sizeof *vm->state);
   for (size_t i = 0; i < ARRAY_LEN(names); i++) symbol_intern(vm->symbols, span_cstr(names[i]));
-  for (Sym sym = 1; sym < SYM_KNOWN_END_; sym++) symbol_order(vm->symbols, sym);
+  for (Sym sym = 1; sym < SYM_KNOWN_END_; sym++) {
+    symbol_order(vm->symbols, sym);
+    map_set(&vm->state->known_names, symbol_text(vm->symbols, sym), (void *)(uintptr_t)sym);
+  }
   vm_init_globals(vm, extra, extra_count);
   return vm;
 }
@@ -192,6 +195,7 @@ void vm_free(Vm *vm) {
   map_done(&vm->search_entries);
   regex_cache_free(vm->regexes);
   map_done(&state->global_index);
+  map_done(&state->known_names);
   for (Unit *u = state->units, *next; u; u = next) {
     next = u->next;
     unit_free(u);
@@ -248,11 +252,16 @@ static void vm_warn_cursed_or(Vm *vm, const PosSource *source, Span text, AstCur
       source->origin, pos.line, pos.column, SPAN_ARG(expr));
 }
 
+// CompileScope.known_name.
+static uint32_t vm_known_name(void *vm, Span name) {
+  return (uint32_t)(uintptr_t)map_get(&((Vm *)vm)->state->known_names, name);
+}
+
 bool vm_compile(Vm *vm, Span text, Buf *ret) {
   ParserOptions options = {.pipe_operators = vm->settings.pipe_operators,
                            .no_url_literals = vm->settings.no_url_literals};
   ParserError error = {.other_pos = AST_NO_POS};
-  CompileScope scope = {.is_global = vm_is_global, .ctx = vm};
+  CompileScope scope = {.is_global = vm_is_global, .known_name = vm_known_name, .ctx = vm};
   Ast ast;
   if (!parser_parse(text, &options, &ast, &error)) {
     parser_error_done(&error);
@@ -287,6 +296,7 @@ static Unit *vm_load_source(Vm *vm, const PosSource *source, Span text, Span bas
   }
   for (uint32_t i = 0; i < ast.cursed_or_count; i++) vm_warn_cursed_or(vm, source, text, ast.cursed_ors[i]);
   CompileScope scope = {.is_global = vm_is_global,
+                        .known_name = vm_known_name,
                         .name_order = vm_name_order,
                         .ctx = vm,
                         .scoped_names = scoped,

@@ -306,6 +306,13 @@ PosId vm_function_pos(Vm *vm, Value f) {
 
 // ---- sets ----
 
+bool vm_ops_check_dyn_name(Vm *vm, Value name, PosId at) {
+  if (name == VALUE_NULL || (value_is_string(name) && !str_context(name))) return true;
+  if (!vm_expect_string_no_context(vm, name, NULL) && !value_is_string(name)) vm->error->pos = at;
+  eval_error_trace(vm, at, "while evaluating the name of a dynamic attribute");
+  return false;
+}
+
 Value vm_ops_dyn_attrs(Vm *vm, Unit *unit, Value set, const Value *pairs, uint32_t count, const uint32_t *positions) {
   AttrsBuilder builder = ATTRS_BUILDER_INIT;
   Value result = VALUE_NULL;
@@ -319,10 +326,8 @@ Value vm_ops_dyn_attrs(Vm *vm, Unit *unit, Value set, const Value *pairs, uint32
     Value name = pairs[2 * i];
     PosId at = unit_pos(unit, positions[i]);
     if (name == VALUE_NULL) continue;
-    if (!value_is_string(name) || str_context(name)) {
+    if (!vm_ops_check_dyn_name(vm, name, at)) {
       result = VALUE_ERROR;
-      if (!vm_expect_string_no_context(vm, name, NULL) && !value_is_string(name)) vm->error->pos = at;
-      eval_error_trace(vm, at, "while evaluating the name of a dynamic attribute");
       break;
     }
     Sym sym = str_intern(vm, name);
@@ -455,17 +460,4 @@ Value vm_ops_interp_path(Vm *vm, const Value *parts, uint32_t count, PosId pos) 
   buf_done(&text);
   buf_done(&canon);
   return v;
-}
-
-Value vm_ops_cur_pos(Vm *vm, PosId pos) {
-  Pos where;
-  if (!pos_resolve(vm->positions, pos, &where)) return VALUE_NULL;
-  if (!where.source->path) return VALUE_NULL;
-  AttrsBuilder builder = ATTRS_BUILDER_INIT;
-  attrs_builder_add(&builder, SYM_file, str_plain(vm, span_cstr(where.source->path)), 0);
-  attrs_builder_add(&builder, SYM_line, value_int(where.line), 0);
-  attrs_builder_add(&builder, SYM_column, value_int(where.column), 0);
-  Value set = attrs_builder_finish(vm, &builder, true);
-  attrs_builder_done(&builder);
-  return set;
 }

@@ -39,6 +39,7 @@ struct VmState {
   Unit *units;
   Map imports;                 // canonical path -> Import *
   Map global_index;            // name -> number + 1
+  Map known_names;             // those of symbols.def that every program has -> number; other threads read it
   Value *globals;              // VALUE_ABSENT: constant not computed yet
   const Builtin **global_rows; // NULL for `builtins`
   uint32_t global_count;
@@ -89,10 +90,10 @@ Value vm_ops_make_set(Vm *vm, Unit *unit, const uint32_t *descriptor, Env *env);
 Env *vm_ops_enter(Vm *vm, Unit *unit, const uint32_t *descriptor, Env *env);
 void vm_ops_let(Vm *vm, Unit *unit, const uint32_t *descriptor, Env *env);
 bool vm_ops_formals(Vm *vm, Unit *unit, const uint32_t *descriptor, const uint32_t *code, Value arg, Env *env);
+bool vm_ops_check_dyn_name(Vm *vm, Value name, PosId at); // or an error is pending
 Value vm_ops_dyn_attrs(Vm *vm, Unit *unit, Value set, const Value *pairs, uint32_t count, const uint32_t *positions);
 void vm_ops_override(Vm *vm, Unit *unit, const uint32_t *descriptor, Value overrides, Env *env);
 Value vm_ops_arithmetic(Vm *vm, Op op, Value a, Value b); // errors have no place yet
 Value vm_ops_missing(Vm *vm, Value set, Sym name, PosId pos);
 Value vm_ops_interp(Vm *vm, const Value *parts, uint32_t count);
 Value vm_ops_interp_path(Vm *vm, const Value *parts, uint32_t count, PosId pos);
-Value vm_ops_cur_pos(Vm *vm, PosId pos);

@@ -35,7 +35,8 @@ PosId vm_trace_call_site(Vm *vm, const Task *task, const Value *fp, const uint32
   const AppThunk *app = value_ptr(fp[-FRAME_HEADER - FRAME_FORCE_WORDS]);
   // mapAttrs does not evaluate its function: a literal one is still a thunk when Nix looks for its place.
   bool map_attrs = (head_payload(app->head) & 0xffff) == 2;
-  if (map_attrs && value_tag(app->fn) != TAG_THUNK) return 0;
+  bool literal = value_tag(app->fn) != TAG_THUNK || head_flags(value_head(app->fn)) & IND_LITERAL;
+  if (map_attrs && literal) return 0;
   return vm_function_pos(vm, value_follow(app->fn));
 }
 
