@@ -5,8 +5,11 @@ value; a few of its parts are of a wrong type, throw, or name something that is 
 """
 import random
 
+import expression_forms
+
 NAMES = ["a", "b", "c", "d", "x", "y", "z", "f", "s"]
 ATTRS = ["a", "b", "c", "d", "x", "y", "z", "name", "value", "foo", "bar", "a-b", "a'", "_", "or", "key", "type", "left"]
+FORM_NAMES = ["p", "q", "r", "k", "i", "v", "e", "g", "h", "n", "m", "fooo", "baz", "body", "fa", "Q", "k1", "k2", "k3", "k7", "zz"]
 QUOTED_ATTRS = ["", "a b", "1", "é", "a.b", "if", "${x}", "\n", "with", "\"", "a\\b", "rec"]
 SCALARS = ["int", "int", "float", "bool", "str", "str", "str", "null", "path"]
 # How tightly the operators bind; what is looser than asked for is put in brackets.
@@ -74,6 +77,10 @@ class Node:
         return Node(self.level, *[part.copy() if isinstance(part, Node) else part for part in self.parts])
 
 
+def form_node(parts):
+    return Node(EXPR, *[part if isinstance(part, str) else form_node(part) for part in parts])
+
+
 def quoted(text):
     """A string literal that has this text as its value."""
     out = text.replace("\\", "\\\\").replace("\"", "\\\"").replace("${", "\\${")
@@ -93,7 +100,9 @@ def function(argument, result):
 
 
 class Generator:
-    def __init__(self, seed, number):
+    def __init__(self, seed, number, forms=0.3):
+        """`forms`: what part of the expressions comes from expression_forms.py."""
+        self.forms = forms
         self.random = random.Random("%s/%s" % (seed, number))
         self.left = self.random.choice([6, 12, 25, 40, 60])
         self.errors = self.random.choice([0.0, 0.0, 0.01, 0.03])
@@ -124,6 +133,8 @@ class Generator:
     # Entry
 
     def expression(self):
+        if self.chance(self.forms):
+            return form_node(expression_forms.expand(self.random, "forms"))
         kind = self.a_type(3)
         return self.of(kind, self.number(2, 7))
 
