@@ -3,6 +3,7 @@
 #include "eval/compile.h"
 
 #include <pthread.h>
+#include <stdlib.h>
 
 #include "eval/ast_print.h"
 #include "eval/compile_operator.h"

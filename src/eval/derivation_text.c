@@ -63,7 +63,8 @@ static const char derivation_source[] =
     "in\n"
     "(builtins.head seenOutputs).value\n";
 
-static const char imported_source[] = "attrs@{\n"
+static const char imported_source[] = "\n" // as in Nix
+                                      "attrs@{\n"
                                       "  drvPath,\n"
                                       "  outputs,\n"
                                       "  name,\n"

@@ -548,4 +548,19 @@ static Step native_plus_step(Native *n) {
   NATIVE_END;
 }
 
+static Step native_plus_left_step(Native *n) {
+  NATIVE_BEGIN(n);
+  n->args[0] = n->slot[PLUS_A];
+  n->args[1] = value_int(0);
+  NATIVE_PUSH(n, &native_coerce_string);
+  AttrsBuilder builder = ATTRS_BUILDER_INIT;
+  attrs_builder_add(&builder, SYM_out_path, n->result, 0);
+  n->result = attrs_builder_finish(n->vm, &builder, true);
+  attrs_builder_done(&builder);
+  return STEP_RETURN;
+  NATIVE_END;
+}
+
+const NativeDef native_plus_left = {.name = "+", .step = native_plus_left_step, .arg_count = 1, .slot_count = 1};
+
 const NativeDef native_plus = {.name = "+", .step = native_plus_step, .arg_count = 2, .slot_count = 2};

@@ -763,7 +763,12 @@ push_binary:
   sp -= 2;
   goto push_native;
 op_ADD_LEFT:
-  if (value_tag(sp[-1]) == TAG_INT || value_tag(sp[-1]) == TAG_STR || !vm_trace_refuses_string(sp[-1])) NEXT;
+  if (value_tag(sp[-1]) == TAG_INT || value_tag(sp[-1]) == TAG_STR || !vm_trace_refuses_string(sp[-1])) {
+    if (LIKELY(!value_is_attrs(sp[-1]))) NEXT;
+    n->push_def = &native_plus_left;
+    n->args[0] = *--sp;
+    goto push_native;
+  }
   eval_error_coerce(vm, 0, sp[-1]);
   eval_error_trace(vm, POS(), "while evaluating a path segment");
   goto unwind;

@@ -334,12 +334,14 @@ Value vm_ops_dyn_attrs(Vm *vm, Unit *unit, Value set, const Value *pairs, uint32
     for (uint32_t k = 0; k < builder.count; k++) {
       if (builder.items[k].name != sym) continue;
       Pos first;
-      Buf where = BUF_INIT;
+      Buf where = BUF_INIT, shown = BUF_INIT;
+      print_attr_name(str_span(name), &shown);
       if (pos_resolve(vm->positions, builder.items[k].pos, &first))
         buf_printf(&where, " at %s:%u:%u", first.source->origin, first.line, first.column);
-      result = eval_error(vm, EVAL_ERROR_EVAL, at, "dynamic attribute '%.*s' already defined%s",
-                          SPAN_ARG(str_span(name)), buf_cstr(&where));
+      result = eval_error(vm, EVAL_ERROR_EVAL, at, "dynamic attribute '%s' already defined%s", buf_cstr(&shown),
+                          buf_cstr(&where));
       buf_done(&where);
+      buf_done(&shown);
       break;
     }
     attrs_builder_add(&builder, sym, pairs[2 * i + 1], at);

@@ -81,8 +81,10 @@ extern const NativeDef native_strict_call;
 extern const NativeDef
     native_leaf_result; // (value of a leaf builtin, its number as raw) -> the value, evaluated on its behalf // (builtin number, count, args...) forces what the builtin wants forced, then calls it
 extern const NativeDef native_less_than; // (a, b) -> bool
-extern const NativeDef native_plus;      // (a, b): `+` on other things than two numbers or strings
-extern const NativeDef native_force;     // (value) -> value
+// (set) -> a set with the string it is coerced to: that comes before the right operand is evaluated, but has other consequences than a string.
+extern const NativeDef native_plus_left;
+extern const NativeDef native_plus;  // (a, b): `+` on other things than two numbers or strings
+extern const NativeDef native_force; // (value) -> value
 
 // vm_ops.c: slow paths. `ip` points behind the instruction.
 Value vm_ops_slot(Vm *vm, const Unit *unit, uint32_t word, Env *env);

@@ -149,7 +149,7 @@ static bool find_piece_pos(const uint32_t *code, const uint32_t *ip, const Value
   if (!found) return false;
   *ret = vm_trace_pos_at(code, ip);
   Op op = (Op)(unit->image[found->code] & 0xff);
-  if (op == OP_PIECE) return true;
+  if (op == OP_PIECE || op == OP_ADD_LEFT) return true;
   if (op != OP_ADD || value_get_raw_ptr(fp[0]) != &native_plus) return false;
   // Its first operand, as long as that is no string.
   if (!value_is_string(fp[2]) && !value_is_path(fp[2])) *ret = unit_pos(unit, unit_find_operand(unit, ip)->pos);
@@ -171,7 +171,9 @@ PosId vm_trace_coerce_pos(Vm *vm, const Task *task, const Value *fp) {
     PosId pos = 0;
     if (ip) return find_piece_pos(value_get_raw_ptr(below[-2]), ip, fp, &pos) ? pos : 0;
     const void *def = value_get_raw_ptr(below[0]);
-    if (value_get_raw_ptr(below[-2]) || (def != &native_plus && def != &native_coerce_string)) return 0;
+    if (value_get_raw_ptr(below[-2]) ||
+        (def != &native_plus && def != &native_plus_left && def != &native_coerce_string))
+      return 0;
     fp = below;
   }
 }

@@ -267,7 +267,13 @@ static bool find_in_store(StoreIo *io, Span text, const StorePath *path, StoreOb
   if (!observe_object(io, store, text, path, err)) return false;
   if (!valid) return true;
   StoreResolved resolved CLEANUP(store_resolve_done) = STORE_RESOLVED_INIT;
-  if (!store_resolve(store, path, SPAN(""), &resolved, err)) return false;
+  Err why = ERR_INIT;
+  if (!store_resolve(store, path, SPAN(""), &resolved, &why)) {
+    bool other_name = why.kind == ERR_NOT_FOUND; // the hash part is that of a valid path
+    if (other_name) err_done(&why);
+    else err_move(err, &why);
+    return other_name;
+  }
   StoreObject object = {.kind = OBJECT_CASTORE, .path = *path};
   if (resolved.on_disk) {
     object.kind = OBJECT_HOST;

@@ -289,6 +289,15 @@ test_links_of_named_sources() {
   expect_err_has '/nix/store/a'
 }
 
+# The hash part is that of a path that is there.
+test_other_name_of_a_path() {
+  cli_setup
+  drv='(derivation { name = "n"; system = "s"; builder = "b"; }).drvPath'
+  run nix-instantiate -E 'derivation { name = "n"; system = "s"; builder = "b"; }'
+  run nix-instantiate --eval -E "builtins.pathExists ($drv + \"1\")"
+  expect_out false
+}
+
 # Contexts name what is valid, where values are not all that is asked for.
 test_context_of_absent_paths() {
   cli_setup
