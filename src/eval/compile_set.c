@@ -203,8 +203,7 @@ static void compile_rec_set(Compiler *c, const ExprAttrs *set) {
   uint32_t *slots = compile_env_slots(c, set, 0);
   compile_op(c, OP_ENTER, compile_env_descriptor(c, slots, n + set->inherit_from_count, 0), 0);
   c->group = ++c->group_count; // from here on all slots are there
-  for (uint32_t i = 0; i < n; i++)
-    slots[i] = compile_slot_word(c, SLOT_ENV, c->bindings[set->attrs[i].name]->slot);
+  for (uint32_t i = 0; i < n; i++) slots[i] = compile_slot_word(c, SLOT_ENV, c->bindings[set->attrs[i].name]->slot);
   uint32_t overrides = compile_find_attr(c, set, SPAN("__overrides"));
   if (overrides != UINT32_MAX && n) {
     uint32_t descriptor = compile_set_descriptor(c, set, slots);

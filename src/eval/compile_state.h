@@ -69,8 +69,7 @@ typedef struct Compiler {
 
 void compile_strict(Compiler *c, const Expr *e);
 void compile_lazy(Compiler *c, const Expr *e);
-// Literals that compile_lazy makes at once. Nix delays them, which can be seen in values that are printed. (Functions it delays in
-// lists only.)
+// Literals that compile_lazy makes at once. Nix delays them, which can be seen in values that are printed.
 bool compile_is_thunk_in_nix(const Expr *e);
 
 // Takes the message. Of several failures the first is kept; what is emitted after one is of no use.
