@@ -223,7 +223,8 @@ static bool make_links(Session *session, const BuildTargetList *targets, const c
     Buf link CLEANUP(buf_done) = BUF_INIT;
     buf_put_cstr(&link, base);
     size_t number = prefix_number(targets, i);
-    if (number) buf_printf(&link, "-%zu", number + 1);
+    // The second is result-2 of nix-build, and result-1 of nix build.
+    if (number) buf_printf(&link, "-%zu", strcmp(session->command->program, "nix") == 0 ? number : number + 1);
     if (target->is_drv && !span_eq_cstr(target->output, "out")) buf_printf(&link, "-%.*s", SPAN_ARG(target->output));
     if (!store_roots_add(store, &target->out_path, buf_cstr(&link), err)) return false;
   }

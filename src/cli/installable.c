@@ -55,8 +55,8 @@ static bool add_package(Session *session, const Package *package, Span outputs, 
     bool found = false;
     for (size_t i = 0; i < package->output_count; i++) found = found || span_eq(package->outputs[i].name, name);
     if (!found)
-      return err_set(err, ERR_USAGE, "derivation '%.*s' does not have an output named '%.*s'", SPAN_ARG(package->name),
-                     SPAN_ARG(name));
+      return err_set(err, ERR_OTHER, "derivation '%.*s' does not have wanted outputs '%.*s'",
+                     SPAN_ARG(package->drv_path), SPAN_ARG(name));
     add_drv(ret, &path, arena_dup(&session->arena, name), package->name);
   }
   return true;

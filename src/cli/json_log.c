@@ -252,7 +252,7 @@ static void build_start(JsonLog *log, const SchedulerEvent *event, Span drv_path
   Buf text CLEANUP(buf_done) = BUF_INIT;
   Field fields[] = {text_field(drv_path), text_field(SPAN("")), number_field(1), number_field(1)};
   uint64_t *id = mem_alloc(sizeof *id);
-  buf_printf(&text, "building '%.*s'", SPAN_ARG(drv_path));
+  buf_printf(&text, "%s '%.*s'", event->is_check ? "checking outputs of" : "building", SPAN_ARG(drv_path));
   *id = start(log, ACTIVITY_BUILD, LOG_INFO, 0, buf_span(&text), fields, ARRAY_LEN(fields));
   map_set(&log->build_ids, id_key(&event->build_id), id);
 }

@@ -90,22 +90,42 @@ int log_command_read(Session *session) {
 
 // ---- nix log: of one package or path; caches are asked, too
 
+static bool is_evaluated(const Session *session) {
+  return option_get(&session->options, OPT_file) || option_get(&session->options, OPT_expr);
+}
+
+// As C++ Nix names it: an attribute without the outputs that were chosen.
+static const char *what(Session *session) {
+  if (session->options.operand_count == 0) return "";
+  Span operand = span_cstr(session->options.operands[0]), head;
+  if (!is_evaluated(session)) return operand.data;
+  (void)span_split(&operand, '^', &head);
+  return arena_dup(&session->arena, head).data;
+}
+
 // What was meant: the derivation of an attribute or of "x.drv^out", else the path itself.
 static bool log_target(Session *session, StorePath *ret, int *ret_code) {
   Err err = ERR_INIT;
   BuildTargetList targets CLEANUP(build_command_list_done) = {0};
-  if (!store_command_operands(session, 1, 1, &err)) return *ret_code = session_fail(session, &err), false;
+  // Without an attribute the whole expression is meant.
+  if (!store_command_operands(session, is_evaluated(session) ? 0 : 1, 1, &err))
+    return *ret_code = session_fail(session, &err), false;
   if (!path_selector_targets(session, 0, &targets, ret_code)) return false;
+  size_t count = 1;
+  for (size_t i = 1; i < targets.count; i++)
+    count += !store_path_eq(&targets.items[i].path, &targets.items[i - 1].path);
   *ret = targets.items[0].path;
-  return true;
+  if (count == 1) return true;
+  err_set(&err, ERR_OTHER, "installable '%s' evaluates to %zu derivations, where only one is expected", what(session),
+          count);
+  return *ret_code = session_fail(session, &err), false;
 }
 
 static bool show_from(Session *session, const char *url, const StorePath *path, Buf *out, bool *ret_found, Err *err) {
   StoreView *view;
   if (!store_view_open(session, url, &view, err)) return false;
   bool ok = find_log_in(view, path, out, ret_found, err);
-  if (ok && *ret_found)
-    log_msg(LOG_INFO, "got build log for '%s' from '%s'", session->options.operands[0], store_view_uri(view));
+  if (ok && *ret_found) log_msg(LOG_INFO, "got build log for '%s' from '%s'", what(session), store_view_uri(view));
   store_view_free(view);
   return ok;
 }
@@ -127,8 +147,7 @@ int log_command_run(Session *session) {
       err_done(&err);
     }
   }
-  if (ok && !found)
-    ok = err_set(&err, ERR_NOT_FOUND, "build log of '%s' is not available", session->options.operands[0]);
+  if (ok && !found) ok = err_set(&err, ERR_NOT_FOUND, "build log of '%s' is not available", what(session));
   if (!ok) return session_fail(session, &err);
   session_print(session, buf_span(&out));
   return 0;

@@ -79,16 +79,25 @@ static int compare_targets(const void *a, const void *b) {
   return span_cmp(left->output, right->output);
 }
 
+static int compare_paths(const void *a, const void *b) {
+  const BuildTarget *left = a, *right = b;
+  char left_hash[STORE_PATH_HASH_CHARS], right_hash[STORE_PATH_HASH_CHARS];
+  store_path_format_hash(&left->out_path, left_hash);
+  store_path_format_hash(&right->out_path, right_hash);
+  return memcmp(left_hash, right_hash, sizeof(left_hash));
+}
+
 // Results of one derivation are printed in the order of their text: paths, or names of links.
 static void sort_outputs(Session *session, BuildTargetList *targets) {
-  if (!option_get(&session->options, OPT_add_root)) return;
+  bool links = option_get(&session->options, OPT_add_root);
   for (size_t i = 0, end; i < targets->count; i = end) {
     for (end = i + 1; end < targets->count && store_path_eq(&targets->items[i].path, &targets->items[end].path);) end++;
-    for (size_t k = i; k < end; k++)
+    if (!links) qsort(&targets->items[i], end - i, sizeof(BuildTarget), compare_paths);
+    for (size_t k = i; links && k < end; k++)
       if (span_eq_cstr(targets->items[k].output, "out"))
         targets->items[k].output.len = 0; // "link" comes before "link-dev"
-    qsort(&targets->items[i], end - i, sizeof(BuildTarget), compare_targets);
-    for (size_t k = i; k < end; k++)
+    if (links) qsort(&targets->items[i], end - i, sizeof(BuildTarget), compare_targets);
+    for (size_t k = i; links && k < end; k++)
       if (targets->items[k].is_drv && !targets->items[k].output.len) targets->items[k].output = SPAN("out");
   }
 }

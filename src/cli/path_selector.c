@@ -78,7 +78,7 @@ static bool output_path(Session *session, const BuildTarget *target, StorePath *
     return false;
   if (found) return true;
   store_path_format(&target->path, session_store_dir(session), &text);
-  return err_set(err, ERR_OTHER, "cannot operate on an output of the unbuilt derivation '%s'", buf_cstr(&text));
+  return err_set(err, ERR_NOT_FOUND, "cannot operate on an output of the unbuilt derivation '%s'", buf_cstr(&text));
 }
 
 static bool say_what_is_missing(Session *session, const BuildTargetList *targets, Err *err) {
@@ -92,7 +92,7 @@ static bool say_what_is_missing(Session *session, const BuildTargetList *targets
 }
 
 // Fills in out_path of all. False: the error has been printed.
-static bool find_outputs(Session *session, BuildTargetList *targets, bool build, int *ret_code) {
+static bool find_outputs(Session *session, BuildTargetList *targets, unsigned flags, int *ret_code) {
   Err err = ERR_INIT;
   bool any = false, ok = true;
   for (size_t i = 0; i < targets->count; i++) {
@@ -101,7 +101,7 @@ static bool find_outputs(Session *session, BuildTargetList *targets, bool build,
   }
   if (!any) return true;
   session_io(session);
-  if (build) {
+  if (flags & PATH_SELECTOR_BUILD) {
     BuildTargetList drvs CLEANUP(build_command_list_done) = {0};
     for (size_t i = 0; i < targets->count; i++)
       if (targets->items[i].is_drv) build_command_list_add(&drvs, &targets->items[i]);
@@ -111,8 +111,16 @@ static bool find_outputs(Session *session, BuildTargetList *targets, bool build,
     return true;
   }
   ok = store_io_flush(session->io, &err) && say_what_is_missing(session, targets, &err);
-  for (size_t i = 0; ok && i < targets->count; i++)
-    if (targets->items[i].is_drv) ok = output_path(session, &targets->items[i], &targets->items[i].out_path, &err);
+  size_t kept = 0;
+  for (size_t i = 0; ok && i < targets->count; i++) {
+    BuildTarget *target = &targets->items[i];
+    if (target->is_drv) ok = output_path(session, target, &target->out_path, &err);
+    bool leaves_out = !ok && flags & PATH_SELECTOR_KNOWN && err.kind == ERR_NOT_FOUND;
+    if (leaves_out) err_done(&err);
+    else targets->items[kept++] = *target;
+    ok = ok || leaves_out;
+  }
+  targets->count = kept;
   if (!ok) *ret_code = session_fail(session, &err);
   return ok;
 }
@@ -149,7 +157,7 @@ static bool find_paths(Session *session, const Operands *operands, unsigned flag
   BuildTargetList targets CLEANUP(build_command_list_done) = {0};
   if (!find_targets(session, operands, &targets, ret_code)) return false;
   if (option_has(&session->options, OPT_paths_derivation)) return find_drvs(session, &targets, ret, ret_code);
-  if (!find_outputs(session, &targets, flags & PATH_SELECTOR_BUILD, ret_code)) return false;
+  if (!find_outputs(session, &targets, flags, ret_code)) return false;
   for (size_t i = 0; i < targets.count; i++) store_path_list_add(ret, &targets.items[i].out_path);
   return true;
 }
@@ -179,8 +187,7 @@ bool path_selector_targets(Session *session, unsigned flags, BuildTargetList *re
   Err err = ERR_INIT;
   Operands operands;
   if (!read_operands(session, &operands, &err)) return *ret_code = session_fail(session, &err), false;
-  return find_targets(session, &operands, ret, ret_code) &&
-         find_outputs(session, ret, flags & PATH_SELECTOR_BUILD, ret_code);
+  return find_targets(session, &operands, ret, ret_code) && find_outputs(session, ret, flags, ret_code);
 }
 
 bool path_selector_one(Session *session, StoreView *view, const char *operand, unsigned flags, StorePath *ret,
@@ -190,7 +197,8 @@ bool path_selector_one(Session *session, StoreView *view, const char *operand, u
   bool ok = find_paths(session, &(Operands){&operand, 1}, flags, &found, ret_code);
   store_path_list_sort(&found);
   if (ok && found.count == 1) *ret = found.paths[0];
-  if (ok && found.count != 1) {
+  if (ok && !found.count && flags & PATH_SELECTOR_KNOWN) *ret = (StorePath){.name_len = 0};
+  else if (ok && found.count != 1) {
     ok = err_set(&err, ERR_OTHER, "argument '%s' should evaluate to one store path", operand);
     *ret_code = session_fail(session, &err);
   }

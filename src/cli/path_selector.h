@@ -6,7 +6,9 @@
 #include "cli/store_view.h"
 
 typedef enum PathSelectorFlags {
-  PATH_SELECTOR_BUILD = 1,     // outputs are made; otherwise what would have to be is only said
+  PATH_SELECTOR_BUILD = 1, // outputs are made; otherwise what would have to be is only said
+  PATH_SELECTOR_KNOWN =
+      1u << 7, // an output whose path is not known before its derivation is built is left out; the only one: name_len 0
   PATH_SELECTOR_RECURSIVE = 2, // with everything that the paths refer to, also without --recursive
   PATH_SELECTOR_UNSORTED = 4,  // as they were named: the paths need not be valid
 } PathSelectorFlags;

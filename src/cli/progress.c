@@ -404,7 +404,7 @@ static void build_start(Progress *progress, const SchedulerEvent *event, Span pa
   name.len -= 4;
   map_set(&progress->running, running_key(&event->build_id), span_dup(name));
   Buf line CLEANUP(buf_done) = BUF_INIT;
-  buf_printf(&line, "building '%.*s'...", SPAN_ARG(path));
+  buf_printf(&line, "%s '%.*s'...", event->is_check ? "checking outputs of" : "building", SPAN_ARG(path));
   if (progress->level >= LOG_INFO && !has_bar(progress)) put_line(progress, buf_span(&line));
   if (!progress->tree) return;
   uint64_t mean_ms = progress->history_dir ? build_history_mean_ms(progress->history_dir, name) : 0;

@@ -604,7 +604,7 @@ bool session_vm(Session *session, Err *err) {
       .max_call_depth = (uint32_t)setting_int(settings, SETTING_ID_max_call_depth),
       .current_system = session_system(session),
       .store_dir = arena_dup(&session->arena, session_store_dir(session)).data,
-      .home_dir = getenv("HOME"),
+      .home_dir = setting_bool(settings, SETTING_ID_pure_eval) ? NULL : getenv("HOME"),
       .nix_path = path,
       .nix_path_count = path_count,
       .message = message,

@@ -653,7 +653,9 @@ static bool describe_drvs(Session *session, const FoundSets *found, TargetDrvLis
                        .output = arena_dup(&session->arena, str_span(list_get(vm, triple, 1))),
                        .name = arena_dup(&session->arena, str_span(list_get(vm, triple, 2)))};
       Span path = str_span(list_get(vm, triple, 0));
-      if (!store_path_parse(path, session_store_dir(session), &drv.drv_path, &err)) {
+      Span stem;
+      if (!store_path_parse(path, session_store_dir(session), &drv.drv_path, &err) ||
+          !derivation_name_of_path(&drv.drv_path, &stem, &err)) {
         *ret_code = session_fail(session, &err);
         ok = false;
       } else if (drv.output.len == 0) {

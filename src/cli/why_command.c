@@ -306,7 +306,7 @@ int why_command_depends(Session *session) {
     return session_fail(session, &err);
   StoreView *view = store_view_of(why.store);
   bool ok = path_selector_one(session, view, list->operands[0], PATH_SELECTOR_BUILD, &package, &code) &&
-            path_selector_one(session, view, list->operands[1], 0, &dependency, &code);
+            path_selector_one(session, view, list->operands[1], PATH_SELECTOR_KNOWN, &dependency, &code);
   ok = ok && graph_load(view, &package, &why.graph, &err);
   why.package = ok ? graph_find(&why.graph, &package) : NULL;
   why.dependency = ok ? graph_find(&why.graph, &dependency) : NULL;

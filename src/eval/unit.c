@@ -47,8 +47,8 @@ static bool unit_check_home_paths(Vm *vm, const uint32_t *image) {
   for (uint32_t i = 0; i < header->path_count; i++) {
     Span text = unit_string_text(unit_image_string(image, image[header->path_off + i]));
     if (text.data[0] != '~') continue;
-    eval_error(vm, EVAL_ERROR_EVAL, 0, "the path '%.*s' can not be resolved: there is no home directory",
-               SPAN_ARG(text));
+    eval_error(vm, EVAL_ERROR_EVAL, 0, "the path '%.*s' can not be resolved%s", SPAN_ARG(text),
+               vm->settings.pure_eval ? " in pure mode" : ": there is no home directory");
     return false;
   }
   return true;

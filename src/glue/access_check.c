@@ -26,13 +26,18 @@ void access_check_allow_uri(AccessCheck *check, Span uri) {
   map_set(&check->uris, uri, NULL);
 }
 
-bool access_check_path(const AccessCheck *check, Span path, Err *err) {
+bool access_check_is_allowed(const AccessCheck *check, Span path) {
   if (LIKELY(!check->restrict_eval && !check->pure_eval)) return true;
   if (map_has(&check->ancestors, path)) return true;
   for (Span prefix = path;; prefix = parent_of(prefix)) {
     if (map_has(&check->prefixes, prefix)) return true;
     if (prefix.len <= 1) break;
   }
+  return false;
+}
+
+bool access_check_path(const AccessCheck *check, Span path, Err *err) {
+  if (LIKELY(access_check_is_allowed(check, path))) return true;
   return err_set(err, ERR_EVAL, "access to absolute path '%.*s' is forbidden %s", SPAN_ARG(path),
                  check->pure_eval ? "in pure evaluation mode (use '--impure' to override)" : "in restricted mode");
 }

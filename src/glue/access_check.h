@@ -20,5 +20,7 @@ void access_check_allow(AccessCheck *check, Span path);
 void access_check_allow_uri(AccessCheck *check, Span uri);
 // False with "access to absolute path '…' is forbidden in …".
 MUST_CHECK bool access_check_path(const AccessCheck *check, Span path, Err *err);
+// The same without a message.
+bool access_check_is_allowed(const AccessCheck *check, Span path);
 // False with "access to URI '…' is forbidden in restricted mode".
 MUST_CHECK bool access_check_uri(const AccessCheck *check, Span uri, Err *err);

@@ -684,6 +684,20 @@ static bool list_castore(StoreIo *io, const StoreResolved *directory, EvalDirLis
   return true;
 }
 
+// Of a directory above an allowed path, only what leads there is shown.
+static void hide_forbidden(const StoreIo *io, Span dir, EvalDirList *list) {
+  if (!io->access.restrict_eval && !io->access.pure_eval) return;
+  Buf path CLEANUP(buf_done) = BUF_INIT;
+  size_t kept = 0;
+  for (size_t i = 0; i < list->count; i++) {
+    buf_clear(&path);
+    fs_path_join(&path, dir, span_cstr(list->entries[i].name));
+    if (access_check_is_allowed(&io->access, buf_span(&path))) list->entries[kept++] = list->entries[i];
+    else mem_free((char *)list->entries[i].name);
+  }
+  list->count = kept;
+}
+
 static EvalIoStatus io_read_dir(EvalIo *base, Span path, EvalDirList *ret, EvalIoWait *ret_wait, Err *err) {
   StoreIo *io = store_io_of(base);
   Place place CLEANUP(place_done) = PLACE_INIT;
@@ -695,7 +709,9 @@ static EvalIoStatus io_read_dir(EvalIo *base, Span path, EvalDirList *ret, EvalI
     return read_failed(base, path, place.why_absent ? place.why_absent : ENOENT, "reading directory ", "", err);
   case OBJECT_HOST:
     if (!S_ISDIR(place.st.st_mode)) break;
-    return status_of(store_io_list(io, buf_cstr(&place.physical), ret, err));
+    if (!store_io_list(io, buf_cstr(&place.physical), ret, err)) return EVAL_IO_ERROR;
+    hide_forbidden(io, span_cstr(place.physical.data), ret);
+    return EVAL_IO_OK;
   case OBJECT_CASTORE:
     if (place.resolved.kind == CASTORE_DIRECTORY) return status_of(list_castore(io, &place.resolved, ret, err));
     break;

@@ -20,6 +20,7 @@ void goal_event_start(Goal *goal) {
   StorePath *inputs = ARENA_ARRAY(&goal->arena, StorePath, goal->input_count);
   for (size_t i = 0; i < goal->input_count; i++) inputs[i] = goal->inputs[i]->path;
   SchedulerEvent event = {.kind = SCHEDULER_EVENT_BUILD_START,
+                          .is_check = goal->mode == SCHEDULER_CHECK,
                           .build_id = goal->id,
                           .time_ns = loop_now_ns(),
                           .drv_path = &goal->path,

@@ -95,7 +95,7 @@ bool output_place_rewrite(const OutputPlaceInput *input, const StorePath *path, 
 
 bool output_place_run(const OutputPlaceInput *input, OutputPlaced *ret, Err *err) {
   CLEANUP(arena_done) Arena arena = ARENA_INIT;
-  bool rewrites = input->self || input->rule_count;
+  bool rewrites = input->self || input->hidden_self || input->rule_count;
   *ret = (OutputPlaced){.ca.method = input->method, .changed = rewrites};
   if (!hash_content(input, rewrites, &arena, &ret->ca.hash, err) || !make_path(input, &arena, ret, err)) return false;
   return !rewrites || output_place_rewrite(input, &ret->path, err);

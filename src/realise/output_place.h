@@ -18,6 +18,7 @@ typedef struct OutputPlaceInput {
   const CastoreNode *root;
   const uint8_t *nar_sha256;
   const StorePath *scratch; // where it was built
+  bool hidden_self;         // references are not looked for: it may name itself all the same
   bool self;                // it refers to itself
   const StorePath *refs;    // what else it refers to, final
   size_t ref_count;

@@ -47,6 +47,17 @@ static const char *path_text(Registrar *registrar, const StorePath *path) {
 
 // --- looking at one output
 
+static bool check_flat(Registrar *registrar, const Output *output, Err *err) {
+  struct stat st;
+  if (output->drv_output->method == CA_NAR) return true;
+  if (lstat(output->tree, &st) == 0 && S_ISREG(st.st_mode) && !(st.st_mode & S_IXUSR)) return true;
+  return err_set(
+      err, ERR_OTHER,
+      "output path '%s' should be a non-executable regular file since recursive hashing is not enabled (one of "
+      "outputHashMode={flat,text} is true)",
+      path_text(registrar, &output->path));
+}
+
 // The builder's own permissions are looked at before anything is made canonical: who could write to the output could have interfered
 // with it.
 static bool check_builder_left_it(Registrar *registrar, Output *output, Err *err) {
@@ -59,15 +70,8 @@ static bool check_builder_left_it(Registrar *registrar, Output *output, Err *err
     return err_set(err, ERR_OTHER,
                    "suspicious ownership or permission on '%s' for output '%.*s'; rejecting this build output",
                    path_text(registrar, &output->path), SPAN_ARG(name));
-  DerivationOutputKind kind = output->drv_output->kind;
-  bool flat = kind != DERIVATION_INPUT_ADDRESSED && output->drv_output->method != CA_NAR;
-  if (flat && (!S_ISREG(st.st_mode) || (st.st_mode & S_IXUSR)))
-    return err_set(
-        err, ERR_OTHER,
-        "output path '%s' should be a non-executable regular file since recursive hashing is not enabled (one of "
-        "outputHashMode={flat,text} is true)",
-        path_text(registrar, &output->path));
-  return true;
+  // Of a floating one that is asked when it gets its place, after cycles.
+  return output->drv_output->kind != DERIVATION_FIXED || check_flat(registrar, output, err);
 }
 
 static void set_references(Registrar *registrar, Output *output) {
@@ -280,6 +284,13 @@ static void sort_references(Registrar *registrar, const Output *output, OutputPl
       store_path_format_hash(now, rules[place->rule_count++].to);
     }
   }
+  // What was not looked for may be there: others that have their places by now, in the order of names as in C++ Nix.
+  for (size_t other = 0; place->hidden_self && other < registrar->count; other++) {
+    const Output *placed = &registrar->outputs[other];
+    if (placed == output || !placed->placed || store_path_eq(&scratch[other], &placed->path)) continue;
+    store_path_format_hash(&scratch[other], rules[place->rule_count].from);
+    store_path_format_hash(&placed->path, rules[place->rule_count++].to);
+  }
   place->refs = refs;
   place->rules = rules;
 }
@@ -324,6 +335,7 @@ static bool place_output(Registrar *registrar, Output *output, Err *err) {
   Buf name CLEANUP(buf_done) = BUF_INIT;
   OutputPlaced placed;
   if (output->drv_output->method == CA_GIT) return refuse_git(registrar, err);
+  if (!check_flat(registrar, output, err)) return false;
   store_path_put_output_name(registrar->input->drv->name, output->drv_output->name, &name);
   OutputPlaceInput place = {.store = registrar->input->store,
                             .name = buf_span(&name),
@@ -332,6 +344,8 @@ static bool place_output(Registrar *registrar, Output *output, Err *err) {
                             .tree = output->tree,
                             .root = &output->info.root,
                             .nar_sha256 = output->info.nar_sha256,
+                            .hidden_self =
+                                drv_options_discards_references(registrar->input->options, output->drv_output->name),
                             .scratch = &output->path};
   sort_references(registrar, output, &place);
   if (!output_place_run(&place, &placed, err)) return false;

@@ -61,6 +61,7 @@ typedef struct SchedulerEvent {
   Span text;
   const SchedulerCounts *counts;
   const BuildUsage *usage; // BUILD_STOP of a builder that ran: what it used; NULL where nothing is known
+  bool is_check;           // BUILD_START: what is there is compared
   const StorePath *inputs; // BUILD_START: derivations whose outputs are inputs
   size_t input_count;
 } SchedulerEvent;
