@@ -107,6 +107,23 @@ $b"
   expect_err_has 'is not in the Nix store'
 }
 
+test_stale_locks_keep_nothing() {
+  cli_setup
+  echo text > file
+  path=$(nix-store --add file)
+  tree="$HOME/store/store/${path##*/}"
+  touch "$tree.lock"
+  exec 9> "$tree.lock"
+  flock 9
+  run nix-store --gc
+  expect_status 0
+  [ -e "$tree" ] || fail "a tree went whose lock is held"
+  exec 9>&-
+  run nix-store --gc
+  expect_status 0
+  [ ! -e "$tree" ] || fail "a lock that nobody holds keeps a tree"
+}
+
 test_derivers() {
   cli_setup
   cat > x.nix <<END
