@@ -1,11 +1,11 @@
-// store_io.c: see store_io.h. Order: goals, store objects, resolving paths, the questions, the interface.
+// store_io.c: see store_io.h. Store and scheduler, the questions of the evaluator, the interface; what store paths are is found by
+// store_io_object.c, and what other paths lead to by store_io_place.c.
 #include "glue/store_io.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/fs.h"
 #include "base/log.h"
@@ -13,53 +13,8 @@
 #include "eval/path_coerce.h"
 #include "formats/placeholder.h"
 #include "formats/derivation_parse.h"
-#include "glue/fetch_io.h"
-#include "glue/nix_files.h"
-#include "store/store_resolve.h"
-
-// As many as the kernel follows.
-#define LINKS_MAX 40
-
-typedef enum ObjectKind {
-  OBJECT_ABSENT,
-  OBJECT_TEXT,    // `text`
-  OBJECT_HOST,    // a tree at `host_path`
-  OBJECT_CASTORE, // in the store without a tree
-} ObjectKind;
-
-// What a store path is. Remembered except where it is absent.
-typedef struct StoreObject {
-  ObjectKind kind;
-  StorePath path;
-  Span text;
-  Span host_path;
-} StoreObject;
-
-// "This output of this derivation is valid."
-typedef struct Goal {
-  SchedulerTicket ticket;
-  SchedulerState state;
-  Err err; // FAILED
-} Goal;
-
-struct StoreIo {
-  EvalIo base; // first: store_io_of casts
-  StoreIoConfig config;
-  AccessCheck access;
-  Arena arena;
-  Span store_dir;
-  KnownPaths *known;
-  PendingPaths *pending;
-  FetchIo *fetches;         // made on first use
-  size_t drv_stored_prefix; // known derivations before this one are in the store
-  Store *store;             // borrowed
-  Scheduler *scheduler;     // borrowed
-  Map objects;              // store path -> StoreObject, in the arena
-  Map copied;               // host path -> its store path, in the arena: sources of this evaluation
-  Map search_entries;       // URL of the search path -> Span, in the arena; empty: not available
-  Map goals;                // "<drv path>!<output>" or store path -> Goal, in the arena
-  Observed *observed;       // borrowed; NULL: nobody wants to know
-};
+#include "glue/store_io_object.h"
+#include "glue/store_io_place.h"
 
 static StoreIo *store_io_of(EvalIo *io) {
   return (StoreIo *)io;
@@ -88,16 +43,6 @@ Observed *store_io_observed(StoreIo *io) {
   return io->observed;
 }
 
-// Records that a path is valid, or is not. What is in it follows from its hash.
-static bool observe_object(StoreIo *io, Store *store, Span text, const StorePath *path, Err *err) {
-  PathInfoRecord *record CLEANUP(path_info_service_record_free_ptr) = NULL;
-  if (!io->observed) return true;
-  if (!store_find(store, path, &record, err)) return false;
-  if (record) observed_object(io->observed, text, span_make(record->info.nar_sha256, sizeof record->info.nar_sha256));
-  else observed_no_object(io->observed, text);
-  return true;
-}
-
 // Reads a .drv that evaluation did not make: KnownPathsReader.
 static bool read_drv(void *ctx, Span drv_path, Buf *ret, Err *err) {
   StoreIo *io = ctx;
@@ -105,7 +50,7 @@ static bool read_drv(void *ctx, Span drv_path, Buf *ret, Err *err) {
   StorePath path;
   StoreResolved file CLEANUP(store_resolve_done) = STORE_RESOLVED_INIT;
   if (!store_path_parse(drv_path, io->store_dir, &path, err) || !store_io_store(io, &store, err)) return false;
-  if (!observe_object(io, store, drv_path, &path, err)) return false;
+  if (!store_io_object_observe(io, store, drv_path, &path, err)) return false;
   if (!store_resolve(store, &path, SPAN(""), &file, err)) return false;
   if (!file.found || file.kind != CASTORE_FILE)
     return err_set(err, ERR_CORRUPT, "derivation '%.*s' is not a regular file", SPAN_ARG(drv_path));
@@ -170,67 +115,6 @@ bool store_io_materialise(StoreIo *io, Err *err) {
          (store_io_store(io, &store, err) && store_materialise(store, paths.paths, paths.count, err));
 }
 
-// ---- goals
-
-static Goal *new_goal(StoreIo *io, Span key) {
-  Goal *goal = ARENA_NEW(&io->arena, Goal);
-  *goal = (Goal){.state = SCHEDULER_PENDING, .err = ERR_INIT};
-  map_set(&io->goals, key, goal);
-  return goal;
-}
-
-static EvalIoStatus goal_status(StoreIo *io, Goal *goal, EvalIoWait *ret_wait, Err *err) {
-  if (goal->state == SCHEDULER_PENDING) goal->state = scheduler_cause(io->scheduler, goal->ticket, &goal->err);
-  switch (goal->state) {
-  case SCHEDULER_DONE: return EVAL_IO_OK;
-  case SCHEDULER_PENDING: *ret_wait = goal->ticket; return EVAL_IO_PENDING;
-  case SCHEDULER_FAILED:
-    // Asked again, it fails again with the same message.
-    err_set(err, goal->err.kind, "%s", err_message(&goal->err));
-    return EVAL_IO_ERROR;
-  }
-  return EVAL_IO_ERROR;
-}
-
-// Starts (or looks after) the build of one output.
-static EvalIoStatus want_output(StoreIo *io, Span drv_path, Span output, Goal **ret_goal, EvalIoWait *ret_wait,
-                                Err *err) {
-  Buf key CLEANUP(buf_done) = BUF_INIT;
-  buf_printf(&key, "%.*s!%.*s", SPAN_ARG(drv_path), SPAN_ARG(output));
-  Goal *goal = map_get(&io->goals, buf_span(&key));
-  if (!goal) {
-    if (!io->config.allow_import_from_derivation) {
-      Span base = fs_path_base(drv_path);
-      err_set(err, ERR_EVAL,
-              "cannot build '%.*s/%.*s^%.*s' during evaluation because the option 'allow-import-from-derivation' is "
-              "disabled",
-              SPAN_ARG(io->store_dir), SPAN_ARG(base), SPAN_ARG(output));
-      return EVAL_IO_ERROR;
-    }
-    Scheduler *scheduler;
-    StorePath path;
-    if (!store_path_parse(drv_path, io->store_dir, &path, err) || !store_io_scheduler(io, &scheduler, err) ||
-        !store_io_flush(io, err))
-      return EVAL_IO_ERROR;
-    if (io->config.waiting) io->config.waiting(io->config.ctx, drv_path);
-    goal = new_goal(io, buf_span(&key));
-    goal->ticket = scheduler_realise(scheduler, &path, &output, 1, SCHEDULER_NORMAL);
-  }
-  *ret_goal = goal;
-  return goal_status(io, goal, ret_wait, err);
-}
-
-static EvalIoStatus want_path(StoreIo *io, const StorePath *path, Span text, EvalIoWait *ret_wait, Err *err) {
-  Goal *goal = map_get(&io->goals, text);
-  if (!goal) {
-    Scheduler *scheduler;
-    if (!store_io_scheduler(io, &scheduler, err)) return EVAL_IO_ERROR;
-    goal = new_goal(io, text);
-    goal->ticket = scheduler_ensure(scheduler, path);
-  }
-  return goal_status(io, goal, ret_wait, err);
-}
-
 FetchIo *store_io_fetches(StoreIo *io) {
   if (!io->fetches) io->fetches = fetch_io_new(&io->config.fetch);
   return io->fetches;
@@ -241,290 +125,11 @@ void store_io_forget_scheduler(StoreIo *io) {
   if (io->fetches) fetch_io_forget(io->fetches);
   // Also failures: that of an interrupted build says nothing about the next one.
   for (MapEntry *e = map_first(&io->goals); e; e = map_next(&io->goals, e)) {
-    Goal *goal = e->value;
+    StoreIoGoal *goal = e->value;
     if (goal->state == SCHEDULER_DONE) continue;
     err_done(&goal->err);
     map_remove(&io->goals, span_make(e->key, e->key_len));
   }
-}
-
-// ---- store objects
-
-static StoreObject *remember(StoreIo *io, Span store_path, const StoreObject *object) {
-  StoreObject *kept = ARENA_NEW(&io->arena, StoreObject);
-  *kept = *object;
-  kept->host_path = arena_dup(&io->arena, object->host_path);
-  map_set(&io->objects, store_path, kept);
-  return kept;
-}
-
-// A path that may be in the store. *ret NULL when it is not valid there.
-static bool find_in_store(StoreIo *io, Span text, const StorePath *path, StoreObject **ret, Err *err) {
-  Store *store;
-  bool valid;
-  *ret = NULL;
-  if (!store_io_store(io, &store, err) || !store_pin(store, path, &valid, err)) return false;
-  if (!observe_object(io, store, text, path, err)) return false;
-  if (!valid) return true;
-  StoreResolved resolved CLEANUP(store_resolve_done) = STORE_RESOLVED_INIT;
-  Err why = ERR_INIT;
-  if (!store_resolve(store, path, SPAN(""), &resolved, &why)) {
-    bool other_name = why.kind == ERR_NOT_FOUND; // the hash part is that of a valid path
-    if (other_name) err_done(&why);
-    else err_move(err, &why);
-    return other_name;
-  }
-  StoreObject object = {.kind = OBJECT_CASTORE, .path = *path};
-  if (resolved.on_disk) {
-    object.kind = OBJECT_HOST;
-    object.host_path = span_cstr(resolved.text.data);
-  }
-  *ret = remember(io, text, &object);
-  return true;
-}
-
-// What evaluation itself has named. *ret NULL when it has not.
-static bool find_named(StoreIo *io, Span text, const StorePath *path, StoreObject **ret, Err *err) {
-  *ret = NULL;
-  const PendingPath *pending = pending_paths_find(io->pending, text);
-  StoreObject object = {.path = *path};
-  if (pending && pending->is_text) {
-    object.kind = OBJECT_TEXT;
-    object.text = pending->text;
-  } else if (pending && !pending->is_filtered) {
-    object.kind = OBJECT_HOST;
-    object.host_path = pending->host_path;
-  } else if (pending) {
-    Store *store;
-    return store_io_store(io, &store, err) && pending_paths_store_one(io->pending, store, pending, err);
-  } else {
-    const KnownDrv *drv = known_paths_find(io->known, text);
-    if (!drv) return true;
-    object.kind = OBJECT_TEXT;
-    object.text = drv->text;
-  }
-  *ret = remember(io, text, &object);
-  return true;
-}
-
-// `text` is a bare store path, `path` the same parsed. OK with *ret NULL: it is nowhere.
-static EvalIoStatus find_object(StoreIo *io, Span text, const StorePath *path, StoreObject **ret, EvalIoWait *ret_wait,
-                                Err *err) {
-  if ((*ret = map_get(&io->objects, text))) return EVAL_IO_OK;
-  if (!find_named(io, text, path, ret, err)) return EVAL_IO_ERROR;
-  if (*ret) return EVAL_IO_OK;
-  if (!find_in_store(io, text, path, ret, err)) return EVAL_IO_ERROR;
-  if (*ret) return EVAL_IO_OK;
-
-  Span output;
-  const KnownDrv *drv = known_paths_find_output(io->known, text, &output);
-  if (drv) {
-    Goal *goal;
-    EvalIoStatus status = want_output(io, drv->path, output, &goal, ret_wait, err);
-    if (status != EVAL_IO_OK) return status;
-  } else if (io->config.substitute) {
-    Err ignored = ERR_INIT;
-    EvalIoStatus status = want_path(io, path, text, ret_wait, &ignored);
-    err_done(&ignored);
-    if (status == EVAL_IO_PENDING) return status;
-  }
-  if ((drv || io->config.substitute) && !find_in_store(io, text, path, ret, err)) return EVAL_IO_ERROR;
-  if (*ret) return EVAL_IO_OK;
-  if (io->config.impure_host_store) {
-    Buf host CLEANUP(buf_done) = BUF_INIT;
-    buf_put_span(&host, text);
-    if (fs_exists(buf_cstr(&host)))
-      *ret = remember(io, text, &(StoreObject){.kind = OBJECT_HOST, .path = *path, .host_path = buf_span(&host)});
-  }
-  return EVAL_IO_OK;
-}
-
-// ---- resolving paths
-
-// Where a path ends.
-typedef struct Place {
-  ObjectKind kind;
-  int why_absent;         // ABSENT: ENOENT or ENOTDIR; 0 is ENOENT
-  struct stat st;         // HOST
-  Span text;              // TEXT
-  StoreResolved resolved; // CASTORE
-  Buf physical;           // HOST
-  Buf logical;            // after following links
-} Place;
-
-#define PLACE_INIT \
-  { .resolved = STORE_RESOLVED_INIT, .physical = BUF_INIT, .logical = BUF_INIT }
-
-static void place_done(Place *place) {
-  store_resolve_done(&place->resolved);
-  buf_done(&place->physical);
-  buf_done(&place->logical);
-}
-
-// One step of following links.
-typedef enum Follow {
-  FOLLOW_END,  // the place is found (or nothing is there)
-  FOLLOW_LINK, // place->logical holds the path to go on with
-  FOLLOW_WAIT,
-  FOLLOW_ERROR,
-} Follow;
-
-// logical := target, seen from the directory of `link`, followed by `rest`.
-static void redirect(Place *place, Span link, Span target, Span rest) {
-  Buf joined CLEANUP(buf_done) = BUF_INIT, next = BUF_INIT;
-  buf_put_span(&joined, target);
-  if (rest.len) {
-    buf_put_char(&joined, '/');
-    buf_put_span(&joined, rest);
-  }
-  fs_path_canon(fs_path_dir(link), buf_span(&joined), &next);
-  buf_done(&place->logical);
-  place->logical = next;
-}
-
-// Nothing at `physical` is an answer, other failures are errors.
-static Follow end_without_status(StoreIo *io, Place *place, const char *physical, Err *err) {
-  if (errno == ENOENT || errno == ENOTDIR) {
-    observed_stat(io->observed, physical, false, NULL);
-    place->kind = OBJECT_ABSENT;
-    place->why_absent = errno;
-    return FOLLOW_END;
-  }
-  observed_spoil(io->observed, "'%s' cannot be looked at", physical);
-  err_set_errno(err, errno, "getting status of '%.*s'", SPAN_ARG(buf_span(&place->logical)));
-  return FOLLOW_ERROR;
-}
-
-// The kernel could not answer, or must not be asked (restricted evaluation): component by component. `physical_base` + `rest` on disk is
-// `logical_base` + `rest` for the program.
-static Follow walk_components(StoreIo *io, Place *place, Span logical_base, Span rest, size_t physical_base_len,
-                              bool follow_last, Err *err) {
-  Span logical = buf_span(&place->logical);
-  Buf probe CLEANUP(buf_done) = BUF_INIT;
-  buf_put(&probe, place->physical.data, physical_base_len);
-  struct stat st;
-  const char *start = probe.len ? buf_cstr(&probe) : "/";
-  if (lstat(start, &st) != 0) return end_without_status(io, place, start, err);
-  for (size_t at = 0;;) {
-    bool is_last = at >= rest.len;
-    Span here = span_make(logical.data, logical_base.len + at);
-    // The root on the way is no question: Nix begins with the first component.
-    if (here.len && !access_check_path(&io->access, here, err)) return FOLLOW_ERROR;
-    observed_stat(io->observed, probe.len ? buf_cstr(&probe) : "/", false, &st);
-    if (S_ISLNK(st.st_mode) && (!is_last || follow_last)) {
-      Buf target CLEANUP(buf_done) = BUF_INIT;
-      if (!fs_read_link(buf_cstr(&probe), &target, err)) return FOLLOW_ERROR;
-      redirect(place, here, buf_span(&target), span_from(rest, at + (at < rest.len)));
-      return FOLLOW_LINK;
-    }
-    if (is_last) {
-      place->kind = OBJECT_HOST;
-      place->st = st;
-      return FOLLOW_END;
-    }
-    size_t next = at + 1;
-    while (next < rest.len && rest.data[next] != '/') next++;
-    buf_put_span(&probe, span_sub(rest, at, next - at));
-    at = next;
-    if (lstat(buf_cstr(&probe), &st) != 0) return end_without_status(io, place, buf_cstr(&probe), err);
-  }
-}
-
-// On disk: one system call when no link leads into the store.
-static Follow follow_host(StoreIo *io, Place *place, Span physical_base, size_t logical_base_len, bool follow_last,
-                          Err *err) {
-  Span logical = buf_span(&place->logical);
-  Span logical_base = span_sub(logical, 0, logical_base_len), rest = span_from(logical, logical_base_len);
-  if (logical_base_len == 0 && logical.len == 1) rest = SPAN(""); // "/"
-  buf_clear(&place->physical);
-  buf_put_span(&place->physical, physical_base);
-  buf_put_span(&place->physical, rest);
-  const char *path = place->physical.len ? buf_cstr(&place->physical) : "/";
-  if (place->physical.len == 0) buf_put_char(&place->physical, '/');
-  // What links of a source that was only named lead to is seen from its place in the store, where the kernel does not know it.
-  bool in_place = logical_base_len == 0 || span_eq(physical_base, logical_base);
-  if (in_place && !io->config.restrict_eval && !io->config.pure_eval) {
-    if ((follow_last ? stat(path, &place->st) : lstat(path, &place->st)) == 0) {
-      place->kind = OBJECT_HOST;
-      observed_stat(io->observed, path, follow_last, &place->st);
-      return FOLLOW_END;
-    }
-    if (errno != ENOENT && errno != ENOTDIR && errno != ELOOP) {
-      observed_spoil(io->observed, "'%s' cannot be looked at", path);
-      err_set_errno(err, errno, "getting status of '%.*s'", SPAN_ARG(logical));
-      return FOLLOW_ERROR;
-    }
-  }
-  return walk_components(io, place, logical_base, rest, physical_base.len, follow_last, err);
-}
-
-static Follow follow_castore(StoreIo *io, Place *place, const StoreObject *object, Span rest, bool follow_last,
-                             Err *err) {
-  store_resolve_done(&place->resolved);
-  place->resolved = (StoreResolved)STORE_RESOLVED_INIT;
-  if (!store_resolve(io->store, &object->path, rest, &place->resolved, err)) return FOLLOW_ERROR;
-  const StoreResolved *found = &place->resolved;
-  place->kind = OBJECT_ABSENT;
-  if (!found->found || (found->kind != CASTORE_SYMLINK && found->rest.len)) return FOLLOW_END;
-  if (found->kind == CASTORE_SYMLINK && (found->rest.len || follow_last)) {
-    Span logical = buf_span(&place->logical);
-    Buf target CLEANUP(buf_done) = BUF_INIT, below CLEANUP(buf_done) = BUF_INIT;
-    buf_put_span(&target, found->target);
-    buf_put_span(&below, span_from(found->rest, 1));
-    redirect(place, span_sub(logical, 0, logical.len - found->rest.len), buf_span(&target), buf_span(&below));
-    return FOLLOW_LINK;
-  }
-  place->kind = OBJECT_CASTORE;
-  return FOLLOW_END;
-}
-
-static Follow follow_once(StoreIo *io, Place *place, bool follow_last, EvalIoWait *ret_wait, Err *err) {
-  Span logical = buf_span(&place->logical);
-  StorePath path;
-  Span rest;
-  if (!store_path_is_below(logical, io->store_dir) || !store_path_split(logical, io->store_dir, &path, &rest, NULL))
-    return follow_host(io, place, SPAN(""), 0, follow_last, err);
-  if (!access_check_path(&io->access, logical, err)) return FOLLOW_ERROR;
-  StoreObject *object;
-  Span base = span_sub(logical, 0, logical.len - rest.len);
-  switch (find_object(io, base, &path, &object, ret_wait, err)) {
-  case EVAL_IO_OK: break;
-  case EVAL_IO_PENDING: return FOLLOW_WAIT;
-  case EVAL_IO_ERROR: return FOLLOW_ERROR;
-  }
-  place->kind = OBJECT_ABSENT;
-  if (!object) return FOLLOW_END;
-  switch (object->kind) {
-  case OBJECT_ABSENT: return FOLLOW_END;
-  case OBJECT_HOST: return follow_host(io, place, object->host_path, base.len, follow_last, err);
-  case OBJECT_CASTORE: return follow_castore(io, place, object, rest, follow_last, err);
-  case OBJECT_TEXT:
-    if (rest.len == 0) {
-      place->kind = OBJECT_TEXT;
-      place->text = object->text;
-    }
-    return FOLLOW_END;
-  }
-  return FOLLOW_END;
-}
-
-static EvalIoStatus resolve(StoreIo *io, Span path, bool follow_last, Place *place, EvalIoWait *ret_wait, Err *err) {
-  buf_put_span(&place->logical, path);
-  if (span_has_prefix(path, SPAN(EVAL_IO_NIX_DIR "/"))) {
-    place->kind =
-        nix_files_find(span_from(path, strlen(EVAL_IO_NIX_DIR "/")), &place->text) ? OBJECT_TEXT : OBJECT_ABSENT;
-    return EVAL_IO_OK;
-  }
-  for (unsigned links = 0; links <= LINKS_MAX; links++) {
-    switch (follow_once(io, place, follow_last, ret_wait, err)) {
-    case FOLLOW_END: return EVAL_IO_OK;
-    case FOLLOW_LINK: continue;
-    case FOLLOW_WAIT: return EVAL_IO_PENDING;
-    case FOLLOW_ERROR: return EVAL_IO_ERROR;
-    }
-  }
-  err_set(err, ERR_LIMIT, "infinite symlink recursion in path '%.*s'", SPAN_ARG(path));
-  return EVAL_IO_ERROR;
 }
 
 // ---- the questions
@@ -551,9 +156,9 @@ static uint64_t time_ns(struct timespec t) {
 }
 
 static EvalIoStatus io_lstat(EvalIo *base, Span path, EvalStat *ret, EvalIoWait *ret_wait, Err *err) {
-  Place place CLEANUP(place_done) = PLACE_INIT;
+  Place place CLEANUP(store_io_place_done) = PLACE_INIT;
   *ret = (EvalStat){.type = EVAL_FILE_ABSENT};
-  EvalIoStatus status = resolve(store_io_of(base), path, false, &place, ret_wait, err);
+  EvalIoStatus status = store_io_place_resolve(store_io_of(base), path, false, &place, ret_wait, err);
   if (status != EVAL_IO_OK) return status;
   switch (place.kind) {
   case OBJECT_ABSENT: break;
@@ -607,8 +212,8 @@ static bool read_host(StoreIo *io, Place *place, Buf *ret, Err *err) {
 
 static EvalIoStatus io_read_file(EvalIo *base, Span path, Buf *ret, EvalIoWait *ret_wait, Err *err) {
   StoreIo *io = store_io_of(base);
-  Place place CLEANUP(place_done) = PLACE_INIT;
-  EvalIoStatus status = resolve(io, path, true, &place, ret_wait, err);
+  Place place CLEANUP(store_io_place_done) = PLACE_INIT;
+  EvalIoStatus status = store_io_place_resolve(io, path, true, &place, ret_wait, err);
   if (status != EVAL_IO_OK) return status;
   switch (place.kind) {
   case OBJECT_ABSENT:
@@ -700,9 +305,9 @@ static void hide_forbidden(const StoreIo *io, Span dir, EvalDirList *list) {
 
 static EvalIoStatus io_read_dir(EvalIo *base, Span path, EvalDirList *ret, EvalIoWait *ret_wait, Err *err) {
   StoreIo *io = store_io_of(base);
-  Place place CLEANUP(place_done) = PLACE_INIT;
+  Place place CLEANUP(store_io_place_done) = PLACE_INIT;
   *ret = (EvalDirList){NULL, 0};
-  EvalIoStatus status = resolve(io, path, true, &place, ret_wait, err);
+  EvalIoStatus status = store_io_place_resolve(io, path, true, &place, ret_wait, err);
   if (status != EVAL_IO_OK) return status;
   switch (place.kind) {
   case OBJECT_ABSENT:
@@ -721,8 +326,8 @@ static EvalIoStatus io_read_dir(EvalIo *base, Span path, EvalDirList *ret, EvalI
 }
 
 static EvalIoStatus io_read_link(EvalIo *base, Span path, Buf *ret, EvalIoWait *ret_wait, Err *err) {
-  Place place CLEANUP(place_done) = PLACE_INIT;
-  EvalIoStatus status = resolve(store_io_of(base), path, false, &place, ret_wait, err);
+  Place place CLEANUP(store_io_place_done) = PLACE_INIT;
+  EvalIoStatus status = store_io_place_resolve(store_io_of(base), path, false, &place, ret_wait, err);
   if (status != EVAL_IO_OK) return status;
   if (place.kind == OBJECT_HOST) return status_of(fs_read_link(buf_cstr(&place.physical), ret, err));
   if (place.kind == OBJECT_ABSENT) return absent(path, err);
@@ -739,7 +344,8 @@ bool store_io_is_valid(StoreIo *io, Span store_path, bool *ret, Err *err) {
   if (*ret) return true;
   StorePath path;
   StoreObject *object;
-  if (!store_path_parse(store_path, io->store_dir, &path, err) || !find_in_store(io, store_path, &path, &object, err))
+  if (!store_path_parse(store_path, io->store_dir, &path, err) ||
+      !store_io_object_find_valid(io, store_path, &path, &object, err))
     return false;
   *ret = object != NULL;
   return true;
@@ -762,7 +368,7 @@ EvalIoStatus store_io_ensure(StoreIo *io, Span store_path, EvalIoWait *ret_wait,
   StorePath path;
   StoreObject *object;
   if (!store_path_parse(store_path, io->store_dir, &path, err)) return EVAL_IO_ERROR;
-  EvalIoStatus status = find_object(io, store_path, &path, &object, ret_wait, err);
+  EvalIoStatus status = store_io_object_find(io, store_path, &path, &object, ret_wait, err);
   if (status != EVAL_IO_OK) return status;
   if (object) return EVAL_IO_OK;
   err_set(err, ERR_NOT_FOUND, "path '%.*s' is not valid", SPAN_ARG(store_path));
@@ -770,7 +376,8 @@ EvalIoStatus store_io_ensure(StoreIo *io, Span store_path, EvalIoWait *ret_wait,
 }
 
 // The path of a built output, which only the scheduler knows when the derivation is content-addressed.
-static EvalIoStatus output_path(StoreIo *io, const Goal *goal, const DerivationOutput *output, Buf *ret, Err *err) {
+static EvalIoStatus output_path(StoreIo *io, const StoreIoGoal *goal, const DerivationOutput *output, Buf *ret,
+                                Err *err) {
   if (output->path.len) {
     buf_put_span(ret, output->path);
     return EVAL_IO_OK;
@@ -816,9 +423,9 @@ static EvalIoStatus realise_output(StoreIo *io, Span drv_path, Span name, Buf *r
   bool valid = false;
   if (output->path.len && io->config.allow_import_from_derivation && !store_io_is_valid(io, output->path, &valid, err))
     return EVAL_IO_ERROR;
-  Goal *goal = NULL;
+  StoreIoGoal *goal = NULL;
   if (!valid) {
-    EvalIoStatus status = want_output(io, drv_path, name, &goal, ret_wait, err);
+    EvalIoStatus status = store_io_object_want(io, drv_path, name, &goal, ret_wait, err);
     if (status != EVAL_IO_OK) return status;
   }
   size_t start = ret_path->len;
@@ -828,8 +435,9 @@ static EvalIoStatus realise_output(StoreIo *io, Span drv_path, Span name, Buf *r
   if (!allow_closure(io, built, err)) return EVAL_IO_ERROR;
   Store *store;
   StorePath path;
-  return status_of(!io->observed || (store_path_parse(built, io->store_dir, &path, err) &&
-                                     store_io_store(io, &store, err) && observe_object(io, store, built, &path, err)));
+  return status_of(!io->observed ||
+                   (store_path_parse(built, io->store_dir, &path, err) && store_io_store(io, &store, err) &&
+                    store_io_object_observe(io, store, built, &path, err)));
 }
 
 static EvalIoStatus io_realise_context(EvalIo *base, Span context, Buf *ret_path, EvalIoWait *ret_wait, Err *err) {
@@ -845,8 +453,8 @@ static EvalIoStatus io_realise_context(EvalIo *base, Span context, Buf *ret_path
 
 EvalIoStatus store_io_locate(StoreIo *io, Span path, bool follow_last, Buf *ret_physical, Buf *ret_logical,
                              EvalIoWait *ret_wait, Err *err) {
-  Place place CLEANUP(place_done) = PLACE_INIT;
-  EvalIoStatus status = resolve(io, path, follow_last, &place, ret_wait, err);
+  Place place CLEANUP(store_io_place_done) = PLACE_INIT;
+  EvalIoStatus status = store_io_place_resolve(io, path, follow_last, &place, ret_wait, err);
   if (status != EVAL_IO_OK) return status;
   Span logical = buf_span(&place.logical);
   switch (place.kind) {
@@ -933,7 +541,7 @@ bool store_io_references(StoreIo *io, Span store_path, Arena *arena, Span **ret,
     Store *store;
     StorePath path;
     if (!store_path_parse(store_path, io->store_dir, &path, err) || !store_io_store(io, &store, err) ||
-        !observe_object(io, store, store_path, &path, err) || !store_get(store, &path, &record, err))
+        !store_io_object_observe(io, store, store_path, &path, err) || !store_get(store, &path, &record, err))
       return false;
     refs = record->info.refs;
     count = record->info.ref_count;
@@ -1111,7 +719,7 @@ StoreIo *store_io_new(const StoreIoConfig *config) {
 
 void store_io_free(StoreIo *io) {
   if (!io) return;
-  for (MapEntry *e = map_first(&io->goals); e; e = map_next(&io->goals, e)) err_done(&((Goal *)e->value)->err);
+  for (MapEntry *e = map_first(&io->goals); e; e = map_next(&io->goals, e)) err_done(&((StoreIoGoal *)e->value)->err);
   map_done(&io->goals);
   map_done(&io->objects);
   map_done(&io->copied);
