@@ -1,6 +1,7 @@
 // path_db.c: path infos in SQLite.
 #include "store/path_db.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <time.h>
@@ -195,7 +196,8 @@ bool path_db_commit(PathDb *db, Err *err) {
 }
 
 void path_db_rollback(PathDb *db) {
-  (void)path_db_end_locked(db, false, NULL);
+  bool committed = path_db_end_locked(db, false, NULL);
+  assert(!committed), (void)committed;
   db->in_transaction = false;
   pthread_mutex_unlock(&db->mutex);
 }
