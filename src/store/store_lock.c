@@ -38,7 +38,12 @@ static bool store_lock_one(const char *path, bool wait, int *ret_fd, bool *ret_t
       *ret_taken = true;
       return true;
     }
-    fs_close_fd(ret_fd); // its former owner deleted it: the name may stand for another file by now
+    // Its former owner deleted it: the name may stand for another file by now. If it still stands for this one, the power has failed between the two
+    // (store_lock_release), and only who holds the lock, as we do, may delete it.
+    struct stat named;
+    bool left_over = lstat(path, &named) == 0 && named.st_dev == st.st_dev && named.st_ino == st.st_ino;
+    if (left_over && unlink(path) != 0 && errno != ENOENT) return err_set_errno(err, errno, "deleting '%s'", path);
+    fs_close_fd(ret_fd);
     *ret_fd = -1;
   }
 }

@@ -401,6 +401,29 @@ TEST(locks_exclude) {
   store_free(store);
 }
 
+// The power has failed between the mark in a lock file and its deletion: the file is nobody's.
+TEST(lock_files_left_by_a_failure_of_power) {
+  Err err = ERR_INIT;
+  Store *store = store_fixture_open("s");
+  StorePath path;
+  CHECK_OK(store_path_parse_base(SPAN("00000000000000000000000000000000-a"), &path, &err), &err);
+  const char *file = test_temp_path("s/store/00000000000000000000000000000000-a.lock");
+  StoreLock *lock;
+  for (int wait_for_it = 0; wait_for_it < 2; wait_for_it++) {
+    CHECK_OK(fs_write_file_atomic(file, SPAN("d"), 0600, false, &err), &err);
+    alarm(20);
+    CHECK_OK(store_lock_take(store, &path, 1, wait_for_it, &lock, &err), &err);
+    alarm(0);
+    CHECK(lock != NULL);
+    StoreLock *other;
+    CHECK_OK(store_lock_take(store, &path, 1, false, &other, &err), &err);
+    CHECK(other == NULL);
+    store_lock_release(lock);
+    CHECK(!fs_exists(file));
+  }
+  store_free(store);
+}
+
 TEST(roots) {
   Err err = ERR_INIT;
   Store *store = store_fixture_open("s");
