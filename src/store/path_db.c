@@ -202,13 +202,6 @@ void path_db_rollback(PathDb *db) {
   pthread_mutex_unlock(&db->mutex);
 }
 
-void path_db_expect_many(PathDb *db, bool many) {
-  enum { USUAL_PAGES = 1000, MANY_PAGES = 16384 };
-  pthread_mutex_lock(&db->mutex);
-  sqlite3_wal_autocheckpoint(db->db, many ? MANY_PAGES : USUAL_PAGES);
-  pthread_mutex_unlock(&db->mutex);
-}
-
 // SQLite waits at the end of a transaction that has written something; the log is one file, so everything before it is there as well.
 bool path_db_wait(PathDb *db, Err *err) {
   if (db->no_sync) return true;

@@ -61,8 +61,6 @@ MUST_CHECK bool path_db_begin(PathDb *db, Err *err);
 MUST_CHECK bool path_db_commit(PathDb *db, Err *err);
 void path_db_rollback(PathDb *db);
 MUST_CHECK bool path_db_wait(PathDb *db, Err *err);
-// Many commits follow: moving the log into the database, which waits for the disk, is worth it only every 64 MiB. Until it is called with false.
-void path_db_expect_many(PathDb *db, bool many);
 MUST_CHECK bool path_db_delete(PathDb *db, const int64_t *ids, size_t count, Err *err);
 // Rows newer than `id`, in the order of ids; `root` texts are in `arena`. The array is owned by the caller.
 typedef struct PathDbNew {

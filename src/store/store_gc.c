@@ -479,10 +479,8 @@ bool store_gc_run(Store *store, const StoreGcOptions *options, StoreGcResult *re
             (options->ignore_liveness || store_gc_mark_roots(&gc, true, err));
   if (ok && !deletes) ok = store_gc_print(&gc);
   if (ok && deletes) {
-    path_db_expect_many(store->db, true);
-    ok = store_gc_delete(&gc, err) && store_gc_release_lower(&gc, err);
-    path_db_expect_many(store->db, false);
-    ok = ok && store_gc_trees(&gc, err) && store_gc_sweep_objects(&gc, err);
+    ok = store_gc_delete(&gc, err) && store_gc_release_lower(&gc, err) && store_gc_trees(&gc, err) &&
+         store_gc_sweep_objects(&gc, err);
   }
   store_path_list_sort(&ret->paths);
   store_gc_done(&gc);
