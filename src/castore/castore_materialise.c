@@ -1,18 +1,14 @@
-// castore_materialise.c: trees from nodes. What it costs is creating files, which the kernel does side by side for different directories: the walk makes the
-// directories and collects the files of a store in batches, which a few threads place; when these have enough to do, the walk places a batch itself.
+// castore_materialise.c: trees from nodes. The walk makes the directories and collects the files of a store in batches, which a crew places.
 #include "castore/castore_materialise.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <unistd.h>
 
 #include "base/fs.h"
-#include "castore/work_pool.h"
+#include "castore/file_crew.h"
 
 #define CASTORE_MATERIALISE_DEPTH_MAX 4096u
 #define CASTORE_MATERIALISE_BATCH_FILES 64u
-#define CASTORE_MATERIALISE_QUEUE 4u // batches that wait
-#define CASTORE_MATERIALISE_THREADS_MAX 8u
 
 // A directory gets its final mode and time when the last of its entries is there.
 typedef struct CastoreMaterialiseDir {
@@ -39,15 +35,7 @@ typedef struct CastoreMaterialise {
   ObjectStore *objects; // NULL: from->blobs writes the files
   CastoreMaterialiseOptions options;
   CastoreMaterialiseBatch *batch; // being filled; owned, NULL when none
-
-  pthread_t threads[CASTORE_MATERIALISE_THREADS_MAX];
-  unsigned thread_count;
-  pthread_mutex_t mutex; // everything below
-  pthread_cond_t changed;
-  CastoreMaterialiseBatch *queue[CASTORE_MATERIALISE_QUEUE];
-  size_t queued;
-  bool end, failed;
-  Err err; // the first one of a thread
+  FileCrew crew;
 } CastoreMaterialise;
 
 static const struct timespec castore_materialise_times[2] = {{1, 0}, {1, 0}};
@@ -110,7 +98,9 @@ static bool castore_materialise_leave(const CastoreMaterialise *run, CastoreMate
 }
 
 // Places and frees.
-static bool castore_materialise_batch(const CastoreMaterialise *run, CastoreMaterialiseBatch *batch, Err *err) {
+static bool castore_materialise_batch(void *ctx, void *what, Err *err) {
+  const CastoreMaterialise *run = ctx;
+  CastoreMaterialiseBatch *batch = what;
   bool ok = true;
   for (size_t i = 0; i < batch->count; i++) {
     const CastoreMaterialiseFile *file = &batch->files[i];
@@ -125,48 +115,6 @@ static bool castore_materialise_batch(const CastoreMaterialise *run, CastoreMate
   return ok;
 }
 
-static void *castore_materialise_main(void *arg) {
-  CastoreMaterialise *run = arg;
-  pthread_mutex_lock(&run->mutex);
-  for (;;) {
-    while (run->queued == 0 && !run->end) pthread_cond_wait(&run->changed, &run->mutex);
-    if (run->queued == 0) break;
-    CastoreMaterialiseBatch *batch = run->queue[--run->queued];
-    pthread_mutex_unlock(&run->mutex);
-    Err err = ERR_INIT;
-    bool ok = castore_materialise_batch(run, batch, &err);
-    pthread_mutex_lock(&run->mutex);
-    if (!ok && !run->failed) {
-      run->failed = true;
-      (void)err_move(&run->err, &err);
-    }
-    err_done(&err);
-  }
-  pthread_mutex_unlock(&run->mutex);
-  return NULL;
-}
-
-static void castore_materialise_start(CastoreMaterialise *run) {
-  unsigned want = work_pool_default_threads();
-  while (run->thread_count < want && run->thread_count < CASTORE_MATERIALISE_THREADS_MAX &&
-         pthread_create(&run->threads[run->thread_count], NULL, castore_materialise_main, run) == 0)
-    run->thread_count++;
-}
-
-// Hands the batch over, or places it here where the threads are busy.
-static bool castore_materialise_hand_over(CastoreMaterialise *run, Err *err) {
-  CastoreMaterialiseBatch *batch = STEAL(run->batch);
-  if (run->thread_count == 0) castore_materialise_start(run);
-  pthread_mutex_lock(&run->mutex);
-  bool failed = run->failed, queue = !failed && run->thread_count > 0 && run->queued < CASTORE_MATERIALISE_QUEUE;
-  if (queue) {
-    run->queue[run->queued++] = batch;
-    pthread_cond_signal(&run->changed);
-  }
-  pthread_mutex_unlock(&run->mutex);
-  return queue || (castore_materialise_batch(run, batch, err) && (!failed || err_set(err, ERR_IO, "a file failed")));
-}
-
 static bool castore_materialise_later(CastoreMaterialise *run, const CastoreNode *node, CastoreMaterialiseDir *dir,
                                       const char *name, Err *err) {
   if (!run->batch) run->batch = mem_alloc_zero(sizeof(*run->batch));
@@ -175,21 +123,7 @@ static bool castore_materialise_later(CastoreMaterialise *run, const CastoreNode
   batch->files[batch->count++] =
       (CastoreMaterialiseFile){dir, node->digest, node->size, node->executable, batch->names.len};
   buf_put(&batch->names, name, strlen(name) + 1);
-  return batch->count < CASTORE_MATERIALISE_BATCH_FILES || castore_materialise_hand_over(run, err);
-}
-
-// Places what is left, and waits for the threads; false when something has failed.
-static bool castore_materialise_end(CastoreMaterialise *run, bool ok, Err *err) {
-  CastoreMaterialiseBatch *last = STEAL(run->batch);
-  if (last && !castore_materialise_batch(run, last, ok ? err : NULL)) ok = false;
-  pthread_mutex_lock(&run->mutex);
-  run->end = true;
-  pthread_cond_broadcast(&run->changed);
-  pthread_mutex_unlock(&run->mutex);
-  for (unsigned i = 0; i < run->thread_count; i++) pthread_join(run->threads[i], NULL);
-  if (!run->failed) return ok;
-  if (err) err_done(err); // what the walk says is only that a file failed
-  return err_move(err, &run->err);
+  return batch->count < CASTORE_MATERIALISE_BATCH_FILES || file_crew_give(&run->crew, STEAL(run->batch), err);
 }
 
 // ---- the walk
@@ -257,18 +191,13 @@ static bool castore_materialise_entry(CastoreMaterialise *run, const CastoreNode
 
 bool castore_materialise_node(const Castore *from, ObjectStore *objects, const CastoreNode *node, const char *dest,
                               const CastoreMaterialiseOptions *options, Err *err) {
-  CastoreMaterialise run = {.from = from, .objects = objects, .err = ERR_INIT};
+  CastoreMaterialise run = {.from = from, .objects = objects};
   struct stat st;
   if (options) run.options = *options;
   if (lstat(dest, &st) == 0) return err_set(err, ERR_OTHER, "'%s' exists already", dest);
-  pthread_mutex_init(&run.mutex, NULL);
-  pthread_cond_init(&run.changed, NULL);
+  file_crew_init(&run.crew, castore_materialise_batch, &run);
   bool ok = castore_materialise_entry(&run, node, NULL, dest, 0, err);
-  ok = castore_materialise_end(&run, ok, err);
-  pthread_mutex_destroy(&run.mutex);
-  pthread_cond_destroy(&run.changed);
-  err_done(&run.err);
-  if (ok) return true;
+  if (file_crew_end(&run.crew, STEAL(run.batch), ok, err)) return true;
   Err remove_err = ERR_INIT;
   if (!fs_remove_tree(dest, &remove_err)) err_done(&remove_err);
   return err_wrap(err, "creating '%s'", dest);

@@ -1,18 +1,14 @@
-// castore_nar_restore.c: an archive becomes a tree of ordinary files. Creating files is what it costs, and the kernel creates files in different directories side by
-// side: small files are collected in batches, which a few threads write while the archive is read on; when these have enough to do, the reader helps.
+// castore_nar_restore.c: an archive becomes a tree of ordinary files. Small ones are collected in batches, which a crew writes while the archive is read on.
 #include <errno.h>
-#include <pthread.h>
 #include <unistd.h>
 
 #include "base/fs.h"
 #include "castore/castore_nar.h"
-#include "castore/work_pool.h"
+#include "castore/file_crew.h"
 
 #define NAR_RESTORE_SMALL_BYTES ((uint64_t)64 << 10) // larger files are written as they arrive
 #define NAR_RESTORE_BATCH_FILES 64u
 #define NAR_RESTORE_BATCH_BYTES ((size_t)512 << 10)
-#define NAR_RESTORE_QUEUE 4u // batches that wait
-#define NAR_RESTORE_THREADS_MAX 8u
 
 // An open directory. It stays open until its last file is there.
 typedef struct NarRestoreDir {
@@ -39,15 +35,7 @@ typedef struct NarRestore {
   int file_fd;            // of a large file; -1
   NarRestoreFile *small;  // the file at hand, in `batch`; NULL
   NarRestoreBatch *batch; // being filled; owned, NULL when none
-
-  pthread_t threads[NAR_RESTORE_THREADS_MAX];
-  unsigned thread_count;
-  pthread_mutex_t mutex; // everything below
-  pthread_cond_t changed;
-  NarRestoreBatch *queue[NAR_RESTORE_QUEUE];
-  size_t queued;
-  bool end, failed;
-  Err err; // the first one of a thread
+  FileCrew crew;
 } NarRestore;
 
 static void castore_nar_restore_unref(NarRestoreDir *dir) {
@@ -72,7 +60,8 @@ static bool castore_nar_restore_write(const NarRestoreBatch *batch, const NarRes
 }
 
 // Writes and frees.
-static bool castore_nar_restore_batch(NarRestoreBatch *batch, Err *err) {
+static bool castore_nar_restore_batch(void *ctx UNUSED, void *what, Err *err) {
+  NarRestoreBatch *batch = what;
   bool ok = true;
   for (size_t i = 0; i < batch->count; i++) {
     ok = ok && castore_nar_restore_write(batch, &batch->files[i], err);
@@ -81,49 +70,6 @@ static bool castore_nar_restore_batch(NarRestoreBatch *batch, Err *err) {
   buf_done(&batch->text);
   mem_free(batch);
   return ok;
-}
-
-static void *castore_nar_restore_main(void *arg) {
-  NarRestore *run = arg;
-  pthread_mutex_lock(&run->mutex);
-  for (;;) {
-    while (run->queued == 0 && !run->end) pthread_cond_wait(&run->changed, &run->mutex);
-    if (run->queued == 0) break;
-    NarRestoreBatch *batch = run->queue[--run->queued];
-    pthread_mutex_unlock(&run->mutex);
-    Err err = ERR_INIT;
-    bool ok = castore_nar_restore_batch(batch, &err);
-    pthread_mutex_lock(&run->mutex);
-    if (!ok && !run->failed) {
-      run->failed = true;
-      (void)err_move(&run->err, &err);
-    }
-    err_done(&err);
-  }
-  pthread_mutex_unlock(&run->mutex);
-  return NULL;
-}
-
-static void castore_nar_restore_start(NarRestore *run) {
-  unsigned want = work_pool_default_threads();
-  while (run->thread_count < want && run->thread_count < NAR_RESTORE_THREADS_MAX &&
-         pthread_create(&run->threads[run->thread_count], NULL, castore_nar_restore_main, run) == 0)
-    run->thread_count++;
-}
-
-// Hands the batch over, or writes it here where the threads are busy.
-static bool castore_nar_restore_hand_over(NarRestore *run, Err *err) {
-  NarRestoreBatch *batch = STEAL(run->batch);
-  if (!batch) return true;
-  if (run->thread_count == 0) castore_nar_restore_start(run);
-  pthread_mutex_lock(&run->mutex);
-  bool failed = run->failed, queue = !failed && run->thread_count > 0 && run->queued < NAR_RESTORE_QUEUE;
-  if (queue) {
-    run->queue[run->queued++] = batch;
-    pthread_cond_signal(&run->changed);
-  }
-  pthread_mutex_unlock(&run->mutex);
-  return queue || (castore_nar_restore_batch(batch, err) && (!failed || err_set(err, ERR_IO, "a file failed")));
 }
 
 // ---- events
@@ -166,7 +112,7 @@ static bool castore_nar_restore_file_end(NarRestore *run, Err *err) {
   if (!run->small) return true;
   run->small = NULL;
   return (run->batch->count < NAR_RESTORE_BATCH_FILES && run->batch->text.len < NAR_RESTORE_BATCH_BYTES) ||
-         castore_nar_restore_hand_over(run, err);
+         file_crew_give(&run->crew, STEAL(run->batch), err);
 }
 
 static bool castore_nar_restore_event(void *ctx, const NarReadEvent *event, Err *err) {
@@ -194,37 +140,25 @@ static bool castore_nar_restore_event(void *ctx, const NarReadEvent *event, Err 
   return true;
 }
 
-// Writes what is left, and waits for the threads; false when one of them has failed.
+// Writes what is left, and waits for the threads.
 static bool castore_nar_restore_end(NarRestore *run, bool ok, Err *err) {
   NarRestoreBatch *last = STEAL(run->batch);
-  // Also after a failure: its files hold directories. The one that has not ended is left out.
+  // The file that has not ended is left out.
   if (last && run->small && !ok) {
     last->count--;
     castore_nar_restore_unref(run->small->dir);
   }
-  if (last && !castore_nar_restore_batch(last, ok ? err : NULL)) ok = false;
-  pthread_mutex_lock(&run->mutex);
-  run->end = true;
-  pthread_cond_broadcast(&run->changed);
-  pthread_mutex_unlock(&run->mutex);
-  for (unsigned i = 0; i < run->thread_count; i++) pthread_join(run->threads[i], NULL);
-  if (!run->failed) return ok;
-  if (err) err_done(err); // what the reader says is only that a file failed
-  return err_move(err, &run->err);
+  return file_crew_end(&run->crew, last, ok, err);
 }
 
 bool castore_nar_restore(const ByteSource *source, const char *dest, Err *err) {
-  NarRestore run = {.dest = dest, .file_fd = -1, .err = ERR_INIT};
+  NarRestore run = {.dest = dest, .file_fd = -1};
   uint64_t size;
-  pthread_mutex_init(&run.mutex, NULL);
-  pthread_cond_init(&run.changed, NULL);
+  file_crew_init(&run.crew, castore_nar_restore_batch, NULL);
   bool ok = castore_nar_parse(source, false, castore_nar_restore_event, &run, NULL, &size, err);
   ok = castore_nar_restore_end(&run, ok, err) && ok;
   fs_close_fd(&run.file_fd);
   while (run.dir_count > 0) castore_nar_restore_unref(run.dirs[--run.dir_count]);
   mem_free(run.dirs);
-  pthread_mutex_destroy(&run.mutex);
-  pthread_cond_destroy(&run.changed);
-  err_done(&run.err);
   return ok || err_wrap(err, "restoring '%s'", dest);
 }
