@@ -15,7 +15,7 @@
 #include "cli/command_list.h"
 #include "cli/path_selector.h"
 #include "formats/json_write.h"
-#include "realise/output_rewrite.h"
+#include "castore/stream_rewrite.h"
 #include "store/store_add.h"
 
 typedef struct MakeCa {
@@ -51,49 +51,22 @@ static bool rewind_file(int fd, Err *err) {
 
 // ---- rewriting
 
-// Replaces whole paths; the held end is as long as the longest of them, less one byte.
-typedef struct PathRewrite {
-  const Span *from, *to; // of the same lengths
-  size_t count, longest;
-  const ByteSink *next;
-  Buf held;
-} PathRewrite;
-
-static bool put_rewritten(void *ctx, Span data, Err *err) {
-  PathRewrite *rewrite = ctx;
-  Buf *held = &rewrite->held;
-  if (!rewrite->count) return byte_stream_put(rewrite->next, data, err);
-  buf_put_span(held, data);
-  for (size_t i = 0; i < rewrite->count; i++)
-    for (size_t at = 0, found;; at += found + rewrite->to[i].len) {
-      found = span_find(span_from(buf_span(held), at), rewrite->from[i]);
-      if (found == SIZE_MAX) break;
-      memcpy(held->data + at + found, rewrite->to[i].data, rewrite->to[i].len);
-    }
-  if (held->len < rewrite->longest) return true;
-  size_t ready = held->len - (rewrite->longest - 1);
-  if (!byte_stream_put(rewrite->next, span_make(held->data, ready), err)) return false;
-  memmove(held->data, held->data + ready, held->len - ready);
-  held->len -= ready;
-  return true;
-}
-
 static bool hash_put(void *ctx, Span data, Err *err UNUSED) {
   hash_sha256_update_span(ctx, data);
   return true;
 }
 
 // Copies `source` with one hash part replaced by another.
-static bool replace_hash(const ByteSource *source, const OutputRewriteRule *rule, const ByteSink *next, Err *err) {
-  OutputRewrite rewrite;
-  output_rewrite_init(&rewrite, rule, 1, next);
-  ByteSink sink = output_rewrite_sink(&rewrite);
-  bool ok = byte_stream_copy(source, &sink, err) && output_rewrite_flush(&rewrite, err);
-  output_rewrite_done(&rewrite);
+static bool replace_hash(const ByteSource *source, const StreamRewriteRule *rule, const ByteSink *next, Err *err) {
+  StreamRewrite rewrite;
+  stream_rewrite_init(&rewrite, rule, 1, next);
+  ByteSink sink = stream_rewrite_sink(&rewrite);
+  bool ok = byte_stream_copy(source, &sink, err) && stream_rewrite_flush(&rewrite, err);
+  stream_rewrite_done(&rewrite);
   return ok;
 }
 
-static bool hash_replaced(int fd, const OutputRewriteRule *rule, uint8_t ret[32], Err *err) {
+static bool hash_replaced(int fd, const StreamRewriteRule *rule, uint8_t ret[32], Err *err) {
   HashSha256 hash;
   hash_sha256_init(&hash);
   ByteSource source = byte_stream_from_fd(&fd);
@@ -102,14 +75,14 @@ static bool hash_replaced(int fd, const OutputRewriteRule *rule, uint8_t ret[32]
   return true;
 }
 
-// What a path refers to after the renaming, and the texts that are to be replaced.
-static void rename_refs(MakeCa *make, const PathInfo *old, PathInfo *ret, StorePathRefs *ret_refs,
-                        PathRewrite *ret_rewrite) {
-  Span *refs = ARENA_ARRAY(&make->arena, Span, old->ref_count + 1),
-       *from = ARENA_ARRAY(&make->arena, Span, old->ref_count + 1),
-       *to = ARENA_ARRAY(&make->arena, Span, old->ref_count + 1);
+// What a path refers to after the renaming, and the paths that are to be replaced. How many these are.
+static size_t rename_refs(MakeCa *make, const PathInfo *old, PathInfo *ret, StorePathRefs *ret_refs,
+                          StreamRewriteRule **ret_rules) {
+  Span *refs = ARENA_ARRAY(&make->arena, Span, old->ref_count + 1);
+  StreamRewriteRule *rules = ARENA_ARRAY(&make->arena, StreamRewriteRule, old->ref_count + 1);
+  size_t count = 0;
   *ret_refs = (StorePathRefs){.paths = refs};
-  *ret_rewrite = (PathRewrite){.from = from, .to = to};
+  *ret_rules = rules;
   ret->refs = ARENA_ARRAY(&make->arena, StorePath, old->ref_count + 1);
   for (size_t i = 0; i < old->ref_count; i++) {
     Buf text CLEANUP(buf_done) = BUF_INIT;
@@ -123,33 +96,30 @@ static void rename_refs(MakeCa *make, const PathInfo *old, PathInfo *ret, StoreP
     put_path(make, renamed, &text);
     refs[ret_refs->count++] = arena_dup(&make->arena, buf_span(&text));
     if (store_path_eq(renamed, &old->refs[i])) continue;
-    to[ret_rewrite->count] = refs[ret_refs->count - 1];
     buf_clear(&text);
     put_path(make, &old->refs[i], &text);
-    from[ret_rewrite->count++] = arena_dup(&make->arena, buf_span(&text));
-    if (text.len > ret_rewrite->longest) ret_rewrite->longest = text.len;
+    rules[count++] = (StreamRewriteRule){arena_dup(&make->arena, buf_span(&text)), refs[ret_refs->count - 1]};
   }
+  return count;
 }
 
 // The NAR with renamed references in `fd`.
-static bool dump_renamed(MakeCa *make, const StorePath *path, PathRewrite *rewrite, int fd, Err *err) {
+static bool dump_renamed(MakeCa *make, const StorePath *path, const StreamRewriteRule *rules, size_t count, int fd,
+                         Err *err) {
+  StreamRewrite rewrite;
   ByteSink file = byte_stream_to_fd(&fd);
-  rewrite->next = &file;
-  bool ok = store_view_dump(make->from, path, &(ByteSink){put_rewritten, rewrite}, err) &&
-            byte_stream_put(&file, buf_span(&rewrite->held), err);
-  buf_done(&rewrite->held);
+  stream_rewrite_init(&rewrite, rules, count, &file);
+  ByteSink sink = stream_rewrite_sink(&rewrite);
+  bool ok = store_view_dump(make->from, path, &sink, err) && stream_rewrite_flush(&rewrite, err);
+  stream_rewrite_done(&rewrite);
   return ok;
-}
-
-static int compare_paths(const void *a, const void *b) {
-  return store_path_cmp(a, b);
 }
 
 // ---- adding
 
 typedef struct MakeCaNar {
   int fd;
-  const OutputRewriteRule *rule;
+  const StreamRewriteRule *rule;
 } MakeCaNar;
 
 static bool dump_nar(void *ctx, const ByteSink *sink, Err *err) {
@@ -175,22 +145,25 @@ static bool convert(MakeCa *make, const StorePath *path, StorePath *ret, Err *er
   const StoreViewInfo *old;
   PathInfo info = {.has_ca = true, .ca = {.method = CA_NAR, .hash.algo = HASH_SHA256}};
   StorePathRefs refs;
-  PathRewrite rewrite;
-  OutputRewriteRule rule;
+  StreamRewriteRule *renamed;
+  char own[STORE_PATH_HASH_CHARS];
   Buf from CLEANUP(buf_done) = BUF_INIT, to CLEANUP(buf_done) = BUF_INIT;
   if (!store_view_get(make->from, path, &old, err) || !open_nameless(&fd, err)) return false;
-  rename_refs(make, &old->info, &info, &refs, &rewrite);
-  store_path_format_hash(path, rule.from);
-  memcpy(rule.to, zeros, sizeof rule.to);
-  if (!dump_renamed(make, path, &rewrite, fd, err) || !hash_replaced(fd, &rule, info.ca.hash.bytes, err) ||
+  size_t renamed_count = rename_refs(make, &old->info, &info, &refs, &renamed);
+  char old_own[STORE_PATH_HASH_CHARS];
+  store_path_format_hash(path, old_own);
+  StreamRewriteRule rule = {span_make(old_own, sizeof old_own), span_make(zeros, sizeof zeros)};
+  if (!dump_renamed(make, path, renamed, renamed_count, fd, err) ||
+      !hash_replaced(fd, &rule, info.ca.hash.bytes, err) ||
       !store_path_make_fixed(store_path_name(path), &info.ca, &refs, store_view_dir(make->from), &info.path, err))
     return false;
   put_path(make, path, &from);
   put_path(make, &info.path, &to);
   log_msg(LOG_INFO, "rewriting '%s' to '%s'", buf_cstr(&from), buf_cstr(&to));
   if (refs.self) info.refs[info.ref_count++] = info.path;
-  if (info.ref_count) qsort(info.refs, info.ref_count, sizeof *info.refs, compare_paths);
-  store_path_format_hash(&info.path, rule.to);
+  info.ref_count = store_path_sort(info.refs, info.ref_count);
+  store_path_format_hash(&info.path, own);
+  rule.to = span_make(own, sizeof own);
   info.nar_size_bytes = old->info.nar_size_bytes;
   *ret = info.path;
   MakeCaNar nar = {fd, &rule};

@@ -13,13 +13,15 @@ static bool hash_put(void *ctx, Span data, Err *err UNUSED) {
   return true;
 }
 
-// The rules for other outputs, and one more for the output's own hash part.
-static OutputRewriteRule *make_rules(const OutputPlaceInput *input, const char own[STORE_PATH_HASH_CHARS],
+// The rules for other outputs, and one more for the output's own hash part, which becomes `own` (borrowed).
+static StreamRewriteRule *make_rules(const OutputPlaceInput *input, const char own[STORE_PATH_HASH_CHARS],
                                      Arena *arena) {
-  OutputRewriteRule *rules = ARENA_ARRAY(arena, OutputRewriteRule, input->rule_count + 1);
+  StreamRewriteRule *rules = ARENA_ARRAY(arena, StreamRewriteRule, input->rule_count + 1);
   if (input->rule_count) memcpy(rules, input->rules, input->rule_count * sizeof *rules);
-  store_path_format_hash(input->scratch, rules[input->rule_count].from);
-  memcpy(rules[input->rule_count].to, own, STORE_PATH_HASH_CHARS);
+  char *scratch = ARENA_ARRAY(arena, char, STORE_PATH_HASH_CHARS);
+  store_path_format_hash(input->scratch, scratch);
+  rules[input->rule_count] =
+      (StreamRewriteRule){span_make(scratch, STORE_PATH_HASH_CHARS), span_make(own, STORE_PATH_HASH_CHARS)};
   return rules;
 }
 
@@ -31,15 +33,15 @@ static bool write_flat(const OutputPlaceInput *input, const ByteSink *sink, Err 
 }
 
 // The content, rewritten, as a NAR or as it is.
-static bool write_rewritten(const OutputPlaceInput *input, bool nar, const OutputRewriteRule *rules,
+static bool write_rewritten(const OutputPlaceInput *input, bool nar, const StreamRewriteRule *rules,
                             const ByteSink *next, Err *err) {
-  OutputRewrite rewrite;
-  output_rewrite_init(&rewrite, rules, input->rule_count + 1, next);
-  ByteSink sink = output_rewrite_sink(&rewrite);
+  StreamRewrite rewrite;
+  stream_rewrite_init(&rewrite, rules, input->rule_count + 1, next);
+  ByteSink sink = stream_rewrite_sink(&rewrite);
   bool ok =
       (nar ? castore_nar_write(store_castore(input->store), input->root, &sink, err) : write_flat(input, &sink, err)) &&
-      output_rewrite_flush(&rewrite, err);
-  output_rewrite_done(&rewrite);
+      stream_rewrite_flush(&rewrite, err);
+  stream_rewrite_done(&rewrite);
   return ok;
 }
 
@@ -70,7 +72,7 @@ static bool make_path(const OutputPlaceInput *input, Arena *arena, OutputPlaced 
 }
 
 // Replaces the tree by its rewritten self. A NAR on the way, because it goes both ways without a special case for anything that a tree can hold.
-static bool rewrite_tree(const OutputPlaceInput *input, const OutputRewriteRule *rules, Err *err) {
+static bool rewrite_tree(const OutputPlaceInput *input, const StreamRewriteRule *rules, Err *err) {
   Buf nar CLEANUP(buf_done) = BUF_INIT, fresh CLEANUP(buf_done) = BUF_INIT;
   CLEANUP(fs_close_fd) int fd = -1;
   buf_printf(&nar, "%s.nar", input->tree);

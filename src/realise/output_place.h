@@ -6,7 +6,7 @@
 // test/cli/content_addressed_test.sh.
 #pragma once
 
-#include "realise/output_rewrite.h"
+#include "castore/stream_rewrite.h"
 #include "store/store.h"
 
 typedef struct OutputPlaceInput {
@@ -22,7 +22,7 @@ typedef struct OutputPlaceInput {
   bool self;                // it refers to itself
   const StorePath *refs;    // what else it refers to, final
   size_t ref_count;
-  const OutputRewriteRule *rules; // hash parts of other outputs that it refers to
+  const StreamRewriteRule *rules; // hash parts of other outputs that it refers to
   size_t rule_count;
 } OutputPlaceInput;
 

@@ -262,12 +262,20 @@ static bool waits_for_others(const Registrar *registrar, const Output *output) {
   return false;
 }
 
+static StreamRewriteRule rename_rule(Registrar *registrar, const StorePath *from, const StorePath *to) {
+  char *texts = ARENA_ARRAY(&registrar->arena, char, 2 * STORE_PATH_HASH_CHARS);
+  store_path_format_hash(from, texts);
+  store_path_format_hash(to, texts + STORE_PATH_HASH_CHARS);
+  return (StreamRewriteRule){span_make(texts, STORE_PATH_HASH_CHARS),
+                             span_make(texts + STORE_PATH_HASH_CHARS, STORE_PATH_HASH_CHARS)};
+}
+
 // Sorts what the output refers to: itself, other outputs (with the rule that renames them), and the rest. Provisional paths of placed outputs
 // are in the input's output_paths.
 static void sort_references(Registrar *registrar, const Output *output, OutputPlaceInput *place) {
   const StorePath *scratch = registrar->input->output_paths;
   StorePath *refs = ARENA_ARRAY(&registrar->arena, StorePath, output->info.ref_count);
-  OutputRewriteRule *rules = ARENA_ARRAY(&registrar->arena, OutputRewriteRule, registrar->count);
+  StreamRewriteRule *rules = ARENA_ARRAY(&registrar->arena, StreamRewriteRule, registrar->count);
   for (size_t i = 0; i < output->info.ref_count; i++) {
     const StorePath *ref = &output->info.refs[i];
     size_t other = 0;
@@ -280,16 +288,14 @@ static void sort_references(Registrar *registrar, const Output *output, OutputPl
       const StorePath *now = &registrar->outputs[other].path;
       refs[place->ref_count++] = *now;
       if (store_path_eq(ref, now)) continue;
-      store_path_format_hash(ref, rules[place->rule_count].from);
-      store_path_format_hash(now, rules[place->rule_count++].to);
+      rules[place->rule_count++] = rename_rule(registrar, ref, now);
     }
   }
   // What was not looked for may be there: others that have their places by now, in the order of names as in C++ Nix.
   for (size_t other = 0; place->hidden_self && other < registrar->count; other++) {
     const Output *placed = &registrar->outputs[other];
     if (placed == output || !placed->placed || store_path_eq(&scratch[other], &placed->path)) continue;
-    store_path_format_hash(&scratch[other], rules[place->rule_count].from);
-    store_path_format_hash(&placed->path, rules[place->rule_count++].to);
+    rules[place->rule_count++] = rename_rule(registrar, &scratch[other], &placed->path);
   }
   place->refs = refs;
   place->rules = rules;

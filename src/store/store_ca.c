@@ -2,6 +2,7 @@
 #include "store/store_ca.h"
 
 #include "castore/castore_nar.h"
+#include "castore/stream_rewrite.h"
 
 enum { FLAT_CHUNK_BYTES = 64 << 10 };
 
@@ -28,32 +29,12 @@ bool store_ca_is_claimed(const PathInfo *info, Span store_dir) {
          store_path_eq(&made, &info->path);
 }
 
-// A hash of a stream in which a path's own hash part is zeros.
-typedef struct Masked {
-  HashCtx hash;
-  bool masks;
-  char own[STORE_PATH_HASH_CHARS];
-  Buf held; // what may be the beginning of a hash part
-} Masked;
-
-static bool put(void *ctx, Span data, Err *err UNUSED) {
-  Masked *masked = ctx;
-  Buf *held = &masked->held;
-  if (!masked->masks) return hash_update(&masked->hash, data.data, data.len), true;
-  buf_put_span(held, data);
-  for (size_t at = 0, found;; at += found + STORE_PATH_HASH_CHARS) {
-    found = span_find(span_from(buf_span(held), at), span_make(masked->own, sizeof masked->own));
-    if (found == SIZE_MAX) break;
-    memset(held->data + at + found, 0, STORE_PATH_HASH_CHARS);
-  }
-  if (held->len < STORE_PATH_HASH_CHARS) return true;
-  size_t ready = held->len - (STORE_PATH_HASH_CHARS - 1);
-  hash_update(&masked->hash, held->data, ready);
-  memmove(held->data, held->data + ready, held->len - ready);
-  held->len -= ready;
+static bool hash_put(void *ctx, Span data, Err *err UNUSED) {
+  hash_update(ctx, data.data, data.len);
   return true;
 }
 
+// Of the NAR in which the path's own hash part is zeros.
 static bool hash_nar(const Castore *castore, const PathInfo *info, Hash *ret, Err *err) {
   bool masks = refers_to_itself(info);
   if (!masks && info->ca.hash.algo == HASH_SHA256) {
@@ -61,13 +42,18 @@ static bool hash_nar(const Castore *castore, const PathInfo *info, Hash *ret, Er
     memcpy(ret->bytes, info->nar_sha256, sizeof info->nar_sha256);
     return true;
   }
-  Masked masked = {.masks = masks};
-  store_path_format_hash(&info->path, masked.own);
-  hash_init(&masked.hash, info->ca.hash.algo);
-  bool ok = castore_nar_write(castore, &info->root, &(ByteSink){put, &masked}, err);
-  hash_update(&masked.hash, masked.held.data, masked.held.len);
-  buf_done(&masked.held);
-  hash_final(&masked.hash, ret);
+  static const char zeros[STORE_PATH_HASH_CHARS];
+  char own[STORE_PATH_HASH_CHARS];
+  HashCtx hash;
+  StreamRewrite rewrite;
+  StreamRewriteRule rule = {span_make(own, sizeof own), span_make(zeros, sizeof zeros)};
+  store_path_format_hash(&info->path, own);
+  hash_init(&hash, info->ca.hash.algo);
+  stream_rewrite_init(&rewrite, &rule, masks ? 1 : 0, &(ByteSink){hash_put, &hash});
+  ByteSink sink = stream_rewrite_sink(&rewrite);
+  bool ok = castore_nar_write(castore, &info->root, &sink, err) && stream_rewrite_flush(&rewrite, err);
+  stream_rewrite_done(&rewrite);
+  hash_final(&hash, ret);
   return ok;
 }
 

@@ -1,4 +1,4 @@
-#include "realise/output_rewrite.h"
+#include "castore/stream_rewrite.h"
 
 #include "harness.h"
 
@@ -11,30 +11,27 @@ static bool collect(void *ctx, Span data, Err *err UNUSED) {
   return true;
 }
 
-static void rewrite(const OutputRewriteRule *rules, size_t count, Span text, size_t step, Buf *ret) {
-  OutputRewrite rewrite;
+static void rewrite(const StreamRewriteRule *rules, size_t count, Span text, size_t step, Buf *ret) {
+  StreamRewrite rewrite;
   Err err = ERR_INIT;
   ByteSink next = {collect, ret};
-  output_rewrite_init(&rewrite, rules, count, &next);
-  ByteSink sink = output_rewrite_sink(&rewrite);
+  stream_rewrite_init(&rewrite, rules, count, &next);
+  ByteSink sink = stream_rewrite_sink(&rewrite);
   while (text.len) {
     size_t len = step < text.len ? step : text.len;
     CHECK_OK(byte_stream_put(&sink, span_sub(text, 0, len), &err), &err);
     text = span_from(text, len);
   }
-  CHECK_OK(output_rewrite_flush(&rewrite, &err), &err);
-  output_rewrite_done(&rewrite);
+  CHECK_OK(stream_rewrite_flush(&rewrite, &err), &err);
+  stream_rewrite_done(&rewrite);
 }
 
-static OutputRewriteRule rule(const char *from, const char *to) {
-  OutputRewriteRule ret;
-  memcpy(ret.from, from, sizeof ret.from);
-  memcpy(ret.to, to, sizeof ret.to);
-  return ret;
+static StreamRewriteRule rule(const char *from, const char *to) {
+  return (StreamRewriteRule){span_cstr(from), span_cstr(to)};
 }
 
 TEST(hash_parts_are_replaced_wherever_chunks_end) {
-  OutputRewriteRule rules[] = {rule(A, C)};
+  StreamRewriteRule rules[] = {rule(A, C)};
   for (size_t step = 1; step < 200; step++) {
     Buf out = BUF_INIT;
     rewrite(rules, 1, SPAN("x" A "-name" A A "0123" A "tail 0123456789abcdfghijklmnpqrsvwxy"), step, &out);
@@ -44,11 +41,24 @@ TEST(hash_parts_are_replaced_wherever_chunks_end) {
 }
 
 TEST(rules_apply_in_their_order) {
-  OutputRewriteRule rules[] = {rule(A, B), rule(B, C)};
+  StreamRewriteRule rules[] = {rule(A, B), rule(B, C)};
   Buf out = BUF_INIT;
   rewrite(rules, 2, SPAN(A " " B), 1, &out);
   CHECK_STR(buf_span(&out), C " " C);
   buf_done(&out);
+}
+
+TEST(texts_of_different_lengths) {
+  StreamRewriteRule rules[] = {rule("/store/long-name", "/store/LONG-NAME"), rule("bc", "BC"), rule("d", "D")};
+  for (size_t step = 1; step < 40; step++) {
+    Buf out = BUF_INIT;
+    rewrite(rules, 3,
+            SPAN("abcd /store/long-name/bin /store/long-namb"
+                 "cd"),
+            step, &out);
+    CHECK_STR(buf_span(&out), "aBCD /store/LONG-NAME/bin /store/long-namBCD");
+    buf_done(&out);
+  }
 }
 
 TEST(nothing_to_replace_changes_nothing) {
