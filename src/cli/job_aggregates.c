@@ -172,15 +172,8 @@ static bool visit(JobAggregates *a, Job *root, Job *ret[2]) {
 
 static bool seal(KnownPaths *known, Span store_dir, Derivation *drv, Arena *arena, Span *ret_path, Err *err) {
   DerivationModuloScratch scratch CLEANUP(derivation_modulo_scratch_done) = DERIVATION_MODULO_SCRATCH_INIT;
-  DerivationModuloMemo memo = known_paths_memo(known);
   DerivationSealed sealed;
-  for (;;) {
-    Span missing = {NULL, 0};
-    if (derivation_modulo_seal(drv, &memo, store_dir, arena, &scratch, &sealed, &missing, err)) break;
-    if (!missing.len) return false;
-    err_done(err);
-    if (!known_paths_fill_modulo(known, missing, err)) return false;
-  }
+  if (!known_paths_seal(known, store_dir, drv, arena, &scratch, &sealed, err)) return false;
   *ret_path = known_paths_add(known, drv, &sealed)->path;
   return true;
 }

@@ -387,18 +387,6 @@ static bool fill_derivation(Native *n, Derivation *drv, Inputs *inputs, Arena *a
   return true;
 }
 
-// Asks again after each input whose hash is not known: it is then read from the store.
-static bool seal(Glue *glue, Span store_dir, Derivation *drv, Arena *arena, DerivationSealed *ret, Err *err) {
-  DerivationModuloMemo memo = known_paths_memo(glue->known);
-  for (;;) {
-    Span missing = {NULL, 0};
-    if (derivation_modulo_seal(drv, &memo, store_dir, arena, &glue->scratch, ret, &missing, err)) return true;
-    if (missing.len == 0) return false;
-    err_done(err);
-    if (!known_paths_fill_modulo(glue->known, missing, err)) return false;
-  }
-}
-
 static Value output_string(Vm *vm, Span drv_path, const StorePath *drv, const DerivationOutput *output) {
   Buf element CLEANUP(buf_done) = BUF_INIT;
   buf_printf(&element, "!%.*s!%.*s", SPAN_ARG(output->name), SPAN_ARG(drv_path));
@@ -432,7 +420,8 @@ static Value strict_finish(Native *n) {
   Derivation drv = {0};
   DerivationSealed sealed;
   Err err = ERR_INIT;
-  if (!fill_derivation(n, &drv, &inputs, &arena, &err) || !seal(glue, store_dir, &drv, &arena, &sealed, &err)) {
+  if (!fill_derivation(n, &drv, &inputs, &arena, &err) ||
+      !known_paths_seal(glue->known, store_dir, &drv, &arena, &glue->scratch, &sealed, &err)) {
     if (eval_error_pending(vm)) err_done(&err);
     else eval_error_from_err(vm, EVAL_ERROR_EVAL, 0, &err);
     return VALUE_ERROR;

@@ -240,6 +240,18 @@ bool known_paths_fill_modulo(KnownPaths *known, Span drv_path, Err *err) {
   return ok;
 }
 
+bool known_paths_seal(KnownPaths *known, Span store_dir, Derivation *drv, Arena *arena,
+                      DerivationModuloScratch *scratch, DerivationSealed *ret, Err *err) {
+  DerivationModuloMemo memo = known_paths_memo(known);
+  for (;;) {
+    Span missing = {NULL, 0};
+    if (derivation_modulo_seal(drv, &memo, store_dir, arena, scratch, ret, &missing, err)) return true;
+    if (!missing.len) return false;
+    err_done(err);
+    if (!known_paths_fill_modulo(known, missing, err)) return false;
+  }
+}
+
 size_t known_paths_count(const KnownPaths *known) {
   return known->drv_count;
 }

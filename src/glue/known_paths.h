@@ -53,6 +53,10 @@ DerivationModuloMemo known_paths_memo(KnownPaths *known);
 // Loads `drv_path` and computes its hash modulo, and that of everything it depends on. Iterative: graphs may be deep.
 MUST_CHECK bool known_paths_fill_modulo(KnownPaths *known, Span drv_path, Err *err);
 
+// derivation_modulo_seal, for which missing inputs are loaded. *ret borrows from `scratch` and `arena`; it is not added.
+MUST_CHECK bool known_paths_seal(KnownPaths *known, Span store_dir, Derivation *drv, Arena *arena,
+                                 DerivationModuloScratch *scratch, DerivationSealed *ret, Err *err);
+
 // All derivations, in the order in which they became known.
 size_t known_paths_count(const KnownPaths *known);
 KnownDrv *known_paths_get(const KnownPaths *known, size_t i);
