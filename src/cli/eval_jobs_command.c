@@ -329,10 +329,7 @@ static bool put_inputs(const Derivation *drv, JsonWrite *json, Err *err) {
   json_write_object_begin(json);
   for (size_t i = 0; i < drv->input_drv_count; i++) {
     if (!json_write_key(json, drv->input_drvs[i].key, err)) return false;
-    json_write_array_begin(json);
-    for (size_t j = 0; j < drv->input_drvs[i].output_count; j++)
-      if (!json_write_str(json, drv->input_drvs[i].outputs[j], err)) return false;
-    json_write_array_end(json);
+    if (!json_write_strs(json, drv->input_drvs[i].outputs, drv->input_drvs[i].output_count, err)) return false;
   }
   json_write_object_end(json);
   return true;
@@ -362,10 +359,7 @@ static int compare_paths(const void *a, const void *b) {
 static bool put_needs(JobsRun *run, BuildPlan *plan, JsonWrite *json, Err *err) {
   StorePathList *fetches = &plan->fetches;
   if (!json_write_key(json, SPAN("neededBuilds"), err)) return false;
-  json_write_array_begin(json);
-  for (size_t i = 0; i < plan->count; i++)
-    if (!json_write_str(json, plan->drvs[i], err)) return false;
-  json_write_array_end(json);
+  if (!json_write_strs(json, plan->drvs, plan->count, err)) return false;
   if (!json_write_key(json, SPAN("neededSubstitutes"), err)) return false;
   if (fetches->count) qsort(fetches->paths, fetches->count, sizeof *fetches->paths, compare_paths);
   json_write_array_begin(json);
@@ -401,11 +395,7 @@ static bool put_features(const Derivation *drv, Span drv_path, Arena *arena, Jso
     return false;
   DrvStrings *features = &options.required_system_features;
   derivation_sort_spans(features->items, &features->count);
-  json_write_array_begin(json);
-  for (size_t i = 0; i < features->count; i++)
-    if (!json_write_str(json, features->items[i], err)) return false;
-  json_write_array_end(json);
-  return true;
+  return json_write_strs(json, features->items, features->count, err);
 }
 
 static bool put_json(JsonWrite *json, const char *key, Value text, Err *err) {
@@ -422,12 +412,7 @@ static const Span *text_list(Vm *vm, Value list, Arena *arena, size_t *ret_count
 }
 
 static bool put_strings(JsonWrite *json, const char *key, const Span *spans, size_t count, Err *err) {
-  if (!json_write_key(json, span_cstr(key), err)) return false;
-  json_write_array_begin(json);
-  for (size_t i = 0; i < count; i++)
-    if (!json_write_str(json, spans[i], err)) return false;
-  json_write_array_end(json);
-  return true;
+  return json_write_key(json, span_cstr(key), err) && json_write_strs(json, spans, count, err);
 }
 
 static Value constituents_part(Vm *vm, Value record, size_t part) {

@@ -236,12 +236,7 @@ static bool rewrite(JobAggregates *a, Job *job, Err *err) {
 // ---- lines
 
 static bool put_list(JsonWrite *json, const char *key, const Span *spans, size_t count, Err *err) {
-  if (!json_write_key(json, span_cstr(key), err)) return false;
-  json_write_array_begin(json);
-  for (size_t i = 0; i < count; i++)
-    if (!json_write_str(json, spans[i], err)) return false;
-  json_write_array_end(json);
-  return true;
+  return json_write_key(json, span_cstr(key), err) && json_write_strs(json, spans, count, err);
 }
 
 static bool put_pair(JsonWrite *json, Span key, Span value, Err *err) {

@@ -216,10 +216,7 @@ static bool put_element(JsonWrite *json, const ProfileElement *element, Err *err
   if (!json_write_key(json, SPAN("priority"), err)) return false;
   json_write_int(json, element->priority);
   if (!json_write_key(json, SPAN("storePaths"), err)) return false;
-  json_write_array_begin(json);
-  for (size_t i = 0; i < element->path_count; i++)
-    if (!json_write_str(json, element->paths[i], err)) return false;
-  json_write_array_end(json);
+  if (!json_write_strs(json, element->paths, element->path_count, err)) return false;
   if (source && (!json_write_key(json, SPAN("url"), err) || !json_write_str(json, text_of(source, "url"), err)))
     return false;
   json_write_object_end(json);

@@ -6,12 +6,7 @@ static bool put_pair(JsonWrite *json, Span key, Span value, Err *err) {
 }
 
 static bool put_list(JsonWrite *json, Span key, const Span *items, size_t count, Err *err) {
-  if (!json_write_key(json, key, err)) return false;
-  json_write_array_begin(json);
-  for (size_t i = 0; i < count; i++)
-    if (!json_write_str(json, items[i], err)) return false;
-  json_write_array_end(json);
-  return true;
+  return json_write_key(json, key, err) && json_write_strs(json, items, count, err);
 }
 
 static bool put_env(const Derivation *drv, JsonWrite *json, Err *err) {

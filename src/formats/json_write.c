@@ -167,6 +167,14 @@ bool json_write_str(JsonWrite *json, Span value, Err *err) {
   return json_write_string(json->out, value, err);
 }
 
+bool json_write_strs(JsonWrite *json, const Span *values, size_t count, Err *err) {
+  json_write_array_begin(json);
+  for (size_t i = 0; i < count; i++)
+    if (!json_write_str(json, values[i], err)) return false;
+  json_write_array_end(json);
+  return true;
+}
+
 void json_write_text(JsonWrite *json, Span value) {
   Err err = ERR_INIT;
   begin_element(json);

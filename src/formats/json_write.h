@@ -28,6 +28,7 @@ void json_write_array_begin(JsonWrite *json);
 void json_write_array_end(JsonWrite *json);
 MUST_CHECK bool json_write_key(JsonWrite *json, Span key, Err *err);
 MUST_CHECK bool json_write_str(JsonWrite *json, Span value, Err *err);
+MUST_CHECK bool json_write_strs(JsonWrite *json, const Span *values, size_t count, Err *err); // an array
 // For names in reports: where it is not UTF-8, every byte above 127 becomes '?'.
 void json_write_text(JsonWrite *json, Span value);
 void json_write_text_key(JsonWrite *json, Span key);
