@@ -302,6 +302,17 @@ bool fs_make_temp_dir(const char *parent, const char *prefix, Buf *ret_path, Err
   return ok;
 }
 
+bool fs_make_nameless(const char *prefix, int *ret_fd, Err *err) {
+  const char *tmp = getenv("TMPDIR");
+  Buf path CLEANUP(buf_done) = BUF_INIT;
+  buf_printf(&path, "%s/%s-XXXXXX", tmp && tmp[0] == '/' ? tmp : "/tmp", prefix);
+  buf_cstr(&path);
+  *ret_fd = mkostemp(path.data, O_CLOEXEC);
+  if (*ret_fd < 0) return err_set_errno(err, errno, "creating a temporary file '%s'", path.data);
+  unlink(path.data);
+  return true;
+}
+
 bool fs_exists(const char *path) {
   struct stat st;
   return lstat(path, &st) == 0;

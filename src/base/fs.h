@@ -49,6 +49,8 @@ void fs_dir_init(FsDirReader *reader, int fd);
 // *ret_name (without "." and "..") lives until the next call, and is NULL at the end; *ret_type is as in FsEntry.
 MUST_CHECK bool fs_dir_next(FsDirReader *reader, const char **ret_name, uint8_t *ret_type, Err *err);
 MUST_CHECK bool fs_fsync_dir(const char *path, Err *err);
+// A file in TMPDIR or /tmp that has lost its name already (it began with `prefix`): it is gone when it is closed.
+MUST_CHECK bool fs_make_nameless(const char *prefix, int *ret_fd, Err *err);
 MUST_CHECK bool fs_make_temp_dir(const char *parent, const char *prefix, Buf *ret_path, Err *err);
 bool fs_exists(const char *path); // lstat succeeds
 

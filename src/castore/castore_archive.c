@@ -71,13 +71,7 @@ static bool archive_reader_peek(ArchiveReader *reader, Err *err) {
 
 // Modes and links of a zip file stand in its directory, behind everything else: only a file that can be rewound gives them.
 static bool archive_reader_spool(ArchiveReader *reader, Err *err) {
-  const char *tmp = getenv("TMPDIR");
-  CLEANUP(buf_done) Buf path = BUF_INIT;
-  buf_printf(&path, "%s/firn-zip-XXXXXX", tmp && tmp[0] == '/' ? tmp : "/tmp");
-  (void)buf_cstr(&path);
-  reader->spooled_fd = mkostemp(path.data, O_CLOEXEC);
-  if (reader->spooled_fd < 0) return err_set_errno(err, errno, "creating a temporary file '%s'", path.data);
-  unlink(path.data);
+  if (!fs_make_nameless("firn-zip", &reader->spooled_fd, err)) return false;
   uint64_t total = 0;
   for (;;) {
     const void *data;

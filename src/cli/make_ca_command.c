@@ -3,9 +3,6 @@
 // References come first: in a NAR the paths that were renamed before are replaced as texts, then the hash of what it is with zeros in the place of its own
 // hash part gives the new path, and its own hash part is replaced. NARs wait in nameless files, so that memory does not depend on their sizes.
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include "base/fs.h"
@@ -33,16 +30,6 @@ static Span key_of(const StorePath *path) {
 
 static void put_path(MakeCa *make, const StorePath *path, Buf *ret) {
   store_path_format(path, store_view_dir(make->from), ret);
-}
-
-static bool open_nameless(int *ret_fd, Err *err) {
-  const char *folder = getenv("TMPDIR");
-  Buf path CLEANUP(buf_done) = BUF_INIT;
-  buf_printf(&path, "%s/firn-nar-XXXXXX", folder && *folder ? folder : "/tmp");
-  *ret_fd = mkostemp(path.data, O_CLOEXEC);
-  if (*ret_fd < 0) return err_set_errno(err, errno, "creating '%s'", buf_cstr(&path));
-  unlink(buf_cstr(&path));
-  return true;
 }
 
 static bool rewind_file(int fd, Err *err) {
@@ -133,7 +120,7 @@ static bool add_to_store(MakeCa *make, const PathInfo *info, MakeCaNar *nar, Err
   bool valid;
   if (!store_pin(make->to, &info->path, &valid, err)) return false;
   if (valid) return true;
-  if (!open_nameless(&fd, err)) return false;
+  if (!fs_make_nameless("firn-nar", &fd, err)) return false;
   ByteSink file = byte_stream_to_fd(&fd);
   ByteSource source = byte_stream_from_fd(&fd);
   return dump_nar(nar, &file, err) && rewind_file(fd, err) && store_add_nar(make->to, info, &source, false, false, err);
@@ -148,7 +135,7 @@ static bool convert(MakeCa *make, const StorePath *path, StorePath *ret, Err *er
   StreamRewriteRule *renamed;
   char own[STORE_PATH_HASH_CHARS];
   Buf from CLEANUP(buf_done) = BUF_INIT, to CLEANUP(buf_done) = BUF_INIT;
-  if (!store_view_get(make->from, path, &old, err) || !open_nameless(&fd, err)) return false;
+  if (!store_view_get(make->from, path, &old, err) || !fs_make_nameless("firn-nar", &fd, err)) return false;
   size_t renamed_count = rename_refs(make, &old->info, &info, &refs, &renamed);
   char old_own[STORE_PATH_HASH_CHARS];
   store_path_format_hash(path, old_own);

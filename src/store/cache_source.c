@@ -152,16 +152,14 @@ bool cache_source_write(CacheSource *source, Span name, Span content, const char
 }
 
 bool cache_source_begin(CacheSource *source, CacheUpload *ret, Err *err) {
-  const char *folder = getenv("TMPDIR");
   Buf path CLEANUP(buf_done) = BUF_INIT;
   *ret = (CacheUpload){.fd = -1};
-  if (source->path) buf_printf(&path, "%s/nar/.tmp-XXXXXX", source->path);
-  else buf_printf(&path, "%s/firn-upload-XXXXXX", folder && *folder ? folder : "/tmp");
+  if (!source->path) return fs_make_nameless("firn-upload", &ret->fd, err);
+  buf_printf(&path, "%s/nar/.tmp-XXXXXX", source->path);
   if (!make_folder_of(buf_cstr(&path), err)) return false;
   ret->fd = mkostemp(path.data, O_CLOEXEC);
   if (ret->fd < 0) return err_set_errno(err, errno, "creating '%s'", buf_cstr(&path));
-  if (source->path) ret->path = buf_take(&path);
-  else unlink(buf_cstr(&path));
+  ret->path = buf_take(&path);
   return true;
 }
 
