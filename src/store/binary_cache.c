@@ -4,7 +4,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/fs.h"
@@ -16,6 +15,7 @@
 #include "store/store_add.h"
 #include "store/store_ca.h"
 #include "store/store_check.h"
+#include "store/store_state.h"
 
 #define BINARY_CACHE_INFO_MAX ((size_t)64 << 10)
 #define BINARY_CACHE_PARALLEL_BYTES ((uint64_t)64 << 20) // archives from there on are compressed by all processors
@@ -95,7 +95,7 @@ static bool binary_cache_write_info(BinaryCache *cache, Err *err) {
   CLEANUP(buf_done) Buf text = BUF_INIT;
   buf_printf(&text, "StoreDir: %.*s\n", SPAN_ARG(cache->store_dir));
   return cache_source_make_folders(cache->source, err) &&
-         cache_source_write(cache->source, SPAN("nix-cache-info"), buf_span(&text), "text/x-nix-cache-info", true, err);
+         cache_source_write(cache->source, SPAN("nix-cache-info"), buf_span(&text), "text/x-nix-cache-info", err);
 }
 
 static BinaryCache *binary_cache_new(Span store_dir) {
@@ -425,12 +425,6 @@ static bool binary_cache_check_refs(BinaryCache *cache, const BinaryCacheItem *i
   return true;
 }
 
-static int64_t binary_cache_now_ms(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 static bool binary_cache_prepare_item(BinaryCache *cache, const PathInfo *info, BinaryCacheDumpFn dump, void *ctx,
                                       BinaryCacheItem *item, Err *err) {
   CLEANUP(arena_done) Arena arena = ARENA_INIT;
@@ -483,14 +477,14 @@ bool binary_cache_commit(BinaryCache *cache, BinaryCacheItem *item, Err *err) {
     binary_cache_item_free(item);
     return false;
   }
-  if (cache->batch_count == 0) cache->batch_since_ms = binary_cache_now_ms();
+  if (cache->batch_count == 0) cache->batch_since_ms = store_state_now_ms();
   MEM_RESERVE(cache->batch, cache->batch_cap, cache->batch_count + 1);
   cache->batch[cache->batch_count++] = item;
   map_set(&cache->batch_index, span_make(item->path.digest, STORE_PATH_DIGEST_BYTES), item);
   cache->batch_bytes += item->size_bytes;
   bool due = cache_source_is_remote(cache->source) || cache->batch_count >= BINARY_CACHE_BATCH_COUNT ||
              cache->batch_bytes >= BINARY_CACHE_BATCH_BYTES ||
-             binary_cache_now_ms() - cache->batch_since_ms >= BINARY_CACHE_BATCH_MS;
+             store_state_now_ms() - cache->batch_since_ms >= BINARY_CACHE_BATCH_MS;
   return !due || binary_cache_flush(cache, err);
 }
 
@@ -725,7 +719,7 @@ bool binary_cache_put_log(BinaryCache *cache, const StorePath *drv_path, Span lo
   buf_put_cstr(&name, "log/");
   store_path_format_base(drv_path, &name);
   return binary_cache_check_writable(cache, err) &&
-         cache_source_write(cache->source, buf_span(&name), log, "text/plain; charset=utf-8", true, err);
+         cache_source_write(cache->source, buf_span(&name), log, "text/plain; charset=utf-8", err);
 }
 
 bool binary_cache_put_realisation(BinaryCache *cache, const Realisation *realisation, Err *err) {
@@ -734,7 +728,7 @@ bool binary_cache_put_realisation(BinaryCache *cache, const Realisation *realisa
   buf_printf(&name, "realisations/%.*s.doi", SPAN_ARG(realisation->id));
   realisation_format(realisation, &text);
   return binary_cache_check_writable(cache, err) &&
-         cache_source_write(cache->source, buf_span(&name), buf_span(&text), "application/json", true, err);
+         cache_source_write(cache->source, buf_span(&name), buf_span(&text), "application/json", err);
 }
 
 // ---- into a store

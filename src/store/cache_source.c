@@ -144,11 +144,11 @@ static bool put(CacheSource *source, const char *place, const HttpUpload *upload
          err_wrap(err, "while uploading to HTTP binary cache at '%s'", source->url);
 }
 
-bool cache_source_write(CacheSource *source, Span name, Span content, const char *type, bool durable, Err *err) {
+bool cache_source_write(CacheSource *source, Span name, Span content, const char *type, Err *err) {
   Buf place CLEANUP(buf_done) = BUF_INIT;
   put_place(source, name, &place);
   if (!source->path) return put(source, buf_cstr(&place), &(HttpUpload){.text = content, .fd = -1, .type = type}, err);
-  return make_folder_of(buf_cstr(&place), err) && fs_write_file_atomic(buf_cstr(&place), content, 0644, durable, err);
+  return make_folder_of(buf_cstr(&place), err) && fs_write_file_atomic(buf_cstr(&place), content, 0644, true, err);
 }
 
 bool cache_source_begin(CacheSource *source, CacheUpload *ret, Err *err) {

@@ -22,9 +22,8 @@ ByteSource cache_source_bytes(CacheStream *stream);
 void cache_source_close(CacheStream *stream); // NULL is allowed
 MUST_CHECK bool cache_source_has(CacheSource *source, Span name, bool *ret, Err *err);
 
-// Replaces a small file. `type` is its MIME type. `durable`: in a directory it is on the disk when this returns.
-MUST_CHECK bool cache_source_write(CacheSource *source, Span name, Span content, const char *type, bool durable,
-                                   Err *err);
+// Replaces a small file. `type` is its MIME type. In a directory it is on the disk when this returns.
+MUST_CHECK bool cache_source_write(CacheSource *source, Span name, Span content, const char *type, Err *err);
 // A file on its way, in two steps. What is staged has been uploaded to a server, or lies complete in the directory beside the place it will have. What was begun
 // or staged is ended once.
 typedef struct CacheUpload {
