@@ -280,19 +280,13 @@ bool env_source_filter(Session *session, PackageSet *set, const char *const *sel
 
 // ---- elements
 
-static Span name_of(const Package *package) {
-  Span name, version;
-  drv_name_parse(package->name, &name, &version);
-  return name;
-}
-
 // Leaves only packages of these names in `indexes`; those that cannot be evaluated become elements that say so.
 static bool filter_names(PackageSet *set, const Map *names, size_t *indexes, size_t *count, UserEnv *ret,
                          int *ret_code) {
   const unsigned parts = PACKAGE_DRV_PATH | PACKAGE_OUT_PATH | PACKAGE_OUTPUT_PATHS | PACKAGE_META;
   size_t named = 0, kept = 0;
   for (size_t i = 0; i < *count; i++)
-    if (map_has(names, name_of(package_set_get(set, indexes[i])))) indexes[named++] = indexes[i];
+    if (map_has(names, drv_name_without_version(package_set_get(set, indexes[i])->name))) indexes[named++] = indexes[i];
   if (!package_set_parts(set, parts, indexes, named, ret_code)) return false;
   for (size_t i = 0; i < named; i++) {
     const Package *package = package_set_get(set, indexes[i]);
@@ -410,10 +404,8 @@ static void add_better(UserEnv *env, size_t from, const UserEnvElement *element)
 }
 
 static int cmp_elements(const void *a, const void *b) {
-  Span name_a, name_b, version;
-  drv_name_parse(((const UserEnvElement *)a)->name, &name_a, &version);
-  drv_name_parse(((const UserEnvElement *)b)->name, &name_b, &version);
-  return span_cmp(name_a, name_b);
+  return span_cmp(drv_name_without_version(((const UserEnvElement *)a)->name),
+                  drv_name_without_version(((const UserEnvElement *)b)->name));
 }
 
 static bool add_from_profile(Session *session, const char *profile, UserEnv *ret, int *ret_code) {

@@ -196,10 +196,7 @@ static bool check_features(Session *session, const Derivation *drv, Err *err) {
   const char *needed = type == DERIVATION_TYPE_FLOATING ? "ca-derivations"
                        : type == DERIVATION_TYPE_IMPURE ? "impure-derivations"
                                                         : NULL;
-  return !needed || session_has_feature(session, needed) ||
-         err_set(err, ERR_OTHER,
-                 "experimental Nix feature '%s' is disabled; add '--extra-experimental-features %s' to enable it",
-                 needed, needed);
+  return !needed || session_require_feature(session, needed, err);
 }
 
 int nix_command_derivation_add(Session *session) {

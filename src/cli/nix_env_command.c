@@ -47,12 +47,6 @@ static int change_profile(Session *session, const char *profile, Change change, 
   return 0;
 }
 
-static Span package_name(Span full) {
-  Span name, version;
-  drv_name_parse(full, &name, &version);
-  return name;
-}
-
 static bool is_kept(const UserEnvElement *element) {
   return span_eq_cstr(user_env_flag(element, "keep"), "true");
 }
@@ -71,15 +65,15 @@ static bool install(Session *session, const UserEnv *installed, UserEnv *ret, vo
   Map names CLEANUP(map_done) = MAP_INIT;
   (void)ret_code;
   for (size_t i = 0; i < added->count; i++) {
-    map_set(&names, package_name(added->items[i].name), NULL);
+    map_set(&names, drv_name_without_version(added->items[i].name), NULL);
     user_env_add(ret, &added->items[i]);
   }
   if (option_has(&session->options, OPT_remove_all)) return true;
   for (size_t i = 0; i < installed->count; i++) {
     const UserEnvElement *element = &installed->items[i];
     bool replaced = !option_has(&session->options, OPT_preserve_installed) &&
-                    !option_has(&session->options, OPT_attr_path) && map_has(&names, package_name(element->name)) &&
-                    !is_kept(element);
+                    !option_has(&session->options, OPT_attr_path) &&
+                    map_has(&names, drv_name_without_version(element->name)) && !is_kept(element);
     if (replaced) log_msg(LOG_INFO, "replacing old '%.*s'", SPAN_ARG(element->name));
     else user_env_add(ret, element);
   }
@@ -181,7 +175,7 @@ static int run_upgrade(Session *session, const char *profile) {
   Map names CLEANUP(map_done) = MAP_INIT;
   int code = 0;
   if (!user_env_read(session, profile, &installed, &code)) return code;
-  for (size_t i = 0; i < installed.count; i++) map_set(&names, package_name(installed.items[i].name), NULL);
+  for (size_t i = 0; i < installed.count; i++) map_set(&names, drv_name_without_version(installed.items[i].name), NULL);
   if (!env_source_find(session, false, &names, &available, &code)) return code;
   return change_profile(session, profile, upgrade, &available);
 }

@@ -95,11 +95,8 @@ int realisation_command_info(Session *session) {
   BuildTargetList targets CLEANUP(build_command_list_done) = {0};
   Info info = {.session = session};
   int code = 0;
-  if (!session_has_feature(session, "ca-derivations"))
-    err_set(&err, ERR_OTHER,
-            "experimental Nix feature 'ca-derivations' is disabled; add '--extra-experimental-features "
-            "ca-derivations' to enable it");
-  else if (path_selector_targets(session, 0, &targets, &code) && session_store(session, &info.store, &err)) {
+  if (session_require_feature(session, "ca-derivations", &err) && path_selector_targets(session, 0, &targets, &code) &&
+      session_store(session, &info.store, &err)) {
     info.hashes = drv_hashes_new(info.store);
     info.closure = realisation_closure_new(info.store);
     (void)!run(&info, &targets, &err);

@@ -221,6 +221,13 @@ bool session_has_feature(const Session *session, const char *feature) {
   return setting_has_word(session->settings, SETTING_ID_experimental_features, span_cstr(feature));
 }
 
+bool session_require_feature(const Session *session, const char *feature, Err *err) {
+  return session_has_feature(session, feature) ||
+         err_set(err, ERR_OTHER,
+                 "experimental Nix feature '%s' is disabled; add '--extra-experimental-features %s' to enable it",
+                 feature, feature);
+}
+
 // As the setting, or NIX_REMOTE, says.
 static const char *wanted_store(const Session *session) {
   const char *remote = getenv("NIX_REMOTE");

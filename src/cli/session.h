@@ -55,6 +55,8 @@ MUST_CHECK bool session_start(Session *session, Err *err);
 
 const char *session_system(Session *session);
 bool session_has_feature(const Session *session, const char *feature);
+// False with Nix's message where it is not enabled.
+MUST_CHECK bool session_require_feature(const Session *session, const char *feature, Err *err);
 Span session_store_dir(Session *session);
 
 // Opened when first asked for; borrowed.

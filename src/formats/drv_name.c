@@ -20,6 +20,12 @@ void drv_name_parse(Span full, Span *ret_name, Span *ret_version) {
   *ret_version = span_from(full, full.len);
 }
 
+Span drv_name_without_version(Span full) {
+  Span name, version;
+  drv_name_parse(full, &name, &version);
+  return name;
+}
+
 static bool is_separator(char c) {
   return c == '.' || c == '-';
 }
