@@ -6,11 +6,10 @@
 #include "cli/store_view.h"
 
 typedef enum PathSelectorFlags {
-  PATH_SELECTOR_BUILD = 1, // outputs are made; otherwise what would have to be is only said
-  PATH_SELECTOR_KNOWN =
-      1u << 7, // an output whose path is not known before its derivation is built is left out; the only one: name_len 0
+  PATH_SELECTOR_BUILD = 1,     // outputs are made; otherwise what would have to be is only said
   PATH_SELECTOR_RECURSIVE = 2, // with everything that the paths refer to, also without --recursive
   PATH_SELECTOR_UNSORTED = 4,  // as they were named: the paths need not be valid
+  PATH_SELECTOR_KNOWN = 8, // an output whose path only building tells is left out; path_selector_one: its name_len is 0
 } PathSelectorFlags;
 
 // Each path once, behind those that it refers to. False: the error has been printed.

@@ -32,7 +32,6 @@ struct UnitPrefetch {
   Buf old_list, new_large, new_small;
   PrefetchFile *files; // paths in old_list
   size_t file_count, file_cap;
-  size_t large_count;    // the first of them
   size_t next_small;     // for the evaluator while it waits; those before it are begun
   Map by_path;           // -> PrefetchFile
   pthread_mutex_t mutex; // of states and images
@@ -118,7 +117,7 @@ static void read_list(UnitPrefetch *prefetch) {
     path = span_make(prefetch->old_list.data + start, i - start);
     start = i + 1;
     if (!path.len) {
-      prefetch->large_count = prefetch->next_small = prefetch->file_count;
+      prefetch->next_small = prefetch->file_count;
       continue;
     }
     MEM_RESERVE(prefetch->files, prefetch->file_cap, prefetch->file_count + 1);
