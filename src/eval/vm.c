@@ -1025,8 +1025,8 @@ call_rest : { // More arguments than it takes: a frame keeps the rest and applie
 }
 }
 
-apply
-    : // A frame of snippet_apply (`code`) is new on top. Most functions are closures that take all arguments: as if it had come to its call.
+  // A frame of snippet_apply (`code`) is new on top. Most functions are closures that take all arguments: as if it had come to its call.
+apply:
   apply_fn = value_follow(apply_fn);
   env = NULL;
   if (LIKELY(value_is_closure(apply_fn))) {

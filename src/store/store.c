@@ -6,18 +6,18 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "store/path_db_fresh.h"
 #include "base/fs.h"
 #include "base/log.h"
 #include "castore/blob_local.h"
 #include "castore/castore_import.h"
 #include "castore/castore_nar.h"
 #include "castore/directory_local.h"
+#include "castore/object_sync.h"
 #include "formats/derivation_parse.h"
 #include "formats/nixbase32.h"
+#include "store/path_db_fresh.h"
 #include "store/store_flat_tree.h"
 #include "store/store_realisation.h"
-#include "castore/object_sync.h"
 #include "store/store_recover.h"
 #include "store/store_resolve.h"
 #include "store/store_state.h"

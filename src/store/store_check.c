@@ -6,13 +6,13 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "store/path_db_graph.h"
 #include "base/fs.h"
 #include "castore/castore_import.h"
 #include "castore/castore_nar.h"
 #include "castore/digest_set.h"
 #include "castore/object_check.h"
 #include "castore/work_pool.h"
+#include "store/path_db_graph.h"
 #include "store/store_state.h"
 
 #define STORE_CHECK_WINDOW 64u // paths whose NARs are hashed ahead

@@ -5,10 +5,10 @@
 #include <errno.h>
 #include <unistd.h>
 
-#include "store/path_db_graph.h"
 #include "base/fs.h"
 #include "castore/digest_set.h"
 #include "castore/object_sweep.h"
+#include "store/path_db_graph.h"
 #include "store/store_lock.h"
 #include "store/store_roots.h"
 #include "store/store_state.h"

@@ -3,12 +3,12 @@
 
 #include <stdlib.h>
 
-#include "store/path_db_fresh.h"
-#include "store/path_db_graph.h"
 #include "base/fs.h"
 #include "base/log.h"
 #include "castore/object_recover.h"
 #include "castore/object_sync.h"
+#include "store/path_db_fresh.h"
+#include "store/path_db_graph.h"
 #include "store/store_check.h"
 #include "store/store_state.h"
 

@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "store/path_db_fresh.h"
 #include "base/fs.h"
 #include "castore/object_sync.h"
+#include "store/path_db_fresh.h"
 #include "store/store_state.h"
 
 #define STORE_SYNC_FEW 4u // files: an fsync each costs less than looking at what else there is
